@@ -1,0 +1,1 @@
+"""From a run to its effects: one turn at a time, recorded before applied."""

@@ -1,0 +1,1 @@
+"""One thin client per outside system, imported on first use; library errors are translated here."""

@@ -1,0 +1,1 @@
+"""From a delivery to decisions and runs: correlate, select, guard."""

@@ -1,0 +1,1 @@
+"""What people write: strict YAML with positions, matchers, templates, durations, percentages, time intervals."""

@@ -1,0 +1,1 @@
+"""One channel a file: how an incident's account is sent there and edited."""

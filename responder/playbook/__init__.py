@@ -1,0 +1,1 @@
+"""Playbooks: schema, loading, index, and the rendering of steps and conditions."""

@@ -1,0 +1,1 @@
+"""From a changed incident to its messages: compose and deliver."""

@@ -1,0 +1,1 @@
+"""HTTP: webhooks, the API, pages, chat interactions and who may use them."""
