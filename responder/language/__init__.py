@@ -1,1 +1,4 @@
-"""What people write: strict YAML with positions, matchers, templates, durations, percentages, time intervals."""
+"""The small languages that people write: strict YAML, matchers, durations, ratios, templates and time intervals.
+
+Everything here is pure: text in, values out, no clock, no network. It stands just above ``domain``.
+"""

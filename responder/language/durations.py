@@ -1,0 +1,128 @@
+"""Durations as Prometheus writes them (``1h30m``), and as people read them (``3m12s``)."""
+
+import re
+from datetime import timedelta
+
+# Units and their milliseconds, largest first, as in prometheus/common model/time.go.
+_UNITS = {
+    "y": 365 * 86_400_000,
+    "w": 7 * 86_400_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1_000,
+    "ms": 1,
+}
+_SHAPE = re.compile("".join(rf"(?:([0-9]+){unit})?" for unit in _UNITS))
+_PART = re.compile(r"([0-9]+)([a-z]*)")
+# Prometheus keeps durations in a signed 64-bit count of nanoseconds: about 292 years.
+_LONGEST_MS = (2**63 - 1) // 1_000_000
+_LONGEST_TEXT = 64
+_WORDS = {"sec": "s", "min": "m", "hour": "h", "hr": "h", "day": "d", "week": "w", "year": "y"}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a Prometheus duration: ``1h30m``, ``5m``, ``250ms``, ``0``; units descending, each at most once.
+
+    Raises ValueError with a sentence that says how to write it.
+    """
+    if not isinstance(text, str):
+        message = f"{text!r} is not a duration: write a number with a unit, such as 5m"
+        raise ValueError(message)  # noqa: TRY004 - callers of every parser here catch one type
+    if len(text) > _LONGEST_TEXT:
+        message = f"{text[:16]!r}… is too long for a duration ({_LONGEST_TEXT} characters at most)"
+        raise ValueError(message)
+    if text == "0":
+        return timedelta(0)
+    shape = _SHAPE.fullmatch(text)
+    if shape is None or not text:
+        raise ValueError(_what_is_wrong(text))
+    milliseconds = sum(
+        int(count) * size for count, size in zip(shape.groups(), _UNITS.values(), strict=True) if count is not None
+    )
+    if milliseconds > _LONGEST_MS:
+        message = f"{text!r} is out of range: a duration is at most about 292 years"
+        raise ValueError(message)
+    return timedelta(milliseconds=milliseconds)
+
+
+def _what_is_wrong(text: str) -> str:
+    """Say why ``text`` is not a duration and what to write instead."""
+    bare = text.strip()
+    if not bare:
+        return "an empty text is not a duration: write a number with a unit, such as 5m"
+    if bare.startswith("-"):
+        return f"{text!r} is negative: a duration cannot be"
+    if bare.isdecimal():
+        return f"{text!r} has no unit: write {bare}s, {bare}m or {bare}h"
+    if re.search(r"\s", text):
+        return f"{text!r} has a space in it: write {''.join(text.split())}"
+    if "." in bare:
+        return f"{text!r} has a fraction: use a smaller unit, such as 1h30m for one and a half hours"
+    return _wrong_units(text, _PART.findall(bare))
+
+
+def _wrong_units(text: str, parts: list[tuple[str, str]]) -> str:
+    """Say which unit is unknown, repeated or out of order."""
+    for count, unit in parts:
+        if unit and unit not in _UNITS:
+            short = _WORDS.get(unit.removesuffix("s").removesuffix("ute").removesuffix("ond"))
+            hint = f"; did you mean {count}{short}?" if short else ""
+            return f"{text!r} has the unknown unit {unit!r}: use y, w, d, h, m, s or ms{hint}"
+    if "".join(count + unit for count, unit in parts) != text:
+        return f"{text!r} is not a duration: write it like 1h30m, 5m, 90s or 250ms"
+    if any(not unit for _, unit in parts):
+        return f"{text!r} ends without a unit: use y, w, d, h, m, s or ms"
+    units = [unit for _, unit in parts]
+    if len(set(units)) < len(units):
+        return f"{text!r} repeats a unit: use each at most once, as in 1h30m"
+    return f"{text!r} has its units out of order: the largest comes first, as in 1h30m"
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write ``duration`` exactly and as short as Prometheus would: ``1h30m``, ``90d``, ``0s``.
+
+    Raises ValueError for a negative duration or for one that is not a whole number of milliseconds.
+    """
+    rest, micro = divmod(duration, timedelta(milliseconds=1))
+    if rest < 0 or micro:
+        message = f"{duration} cannot be written as a duration: it is negative or finer than a millisecond"
+        raise ValueError(message)
+    if rest == 0:
+        return "0s"
+    written = []
+    for unit, size in _UNITS.items():
+        # Years and weeks only when nothing remains: 90d reads better than 12w6d.
+        if unit in {"y", "w"} and rest % size:
+            continue
+        count, rest = divmod(rest, size)
+        if count:
+            written.append(f"{count}{unit}")
+    return "".join(written)
+
+
+def human_duration(duration: timedelta) -> str:
+    """Write ``duration`` for a message: ``250ms``, ``4s``, ``3m12s``, ``2h05m``, ``3d04h``.
+
+    The two largest units, rounded to the nearest of the smaller one; a negative duration gets a minus sign.
+    """
+    if duration < timedelta(0):
+        return "-" + human_duration(-duration)
+    milliseconds = round(duration / timedelta(milliseconds=1))
+    if milliseconds < 1_000:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    seconds = (milliseconds + 500) // 1_000
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3_600:
+        return _pair(seconds, "m", "s", 60)
+    minutes = (seconds + 30) // 60
+    if minutes < 1_440:
+        return _pair(minutes, "h", "m", 60)
+    return _pair((minutes + 30) // 60, "d", "h", 24)
+
+
+def _pair(amount: int, large: str, small: str, size: int) -> str:
+    """Split ``amount`` of the small unit into ``size`` of them per large unit."""
+    count, rest = divmod(amount, size)
+    return f"{count}{large}{rest:02d}{small}" if rest else f"{count}{large}"

@@ -1,0 +1,119 @@
+"""Shares (``20%``), thresholds (``1%``, ``5m``, ``70``) and rates (``3 per 1h``)."""
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from responder.language.durations import format_duration, parse_duration
+
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_RATE = re.compile(r"([0-9]{1,9}) +per +(\S+)")
+_LONGEST = 64
+_PER_WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "1w"}
+
+
+def parse_ratio(text: str | float) -> float:
+    """Read a share: ``"20%"`` is 0.2, ``0.2`` is 0.2. Raises ValueError for anything negative, or above 1 without ``%``."""
+    written = text.strip() if isinstance(text, str) else text
+    percent = isinstance(written, str) and written.endswith("%")
+    value = _number(written[:-1] if percent and isinstance(written, str) else written)
+    if value is None:
+        message = f"{_shown(text)} is not a percentage: write it like 20%"
+        raise ValueError(message)
+    if value < 0:
+        message = f"{_shown(text)} is negative: a percentage here cannot be"
+        raise ValueError(message)
+    if not percent and value > 1:
+        message = f"{_shown(text)} is more than everything: did you mean {value:g}%?"
+        raise ValueError(message)
+    return value / 100 if percent else value
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A number to compare a sample with: ``1%`` is 0.01 ``percent``, ``5m`` is 300 ``seconds``, 70 has no unit."""
+
+    value: float
+    unit: Literal["", "percent", "seconds"] = ""
+
+    def __str__(self) -> str:
+        """As a person would write it."""
+        if self.unit == "percent":
+            return f"{_short(self.value * 100)}%"
+        if self.unit == "seconds":
+            return format_duration(timedelta(seconds=self.value))
+        return _short(self.value)
+
+
+def parse_threshold(text: str | float) -> Threshold:
+    """Read a threshold: a number, a percentage or a duration. Raises ValueError with what to write instead."""
+    written = text.strip() if isinstance(text, str) else text
+    value = _number(written)
+    if value is not None:
+        return Threshold(value)
+    if isinstance(written, str) and written.endswith("%"):
+        value = _number(written[:-1])
+        if value is not None:
+            return Threshold(value / 100, "percent")
+    if isinstance(written, str):
+        try:
+            return Threshold(parse_duration(written).total_seconds(), "seconds")
+        except ValueError:
+            pass
+    message = f"{_shown(text)} is not a threshold: write a number, a percentage such as 1% or a duration such as 5m"
+    raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``count`` times in any ``window``."""
+
+    count: int
+    window: timedelta
+
+    def __str__(self) -> str:
+        """``3 per 1h``."""
+        return f"{self.count} per {format_duration(self.window)}"
+
+
+def parse_rate(text: str) -> Rate:
+    """Read ``3 per 1h``. Raises ValueError for another form, for none at all and for an empty window."""
+    shape = _RATE.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= _LONGEST else None
+    if shape is None:
+        message = f"{_shown(text)} is not a rate: write it like 3 per 1h"
+        raise ValueError(message)
+    count, window_text = shape.groups()
+    if window_text in _PER_WORDS:
+        message = f"{_shown(text)} names no duration: write {int(count)} per {_PER_WORDS[window_text]}"
+        raise ValueError(message)
+    window = parse_duration(window_text)
+    if int(count) == 0 or not window:
+        message = f"{_shown(text)} allows nothing: both the count and the window must be more than zero"
+        raise ValueError(message)
+    return Rate(int(count), window)
+
+
+def _number(text: object) -> float | None:
+    """A finite number, or None."""
+    if isinstance(text, bool) or not isinstance(text, (int, float, str)):
+        return None
+    if isinstance(text, str) and (len(text) > _LONGEST or not _NUMBER.fullmatch(text)):
+        return None
+    try:
+        value = float(text)
+    except OverflowError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _short(value: float) -> str:
+    """``70`` rather than ``70.0``, without the noise of binary fractions."""
+    return f"{value:.12g}"
+
+
+def _shown(text: object) -> str:
+    """A quoted, bounded form of what was written."""
+    shown = repr(text)
+    return shown if len(shown) <= _LONGEST else shown[:_LONGEST] + "…"

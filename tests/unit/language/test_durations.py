@@ -1,0 +1,99 @@
+"""Durations are read strictly and written back exactly."""
+
+from datetime import timedelta
+
+import pytest
+
+from responder.language.durations import format_duration, human_duration, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("5m", 300),
+        ("90s", 90),
+        ("250ms", 0.25),
+        ("1h30m", 5400),
+        ("1d", 86400),
+        ("1w", 7 * 86400),
+        ("1y", 365 * 86400),
+        ("1y2w3d4h5m6s7ms", 365 * 86400 + 14 * 86400 + 3 * 86400 + 4 * 3600 + 306.007),
+        ("5m6ms", 300.006),
+    ],
+)
+def test_a_prometheus_duration_is_read(text, seconds):
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("5", "write 5s, 5m or 5h"),
+        ("5 m", "write 5m"),
+        ("-5m", "negative"),
+        ("", "empty"),
+        ("1.5h", "1h30m"),
+        ("5min", "did you mean 5m"),
+        ("5minutes", "did you mean 5m"),
+        ("2hours", "did you mean 2h"),
+        ("30seconds", "did you mean 30s"),
+        ("30m1h", "largest comes first"),
+        ("1h1h", "repeats a unit"),
+        ("1h30", "ends without a unit"),
+        ("h", "write it like"),
+        ("٣m", "write it like"),
+        ("300y", "out of range"),
+        ("9" * 60 + "s", "out of range"),
+        ("1" * 100 + "s", "too long"),
+        ("5m\n", "space"),
+    ],
+)
+def test_what_is_not_a_duration_is_refused_with_a_sentence_that_helps(text, says):
+    with pytest.raises(ValueError, match=says):
+        parse_duration(text)
+
+
+def test_a_bare_number_from_yaml_is_refused_not_guessed():
+    with pytest.raises(ValueError, match="with a unit"):
+        parse_duration(5)
+
+
+@pytest.mark.parametrize("text", ["0s", "250ms", "90s", "1m30s", "1h30m", "90d", "1w", "1y", "13d", "2h0m"])
+def test_writing_what_was_read_keeps_the_duration(text):
+    assert parse_duration(format_duration(parse_duration(text))) == parse_duration(text)
+
+
+def test_the_shortest_exact_form_is_written():
+    assert format_duration(timedelta(minutes=90)) == "1h30m"
+    assert format_duration(timedelta(days=7)) == "1w"
+    assert format_duration(timedelta(days=90)) == "90d"
+    assert format_duration(timedelta(0)) == "0s"
+
+
+@pytest.mark.parametrize("duration", [timedelta(seconds=-1), timedelta(microseconds=1)])
+def test_what_cannot_be_written_exactly_is_refused(duration):
+    with pytest.raises(ValueError, match="cannot be written"):
+        format_duration(duration)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.25, "250ms"),
+        (4, "4s"),
+        (4.4, "4s"),
+        (59.6, "1m"),
+        (192, "3m12s"),
+        (185, "3m05s"),
+        (3599.9, "1h"),
+        (7500, "2h05m"),
+        (7200, "2h"),
+        (3 * 86400 + 4 * 3600, "3d04h"),
+        (-4, "-4s"),
+    ],
+)
+def test_a_duration_reads_well_in_a_message(seconds, text):
+    assert human_duration(timedelta(seconds=seconds)) == text
