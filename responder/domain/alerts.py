@@ -1,0 +1,99 @@
+"""Alerts and deliveries, as the senders' formats are normalised."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+_FNV_OFFSET = 14695981039346656037
+_FNV_PRIME = 1099511628211
+_MASK = (1 << 64) - 1
+
+
+class Severity(StrEnum):
+    """How urgent an alert is, most urgent first; users map their own label's values onto these."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 for critical to 3 for low: smaller goes first."""
+        return list(Severity).index(self)
+
+
+def worst(severities: Iterable[Severity]) -> Severity:
+    """Return the most urgent of ``severities``; low when there are none."""
+    return min(severities, key=lambda severity: severity.rank, default=Severity.LOW)
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Return Alertmanager's fingerprint of a label set: FNV-1a-64 over sorted ``name 0xff value 0xff``, 16 hex digits.
+
+    Source: prometheus/common model.LabelSet.Fingerprint; agrees with every captured payload.
+    """
+    digest = _FNV_OFFSET
+    for name in sorted(labels):
+        for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):
+            digest = ((digest ^ byte) * _FNV_PRIME) & _MASK
+    return f"{digest:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert of a delivery. ``ends_at`` is None while it fires (the wire says year 1)."""
+
+    status: Literal["firing", "resolved"]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: datetime
+    ends_at: datetime | None
+    generator_url: str
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """The alertname, or a readable stand-in: Alertmanager accepts alerts without one."""
+        return self.labels.get("alertname") or "(no alertname)"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An alert inside an accepted body that could not be read; ``index`` is its place in ``alerts``."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A parsed webhook body: what one delivery says.
+
+    ``receiver`` is unescaped. ``truncated`` counts the alerts that the sender left out: then its group status lies.
+    ``flags`` names what had to be mended on the way in (``nul_replaced``, ``label_cut`` …).
+    """
+
+    receiver: str
+    group_key: str
+    group_labels: Mapping[str, str]
+    external_url: str
+    alerts: tuple[Alert, ...]
+    truncated: int = 0
+    quarantined: tuple[Quarantined, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One accepted webhook body, in the inbox. ``cursor`` counts the alerts already decided."""
+
+    id: str
+    source: str
+    received_at: datetime
+    body: bytes = field(repr=False)
+    cursor: int = 0
+    attempts: int = 0
+    epoch: int = 0

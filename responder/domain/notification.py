@@ -1,0 +1,121 @@
+"""What people are told: the channel-neutral account of an incident now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import JsonValue
+
+from responder.domain.alerts import Severity
+from responder.domain.episodes import DecisionRow, Episode, Incident
+from responder.domain.records import Record
+from responder.domain.runs import Run
+
+
+class Headline(StrEnum):
+    """The outcome in a word; ``icon`` and ``colour`` repeat it, never replace it."""
+
+    icon: str
+    colour: str
+
+    def __new__(cls, value: str, icon: str, colour: str) -> "Headline":
+        """Make a member of its words, an icon and a hexadecimal colour."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.icon = icon
+        member.colour = colour
+        return member
+
+    FIRING = "Firing", "🔴", "#d32f2f"
+    FIXING = "Fixing", "🟠", "#f57c00"
+    WAITING = "Waits for approval", "✋", "#7b1fa2"
+    FIXED = "Fixed", "🟢", "#388e3c"
+    OBSERVED = "Observed only", "👁", "#546e7a"
+    ROLLED_BACK = "Rolled back, needs you", "⚠️", "#d32f2f"
+    FAILED = "Failed, needs you", "⚠️", "#d32f2f"
+    UNKNOWN = "Unknown, needs you", "❓", "#d32f2f"
+    NEEDS_YOU = "Needs you", "⚠️", "#d32f2f"
+    RESOLVED = "Resolved", "✅", "#388e3c"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the account: a symbol (✔ ◐ ○ ✖ ↩ –) and a sentence."""
+
+    symbol: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened, for the thread; ``key`` makes sure that it is posted once."""
+
+    key: str
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """The account of one incident at one revision.
+
+    ``title`` names alert and target; ``lines`` say what was done with figures (before → after, what the check
+    measured) or why nothing was; ``by_hand`` is what a person can do; ``links`` are (text, URL) pairs. ``page`` is the
+    sentence for the pager while a person is needed, empty otherwise. ``fallback`` is the whole outcome in one line.
+    """
+
+    incident_id: str
+    revision: int
+    headline: Headline
+    title: str
+    severity: Severity
+    team: str
+    since: datetime
+    summary: str
+    lines: tuple[Line, ...]
+    why: str
+    by_hand: str
+    facts: tuple[tuple[str, str], ...]
+    links: tuple[tuple[str, str], ...]
+    entries: tuple[Entry, ...]
+    fallback: str
+    source: str
+    group_key: str
+    page: str = ""
+    resolved: bool = False
+    run_id: str = ""
+    labels: Mapping[str, str] | None = None
+
+
+
+Receipt = Mapping[str, JsonValue]
+"""What a channel gave us to edit the same message later; JSON, made and read by the notifier alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Everything the store knows of an incident, read in one go for composing its message."""
+
+    incident: Incident
+    episodes: tuple[Episode, ...]
+    runs: tuple[Run, ...]
+    records: tuple[Record, ...]
+    decisions: tuple[DecisionRow, ...]
+    approvals: tuple["Approval", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to people: may this plan be carried out? Used once, before ``expires_at``, for exactly ``plan_hash``."""
+
+    id: str
+    run_id: str
+    plan_hash: str
+    plan: JsonValue
+    state: str
+    asked_at: datetime
+    expires_at: datetime
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    comment: str = ""

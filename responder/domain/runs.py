@@ -1,0 +1,249 @@
+"""Runs and their transitions: one table, one pure function."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from responder.domain.alerts import Severity
+from responder.domain.modes import Mode
+from responder.domain.verdicts import Verdict
+
+
+class RunState(StrEnum):
+    """Where a run stands; the last nine are final."""
+
+    RESOLVING = "resolving"
+    CHECKING = "checking"
+    AWAITING_APPROVAL = "awaiting_approval"
+    READY = "ready"
+    ACTING = "acting"
+    VERIFYING = "verifying"
+    KEPT = "kept"
+    REVERTING = "reverting"
+    UNDOING = "undoing"
+    PARKED = "parked"
+    VERIFIED = "verified"
+    ROLLED_BACK = "rolled_back"
+    PARTLY_ROLLED_BACK = "partly_rolled_back"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+    OBSERVED = "observed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing follows."""
+        return self in FINAL
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether the run holds its target's slot in this state (a parked run keeps what it had)."""
+        return self in HOLDS_SLOT
+
+
+FINAL = frozenset(list(RunState)[list(RunState).index(RunState.VERIFIED) :])
+HOLDS_SLOT = frozenset(
+    {RunState.ACTING, RunState.VERIFYING, RunState.REVERTING, RunState.UNDOING, RunState.PARKED},
+)
+UNVERIFIED_END = FINAL - {RunState.VERIFIED, RunState.OBSERVED}
+"""Ends after which the next candidate has its turn."""
+
+Outcome = Literal[
+    "resolved_target",
+    "observe",
+    "ask",
+    "go",
+    "refused",
+    "approved",
+    "rejected",
+    "timed_out",
+    "started",
+    "roll_back",
+    "applied",
+    "unchanged",
+    "step_failed",
+    "undo",
+    "verified",
+    "keep",
+    "revert",
+    "give_up",
+    "undone",
+    "partly_undone",
+    "unsure",
+    "stopped",
+    "halted",
+    "resumed",
+]
+"""What a turn found out; together with the state it names the next state."""
+
+_S = RunState
+TRANSITIONS: Mapping[tuple[RunState, Outcome], RunState] = {
+    (_S.RESOLVING, "resolved_target"): _S.CHECKING,
+    (_S.RESOLVING, "refused"): _S.SKIPPED,
+    (_S.CHECKING, "observe"): _S.OBSERVED,
+    (_S.CHECKING, "ask"): _S.AWAITING_APPROVAL,
+    (_S.CHECKING, "go"): _S.READY,
+    (_S.CHECKING, "refused"): _S.SKIPPED,
+    (_S.AWAITING_APPROVAL, "approved"): _S.READY,
+    (_S.AWAITING_APPROVAL, "rejected"): _S.CANCELLED,
+    (_S.AWAITING_APPROVAL, "refused"): _S.SKIPPED,
+    (_S.READY, "ask"): _S.AWAITING_APPROVAL,
+    (_S.READY, "started"): _S.ACTING,
+    (_S.READY, "roll_back"): _S.UNDOING,
+    (_S.READY, "refused"): _S.SKIPPED,
+    (_S.ACTING, "applied"): _S.VERIFYING,
+    (_S.ACTING, "unchanged"): _S.SKIPPED,
+    (_S.ACTING, "refused"): _S.SKIPPED,
+    (_S.ACTING, "step_failed"): _S.FAILED,
+    (_S.ACTING, "undo"): _S.UNDOING,
+    (_S.ACTING, "unsure"): _S.UNKNOWN,
+    (_S.VERIFYING, "verified"): _S.VERIFIED,
+    (_S.VERIFYING, "keep"): _S.KEPT,
+    (_S.VERIFYING, "undo"): _S.UNDOING,
+    (_S.VERIFYING, "give_up"): _S.FAILED,
+    (_S.VERIFYING, "unsure"): _S.UNKNOWN,
+    (_S.KEPT, "revert"): _S.REVERTING,
+    (_S.KEPT, "verified"): _S.VERIFIED,
+    (_S.REVERTING, "verified"): _S.VERIFIED,
+    (_S.REVERTING, "undo"): _S.UNDOING,
+    (_S.REVERTING, "unsure"): _S.UNKNOWN,
+    (_S.UNDOING, "undone"): _S.ROLLED_BACK,
+    (_S.UNDOING, "partly_undone"): _S.PARTLY_ROLLED_BACK,
+    (_S.UNDOING, "give_up"): _S.FAILED,
+    (_S.UNDOING, "unsure"): _S.UNKNOWN,
+    # Before anything was applied, a deadline expires the run and a person cancels it.
+    **{(state, "timed_out"): _S.EXPIRED for state in (_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY, _S.ACTING)},
+    **{(state, "stopped"): _S.CANCELLED for state in (_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY, _S.ACTING)},
+    **{(state, "halted"): _S.PARKED for state in (_S.ACTING, _S.VERIFYING, _S.REVERTING, _S.UNDOING)},
+    (_S.PARKED, "unsure"): _S.UNKNOWN,
+    (_S.PARKED, "undo"): _S.UNDOING,
+}
+"""Every transition but ``resumed``, which leads from parked back to where the run was parked."""
+
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+
+
+class PlannedStep(BaseModel):
+    """One step of a plan as people approve it: its action, rendered arguments and owned images."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    action: str
+    arguments: dict[str, JsonValue]
+    before: JsonValue
+    after: JsonValue
+    note: str = ""
+
+
+class Sample(BaseModel):
+    """One look at a condition: its value (None: unknown) and what that means."""
+
+    model_config = ConfigDict(frozen=True)
+    at: datetime
+    value: float | None
+    outcome: Literal["pass", "fail", "unknown"]
+    reason: str = ""
+
+
+class Check(BaseModel):
+    """What has been seen of one verification condition."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    baseline: float | None = None
+    first: Sample | None = None
+    last: Sample | None = None
+    determinate: Sample | None = None
+    passing_since: datetime | None = None
+    done: bool = False
+
+
+class Context(BaseModel):
+    """What a run knows of its alert, frozen when it was created: the first alert's labels serve for rendering."""
+
+    model_config = ConfigDict(frozen=True)
+    source: str = ""
+    fingerprint: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    generator_url: str = ""
+    connection: str = ""
+    requested_by: str = ""
+    reason: str = ""
+
+
+class Progress(BaseModel):
+    """What a run has found out so far; kept with its row."""
+
+    model_config = ConfigDict(frozen=True)
+    plan: tuple[PlannedStep, ...] = ()
+    plan_hash: str = ""
+    asked: int = 0
+    step: int = 0
+    checks: tuple[Check, ...] = ()
+    verify_from: datetime | None = None
+    verify_until: datetime | None = None
+    extended: bool = False
+    parked_from: RunState | None = None
+    ending: Verdict | None = None
+    ending_reason: str = ""
+    unchanged: tuple[str, ...] = ()
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a playbook on one target.
+
+    ``revision`` is the SHA-256 of the playbook's text, kept in the store. ``of_run`` is the run that a person's
+    rollback undoes. ``stop_by`` names who asked to stop it. ``deadline`` bounds it whatever happens.
+    """
+
+    id: str
+    kind: Literal["forward", "rollback"]
+    playbook: str
+    revision: str
+    target: str
+    state: RunState
+    mode: Mode
+    severity: Severity
+    incident_id: str
+    context: Context
+    created_at: datetime
+    due_at: datetime
+    deadline: datetime
+    progress: Progress = Progress()
+    of_run: str = ""
+    stop_by: str = ""
+    verdict: Verdict | None = None
+    reason: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    effects: int = 0
+    attempts: int = 0
+    epoch: int = 0
+
+
+def advance(run: Run, outcome: Outcome, verdict: Verdict | None = None, reason: str = "") -> Run:
+    """Return ``run`` after ``outcome``; a final state keeps ``verdict`` and ``reason``.
+
+    Raises ValueError when the table has no such transition: a fault of ours, never of the outside world.
+    """
+    if outcome == "resumed" and run.state is RunState.PARKED and run.progress.parked_from is not None:
+        progress = run.progress.model_copy(update={"parked_from": None})
+        return replace(run, state=run.progress.parked_from, progress=progress)
+    try:
+        state = TRANSITIONS[run.state, outcome]
+    except KeyError:
+        msg = f"a run that is {run.state} cannot take the outcome {outcome!r}"
+        raise ValueError(msg) from None
+    if state is RunState.PARKED:
+        progress = run.progress.model_copy(update={"parked_from": run.state})
+        return replace(run, state=state, progress=progress, verdict=verdict, reason=reason)
+    return replace(run, state=state, verdict=verdict, reason=reason)

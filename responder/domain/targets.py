@@ -1,0 +1,52 @@
+"""Targets: what a run changes, as a path of names that says its scope."""
+
+from collections.abc import Iterable
+
+SEPARATOR = "/"
+
+
+def ancestors(key: str) -> tuple[str, ...]:
+    """Return every proper path prefix of ``key``, longest first: ``a/b/c`` gives ``a/b``, ``a``."""
+    parts = key.split(SEPARATOR)
+    return tuple(SEPARATOR.join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+
+
+def conflicts(one: str, other: str) -> bool:
+    """Say whether two targets may not be changed at once: equal, or one is a path prefix of the other."""
+    return one == other or one.startswith(other + SEPARATOR) or other.startswith(one + SEPARATOR)
+
+
+def lock_scope(key: str) -> str:
+    """Return the part of ``key`` that any conflicting key shares, so that one lock serialises them: its first name."""
+    return key.split(SEPARATOR, 1)[0]
+
+
+def is_protected(key: str, patterns: Iterable[str]) -> bool:
+    """Say whether ``key`` or one of its ancestors matches a pattern; ``*`` stands for exactly one name.
+
+    A pattern protects everything below what it names as well.
+    """
+    names = key.split(SEPARATOR)
+    for pattern in patterns:
+        wanted = pattern.split(SEPARATOR)
+        if len(wanted) <= len(names) and all(w in ("*", n) for w, n in zip(wanted, names, strict=False)):
+            return True
+    return False
+
+
+def check_key(key: str) -> str:
+    """Return ``key`` when it names something: at least two names, none empty, no control characters.
+
+    Raises ValueError with the sentence to show.
+    """
+    names = key.split(SEPARATOR)
+    if len(names) < 2:  # noqa: PLR2004 - a kind and a name
+        msg = f"a target is a kind and a name, such as http/checkout; this is {key!r}"
+        raise ValueError(msg)
+    if not all(name.strip() for name in names):
+        msg = f"the target {key!r} has an empty part: a label is missing or empty"
+        raise ValueError(msg)
+    if not key.isprintable():
+        msg = f"the target {key!r} holds control characters"
+        raise ValueError(msg)
+    return key

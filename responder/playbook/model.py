@@ -1,0 +1,133 @@
+"""A loaded playbook, as the verbs see it: checked, typed, its templates parsed.
+
+The YAML's own shape is in ``schema``; nothing here has been rendered for an alert yet.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import JsonValue
+
+from responder.domain.limits import Limits
+from responder.domain.modes import Mode
+from responder.language.intervals import TimeInterval
+from responder.language.matchers import Matcher
+from responder.language.templates import Template
+from responder.ports.action import Action
+from responder.ports.probe import Probe
+
+Threshold = Literal["equals", "above", "below", "at_least", "at_most", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A look at the world with a threshold. Exactly one of ``query``, ``probe`` and ``matchers`` is set.
+
+    ``limits`` maps a threshold word to its value (ratios for percentages, seconds for durations; ``absent`` to True).
+    ``percent`` says that a threshold was written with ``%``, so that a sample above 1.5 is unknown.
+    ``within`` and ``hold`` (the key ``for``) bound the judgement in ``verify``. ``improves_by`` and ``worse_by`` are
+    ratios against the sample before the first step.
+    """
+
+    name: str
+    query: Template | None = None
+    probe: type[Probe] | None = None
+    arguments: Mapping[str, JsonValue] = field(default_factory=dict)
+    matchers: tuple[Matcher, ...] = ()
+    limits: Mapping[Threshold, float | str | bool] = field(default_factory=dict)
+    percent: bool = False
+    improves_by: float | None = None
+    worse_by: float | None = None
+    within: timedelta = timedelta(minutes=5)
+    hold: timedelta = timedelta()
+    no_data: Literal["unknown", "pass", "fail"] = "unknown"
+    requires: tuple[Template, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One action of a playbook; ``arguments`` are its YAML with templates still in the strings."""
+
+    id: str
+    action: type[Action]
+    arguments: Mapping[str, JsonValue]
+    timeout: timedelta = timedelta(minutes=1)
+    retries: int = 0
+    undo: Literal["automatic", "manual", "none"] = "automatic"
+    when: tuple[Condition, ...] = ()
+    verify: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """When ``auto`` asks in addition, whom, and for how long. ``from_`` is the key ``from``."""
+
+    matchers: tuple[Matcher, ...] = ()
+    from_: tuple[str, ...] = ("role:operator",)
+    timeout: timedelta = timedelta(minutes=30)
+    on_timeout: Literal["page", "skip"] = "page"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyRule:
+    """Where a playbook's incidents are told, in addition to the routes or instead of them.
+
+    ``destinations`` are ``slack:#x``, ``pagerduty:service``; ``states`` limits a destination to runs in these states.
+    """
+
+    destinations: tuple[str, ...] = ()
+    replace: bool = False
+    states: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Docs:
+    """What a person reads, templates still in it."""
+
+    runbook_url: Template | None = None
+    meaning: Template | None = None
+    impact: Template | None = None
+    by_hand: Template | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """Which alerts, what to do, within which limits, how to check, how to undo, whom to tell.
+
+    ``alternatives`` is an OR of ANDs of matchers. ``revision`` is the SHA-256 (hex) of ``text``. A playbook without
+    steps only tells. Candidates are tried in order of ``priority`` (smaller first), then name.
+    """
+
+    name: str
+    summary: str
+    file: str
+    text: str
+    revision: str
+    alternatives: tuple[tuple[Matcher, ...], ...]
+    owner: str = ""
+    priority: int = 100
+    mode: Mode = Mode.OBSERVE
+    cluster: Template | None = None
+    target: Template | None = None
+    when: tuple[Condition, ...] = ()
+    active: tuple[TimeInterval, ...] = ()
+    mute: tuple[TimeInterval, ...] = ()
+    limits: Limits = Limits()
+    approval: ApprovalRule = ApprovalRule()
+    steps: tuple[Step, ...] = ()
+    verify: tuple[Condition, ...] = ()
+    on_failure: Literal["undo", "keep", "page"] = "undo"
+    notify: NotifyRule = NotifyRule()
+    docs: Docs = Docs()
+
+    @property
+    def tells_only(self) -> bool:
+        """Whether it changes nothing by design."""
+        return not self.steps
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """The key by which candidates are sorted."""
+        return self.priority, self.name

@@ -1,0 +1,83 @@
+"""The action contract: a frozen pydantic class that is its YAML arguments and knows how to do, tell and undo."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from responder.domain.records import Direction, Record
+from responder.ports.tools import Tools
+
+
+class Landed(StrEnum):
+    """Whether an effect is there, by marker or by value."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A right the action needs: an API group or system, a resource and verbs; feeds ``responder rbac``."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The owned fields as they are now, JSON-able, and the fence that refuses a stale send (an ETag, say)."""
+
+    image: JsonValue
+    fence: str = ""
+
+
+class Action(BaseModel, ABC):
+    """Base of every action; subclasses set the class variables and are found by scanning ``responder/actions``.
+
+    ``effect``: ``state`` has a before and after, ``event`` just happens. ``fence`` says how a stale or repeated send is
+    refused. ``undoes``: ``restores`` the before-image, ``compensates``, or is ``impossible``. ``evidence`` is what
+    ``landed`` goes by. ``example`` is a playbook step that the tests load and the reference shows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    effect: ClassVar[Literal["state", "event"]]
+    fence: ClassVar[Literal["precondition", "key", "session", "none"]]
+    undoes: ClassVar[Literal["restores", "compensates", "impossible"]]
+    evidence: ClassVar[Literal["marker", "value"]]
+    permissions: ClassVar[tuple[Permission, ...]] = ()
+    example: ClassVar[str]
+
+    @abstractmethod
+    async def snapshot(self, target: str, tools: Tools) -> Snapshot:
+        """Read the owned fields; raises StepError."""
+
+    @abstractmethod
+    def change(self, before: JsonValue) -> JsonValue:
+        """Return the planned after-image; pure. Raises ValueError when the change cannot be computed within its bounds."""
+
+    @abstractmethod
+    async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:
+        """Make the change once, carrying ``record.key("do")`` and the record's fence; return the observed after-image."""
+
+    @abstractmethod
+    async def landed(self, target: str, record: Record, direction: Direction, tools: Tools) -> Landed:
+        """Say whether the effect is there; never changes anything."""
+
+    @abstractmethod
+    async def undo(self, target: str, record: Record, tools: Tools) -> None:
+        """Put the owned fields back as ``record.before`` had them, carrying ``record.key("undo")``.
+
+        Raises Drifted when the target no longer holds the observed after-image.
+        """
+
+    async def drifted(self, target: str, record: Record, tools: Tools) -> bool:
+        """Say whether the owned fields differ from what this record left there."""
+        snapshot = await self.snapshot(target, tools)
+        return snapshot.image != record.observed

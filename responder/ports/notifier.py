@@ -1,0 +1,51 @@
+"""The notifier contract: post an incident's message once, then edit it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from responder.domain.notification import Notification, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where an incident is told: ``slack:#oncall``, ``pagerduty:payments``, ``console:``."""
+
+    kind: str
+    address: str
+
+    def __str__(self) -> str:
+        """``kind:address``, as the outbox keeps it."""
+        return f"{self.kind}:{self.address}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Destination":
+        """Read what ``str`` wrote."""
+        kind, _, address = text.partition(":")
+        return cls(kind, address)
+
+
+class Notifier(Protocol):
+    """One channel. Every method raises DeliveryError; nothing else leaves it."""
+
+    @property
+    def kind(self) -> str:
+        """The word before the colon of its destinations."""
+        ...
+
+    async def deliver(
+        self,
+        notification: Notification,
+        address: str,
+        receipt: Receipt | None,
+        attempt: str,
+    ) -> Receipt:
+        """Post (no receipt) or edit (receipt) and return the receipt for the next edit.
+
+        ``attempt`` is the id under which a first post was announced in the outbox; the message carries it where the
+        channel has room, so that ``find`` can recognise it.
+        """
+        ...
+
+    async def find(self, address: str, attempt: str) -> Receipt | None:
+        """Look for a first post whose answer was lost; None when the channel does not have it or cannot tell."""
+        ...

@@ -1,0 +1,33 @@
+"""The probe contract: a read-only look at the world."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from responder.ports.tools import Tools
+
+Value = float | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a probe saw: no values means no data. A threshold must hold for every value."""
+
+    values: tuple[Value, ...]
+    note: str = ""
+
+
+class Probe(BaseModel, ABC):
+    """Base of every probe; a frozen pydantic class that is its ``with:`` arguments."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    example: ClassVar[str]
+
+    @abstractmethod
+    async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
+        """Read without changing anything; raises StepError when it cannot. ``labels`` are the alert's."""

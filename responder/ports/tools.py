@@ -1,0 +1,71 @@
+"""What actions and probes reach the world with: thin clients, chosen by name from the configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """What a service answered: 2xx only, everything else is an error of the tree."""
+
+    status: int
+    body: JsonValue
+    etag: str
+
+
+class HttpService(Protocol):
+    """A configured service: base URL, allow-list, credentials, deadline; no redirects, no other hosts."""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        json: JsonValue = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpReply:
+        """Send one request once and return the JSON answer.
+
+        Raises Permanent when the allow-list or the service refuses (4xx), Temporary when it certainly did not happen
+        (connection refused, 409, 429), Uncertain when it may have (timeout, reset, 5xx after sending).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of an instant query: its labels, its value (may be NaN) and when it was sampled."""
+
+    labels: Mapping[str, str]
+    value: float
+    at: datetime
+
+
+class Prometheus(Protocol):
+    """One configured Prometheus."""
+
+    async def query(self, expression: str) -> tuple[Series, ...]:
+        """Evaluate an instant query; a scalar is one series without labels.
+
+        Raises Temporary when it cannot be reached in time, Permanent when it refuses the expression.
+        """
+        ...
+
+    async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
+        """Return the expressions of the alerting rules with this name."""
+        ...
+
+
+class Tools(Protocol):
+    """The tool box handed to actions and probes."""
+
+    def http(self, name: str) -> HttpService:
+        """Return the named service; raises Permanent with the known names when there is none."""
+        ...
+
+    def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
+        """Return the Prometheus that answers for an alert with these labels; raises Permanent when none does."""
+        ...
