@@ -1,0 +1,125 @@
+"""Fixtures of every test: real servers, started once per worker, and a clean place in them per test."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.bed import servers
+from tests.bed.postgres import VARIABLE, Postgres, private_cluster
+from tests.bed.processes import free_port
+
+_SERVERS = {"alertmanager", "durable_postgres", "postgres", "prometheus_server", "redis_server"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a real server, so that ``-m "not server"`` runs anywhere."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _SERVERS.intersection(item.fixturenames):
+            item.add_marker("server")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Give a PostgreSQL without durability, for speed."""
+    given = os.environ.get(VARIABLE)
+    if given:
+        yield Postgres(given)
+        return
+    try:
+        with private_cluster() as server:
+            yield server
+    except FileNotFoundError:
+        servers.missing("PostgreSQL")
+
+
+@pytest.fixture(scope="session")
+def durable_postgres() -> Iterator[Postgres]:
+    """Give a PostgreSQL of our own with fsync on: what it acknowledged survives `server.crash()`."""
+    try:
+        with private_cluster(durable=True) as server:
+            yield server
+    except FileNotFoundError:
+        servers.missing("PostgreSQL")
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> str:
+    """Name the template of `postgres_url`; folders override it with ``postgres.template(label, prepare)``."""
+    return "template1"
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+    """Give the URL of a database of the test's own."""
+    url = postgres.database(postgres_template)
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def durable_postgres_url(durable_postgres: Postgres) -> Iterator[str]:
+    """Give the URL of an empty database of the test's own in the durable PostgreSQL."""
+    url = durable_postgres.database()
+    yield url
+    if durable_postgres.server is not None and durable_postgres.server.child is None:
+        durable_postgres.server.start()
+    durable_postgres.drop(url)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[servers.Redis]:
+    """Give a Redis; workers that share one given by the environment use a database each."""
+    given = os.environ.get(servers.REDIS_VARIABLE)
+    if given:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+        yield servers.Redis(f"{given.rstrip('/')}/{worker}" if given.count("/") == 2 else given)
+        return
+    try:
+        with servers.private_redis() as server:
+            yield server
+    except FileNotFoundError:
+        servers.missing("Redis")
+
+
+@pytest.fixture
+def redis_url(redis_server: servers.Redis) -> str:
+    """Give the URL of an empty Redis database."""
+    with redis.Redis.from_url(redis_server.url) as connection:
+        connection.flushdb()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def alertmanager_port() -> int:
+    """Keep one port for every test's Alertmanager, so that Prometheus need not discover it again."""
+    return free_port()
+
+
+@pytest.fixture
+def alertmanager(alertmanager_port: int) -> Iterator[servers.Alertmanager]:
+    """Give a fresh Alertmanager; `configure` it with ``alertmanager_config(webhook_url)``."""
+    try:
+        with servers.private_alertmanager(port=alertmanager_port) as server:
+            yield server
+    except FileNotFoundError:
+        servers.missing("Alertmanager")
+
+
+@pytest.fixture(scope="session")
+def prometheus_server(alertmanager_port: int) -> Iterator[servers.Prometheus]:
+    """Give a Prometheus that sends to the fixture `alertmanager`."""
+    try:
+        with servers.private_prometheus(f"http://127.0.0.1:{alertmanager_port}") as server:
+            yield server
+    except FileNotFoundError:
+        servers.missing("Prometheus")
+
+
+@pytest.fixture
+def prometheus(prometheus_server: servers.Prometheus) -> Iterator[servers.Prometheus]:
+    """Give a Prometheus without targets and rules; `configure` it. Name jobs after the test: samples stay."""
+    own = prometheus_server.alertmanager
+    yield prometheus_server
+    prometheus_server.configure(alertmanager=own)
