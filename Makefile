@@ -1,0 +1,79 @@
+# Needs Python 3.11 or newer, make and git; everything else is installed into .venv on first use.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet install
+LOG := $(VENV)/install.log
+PYTEST_FLAGS ?= -n 2
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':[^#]*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.base ## Watch alerts being handled: a made-up cluster, no server and no account needed
+	@$(PY) -m responder demo
+
+.PHONY: test
+test: venv servers ## Run the tests (fewer: make test T=tests/unit)
+	@$(PY) -m pytest --quiet $(PYTEST_FLAGS) $(T)
+
+.PHONY: check
+check: lint types imports test ## Run all that must hold: lint, types, import rules, tests
+
+.PHONY: lint
+lint: venv ## Check the style and the formatting
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --diff .
+
+.PHONY: types
+types: venv ## Check the types
+	@$(PY) -m mypy --no-error-summary
+
+.PHONY: imports
+imports: venv ## Check that imports run one way
+	@$(VENV)/bin/lint-imports --no-timings > $(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
+
+.PHONY: format
+format: venv ## Format the code and mend what can be mended
+	@$(PY) -m ruff check --quiet --fix . || true
+	@$(PY) -m ruff format --quiet .
+
+.PHONY: bench
+bench: venv servers ## Measure the speed, with the ceiling beside it
+	@$(PY) -m benchmarks
+
+.PHONY: lock
+lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
+	@scripts/lock
+
+.PHONY: servers
+servers: ## Install the servers that tests start (PostgreSQL, Redis, Prometheus, Alertmanager)
+	@scripts/servers
+
+.PHONY: venv
+venv: $(VENV)/.stamp ## Make .venv with all that development needs
+
+.PHONY: clean
+clean: ## Remove all that make has made
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The output of pip is shown only when it failed. Its order matters: the hashed sets first, then the checkout itself,
+# built with the pinned backend, so that nothing unpinned is ever downloaded.
+$(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
+	@python=$${PYTHON:-$(PYTHON)}; test -n "$$python" || python=$$(scripts/find-python) || exit 1; \
+	test -x $(PY) || "$$python" -m venv $(VENV) || exit 1; \
+	echo "installing the libraries into $(VENV)"; \
+	{ $(PIP) --require-hashes -r requirements/base.txt && $(PIP) --require-hashes -r requirements/build.txt \
+	  && $(PIP) --no-deps --no-build-isolation --editable .; } > $(LOG) 2>&1 || { cat $(LOG); exit 1; }
+	@touch $@
+
+$(VENV)/.stamp: $(VENV)/.base requirements/dev.txt
+	@echo "installing the tools of development into $(VENV)"
+	@$(PIP) --require-hashes -r requirements/dev.txt > $(LOG) 2>&1 || { cat $(LOG); exit 1; }
+	@touch $@
