@@ -36,7 +36,7 @@ types: venv ## Check the types
 
 .PHONY: imports
 imports: venv ## Check that imports run one way
-	@$(VENV)/bin/lint-imports --no-timings > $(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
+	@$(VENV)/bin/lint-imports > $(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
 .PHONY: format
 format: venv ## Format the code and mend what can be mended
@@ -57,6 +57,7 @@ servers: ## Install the servers that tests start (PostgreSQL, Redis, Prometheus,
 
 .PHONY: venv
 venv: $(VENV)/.stamp ## Make .venv with all that development needs
+	@:
 
 .PHONY: clean
 clean: ## Remove all that make has made
@@ -66,10 +67,9 @@ clean: ## Remove all that make has made
 # The output of pip is shown only when it failed. Its order matters: the hashed sets first, then the checkout itself,
 # built with the pinned backend, so that nothing unpinned is ever downloaded.
 $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
-	@python=$${PYTHON:-$(PYTHON)}; test -n "$$python" || python=$$(scripts/find-python) || exit 1; \
-	test -x $(PY) || "$$python" -m venv $(VENV) || exit 1; \
-	echo "installing the libraries into $(VENV)"; \
-	{ $(PIP) --require-hashes -r requirements/base.txt && $(PIP) --require-hashes -r requirements/build.txt \
+	@test -x $(PY) || { python=$${PYTHON:-$$(scripts/find-python)} && "$$python" -m venv $(VENV); }
+	@echo "installing the libraries into $(VENV)"
+	@{ $(PIP) --require-hashes -r requirements/base.txt && $(PIP) --require-hashes -r requirements/build.txt \
 	  && $(PIP) --no-deps --no-build-isolation --editable .; } > $(LOG) 2>&1 || { cat $(LOG); exit 1; }
 	@touch $@
 
