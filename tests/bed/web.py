@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 JsonObject = dict[str, Any]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Kind = Literal["hang", "reset", "status", "lost_reply"]
 
 _SHUTDOWN = 0.05
@@ -56,7 +56,7 @@ class Faults:
                 return fault
         return None
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """Return the aiohttp middleware that misbehaves."""
 
         @web.middleware
