@@ -18,20 +18,21 @@ _PART = re.compile(r"([0-9]+)([a-z]*)")
 # Prometheus keeps durations in a signed 64-bit count of nanoseconds: about 292 years.
 _LONGEST_MS = (2**63 - 1) // 1_000_000
 _LONGEST_TEXT = 64
+_PER_MINUTE, _PER_HOUR = 60, 3_600  # in seconds
+_PER_DAY = 1_440  # in minutes
 _WORDS = {"sec": "s", "min": "m", "hour": "h", "hr": "h", "day": "d", "week": "w", "year": "y"}
 
 
-def parse_duration(text: str) -> timedelta:
+def parse_duration(text: str | float) -> timedelta:
     """Read a Prometheus duration: ``1h30m``, ``5m``, ``250ms``, ``0``; units descending, each at most once.
+
+    A bare number, as YAML hands it over, is refused unless it is 0: it has no unit.
 
     Raises ValueError with a sentence that says how to write it.
     """
-    if not isinstance(text, str):
-        message = f"{text!r} is not a duration: write a number with a unit, such as 5m"
-        raise ValueError(message)  # noqa: TRY004 - callers of every parser here catch one type
+    text = text if isinstance(text, str) else f"{text}"
     if len(text) > _LONGEST_TEXT:
-        message = f"{text[:16]!r}… is too long for a duration ({_LONGEST_TEXT} characters at most)"
-        raise ValueError(message)
+        raise ValueError(f"{text[:16]!r}… is too long for a duration ({_LONGEST_TEXT} characters at most)")
     if text == "0":
         return timedelta(0)
     shape = _SHAPE.fullmatch(text)
@@ -41,8 +42,7 @@ def parse_duration(text: str) -> timedelta:
         int(count) * size for count, size in zip(shape.groups(), _UNITS.values(), strict=True) if count is not None
     )
     if milliseconds > _LONGEST_MS:
-        message = f"{text!r} is out of range: a duration is at most about 292 years"
-        raise ValueError(message)
+        raise ValueError(f"{text!r} is out of range: a duration is at most about 292 years")
     return timedelta(milliseconds=milliseconds)
 
 
@@ -86,8 +86,7 @@ def format_duration(duration: timedelta) -> str:
     """
     rest, micro = divmod(duration, timedelta(milliseconds=1))
     if rest < 0 or micro:
-        message = f"{duration} cannot be written as a duration: it is negative or finer than a millisecond"
-        raise ValueError(message)
+        raise ValueError(f"{duration} cannot be written as a duration: it is negative or finer than a millisecond")
     if rest == 0:
         return "0s"
     written = []
@@ -108,18 +107,16 @@ def human_duration(duration: timedelta) -> str:
     """
     if duration < timedelta(0):
         return "-" + human_duration(-duration)
-    milliseconds = round(duration / timedelta(milliseconds=1))
-    if milliseconds < 1_000:
-        return f"{milliseconds}ms" if milliseconds else "0s"
-    seconds = (milliseconds + 500) // 1_000
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3_600:
-        return _pair(seconds, "m", "s", 60)
-    minutes = (seconds + 30) // 60
-    if minutes < 1_440:
-        return _pair(minutes, "h", "m", 60)
-    return _pair((minutes + 30) // 60, "d", "h", 24)
+    whole = {unit: round(duration / timedelta(milliseconds=size)) for unit, size in _UNITS.items()}
+    if duration < timedelta(seconds=1):
+        return f"{whole['ms']}ms" if whole["ms"] else "0s"
+    if whole["s"] < _PER_MINUTE:
+        return f"{whole['s']}s"
+    if whole["s"] < _PER_HOUR:
+        return _pair(whole["s"], "m", "s", _PER_MINUTE)
+    if whole["m"] < _PER_DAY:
+        return _pair(whole["m"], "h", "m", 60)
+    return _pair(whole["h"], "d", "h", 24)
 
 
 def _pair(amount: int, large: str, small: str, size: int) -> str:

@@ -15,19 +15,19 @@ _PER_WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week":
 
 
 def parse_ratio(text: str | float) -> float:
-    """Read a share: ``"20%"`` is 0.2, ``0.2`` is 0.2. Raises ValueError for anything negative, or above 1 without ``%``."""
+    """Read a share: ``20%`` is 0.2, and so is ``0.2``.
+
+    Raises ValueError for anything negative, or above 1 without ``%``.
+    """
     written = text.strip() if isinstance(text, str) else text
     percent = isinstance(written, str) and written.endswith("%")
     value = _number(written[:-1] if percent and isinstance(written, str) else written)
     if value is None:
-        message = f"{_shown(text)} is not a percentage: write it like 20%"
-        raise ValueError(message)
+        raise ValueError(f"{_shown(text)} is not a percentage: write it like 20%")
     if value < 0:
-        message = f"{_shown(text)} is negative: a percentage here cannot be"
-        raise ValueError(message)
+        raise ValueError(f"{_shown(text)} is negative: a percentage here cannot be")
     if not percent and value > 1:
-        message = f"{_shown(text)} is more than everything: did you mean {value:g}%?"
-        raise ValueError(message)
+        raise ValueError(f"{_shown(text)} is more than everything: did you mean {value:g}%?")
     return value / 100 if percent else value
 
 
@@ -62,8 +62,9 @@ def parse_threshold(text: str | float) -> Threshold:
             return Threshold(parse_duration(written).total_seconds(), "seconds")
         except ValueError:
             pass
-    message = f"{_shown(text)} is not a threshold: write a number, a percentage such as 1% or a duration such as 5m"
-    raise ValueError(message)
+    raise ValueError(
+        f"{_shown(text)} is not a threshold: write a number, a percentage such as 1% or a duration such as 5m"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +79,17 @@ class Rate:
         return f"{self.count} per {format_duration(self.window)}"
 
 
-def parse_rate(text: str) -> Rate:
+def parse_rate(text: str | float) -> Rate:
     """Read ``3 per 1h``. Raises ValueError for another form, for none at all and for an empty window."""
     shape = _RATE.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= _LONGEST else None
     if shape is None:
-        message = f"{_shown(text)} is not a rate: write it like 3 per 1h"
-        raise ValueError(message)
+        raise ValueError(f"{_shown(text)} is not a rate: write it like 3 per 1h")
     count, window_text = shape.groups()
     if window_text in _PER_WORDS:
-        message = f"{_shown(text)} names no duration: write {int(count)} per {_PER_WORDS[window_text]}"
-        raise ValueError(message)
+        raise ValueError(f"{_shown(text)} names no duration: write {int(count)} per {_PER_WORDS[window_text]}")
     window = parse_duration(window_text)
     if int(count) == 0 or not window:
-        message = f"{_shown(text)} allows nothing: both the count and the window must be more than zero"
-        raise ValueError(message)
+        raise ValueError(f"{_shown(text)} allows nothing: both the count and the window must be more than zero")
     return Rate(int(count), window)
 
 

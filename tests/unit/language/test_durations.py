@@ -23,7 +23,7 @@ from responder.language.durations import format_duration, human_duration, parse_
         ("5m6ms", 300.006),
     ],
 )
-def test_a_prometheus_duration_is_read(text, seconds):
+def test_a_prometheus_duration_is_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
@@ -50,22 +50,22 @@ def test_a_prometheus_duration_is_read(text, seconds):
         ("5m\n", "space"),
     ],
 )
-def test_what_is_not_a_duration_is_refused_with_a_sentence_that_helps(text, says):
+def test_what_is_not_a_duration_is_refused_with_a_sentence_that_helps(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_duration(text)
 
 
-def test_a_bare_number_from_yaml_is_refused_not_guessed():
-    with pytest.raises(ValueError, match="with a unit"):
+def test_a_bare_number_from_yaml_is_refused_not_guessed() -> None:
+    with pytest.raises(ValueError, match="no unit"):
         parse_duration(5)
 
 
 @pytest.mark.parametrize("text", ["0s", "250ms", "90s", "1m30s", "1h30m", "90d", "1w", "1y", "13d", "2h0m"])
-def test_writing_what_was_read_keeps_the_duration(text):
+def test_writing_what_was_read_keeps_the_duration(text: str) -> None:
     assert parse_duration(format_duration(parse_duration(text))) == parse_duration(text)
 
 
-def test_the_shortest_exact_form_is_written():
+def test_the_shortest_exact_form_is_written() -> None:
     assert format_duration(timedelta(minutes=90)) == "1h30m"
     assert format_duration(timedelta(days=7)) == "1w"
     assert format_duration(timedelta(days=90)) == "90d"
@@ -73,7 +73,7 @@ def test_the_shortest_exact_form_is_written():
 
 
 @pytest.mark.parametrize("duration", [timedelta(seconds=-1), timedelta(microseconds=1)])
-def test_what_cannot_be_written_exactly_is_refused(duration):
+def test_what_cannot_be_written_exactly_is_refused(duration: timedelta) -> None:
     with pytest.raises(ValueError, match="cannot be written"):
         format_duration(duration)
 
@@ -95,5 +95,5 @@ def test_what_cannot_be_written_exactly_is_refused(duration):
         (-4, "-4s"),
     ],
 )
-def test_a_duration_reads_well_in_a_message(seconds, text):
+def test_a_duration_reads_well_in_a_message(seconds: float, text: str) -> None:
     assert human_duration(timedelta(seconds=seconds)) == text

@@ -7,16 +7,28 @@ import pytest
 from responder.language.ratios import Rate, Threshold, parse_rate, parse_ratio, parse_threshold
 
 
-@pytest.mark.parametrize(("text", "value"), [("20%", 0.2), ("0%", 0), ("150%", 1.5), ("0.2", 0.2), (0.2, 0.2), (1, 1), ("0.5%", 0.005)])
-def test_a_share_is_read(text, value):
+@pytest.mark.parametrize(
+    ("text", "value"), [("20%", 0.2), ("0%", 0), ("150%", 1.5), ("0.2", 0.2), (0.2, 0.2), (1, 1), ("0.5%", 0.005)]
+)
+def test_a_share_is_read(text: str | float, value: float) -> None:
     assert parse_ratio(text) == value
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("20", "did you mean 20%"), (20, "did you mean 20%"), ("-5%", "negative"), ("x%", "like 20%"), ("%", "like"), (True, "like"), ("nan%", "like"), ("1e999%", "like"), ("5 %", "like")],
+    [
+        ("20", "did you mean 20%"),
+        (20, "did you mean 20%"),
+        ("-5%", "negative"),
+        ("x%", "like 20%"),
+        ("%", "like"),
+        (True, "like"),
+        ("nan%", "like"),
+        ("1e999%", "like"),
+        ("5 %", "like"),
+    ],
 )
-def test_what_is_not_a_share_is_refused(text, says):
+def test_what_is_not_a_share_is_refused(text: str | float, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_ratio(text)
 
@@ -36,26 +48,36 @@ def test_what_is_not_a_share_is_refused(text, says):
         (0, Threshold(0.0), "0"),
     ],
 )
-def test_a_threshold_is_a_number_a_percentage_or_a_duration(text, threshold, shown):
+def test_a_threshold_is_a_number_a_percentage_or_a_duration(
+    text: str | float, threshold: Threshold, shown: str
+) -> None:
     assert parse_threshold(text) == threshold
     assert str(threshold) == shown
 
 
-@pytest.mark.parametrize("text", ["", "abc", "nan", float("nan"), float("inf"), True, None, "5 m", "1%%", 10**400, "9" * 100])
-def test_what_is_not_a_threshold_is_refused(text):
+@pytest.mark.parametrize("text", ["", "abc", "nan", float("nan"), float("inf"), True, "5 m", "1%%", 10**400, "9" * 100])
+def test_what_is_not_a_threshold_is_refused(text: str | float) -> None:
     with pytest.raises(ValueError, match="not a threshold"):
         parse_threshold(text)
 
 
-def test_a_rate_is_a_count_and_a_window():
+def test_a_rate_is_a_count_and_a_window() -> None:
     assert parse_rate("3 per 1h") == Rate(3, timedelta(hours=1))
     assert str(parse_rate("20 per 1h30m")) == "20 per 1h30m"
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("3/1h", "like 3 per 1h"), ("3 per hour", "write 3 per 1h"), ("0 per 1h", "allows nothing"), ("3 per 0", "allows nothing"), ("3 per 5", "no unit"), (3, "like 3 per 1h"), ("-3 per 1h", "like")],
+    [
+        ("3/1h", "like 3 per 1h"),
+        ("3 per hour", "write 3 per 1h"),
+        ("0 per 1h", "allows nothing"),
+        ("3 per 0", "allows nothing"),
+        ("3 per 5", "no unit"),
+        (3, "like 3 per 1h"),
+        ("-3 per 1h", "like"),
+    ],
 )
-def test_what_is_not_a_rate_is_refused(text, says):
+def test_what_is_not_a_rate_is_refused(text: str | float, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_rate(text)
