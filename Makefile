@@ -66,7 +66,7 @@ clean: ## Remove all that make has made
 
 # The output of pip is shown only when it failed. Its order matters: the hashed sets first, then the checkout itself,
 # built with the pinned backend, so that nothing unpinned is ever downloaded.
-$(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
+$(VENV)/.base: requirements/base.txt requirements/build.txt
 	@test -x $(PY) || { python=$${PYTHON:-$$(scripts/find-python)} && "$$python" -m venv $(VENV); }
 	@echo "installing the libraries into $(VENV)"
 	@{ $(PIP) --require-hashes -r requirements/base.txt && $(PIP) --require-hashes -r requirements/build.txt \
