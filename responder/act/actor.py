@@ -1,0 +1,159 @@
+"""The actor: claims due runs and takes each one a turn further."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from responder.act.after import undoing, verifying
+from responder.act.before import awaiting, checking, over, ready, resolving
+from responder.act.during import acting
+from responder.act.engine import TURN_SECONDS, Engine, Next
+from responder.act.plan import Prepared
+from responder.domain.errors import Conflict, StoreError
+from responder.domain.runs import Run, RunState, advance
+from responder.domain.verdicts import Verdict
+from responder.playbook.model import Playbook
+from responder.ports.store import RunEnd, Standing
+
+STATES_A_TURN = 24
+"""More transitions than any playbook needs; a run that wants more is asked to come again."""
+CLAIM = 32
+
+
+class Actor:
+    """Works on runs, several at a time."""
+
+    def __init__(self, engine: Engine, *, concurrency: int = CLAIM) -> None:
+        """``concurrency`` bounds the turns under way."""
+        self._engine = engine
+        self._concurrency = concurrency
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def turn(self) -> int:
+        """Claim as many due runs as there is room for and start their turns; returns how many were claimed.
+
+        When there is no room, waits for some.
+        """
+        room = self._concurrency - len(self._under_way)
+        if room <= 0:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            return 1
+        runs = await self._engine.store.claim_runs(room)
+        for run in runs:
+            task = asyncio.create_task(self._one(run), name=f"run {run.id}")
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        return len(runs)
+
+    async def drain(self) -> None:
+        """Wait until the turns under way have ended."""
+        while self._under_way:
+            await asyncio.wait(set(self._under_way))
+
+    async def _one(self, run: Run) -> None:
+        started = self._engine.clock.monotonic()
+        try:
+            await take_turn(self._engine, run)
+        except Conflict as error:
+            self._engine.on_fact("turn_lost", run=run.id, error=str(error))
+        except StoreError as error:
+            # The lease runs out by itself and the run is claimed again.
+            self._engine.on_fact("turn_failed", run=run.id, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the worker; the claim has counted it
+            self._engine.on_fact("turn_crashed", run=run.id, error=f"{type(error).__name__}: {error}")
+        finally:
+            self._engine.on_fact("turn", run=run.id, seconds=self._engine.clock.monotonic() - started)
+
+
+async def take_turn(engine: Engine, run: Run) -> Run:
+    """Take a claimed run as far as it goes now, and keep where it stands."""
+    playbook = await engine.playbook_of(run)
+    if playbook is None:
+        return await _without_playbook(engine, run)
+    started = engine.clock.monotonic()
+    standing = await engine.store.standing(run, run.created_at - playbook.limits.longest_window)
+    prepared: tuple[Prepared, ...] = ()
+    for _ in range(STATES_A_TURN):
+        before = run.state
+        following, prepared = await _handle(engine, run, playbook, standing, prepared)
+        run = following.run
+        if run.state is not before:
+            engine.on_fact("run_state", run=run.id, playbook=run.playbook, target=run.target, state=run.state.value)
+        if run.state.final:
+            await _finish(engine, run, following)
+            return run
+        if following.at is not None or engine.clock.monotonic() - started > TURN_SECONDS / 2:
+            break
+        if run.state in (RunState.VERIFYING, RunState.UNDOING):
+            standing = await engine.store.standing(run, run.created_at - playbook.limits.longest_window)
+    due = following.at or standing.now
+    await engine.store.save(replace(run, due_at=min(due, _wake_by(run))), following.audit, following.ask)
+    return run
+
+
+def _wake_by(run: Run) -> datetime:
+    """Never sleep past the deadline; a parked or undoing run is beyond it."""
+    if run.state in (RunState.PARKED, RunState.UNDOING):
+        return run.due_at + timedelta(hours=1)
+    return run.deadline
+
+
+async def _finish(engine: Engine, run: Run, following: Next) -> None:
+    await engine.store.finish(run, following.end or RunEnd(), following.audit)
+    engine.on_fact(
+        "run_finished",
+        run=run.id,
+        playbook=run.playbook,
+        target=run.target,
+        state=run.state.value,
+        verdict=run.verdict.value if run.verdict else "",
+        reason=run.reason,
+    )
+
+
+async def _without_playbook(engine: Engine, run: Run) -> Run:
+    reason = Verdict.PLAYBOOK_GONE.sentence
+    ended = replace(run, state=RunState.UNKNOWN, verdict=Verdict.PLAYBOOK_GONE, reason=reason)
+    await engine.store.finish(ended, RunEnd(needs_person=f"{run.playbook}: {reason}"))
+    return ended
+
+
+async def _handle(
+    engine: Engine,
+    run: Run,
+    playbook: Playbook,
+    standing: Standing,
+    prepared: tuple[Prepared, ...],
+) -> tuple[Next, tuple[Prepared, ...]]:
+    """Do what the run's state asks for."""
+    ended = over(run, standing)
+    if ended is not None:
+        return ended, ()
+    match run.state:
+        case RunState.RESOLVING:
+            return await resolving(run, playbook, standing), ()
+        case RunState.CHECKING:
+            return await checking(engine, run, playbook, standing)
+        case RunState.AWAITING_APPROVAL:
+            return await awaiting(run, playbook, standing), ()
+        case RunState.READY:
+            return await ready(engine, run, playbook, standing, prepared)
+        case RunState.ACTING:
+            return await acting(engine, run, playbook, standing, prepared), ()
+        case RunState.VERIFYING:
+            return await verifying(engine, run, playbook, standing), ()
+        case RunState.UNDOING:
+            return await undoing(engine, run, playbook, standing), ()
+        case RunState.PARKED:
+            return _parked(run, standing), ()
+        case _:
+            msg = f"nothing is to be done for a run that is {run.state}"
+            raise ValueError(msg)
+
+
+def _parked(run: Run, standing: Standing) -> Next:
+    """Stay parked while a halt covers the run."""
+    halted = [p for p in standing.pauses if p.kind == "halt" and p.covers(run.playbook, run.target, standing.now)]
+    if halted:
+        return Next(run, at=standing.now + timedelta(minutes=1))
+    return Next(advance(run, "resumed"))

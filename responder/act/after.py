@@ -1,0 +1,171 @@
+"""After something changed: does it help? Keep it, or undo it in reverse order."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+from responder.act.during import turn_back
+from responder.act.effects import LANDING_GRACE, Sent, undo
+from responder.act.engine import Engine, Next, soon
+from responder.act.judge import note, poll_interval
+from responder.act.look import look, own_rule
+from responder.act.plan import names_for
+from responder.domain.limits import Refusal
+from responder.domain.records import Record, RecordState
+from responder.domain.runs import Check, Run, Sample, advance
+from responder.domain.verdicts import Verdict
+from responder.playbook.model import Condition, Playbook
+from responder.ports.store import RunEnd, Standing
+
+OWN_RULE = Condition(name="the alert's own rule")
+"""Stands for the alert's expression where a playbook has no ``verify``."""
+UNDO_TRIES = 5
+UNDO_BACK_OFF = timedelta(seconds=2)
+
+
+async def verifying(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """Look once at every condition; verified, not helped, not to be told, or look again."""
+    progress = run.progress
+    if progress.verify_from is None or progress.verify_until is None:
+        return turn_back(run, Verdict.VERIFY_FAILED, "nothing says when to judge")
+    conditions = playbook.verify or (OWN_RULE,)
+    checks = progress.checks if len(progress.checks) == len(conditions) else tuple(Check(name=c.name) for c in conditions)
+    if standing.now < progress.verify_from:
+        return Next(run, at=progress.verify_from)
+    interval = poll_interval(conditions)
+    checks = tuple(
+        [
+            check if check.done and not condition.hold else note(check, await _sample(engine, run, condition, check, standing), condition, interval)
+            for condition, check in zip(conditions, checks, strict=True)
+        ],
+    )
+    run = replace(run, progress=progress.model_copy(update={"checks": checks}))
+    if all(check.done for check in checks):
+        reason = "; ".join(describe(check) for check in checks)
+        return Next(advance(run, "verified", Verdict.VERIFIED, reason), end=RunEnd(clear_person=True))
+    if standing.now < progress.verify_until:
+        return Next(run, at=min(standing.now + interval, progress.verify_until))
+    return _at_the_end(run, playbook, conditions, standing.now)
+
+
+async def _sample(engine: Engine, run: Run, condition: Condition, check: Check, standing: Standing) -> Sample:
+    names = names_for(run)
+    if condition is OWN_RULE:
+        return await own_rule(_claimed(run.context.generator_url), names, engine.tools, standing.now)
+    return await look(condition, names, engine.tools, check.baseline, standing.now)
+
+
+def _claimed(generator_url: str) -> str:
+    """Return the expression that a Prometheus generator URL names, empty when it names none."""
+    return parse_qs(urlsplit(generator_url).query).get("g0.expr", [""])[0]
+
+
+def describe(check: Check) -> str:
+    """Write what one condition showed."""
+    return f"{check.name}: {check.last.reason}" if check.last is not None else f"{check.name}: not looked at"
+
+
+def _at_the_end(run: Run, playbook: Playbook, conditions: Sequence[Condition], now: datetime) -> Next:
+    """Judge at ``within``: failing → failed; unknown → unknown; passing but not long enough → wait once more."""
+    checks = run.progress.checks
+    open_checks = [(check, condition) for check, condition in zip(checks, conditions, strict=True) if not check.done]
+    reason = "; ".join(describe(check) for check, _ in open_checks)
+    if any(check.last is not None and check.last.outcome == "fail" for check, _ in open_checks):
+        return _not_helped(run, playbook, reason)
+    if any(check.last is None or check.last.outcome == "unknown" for check, _ in open_checks):
+        ended = advance(run, "unsure", Verdict.VERIFY_UNKNOWN, reason)
+        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.VERIFY_UNKNOWN.sentence} {reason}"))
+    if run.progress.extended:
+        return _not_helped(run, playbook, f"{reason}, but not for long enough")
+    hold = max(condition.hold for _, condition in open_checks)
+    progress = run.progress.model_copy(update={"extended": True, "verify_until": now + hold})
+    return Next(replace(run, progress=progress), at=now + poll_interval(conditions))
+
+
+def _not_helped(run: Run, playbook: Playbook, reason: str) -> Next:
+    if playbook.on_failure == "undo":
+        return turn_back(run, Verdict.VERIFY_FAILED, reason)
+    ended = advance(run, "give_up", Verdict.VERIFY_FAILED, reason)
+    return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.VERIFY_FAILED.sentence} {reason}"))
+
+
+async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """Undo the applied records in reverse order, one by one."""
+    records = sorted(standing.records, key=lambda record: record.index, reverse=True)
+    left: list[Record] = [r for r in records if r.state is not RecordState.NOT_APPLIED]
+    for record in left:
+        if not _to_undo(record, playbook, by_person=run.kind == "rollback"):
+            continue
+        action = engine.action_of(record)
+        result = await undo(engine, run, action, record)
+        if isinstance(result, Refusal):
+            return Next(advance(run, "halted", result.verdict, result.reason), at=soon(standing.now, None, timedelta(hours=1)))
+        sent, settled = result
+        left[left.index(record)] = settled
+        if sent is Sent.NOT_YET:
+            return _undo_again(run, settled, standing)
+        if sent is Sent.IN_DOUBT:
+            return Next(run, at=standing.now + LANDING_GRACE)
+        if sent is Sent.UNSURE:
+            return _undo_unsure(run, settled)
+    return _undo_result(run, left, standing)
+
+
+def _to_undo(record: Record, playbook: Playbook, *, by_person: bool) -> bool:
+    if record.state in (RecordState.UNDO_INTENDED,):
+        return True
+    if by_person and record.state in (RecordState.UNDO_FAILED, RecordState.APPLIED):
+        return True
+    if record.state is not RecordState.APPLIED:
+        return False
+    step = next((step for step in playbook.steps if step.id == record.step), None)
+    return step is not None and step.undo == "automatic" and step.action.undoes != "impossible"
+
+
+def _undo_again(run: Run, record: Record, standing: Standing) -> Next:
+    tries = run.progress.tries + 1
+    if tries >= UNDO_TRIES:
+        return _gave_up(run, f"step {record.step}: {record.message}")
+    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
+    return Next(kept, at=standing.now + UNDO_BACK_OFF * tries)
+
+
+def _why(run: Run) -> str:
+    return run.progress.ending_reason or (run.progress.ending.sentence if run.progress.ending else run.context.reason)
+
+
+def _gave_up(run: Run, reason: str) -> Next:
+    page = f"{run.playbook}: {_why(run)} {Verdict.UNDO_FAILED.sentence} {reason}"
+    ended = advance(run, "give_up", Verdict.UNDO_FAILED, f"{_why(run)} {reason}".strip())
+    return Next(ended, end=RunEnd(needs_person=page, quarantine=f"Run {run.id}: {Verdict.UNDO_FAILED.sentence}"))
+
+
+def _undo_unsure(run: Run, record: Record) -> Next:
+    reason = f"step {record.step}: {record.message or Verdict.UNDO_UNCERTAIN.sentence}"
+    ended = advance(run, "unsure", Verdict.UNDO_UNCERTAIN, f"{_why(run)} {reason}".strip())
+    page = f"{run.playbook}: {Verdict.UNDO_UNCERTAIN.sentence} {reason}"
+    return Next(ended, end=RunEnd(needs_person=page, quarantine=f"Run {run.id}: {Verdict.UNDO_UNCERTAIN.sentence}"))
+
+
+def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Next:
+    """Say how the undoing ended: everything, a part, or not."""
+    failed = [record for record in records if record.state is RecordState.UNDO_FAILED]
+    if failed:
+        return _gave_up(run, "; ".join(f"step {record.step}: {record.message}" for record in failed))
+    stands = [record for record in records if record.state is not RecordState.UNDONE]
+    ending = run.progress.ending or Verdict.UNDONE
+    if stands:
+        reason = "; ".join(f"step {record.step}: {_stands(record)}" for record in stands)
+        ended = advance(run, "partly_undone", ending, f"{_why(run)} {reason}".strip())
+        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {_why(run)} Not everything was undone: {reason}"))
+    ended = advance(run, "undone", ending, _why(run) or Verdict.UNDONE.sentence)
+    if run.kind == "rollback" or ending is Verdict.STOPPED:
+        return Next(ended, end=RunEnd())
+    return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
+
+
+def _stands(record: Record) -> str:
+    if record.state is RecordState.DRIFTED:
+        return Verdict.DRIFTED.sentence
+    return record.message or Verdict.NOT_UNDOABLE.sentence

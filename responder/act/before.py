@@ -1,0 +1,209 @@
+"""Before anything changes: resolving, checking, awaiting approval, ready."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from responder.act.engine import Engine, Next, soon
+from responder.act.look import look
+from responder.act.plan import Prepared, names_for, plan, plan_hash
+from responder.domain.errors import Permanent, Temporary
+from responder.domain.ids import new_id
+from responder.domain.limits import Refusal, over_limit, paused
+from responder.domain.modes import Mode
+from responder.domain.notification import Approval
+from responder.domain.runs import Outcome, Run, RunState, Sample, advance
+from responder.domain.verdicts import Verdict
+from responder.playbook.model import Playbook
+from responder.ports.store import Audit, RunEnd, Standing
+
+MAX_ASKED = 3
+"""A plan is put to people once and, when it has changed meanwhile, at most twice again (engine.md)."""
+LATER = timedelta(seconds=30)
+
+
+def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
+    """End a run that changed nothing: a guard that fails gives the next candidate its turn, a ``later`` one waits."""
+    ended = advance(run, "refused", refusal.verdict, refusal.reason)
+    if run.kind == "rollback":
+        return Next(ended, end=RunEnd(needs_person=f"The rollback was refused: {refusal.reason}"))
+    if refusal.verdict is Verdict.RESOLVED:
+        return Next(ended, end=RunEnd())
+    if refusal.verdict in (Verdict.CONDITION_FAILED, Verdict.UNCHANGED, Verdict.STEP_FAILED, Verdict.ATTEMPTS_EXHAUSTED):
+        return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
+    return Next(ended, end=RunEnd(retry_at=soon(standing.now, refusal, LATER)))
+
+
+def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | None:
+    """Evaluate every guard of a forward effect that the store can answer, again."""
+    if not standing.firing:
+        return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
+    if standing.evidence_at is not None and standing.now - standing.evidence_at > playbook.limits.max_age:
+        reason = f"{Verdict.STALE.sentence} The last sign was at {standing.evidence_at:%H:%M:%S} UTC."
+        return Refusal(Verdict.STALE, reason)
+    if standing.quarantined:
+        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {standing.quarantined}")
+    if standing.busy:
+        return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} Run {standing.busy} holds it.")
+    stop_sign = paused(standing.pauses, run.playbook, run.target, standing.now)
+    return stop_sign or over_limit(playbook.limits, standing.usage, len(playbook.steps), standing.now)
+
+
+async def resolving(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """Look up what was late bound, then evaluate the target's guards again."""
+    refusal = forbidden(run, playbook, standing)
+    if refusal is not None:
+        return refused(run, refusal, standing)
+    return Next(advance(run, "resolved_target"))
+
+
+async def checking(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> tuple[Next, tuple[Prepared, ...]]:
+    """Check the conditions, compute the plan, and say whether to act, to ask or only to show it."""
+    refusal = await unmet(engine, run, playbook, standing)
+    if refusal is not None:
+        return refused(run, refusal, standing), ()
+    prepared = await planned(engine, run, playbook)
+    if isinstance(prepared, Refusal):
+        return refused(run, prepared, standing), ()
+    run = with_plan(run, prepared)
+    if run.mode is Mode.OBSERVE:
+        return Next(advance(run, "observe", Verdict.OBSERVED, Verdict.OBSERVED.sentence), end=RunEnd()), ()
+    if all(step.changes_nothing for step in prepared):
+        unchanged = Refusal(Verdict.UNCHANGED, Verdict.UNCHANGED.sentence)
+        return refused(run, unchanged, standing), ()
+    if _must_ask(run, playbook):
+        return ask(run, playbook, standing), ()
+    return Next(advance(run, "go")), prepared
+
+
+async def unmet(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Refusal | None:
+    """Return the first condition that does not hold or cannot be checked."""
+    names = names_for(run)
+    for condition in playbook.when:
+        sample = await look(condition, names, engine.tools, None, standing.now)
+        if sample.outcome != "pass":
+            return _refusal_of(condition.name, sample)
+    return None
+
+
+def _refusal_of(name: str, sample: Sample) -> Refusal:
+    verdict = Verdict.CONDITION_FAILED if sample.outcome == "fail" else Verdict.CONDITION_UNKNOWN
+    return Refusal(verdict, f"“{name}” {'does not hold' if sample.outcome == 'fail' else 'is unknown'}: {sample.reason}")
+
+
+async def planned(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepared, ...] | Refusal:
+    """Compute the plan, or say why it cannot be."""
+    try:
+        return await plan(engine, run, playbook)
+    except Temporary as error:
+        return Refusal(Verdict.TEMPORARY, str(error))
+    except Permanent as error:
+        return Refusal(Verdict.STEP_FAILED, str(error))
+
+
+def with_plan(run: Run, prepared: tuple[Prepared, ...]) -> Run:
+    """Keep the plan with the run."""
+    steps = tuple(step.planned() for step in prepared)
+    progress = run.progress.model_copy(update={"plan": steps, "plan_hash": plan_hash(run, steps)})
+    return replace(run, progress=progress)
+
+
+def _must_ask(run: Run, playbook: Playbook) -> bool:
+    if run.mode is Mode.APPROVE:
+        return True
+    matchers = playbook.approval.matchers
+    return bool(matchers) and all(matcher.matches(run.context.labels) for matcher in matchers)
+
+
+def ask(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """Put the plan to people; too many changed plans end the run with a page."""
+    if run.progress.asked >= MAX_ASKED:
+        ended = advance(run, "timed_out", Verdict.PLAN_CHANGED, Verdict.PLAN_CHANGED.sentence)
+        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.PLAN_CHANGED.sentence}"))
+    progress = run.progress.model_copy(update={"asked": run.progress.asked + 1})
+    approval = Approval(
+        id=new_id(),
+        run_id=run.id,
+        plan_hash=run.progress.plan_hash,
+        plan=[step.model_dump(mode="json") for step in run.progress.plan],
+        state="pending",
+        asked_at=standing.now,
+        expires_at=standing.now + playbook.approval.timeout,
+    )
+    audit = Audit("approval_asked", run.id, details={"plan_hash": approval.plan_hash})
+    return Next(replace(advance(run, "ask"), progress=progress), at=approval.expires_at, ask=approval, audit=(audit,))
+
+
+async def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """Go on once a person said yes; end when they said no, in time or at all."""
+    approval = standing.approval
+    if approval is not None and approval.state == "rejected":
+        reason = f"{approval.decided_by} said no. {approval.comment}".strip()
+        return Next(advance(run, "rejected", Verdict.REJECTED, reason), end=RunEnd())
+    if not standing.firing:
+        return refused(run, Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence), standing)
+    if approval is not None and approval.state == "approved" and standing.now < approval.expires_at:
+        return Next(advance(run, "approved"))
+    if approval is None or standing.now >= approval.expires_at:
+        ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
+        page = f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}" if playbook.approval.on_timeout == "page" else ""
+        return Next(ended, end=RunEnd(needs_person=page))
+    return Next(run, at=approval.expires_at)
+
+
+async def ready(
+    engine: Engine,
+    run: Run,
+    playbook: Playbook,
+    standing: Standing,
+    prepared: tuple[Prepared, ...],
+) -> tuple[Next, tuple[Prepared, ...]]:
+    """Take the target's slot; what was approved is planned again first and must not have changed."""
+    if run.kind == "rollback":
+        return await _start(engine, run, "roll_back", standing), ()
+    if standing.approval is not None and standing.approval.state == "approved":
+        again = await planned(engine, run, playbook)
+        if isinstance(again, Refusal):
+            return refused(run, again, standing), ()
+        run = with_plan(run, again)
+        if run.progress.plan_hash != standing.approval.plan_hash:
+            return ask(run, playbook, standing), ()
+        if not await engine.store.use_approval(run, standing.approval):
+            ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
+            return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}")), ()
+        prepared = again
+    return await _start(engine, run, "started", standing), prepared
+
+
+async def _start(engine: Engine, run: Run, outcome: Outcome, standing: Standing) -> Next:
+    started = advance(run, outcome)
+    refusal = await engine.store.take_slot(started)
+    if refusal is not None:
+        if run.kind == "rollback" and refusal.verdict is Verdict.BUSY:
+            return Next(run, at=soon(standing.now, None, timedelta(seconds=2)))
+        return refused(run, refusal, standing)
+    return Next(started)
+
+
+def over(run: Run, standing: Standing) -> Next | None:
+    """End or turn round a run that a person stopped, or that is past its deadline; None lets it go on."""
+    changed = any(record.state.value not in ("not_applied", "undone") for record in standing.records)
+    if run.state in (RunState.UNDOING, RunState.PARKED) or (run.kind == "rollback" and run.state is not RunState.READY):
+        return None
+    if run.stop_by:
+        verdict, reason = Verdict.STOPPED, f"{run.stop_by} stopped the run."
+    elif standing.now >= run.deadline:
+        verdict, reason = Verdict.DEADLINE, Verdict.DEADLINE.sentence
+    else:
+        return None
+    if changed:
+        progress = run.progress.model_copy(update={"ending": verdict, "ending_reason": reason})
+        if run.state in (RunState.ACTING, RunState.VERIFYING) and not _in_doubt(standing):
+            return Next(replace(advance(run, "undo"), progress=progress))
+        return None
+    page = "" if verdict is Verdict.STOPPED else f"{run.playbook}: {reason}"
+    ended = advance(run, "stopped" if verdict is Verdict.STOPPED else "timed_out", verdict, reason)
+    return Next(ended, end=RunEnd(needs_person=page))
+
+
+def _in_doubt(standing: Standing) -> bool:
+    return any(record.state.value in ("intended", "uncertain") for record in standing.records)

@@ -1,0 +1,219 @@
+"""While something changes: one step after another, each recorded before it is sent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from pydantic import JsonValue
+
+from responder.act.before import refused
+from responder.act.effects import LANDING_GRACE, Sent, recover, send
+from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
+from responder.act.look import look, window_of
+from responder.act.plan import Prepared, names_for, prepare
+from responder.domain.errors import Permanent, Temporary
+from responder.domain.ids import new_id
+from responder.domain.limits import Refusal
+from responder.domain.records import Record, RecordState
+from responder.domain.runs import Check, Run, advance
+from responder.domain.verdicts import Verdict
+from responder.playbook.model import Playbook, Step
+from responder.playbook.render import render_arguments
+from responder.ports.store import Authority, RunEnd, Standing
+
+BACK_OFF = timedelta(seconds=2)
+
+
+async def acting(
+    engine: Engine,
+    run: Run,
+    playbook: Playbook,
+    standing: Standing,
+    prepared: tuple[Prepared, ...],
+) -> Next:
+    """Carry out the next step, or settle one that a dead turn left behind."""
+    records = {record.index: record for record in standing.records if record.state is not RecordState.NOT_APPLIED}
+    if run.progress.step == 0 and not run.progress.checks and not records:
+        run = await _with_baseline(engine, run, playbook, standing)
+    authority = Authority(playbook.limits, effects=len(playbook.steps))
+    while run.progress.step < len(playbook.steps):
+        index = run.progress.step
+        step = playbook.steps[index]
+        record = records.get(index)
+        if record is not None and record.state is RecordState.APPLIED:
+            run = _advance_step(run)
+            continue
+        if record is not None and record.state is RecordState.UNCERTAIN:
+            return unsure(run, record)
+        result: tuple[Sent, Record] | Refusal
+        if record is not None:
+            action = render_arguments(step, _names(run, standing.records))
+            result = await recover(engine, run, action, record, authority, step.timeout.total_seconds())
+        else:
+            ready = await _ready_step(engine, run, step, standing, prepared[index] if index < len(prepared) else None)
+            if isinstance(ready, Next):
+                return ready
+            if ready.changes_nothing:
+                run = _unchanged(run, step)
+                continue
+            record = _new_record(run, index, ready, standing)
+            result = await send(engine, run, ready.action, record, authority, step.timeout.total_seconds())
+        if isinstance(result, Refusal):
+            return _held_back(run, result, standing, record)
+        settled = _settled(run, step, result, standing)
+        if isinstance(settled, Next):
+            return settled
+        run, records = settled, {**records, index: result[1]}
+        standing = replace(standing, records=(*[r for r in standing.records if r.id != result[1].id], result[1]))
+    return _all_steps_done(run, playbook, standing)
+
+
+def _advance_step(run: Run) -> Run:
+    return replace(run, progress=run.progress.model_copy(update={"step": run.progress.step + 1, "tries": 0}))
+
+
+def _unchanged(run: Run, step: Step) -> Run:
+    run = _advance_step(run)
+    return replace(run, progress=run.progress.model_copy(update={"unchanged": (*run.progress.unchanged, step.id)}))
+
+
+async def _with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Run:
+    """Sample the verification before the first step: what improvement is measured against."""
+    names = names_for(run)
+    checks: list[Check] = []
+    for condition in playbook.verify:
+        baseline = None
+        if condition.improves_by is not None or condition.worse_by is not None or condition.query is not None:
+            baseline = (await look(condition, names, engine.tools, None, standing.now)).value
+        checks.append(Check(name=condition.name, baseline=baseline))
+    return replace(run, progress=run.progress.model_copy(update={"checks": tuple(checks)}))
+
+
+def _names(run: Run, records: Sequence[Record]) -> dict[str, object]:
+    done: dict[str, Mapping[str, JsonValue]] = {
+        record.step: {"before": record.before, "after": record.observed if record.observed is not None else record.planned}
+        for record in records
+        if record.state is not RecordState.NOT_APPLIED
+    }
+    return names_for(run, done)
+
+
+async def _ready_step(
+    engine: Engine,
+    run: Run,
+    step: Step,
+    standing: Standing,
+    planned: Prepared | None,
+) -> Prepared | Next:
+    names = _names(run, standing.records)
+    for condition in step.when:
+        sample = await look(condition, names, engine.tools, None, standing.now)
+        if sample.outcome == "fail":
+            return Next(_unchanged(run, step))
+        if sample.outcome == "unknown":
+            return failed_step(run, step, f"“{condition.name}” is unknown: {sample.reason}", standing)
+    if planned is not None and engine.clock.monotonic() - planned.read_at < SEND_WITHIN_SECONDS:
+        return planned
+    try:
+        return await prepare(engine, run, step, names)
+    except Temporary as error:
+        return _again(run, step, str(error), standing)
+    except Permanent as error:
+        return failed_step(run, step, str(error), standing)
+
+
+def _new_record(run: Run, index: int, ready: Prepared, standing: Standing) -> Record:
+    return Record(
+        id=new_id(),
+        run_id=run.id,
+        index=index,
+        step=ready.step.id,
+        action=ready.action.name,
+        target=run.target,
+        arguments=ready.action.model_dump(mode="json", exclude_defaults=True),
+        before=ready.snapshot.image,
+        planned=ready.after,
+        state=RecordState.INTENDED,
+        created_at=standing.now,
+        fence=ready.snapshot.fence,
+    )
+
+
+def _settled(run: Run, step: Step, result: tuple[Sent, Record], standing: Standing) -> Run | Next:
+    sent, record = result
+    if sent is Sent.LANDED:
+        return replace(_advance_step(run), effects=run.effects + 1)
+    if sent is Sent.NOT_YET:
+        return _again(run, step, record.message, standing)
+    if sent is Sent.STALE:
+        return Next(run, at=standing.now)
+    if sent is Sent.IN_DOUBT:
+        return Next(run, at=standing.now + LANDING_GRACE)
+    if sent is Sent.UNSURE:
+        return unsure(run, record)
+    return failed_step(run, step, record.message, standing)
+
+
+def _again(run: Run, step: Step, why: str, standing: Standing) -> Next:
+    """Try once more what certainly did not happen, as often as the step allows."""
+    tries = run.progress.tries + 1
+    if tries > step.retries:
+        return failed_step(run, step, why, standing)
+    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
+    return Next(kept, at=standing.now + BACK_OFF * tries)
+
+
+def _applied(standing: Standing) -> bool:
+    return any(record.state is RecordState.APPLIED for record in standing.records)
+
+
+def _held_back(run: Run, refusal: Refusal, standing: Standing, record: Record | None) -> Next:
+    """A forward effect was not allowed at the last moment."""
+    recovered = record is not None and any(r.id == record.id for r in standing.records)
+    if refusal.verdict is Verdict.HALTED:
+        return Next(advance(run, "halted", refusal.verdict, refusal.reason))
+    if recovered:
+        # The record stays intended: a dead turn's send may still land, so the target stays ours until that is settled.
+        return Next(run, at=standing.now + LANDING_GRACE)
+    if not _applied(standing):
+        return refused(run, refusal, standing)
+    if refusal.verdict is Verdict.RESOLVED:
+        # No further step for an alert that is gone; what was applied is verified.
+        return Next(replace(run, progress=run.progress.model_copy(update={"step": 10_000})))
+    if refusal.verdict in (Verdict.PAUSED, Verdict.STALE):
+        return Next(run, at=standing.now + BACK_OFF)
+    return turn_back(run, refusal.verdict, refusal.reason)
+
+
+def turn_back(run: Run, ending: Verdict, reason: str) -> Next:
+    """Undo what was applied, remembering why."""
+    progress = run.progress.model_copy(update={"ending": ending, "ending_reason": reason, "tries": 0})
+    return Next(replace(advance(run, "undo"), progress=progress))
+
+
+def failed_step(run: Run, step: Step, why: str, standing: Standing) -> Next:
+    """End on a step that could not be applied; earlier steps are undone."""
+    reason = why if why.startswith("step ") else f"step {step.id}: {why}"
+    if _applied(standing):
+        return turn_back(run, Verdict.STEP_FAILED, reason)
+    ended = advance(run, "step_failed", Verdict.STEP_FAILED, reason)
+    return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
+
+
+def unsure(run: Run, record: Record) -> Next:
+    """Nobody knows whether a step landed: stop here, keep others off the target, and ask a person."""
+    reason = f"step {record.step}: {record.message or Verdict.UNCERTAIN.sentence}"
+    ended = advance(run, "unsure", Verdict.UNCERTAIN, reason)
+    return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {reason}", quarantine=f"Run {run.id}: {reason}"))
+
+
+def _all_steps_done(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    if not _applied(standing):
+        ended = advance(run, "unchanged", Verdict.UNCHANGED, Verdict.UNCHANGED.sentence)
+        return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
+    wait = timedelta(seconds=max((window_of(condition) for condition in playbook.verify), default=0.0))
+    within = max((condition.within for condition in playbook.verify), default=timedelta(minutes=5))
+    progress = run.progress.model_copy(
+        update={"verify_from": standing.now + wait, "verify_until": standing.now + wait + within, "tries": 0},
+    )
+    return Next(replace(advance(run, "applied"), progress=progress))

@@ -1,0 +1,176 @@
+"""The effect protocol: record, send once, recognise what landed, undo.
+
+A record is committed as ``intended`` before anything is sent. Whatever happens after that is settled by looking at the
+target (``landed``), never by sending again blindly.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import replace
+from datetime import timedelta
+from enum import Enum, auto
+from typing import TypeVar
+
+from pydantic import JsonValue
+
+from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS, Engine
+from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
+from responder.domain.limits import Refusal
+from responder.domain.records import Direction, Record, RecordState
+from responder.domain.runs import Run
+from responder.domain.verdicts import Verdict
+from responder.ports.action import Action, Landed
+from responder.ports.store import Authority
+
+LANDING_GRACE = timedelta(seconds=2)
+"""How long after an uncertain send the target is looked at: an abandoned request may still be on its way."""
+
+
+T = TypeVar("T")
+
+
+class Sent(Enum):
+    """What came of an effect."""
+
+    LANDED = auto()
+    NOT_YET = auto()  # certainly not applied, another try may succeed
+    NEVER = auto()  # certainly not applied, and will not be
+    IN_DOUBT = auto()  # look again before anything else
+    UNSURE = auto()  # looked, and still nobody knows
+    DRIFTED = auto()
+    STALE = auto()  # too slow between permission and send; ask again
+
+
+async def bounded(work: Awaitable[T], seconds: float) -> T:
+    """Await ``work`` for at most ``seconds``; running out of time after a send is uncertain."""
+    try:
+        async with asyncio.timeout(min(seconds, EFFECT_SECONDS)):
+            return await work
+    except TimeoutError as error:
+        msg = f"no answer within {min(seconds, EFFECT_SECONDS):g} s"
+        raise Uncertain(msg) from error
+
+
+async def send(engine: Engine, run: Run, action: Action, record: Record, authority: Authority, seconds: float) -> tuple[Sent, Record] | Refusal:
+    """Authorise, record and make one forward effect. A refusal means that nothing was recorded or sent."""
+    read_at = engine.clock.monotonic()
+    refusal = await engine.store.intend(run, record, authority)
+    if refusal is not None:
+        return refusal
+    if engine.clock.monotonic() - read_at > SEND_WITHIN_SECONDS:
+        closed = replace(record, state=RecordState.NOT_APPLIED, message="the permission was too old to be used")
+        await engine.store.settle(run, closed)
+        return Sent.STALE, closed
+    return await _apply(engine, run, action, record, seconds)
+
+
+async def _apply(engine: Engine, run: Run, action: Action, record: Record, seconds: float) -> tuple[Sent, Record]:
+    try:
+        observed = await bounded(action.apply(run.target, record, engine.tools), seconds)
+    except Temporary as error:
+        return Sent.NOT_YET, await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
+    except Permanent as error:
+        return Sent.NEVER, await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
+    except StepError as error:
+        engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
+        return Sent.IN_DOUBT, replace(record, message=str(error))
+    return Sent.LANDED, await _applied(engine, run, action, record, observed)
+
+
+async def _close(engine: Engine, run: Run, record: Record, state: RecordState, message: str) -> Record:
+    closed = replace(record, state=state, message=message)
+    await engine.store.settle(run, closed)
+    engine.on_fact("effect", action=record.action, direction="do", state=state.value, run=run.id, step=record.step)
+    return closed
+
+
+async def _applied(engine: Engine, run: Run, action: Action, record: Record, observed: JsonValue) -> Record:
+    done = replace(record, state=RecordState.APPLIED, observed=observed, evidence=action.evidence)
+    await engine.store.settle(run, done)
+    engine.on_fact("effect", action=record.action, direction="do", state="applied", run=run.id, step=record.step)
+    return done
+
+
+async def recover(engine: Engine, run: Run, action: Action, record: Record, authority: Authority, seconds: float) -> tuple[Sent, Record] | Refusal:
+    """Settle a record that was found ``intended``: a turn died, or its send was uncertain.
+
+    There already: applied. Not there: the same record, key and fence are sent again if that is still allowed, and the
+    action can refuse a repeated send. Not to be told, or no fence: unsure, a person decides.
+    """
+    landed = await _landed(engine, run, action, record, "do")
+    if landed is Landed.YES:
+        snapshot = await _snapshot_or_planned(engine, run, action, record)
+        return Sent.LANDED, await _applied(engine, run, action, record, snapshot)
+    if landed is Landed.UNKNOWN or action.fence == "none":
+        doubt = replace(record, state=RecordState.UNCERTAIN, message=record.message or "nobody can tell whether it landed")
+        await engine.store.settle(run, doubt)
+        return Sent.UNSURE, doubt
+    return await send(engine, run, action, record, authority, seconds)
+
+
+async def _landed(engine: Engine, run: Run, action: Action, record: Record, direction: Direction) -> Landed:
+    try:
+        return await bounded(action.landed(run.target, record, direction, engine.tools), EFFECT_SECONDS)
+    except StepError as error:
+        engine.on_fact("read_back_failed", run=run.id, step=record.step, error=str(error))
+        return Landed.UNKNOWN
+
+
+async def _snapshot_or_planned(engine: Engine, run: Run, action: Action, record: Record) -> JsonValue:
+    try:
+        return (await bounded(action.snapshot(run.target, engine.tools), EFFECT_SECONDS)).image
+    except StepError:
+        return record.planned
+
+
+async def undo(engine: Engine, run: Run, action: Action, record: Record) -> tuple[Sent, Record] | Refusal:
+    """Undo one applied record under the same protocol; a refusal comes from a halt only."""
+    if record.state is RecordState.UNDO_INTENDED:
+        return await _resume_undo(engine, run, action, record)
+    try:
+        if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):
+            return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, Verdict.DRIFTED.sentence)
+    except StepError as error:
+        # Nothing was sent; whatever went wrong, the look can be repeated.
+        return Sent.NOT_YET, replace(record, message=str(error))
+    intended = replace(record, state=RecordState.UNDO_INTENDED)
+    refusal = await engine.store.intend_undo(run, intended)
+    if refusal is not None:
+        return refusal
+    return await _send_undo(engine, run, action, intended)
+
+
+async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record) -> tuple[Sent, Record] | Refusal:
+    landed = await _landed(engine, run, action, record, "undo")
+    if landed is Landed.YES:
+        return Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, "")
+    if landed is Landed.UNKNOWN or action.fence == "none":
+        message = record.message or "nobody can tell whether the undo landed"
+        return Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message)
+    refusal = await engine.store.intend_undo(run, record)
+    if refusal is not None:
+        return refusal
+    return await _send_undo(engine, run, action, record)
+
+
+async def _send_undo(engine: Engine, run: Run, action: Action, record: Record) -> tuple[Sent, Record]:
+    try:
+        await bounded(action.undo(run.target, record, engine.tools), EFFECT_SECONDS)
+    except Drifted as error:
+        return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, str(error))
+    except Temporary as error:
+        # Certainly not sent: the record goes back to what is true, so that the next try judges drift afresh.
+        return Sent.NOT_YET, await _settle_undo(engine, run, record, RecordState.APPLIED, str(error))
+    except Permanent as error:
+        return Sent.NEVER, await _settle_undo(engine, run, record, RecordState.UNDO_FAILED, str(error))
+    except StepError as error:
+        engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
+        return Sent.IN_DOUBT, replace(record, message=str(error))
+    return Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, "")
+
+
+async def _settle_undo(engine: Engine, run: Run, record: Record, state: RecordState, message: str) -> Record:
+    settled = replace(record, state=state, message=message)
+    await engine.store.settle(run, settled)
+    engine.on_fact("effect", action=record.action, direction="undo", state=state.value, run=run.id, step=record.step)
+    return settled

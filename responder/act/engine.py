@@ -1,0 +1,69 @@
+"""What a turn works with: the store, the tools, the clock and the bounds of a turn."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from responder.domain.records import Record
+from responder.domain.runs import Run
+from responder.playbook.model import Playbook
+from responder.ports.action import Action
+from responder.ports.clock import Clock
+from responder.ports.store import RunStore
+from responder.ports.tools import Tools
+from responder.domain.limits import Refusal
+from responder.domain.notification import Approval
+from responder.ports.store import Audit, RunEnd
+
+TURN_SECONDS = 20.0
+"""A turn begins no new effect after this; the lease is 30 s (engine.md)."""
+SEND_WITHIN_SECONDS = 0.7
+"""Between the authorising read and the send; later, the record is closed and the turn starts again (engine.md)."""
+EFFECT_SECONDS = 9.0
+"""The longest that one send may take, so that what follows still fits into the lease."""
+
+
+class OnFact(Protocol):
+    """Takes a fact once, to log and to count."""
+
+    def __call__(self, name: str, /, **fields: object) -> None:
+        """Note the fact ``name``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Everything act needs of the rest of the world."""
+
+    store: RunStore
+    tools: Tools
+    clock: Clock
+    playbook_of: Callable[[Run], Awaitable[Playbook | None]]
+    holds_secret: Callable[[JsonValue], bool]
+    action_of: Callable[[Record], Action]
+    on_fact: OnFact
+    external_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What a handler found: the run as it should be kept, and when it goes on.
+
+    ``at`` None: at once, in this turn. ``end`` belongs to a final state, ``ask`` opens an approval.
+    ``kept`` says that the store holds this state already.
+    """
+
+    run: Run
+    at: datetime | None = None
+    end: RunEnd | None = None
+    ask: Approval | None = None
+    audit: tuple[Audit, ...] = ()
+
+
+def soon(now: datetime, refusal: Refusal | None, otherwise: timedelta) -> datetime:
+    """Return when to look again: what the refusal says, bounded to at least a quarter of a second from now."""
+    wanted = refusal.retry_at if refusal is not None and refusal.retry_at is not None else now + otherwise
+    return max(wanted, now + timedelta(seconds=0.25))

@@ -1,0 +1,142 @@
+"""Judging a condition: pass, fail or unknown. Pure; unknown is never success."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from responder.domain.runs import Check, Sample
+from responder.playbook.model import Condition, Threshold
+from responder.ports.probe import Reading, Value
+
+RATIO_CEILING = 1.5
+"""A sample above this against a ``%`` threshold is in percent already, not a ratio: unknown (engine.md)."""
+
+_COMPARE = {
+    "equals": lambda value, bound: value == bound,
+    "above": lambda value, bound: value > bound,
+    "below": lambda value, bound: value < bound,
+    "at_least": lambda value, bound: value >= bound,
+    "at_most": lambda value, bound: value <= bound,
+}
+_WORD = {"equals": "=", "above": ">", "below": "<", "at_least": "≥", "at_most": "≤"}
+_RISING = frozenset({"above", "at_least"})
+
+
+def figure(value: Value, *, percent: bool = False) -> str:
+    """Write a value as people read it: ``4.1 %`` for ratios, at most four significant digits else."""
+    if isinstance(value, bool | str):
+        return str(value)
+    if percent:
+        return f"{value * 100:.3g} %"
+    return f"{value:.4g}"
+
+
+def wanted(condition: Condition) -> str:
+    """Write what the condition needs: ``< 1 %``."""
+    words = []
+    for word, bound in condition.limits.items():
+        words.append("no data" if word == "absent" else f"{_WORD[word]} {figure(bound, percent=condition.percent)}")
+    if condition.improves_by is not None:
+        words.append(f"or better by {condition.improves_by:.0%}")
+    if condition.worse_by is not None:
+        words.append(f"not worse by {condition.worse_by:.0%}")
+    return " ".join(words)
+
+
+def judge(condition: Condition, reading: Reading, baseline: float | None, at: datetime) -> Sample:
+    """Say what one reading means for the condition."""
+    if not reading.values:
+        return _without_data(condition, reading, at)
+    if "absent" in condition.limits:
+        return Sample(at=at, value=None, outcome="fail", reason="there is data where none should be")
+    numbers = [value for value in reading.values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) != len(reading.values):
+        return _words(condition, reading, at)
+    if not all(math.isfinite(number) for number in numbers):
+        return Sample(at=at, value=None, outcome="unknown", reason="the value is not a finite number")
+    if condition.percent and max(numbers) > RATIO_CEILING:
+        reason = f"{max(numbers):.4g} is not a ratio; write the threshold without % if the metric is in percent"
+        return Sample(at=at, value=None, outcome="unknown", reason=reason)
+    value = _worst(condition, numbers)
+    return _numeric(condition, value, baseline, at)
+
+
+def _without_data(condition: Condition, reading: Reading, at: datetime) -> Sample:
+    outcome = "pass" if "absent" in condition.limits else condition.no_data
+    return Sample(at=at, value=None, outcome=outcome, reason=reading.note or "no data")
+
+
+def _words(condition: Condition, reading: Reading, at: datetime) -> Sample:
+    bound = condition.limits.get("equals")
+    if bound is None or len(condition.limits) > 1:
+        return Sample(at=at, value=None, outcome="unknown", reason="the value is not a number")
+    seen = ", ".join(str(value) for value in reading.values)
+    same = all(value == bound for value in reading.values)
+    return Sample(at=at, value=None, outcome="pass" if same else "fail", reason=f"{seen}, needs {bound}")
+
+
+def _worst(condition: Condition, numbers: Sequence[float]) -> float:
+    bound = condition.limits.get("equals")
+    if isinstance(bound, int | float):
+        return max(numbers, key=lambda number: abs(number - float(bound)))
+    return min(numbers) if _RISING & set(condition.limits) else max(numbers)
+
+
+def _holds(word: Threshold, value: float, bound: float | str | bool) -> bool:  # noqa: FBT001 - a threshold's value
+    return not isinstance(bound, str) and bool(_COMPARE[word](value, bound))
+
+
+def _numeric(condition: Condition, value: float, baseline: float | None, at: datetime) -> Sample:
+    text = f"{figure(value, percent=condition.percent)}, needs {wanted(condition)}"
+    worse = _worse(condition, value, baseline)
+    if worse is not None:
+        return Sample(at=at, value=value, outcome=worse, reason=text)
+    if all(_holds(word, value, bound) for word, bound in condition.limits.items()):
+        return Sample(at=at, value=value, outcome="pass", reason=text)
+    if condition.improves_by is None:
+        return Sample(at=at, value=value, outcome="fail", reason=text)
+    if baseline is None or baseline == 0 or not math.isfinite(baseline):
+        return Sample(at=at, value=value, outcome="unknown", reason=f"{text}; nothing to compare it with")
+    change = (value - baseline) / abs(baseline)
+    gain = change if _RISING & set(condition.limits) else -change
+    return Sample(at=at, value=value, outcome="pass" if gain >= condition.improves_by else "fail", reason=text)
+
+
+def _worse(condition: Condition, value: float, baseline: float | None) -> str | None:
+    if condition.worse_by is None:
+        return None
+    if baseline is None or not math.isfinite(baseline):
+        return "unknown"
+    room = abs(baseline) * condition.worse_by
+    too_bad = value < baseline - room if _RISING & set(condition.limits) else value > baseline + room
+    return "fail" if too_bad else None
+
+
+def note(check: Check, sample: Sample, condition: Condition, interval: timedelta) -> Check:
+    """Add one sample to what was seen of a condition; ``for`` counts contiguous passing samples.
+
+    A gap of more than two poll intervals restarts the count (engine.md).
+    """
+    since = check.passing_since
+    gap = check.last is not None and sample.at - check.last.at > 2 * interval
+    if sample.outcome != "pass":
+        since = None
+    elif since is None or gap:
+        since = sample.at
+    return check.model_copy(
+        update={
+            "first": check.first or sample,
+            "last": sample,
+            "determinate": sample if sample.outcome != "unknown" else check.determinate,
+            "passing_since": since,
+            "done": since is not None and sample.at - since >= condition.hold,
+        },
+    )
+
+
+def poll_interval(conditions: Sequence[Condition]) -> timedelta:
+    """Return how often to look: a twentieth of the shortest ``within``, between a quarter of a second and 15 s."""
+    shortest = min((condition.within for condition in conditions), default=timedelta(minutes=5))
+    if any(condition.hold for condition in conditions):
+        shortest = min([shortest, *(4 * condition.hold for condition in conditions if condition.hold)])
+    return min(max(shortest / 20, timedelta(seconds=0.25)), timedelta(seconds=15))

@@ -1,0 +1,109 @@
+"""Plans: what a run would change, computed by reading only; and the hash that people approve."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from responder.act.engine import EFFECT_SECONDS, Engine
+from responder.domain.errors import Permanent, Temporary
+from responder.domain.runs import PlannedStep, Run
+from responder.playbook.model import Playbook, Step
+from responder.playbook.render import render_arguments
+from responder.ports.action import Action, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One step ready to be recorded: the action with its rendered arguments, what is there now, what will be.
+
+    ``read_at`` is the monotonic time of the snapshot.
+    """
+
+    step: Step
+    action: Action
+    snapshot: Snapshot
+    after: JsonValue
+    read_at: float
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether a state action finds everything as it wants it."""
+        return self.action.effect == "state" and self.snapshot.image == self.after
+
+    def planned(self) -> PlannedStep:
+        """Return the step as people see it."""
+        return PlannedStep(
+            id=self.step.id,
+            action=self.action.name,
+            arguments=self.action.model_dump(mode="json", exclude_defaults=True),
+            before=self.snapshot.image,
+            after=self.after,
+            note="" if self.step.undo == "automatic" else f"undo: {self.step.undo}",
+        )
+
+
+def names_for(run: Run, done: Mapping[str, Mapping[str, JsonValue]] | None = None) -> dict[str, object]:
+    """Return what templates may name: the frozen labels of the first alert and the images of earlier steps."""
+    return {
+        "labels": run.context.labels,
+        "annotations": run.context.annotations,
+        "connection": run.context.connection,
+        "owner": {},
+        "steps": dict(done or {}),
+    }
+
+
+async def prepare(engine: Engine, run: Run, step: Step, names: Mapping[str, object]) -> Prepared:
+    """Read what a step would change.
+
+    Raises Permanent when its arguments or bounds do not allow it, Temporary when the target cannot be read now.
+    """
+    try:
+        action = render_arguments(step, names)
+    except ValueError as error:
+        msg = f"step {step.id}: {error}"
+        raise Permanent(msg) from error
+    read_at = engine.clock.monotonic()
+    try:
+        async with asyncio.timeout(EFFECT_SECONDS):
+            snapshot = await action.snapshot(run.target, engine.tools)
+    except TimeoutError as error:
+        msg = f"step {step.id}: the target did not answer within {EFFECT_SECONDS:g} s"
+        raise Temporary(msg) from error
+    try:
+        after = action.change(snapshot.image)
+    except ValueError as error:
+        msg = f"step {step.id}: {error}"
+        raise Permanent(msg) from error
+    if engine.holds_secret(snapshot.image) or engine.holds_secret(after):
+        raise WouldRecordSecret(step.id)
+    return Prepared(step, action, snapshot, after, read_at)
+
+
+class WouldRecordSecret(Permanent):
+    """The images hold a registered secret: without encryption at rest they are not written down."""
+
+    def __init__(self, step: str) -> None:
+        """Name the step, never the value."""
+        super().__init__(f"step {step}: the rollback record would hold a secret value; take it out of the owned fields")
+
+
+async def plan(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepared, ...]:
+    """Prepare every step; later ones see the planned images of earlier ones."""
+    done: dict[str, Mapping[str, JsonValue]] = {}
+    prepared: list[Prepared] = []
+    for step in playbook.steps:
+        ready = await prepare(engine, run, step, names_for(run, done))
+        done[step.id] = {"before": ready.snapshot.image, "after": ready.after}
+        prepared.append(ready)
+    return tuple(prepared)
+
+
+def plan_hash(run: Run, steps: Sequence[PlannedStep]) -> str:
+    """Return the SHA-256 of what is approved: revision, target and every step with its images."""
+    account = {"revision": run.revision, "target": run.target, "steps": [step.model_dump(mode="json") for step in steps]}
+    return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()
