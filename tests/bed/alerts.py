@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cmp_to_key
 from typing import Literal
 
 from responder.domain.alerts import fingerprint
@@ -61,7 +62,7 @@ def webhook(
     `max_alerts` cuts the list as Alertmanager does: status and common labels then come from the remainder alone.
     `extra` replaces or adds top-level keys.
     """
-    every = sorted((dict(one) for one in (alerts if alerts is not None else [alert()])), key=_order)
+    every = sorted((dict(one) for one in (alerts if alerts is not None else [alert()])), key=cmp_to_key(_compare))
     shown = every[:max_alerts] if max_alerts else every
     first = _labels(every[0]) if every else {}
     group = {name: first[name] for name in group_by if name in first}
@@ -98,9 +99,23 @@ def _labels(one: Mapping[str, object]) -> dict[str, str]:
     return _texts(one, "labels")
 
 
-def _order(one: Mapping[str, object]) -> tuple[str, str, list[tuple[str, str]]]:
-    labels = _labels(one)
-    return labels.get("job", ""), labels.get("instance", ""), sorted(labels.items())
+def _compare(one: Mapping[str, object], other: Mapping[str, object]) -> int:
+    """Order as Alertmanager does (types.AlertSlice, model.LabelSet.Before): job, instance, then fewer labels first.
+
+    Where the names differ, the set without the smallest one goes first; an alert without job or instance goes last.
+    """
+    left, right = _labels(one), _labels(other)
+    for name in ("job", "instance"):
+        ours, theirs = (name not in left, left.get(name, "")), (name not in right, right.get(name, ""))
+        if ours != theirs:
+            return -1 if ours < theirs else 1
+    if len(left) != len(right):
+        return len(left) - len(right)
+    for name in sorted({*left, *right}):
+        mine, yours = (name in left, left.get(name, "")), (name in right, right.get(name, ""))
+        if mine != yours:
+            return -1 if mine < yours else 1
+    return 0
 
 
 def _common(alerts: list[dict[str, object]], key: str) -> dict[str, str]:
