@@ -1,14 +1,16 @@
 """Fixtures of every test: real servers, started once per worker, and a clean place in them per test."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
 
-from tests.bed import servers
+from tests.bed import pagerduty_peer, servers, slack_peer, target_peer
 from tests.bed.postgres import VARIABLE, Postgres, private_cluster
 from tests.bed.processes import free_port
+from tests.bed.target_process import TargetProcess
+from tests.bed.target_process import target_process as run_target
 
 _SERVERS = {"alertmanager", "durable_postgres", "postgres", "prometheus_server", "redis_server"}
 
@@ -123,3 +125,31 @@ def prometheus(prometheus_server: servers.Prometheus) -> Iterator[servers.Promet
     own = prometheus_server.alertmanager
     yield prometheus_server
     prometheus_server.configure(alertmanager=own)
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[slack_peer.SlackPeer]:
+    """Give a Slack workspace that enforces the documented limits, one post a second and channel included."""
+    async with slack_peer.slack() as running:
+        yield running
+
+
+@pytest.fixture
+async def pagerduty() -> AsyncIterator[pagerduty_peer.PagerDutyPeer]:
+    """Give a PagerDuty that takes events and computes incidents."""
+    async with pagerduty_peer.pagerduty() as running:
+        yield running
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[target_peer.Target]:
+    """Give a service to change over HTTP, in the loop of the test."""
+    async with target_peer.target() as running:
+        yield running
+
+
+@pytest.fixture
+def target_process() -> Iterator[TargetProcess]:
+    """Give the same service as a process of its own, for tests that kill processes."""
+    with run_target() as running:
+        yield running

@@ -1,77 +1,81 @@
-"""The target's own account of what was asked of it and what that changed: the judge after a crash."""
+"""The book in which a target writes down every change that it was asked for: what tests judge effects by."""
 
 import json
 import os
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
 
-Outcome = Literal["applied", "unchanged", "replayed", "refused", "faulted"]
+from tests.bed.web import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One mutating request.
+    """One request that wanted to change something.
 
-    `received` is when it came, `at` when it was decided (they differ when it landed late); `key` is its
-    Idempotency-Key; `status` is None where no answer was sent; `fault` names what the test had asked for.
+    `began` and `ended` are seconds since 1970, by the target's clock: arrival and the instant of the effect or refusal.
+    `status` is None when no answer was given. `how` names the fault or ``replay``; empty when all went well.
     """
 
-    received: datetime
-    at: datetime
+    seq: int
+    began: float
+    ended: float
     method: str
     name: str
-    key: str | None
-    headers: Mapping[str, str]
-    body: Any
-    before: Any
-    after: Any
+    key: str
+    headers: dict[str, str]
+    body: JsonObject
+    before: JsonObject | None
+    after: JsonObject | None
     changed: bool
-    outcome: Outcome
     status: int | None
-    fault: str = ""
+    how: str = ""
+
+    @property
+    def applied(self) -> bool:
+        """Whether it took effect, though perhaps without a difference (a PUT of what was there already)."""
+        return self.after is not None
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Entries in memory and, given a path, one JSON line each in a file that is only appended to.
-
-    `sync` writes through to the disk: needed only where the machine is lost, not where a process is killed.
-    """
+    """An append-only list of entries, in memory and, with a `path`, in a file of JSON lines that outlives us."""
 
     path: Path | None = None
-    sync: bool = False
+    fsync: bool = False
     entries: list[Entry] = field(default_factory=list)
+    _file: int | None = None
 
     def append(self, entry: Entry) -> None:
-        """Keep an entry; it is in the file before this returns."""
+        """Keep `entry`; with a path it has left this process when this returns, with `fsync` it is on the disk."""
         self.entries.append(entry)
         if self.path is None:
             return
-        line = json.dumps(asdict(entry), default=datetime.isoformat) + "\n"
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(file, line.encode())  # one write: lines of two processes do not mix
-            if self.sync:
-                os.fsync(file)
-        finally:
-            os.close(file)
+        if self._file is None:
+            self._file = os.open(self.path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
+        os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")  # one write: lines never mix
+        if self.fsync:
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
-def read_ledger(path: Path) -> list[Entry]:
-    """Return the entries of a file in the order in which they were decided; none when there is no file yet."""
+def read(path: Path) -> list[Entry]:
+    """Return what a ledger's file holds so far; empty when nothing was written."""
     if not path.exists():
         return []
-    return [_entry(json.loads(line)) for line in path.read_text().splitlines()]
+    return [Entry(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
-def effects(entries: Iterable[Entry], name: str | None = None) -> list[Entry]:
-    """Return the entries that changed something, of one resource when `name` is given."""
-    return [entry for entry in entries if entry.changed and name in {None, entry.name}]
+def effects(entries: list[Entry], name: str | None = None) -> list[Entry]:
+    """Return the entries that took effect, of one resource when `name` is given."""
+    return [entry for entry in entries if entry.applied and name in {None, entry.name}]
 
 
-def _entry(raw: dict[str, Any]) -> Entry:
-    instants = {key: datetime.fromisoformat(raw[key]) for key in ("received", "at")}
-    return Entry(**(raw | instants))
+def twice(entries: list[Entry]) -> list[str]:
+    """Return the idempotency keys whose effect landed more than once; a test wants none."""
+    keys = [entry.key for entry in effects(entries) if entry.key]
+    return sorted({key for key in keys if keys.count(key) > 1})

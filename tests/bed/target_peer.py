@@ -1,386 +1,359 @@
-"""An HTTP service to be remediated: named resources, metrics that follow them, faults on demand, and a ledger.
+"""A service that a responder changes over HTTP, and that keeps the book of what was done to it.
 
-``GET|PUT|PATCH|DELETE /admin/{name}`` are the resources, ``GET /metrics`` the metrics (``PUT|DELETE /metrics/{name}``
-set one), ``POST|DELETE /faults`` the faults, ``PUT /settings`` the switches. Run it in the loop of a test (`target`) or
-as a process of its own (`target_process`, ``python -m tests.bed.target_peer --port N``).
+``GET PUT PATCH POST /admin/{name}``: named resources as JSON. PUT replaces, PATCH merges (null removes a key), POST is
+an event that counts up ``count``. ``POST DELETE /faults``, ``PUT /settings``, ``GET /ledger``, ``GET /metrics``,
+``PUT DELETE /metrics/{name}``, ``GET /health``.
+
+Runs in the loop of a test (`target`) or alone: ``python -m tests.bed.target_peer --port 8081 --ledger ledger.jsonl``.
 """
 
 import argparse
 import asyncio
 import hashlib
 import json
-import signal
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from aiohttp import web
 
-from tests.bed.ledger import Entry, Ledger, Outcome
+from tests.bed.ledger import Entry, Ledger
 from tests.bed.web import JsonObject, cut, serving
 
-Kind = Literal["status", "status_applied", "hang", "hang_applied", "lost_reply", "late"]
+KINDS = ("hang", "reset", "lost_reply", "late", "applied_error")
+"""Faults besides a status code ("409", "429", "503" …), which refuses without an effect.
 
-_MUTATIONS = ("PUT", "PATCH", "DELETE")
-_CALM = 0.05  # seconds: the latency of a service that has workers enough
+``hang`` and ``reset`` have no effect either; ``lost_reply`` applies and cuts the connection; ``late`` cuts it at once
+and applies after `after_ms`; ``applied_error`` applies and answers `status`.
+"""
+
+_CAPACITY = 10.0  # requests per second and worker
+_BASE_LATENCY = 0.05  # seconds, when there is no queue
 
 
 @dataclass(frozen=True, slots=True)
 class TargetFault:
-    """One misbehaviour, for the next request with one of `methods` whose path ends with `on`.
+    """One misbehaviour to come; `on` is ``write``, ``read`` or ``any``."""
 
-    ``status`` answers `status` and applies nothing, ``status_applied`` applies first; ``hang`` never answers and
-    applies nothing, ``hang_applied`` applies first; ``lost_reply`` applies and resets; ``late`` resets at once and
-    applies after `after_ms`, judging key and precondition only then, as for a request held up in a queue.
-    """
-
-    kind: Kind
+    kind: str
+    on: str = "write"
     status: int = 500
     retry_after: int | None = None
     after_ms: int = 200
-    on: str = ""
-    methods: tuple[str, ...] = _MUTATIONS
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that does not exist: a fault that never strikes would make a test pass for nothing."""
+        if self.kind not in KINDS and not self.kind.isdigit():
+            raise ValueError(f"unknown fault {self.kind!r}")
 
     @property
-    def answers(self) -> int | None:
-        """The status that the client sees, None when it sees none."""
-        return self.status if self.kind in {"status", "status_applied"} else None
+    def harmless(self) -> bool:
+        """Whether the request certainly has no effect."""
+        return self.kind in {"hang", "reset"} or self.kind.isdigit()
+
+
+@dataclass(slots=True)
+class Settings:
+    """How the target works; ``PUT /settings`` changes any of it.
+
+    `etags`: give ETag, honour If-Match. `keys`: honour Idempotency-Key. `latency_ms`: each admin request takes this
+    long before it has its effect. `curable`: whether more workers help against load.
+    """
+
+    etags: bool = True
+    keys: bool = True
+    latency_ms: float = 0.0
+    curable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A mutating request, read."""
+class _Wish:
+    """A request that wants to change a resource."""
 
-    received: datetime
+    began: float
     method: str
     name: str
-    headers: Mapping[str, str]
-    raw: bytes
-    fault: TargetFault | None
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(f"{self.method} {self.name} ".encode() + self.raw).hexdigest()
+    key: str
+    if_match: str
+    headers: dict[str, str]
+    body: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
-    body: Any
-    outcome: Outcome
-    etag: str | None = None
-
-    def response(self, *, replayed: bool = False) -> web.Response:
-        headers = {} if self.etag is None else {"ETag": self.etag}
-        if replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return web.json_response(self.body, status=self.status, headers=headers)
+    body: JsonObject
+    etag: str = ""
 
 
 @dataclass(slots=True)
-class TargetPeer:
-    """The service. `etags` and `keys` say whether it honours If-Match and Idempotency-Key.
+class Target:
+    """The service. In-process tests read `ledger.entries` and set everything directly."""
 
-    Half of `latency_ms` passes before a change and half after it. `demand` is how many workers it needs; with `cures`
-    off, its metrics stay what its first workers made them.
-    """
-
-    resources: dict[str, Any] = field(default_factory=lambda: {"workers": {"workers": 2}})
     ledger: Ledger = field(default_factory=Ledger)
-    etags: bool = True
-    keys: bool = True
-    latency_ms: float = 0.0
-    demand: float = 6.0
-    cures: bool = True
+    resources: dict[str, JsonObject] = field(default_factory=lambda: {"workers": {"workers": 2}})
+    gauges: dict[str, float] = field(default_factory=lambda: {"app_load": 10.0})
+    settings: Settings = field(default_factory=Settings)
+    faults: deque[TargetFault] = field(default_factory=deque)
     url: str = ""
-    gauges: dict[str, float] = field(default_factory=dict)
-    faults: list[TargetFault] = field(default_factory=list)
-    _revisions: dict[str, int] = field(default_factory=dict)
+    _versions: dict[str, int] = field(default_factory=dict)
     _answers: dict[str, tuple[str, _Answer]] = field(default_factory=dict)
-    _busy: dict[str, asyncio.Lock] = field(default_factory=dict)
-    _landing: set[asyncio.Task[_Answer]] = field(default_factory=set)
-    _first_workers: float = 0.0
+    _pending: set[str] = field(default_factory=set)
+    _landing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        self._first_workers = self._workers()
+    def fault(self, kind: str, times: int = 1, **more: Any) -> None:  # noqa: ANN401 -- fields of TargetFault
+        """Misbehave on the next `times` matching admin requests."""
+        self.faults.extend([TargetFault(kind, **more)] * times)
 
-    def misbehave(self, *faults: TargetFault) -> None:
-        """Queue misbehaviours; each is used once."""
-        self.faults.extend(faults)
+    def measures(self) -> dict[str, float]:
+        """Return every gauge: those set (names may carry labels) and those computed from workers and load."""
+        workers = float(self.resources.get("workers", {}).get("workers", 0) or 0)
+        load = self.gauges.get("app_load", 0.0)
+        capacity = _CAPACITY * (workers if self.settings.curable else 1.0)
+        pressure = load / capacity if capacity else float(load > 0) * 100
+        computed = {
+            "app_workers": workers,
+            "app_latency_seconds": _BASE_LATENCY * max(1.0, pressure),
+            "app_error_ratio": max(0.0, 1.0 - 1.0 / pressure) if pressure else 0.0,
+        }
+        return computed | self.gauges
 
     def app(self) -> web.Application:
         """Return the web application."""
         app = web.Application()
         app.router.add_get("/admin/{name}", self._read)
-        for method in _MUTATIONS:
-            app.router.add_route(method, "/admin/{name}", self._mutate)
+        for method in ("PUT", "PATCH", "POST"):
+            app.router.add_route(method, "/admin/{name}", self._write)
+        app.router.add_post("/faults", self._add_fault)
+        app.router.add_delete("/faults", self._clear_faults)
+        app.router.add_put("/settings", self._set)
+        app.router.add_get("/ledger", self._show_ledger)
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_route("*", "/metrics/{name}", self._set_gauge)
-        app.router.add_route("*", "/faults", self._set_faults)
-        app.router.add_put("/settings", self._set_switches)
+        app.router.add_put("/metrics/{name}", self._set_metric)
+        app.router.add_delete("/metrics/{name}", self._drop_metric)
+        app.router.add_get("/health", self._health)
+        app.on_cleanup.append(self._close)
         return app
 
-    def metrics(self) -> str:
-        """Return the metrics in Prometheus's text format; a resource ``workers`` drives latency and errors."""
-        workers = self._workers() if self.cures else self._first_workers
-        load = self.demand / workers if workers > 0 else float("inf")
-        gauges = {
-            "target_workers": self._workers(),
-            "target_latency_seconds": _CALM * max(1.0, load),
-            "target_errors_ratio": max(0.0, 1.0 - 1.0 / load) if load > 0 else 0.0,
-            **self.gauges,
-        }
-        return "".join(f"# TYPE {name} gauge\n{name} {_number(value)}\n" for name, value in gauges.items())
-
-    async def _read(self, request: web.Request) -> web.StreamResponse:
-        fault = self._take(request)
+    async def _read(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(self.settings.latency_ms / 1000)
+        name, fault = request.match_info["name"], self._take("read")
         if fault is not None:
-            return await _without_effect(fault, request)
-        await asyncio.sleep(self.latency_ms / 1000)
-        name = request.match_info["name"]
+            if fault.kind.isdigit():
+                return _refusal(fault)
+            if fault.kind == "hang":
+                await asyncio.Event().wait()
+            return cut(request)
         if name not in self.resources:
             return web.json_response({"error": "not found"}, status=404)
-        return _Answer(200, self.resources[name], "unchanged", self._etag(name)).response()
+        return _response(_Answer(200, self.resources[name], self._etag(name)))
 
-    async def _mutate(self, request: web.Request) -> web.StreamResponse:
-        received, fault = datetime.now(UTC), self._take(request)
-        raw, name = await request.read(), request.match_info["name"]
-        asked = _Asked(received, request.method, name, dict(request.headers), raw, fault)
-        if fault is None:
-            answer = await self._land(asked)
-            return answer.response(replayed=answer.outcome == "replayed")
-        if fault.kind == "late":
-            task = asyncio.create_task(self._land(asked, after=fault.after_ms / 1000))
-            self._landing.add(task)
-            task.add_done_callback(self._landing.discard)
-            return cut(request)
-        if fault.kind in {"status", "hang"}:
-            self._write(asked, _Answer(fault.status, None, "faulted"))
-            return await _without_effect(fault, request)
-        await self._land(asked)
-        if fault.kind == "lost_reply":
-            return cut(request)
-        return await _without_effect(fault, request)
-
-    async def _land(self, asked: _Asked, *, after: float = 0.0) -> _Answer:
-        """Apply a request after a while: once per key where keys are honoured."""
-        await asyncio.sleep(after + self.latency_ms / 2000)
-        key = asked.headers.get("Idempotency-Key")
-        if key is None or not self.keys:
-            answer = self._apply(asked)
-        else:
-            async with self._busy.setdefault(key, asyncio.Lock()):
-                answer = self._once(key, asked)
-        await asyncio.sleep(self.latency_ms / 2000)
-        return answer
-
-    def _once(self, key: str, asked: _Asked) -> _Answer:
-        if key not in self._answers:
-            answer = self._apply(asked)
-            if answer.outcome != "refused":  # what was refused before it began may be tried again
-                self._answers[key] = (asked.digest, answer)
-            return answer
-        digest, first = self._answers[key]
-        if digest == asked.digest:
-            answer = _Answer(first.status, first.body, "replayed", first.etag)
-        else:
-            answer = _Answer(422, {"error": "this Idempotency-Key was used for another request"}, "refused")
-        self._write(asked, answer)
-        return answer
-
-    def _apply(self, asked: _Asked) -> _Answer:
-        """Check the precondition, change the resource and write it down, all without letting anybody in between."""
-        before = self.resources.get(asked.name)
-        refusal = self._refusal(asked)
-        if refusal is not None:
-            self._write(asked, refusal)
-            return refusal
-        after = None if asked.method == "DELETE" else json.loads(asked.raw)
-        if asked.method == "PATCH":
-            after = _merged(before, after)
-        changed = before != after
-        if asked.method == "DELETE":
-            del self.resources[asked.name]
-        else:
-            self.resources[asked.name] = after
-        if changed:
-            self._revisions[asked.name] = self._revisions.get(asked.name, 0) + 1
-        answer = _Answer(200, after, "applied" if changed else "unchanged", self._etag(asked.name))
-        self._write(asked, answer, before=before)
-        return answer
-
-    def _refusal(self, asked: _Asked) -> _Answer | None:
-        exists = asked.name in self.resources
-        if not exists and asked.method != "PUT":
-            return _Answer(404, {"error": "not found"}, "refused")
-        wanted = asked.headers.get("If-Match")
-        if self.etags and wanted is not None and not (exists and wanted in {"*", self._etag(asked.name)}):
-            return _Answer(412, {"error": "the resource has changed"}, "refused", self._etag(asked.name))
-        if self.etags and asked.headers.get("If-None-Match") == "*" and exists:
-            return _Answer(412, {"error": "the resource exists"}, "refused", self._etag(asked.name))
-        if asked.method != "DELETE":
-            try:
-                json.loads(asked.raw)
-            except ValueError:
-                return _Answer(400, {"error": "the body is not JSON"}, "refused")
-        return None
-
-    def _write(self, asked: _Asked, answer: _Answer, *, before: object = None) -> None:
-        now = self.resources.get(asked.name)
+    async def _write(self, request: web.Request) -> web.Response:
+        began = time.time()
         try:
-            body = json.loads(asked.raw)
+            body = await request.json() if await request.read() else {}
         except ValueError:
-            body = asked.raw.decode(errors="replace")
-        changed = answer.outcome == "applied"
-        entry = Entry(
-            received=asked.received,
-            at=datetime.now(UTC),
-            method=asked.method,
-            name=asked.name,
-            key=asked.headers.get("Idempotency-Key"),
-            headers=asked.headers,
+            body = None
+        if not isinstance(body, dict):
+            return web.json_response({"error": "a JSON object is wanted"}, status=400)
+        wish = _Wish(
+            began=began,
+            method=request.method,
+            name=request.match_info["name"],
+            key=request.headers.get("Idempotency-Key", ""),
+            if_match=request.headers.get("If-Match", ""),
+            headers=dict(request.headers),
             body=body,
-            before=before if changed else now,
-            after=now,
-            changed=changed,
-            outcome=answer.outcome,
-            status=answer.status if asked.fault is None else asked.fault.answers,
-            fault="" if asked.fault is None else asked.fault.kind,
         )
-        self.ledger.append(entry)
+        key = wish.key if self.settings.keys else ""
+        fault = self._take("write")
+        if fault is not None and fault.harmless:
+            return await self._without_effect(request, wish, fault)
+        if key and key in self._pending:
+            # As draft-ietf-httpapi-idempotency-key-header asks: the first request is still on its way.
+            self._note(wish, 409, "in_progress")
+            return web.json_response({"error": "a request with this Idempotency-Key is being processed"}, status=409)
+        if key:
+            self._pending.add(key)
+        if fault is not None and fault.kind == "late":
+            landing = asyncio.create_task(self._land(wish, fault.after_ms / 1000))
+            self._landing.add(landing)
+            landing.add_done_callback(self._landing.discard)
+            return cut(request)
+        try:
+            await asyncio.sleep(self.settings.latency_ms / 1000)
+            answer = self._apply(wish, fault)
+        finally:
+            self._pending.discard(key)
+        if fault is not None and fault.kind == "lost_reply":
+            return cut(request)
+        return _refusal(fault) if fault is not None else _response(answer)
 
-    def _etag(self, name: str) -> str | None:
-        if not self.etags or name not in self.resources:
-            return None
-        # The revision is part of it: back at an earlier value, an earlier precondition still fails.
-        content = hashlib.sha256(json.dumps(self.resources[name], sort_keys=True).encode()).hexdigest()[:8]
-        return f'"{self._revisions.get(name, 0)}-{content}"'
+    async def _without_effect(self, request: web.Request, wish: _Wish, fault: TargetFault) -> web.Response:
+        self._note(wish, int(fault.kind) if fault.kind.isdigit() else None, fault.kind)
+        if fault.kind == "hang":
+            await asyncio.Event().wait()
+        return _refusal(fault) if fault.kind.isdigit() else cut(request)
 
-    def _take(self, request: web.Request) -> TargetFault | None:
+    async def _land(self, wish: _Wish, after: float) -> None:
+        await asyncio.sleep(after)
+        self._apply(wish, TargetFault("late"))
+        self._pending.discard(wish.key)
+
+    def _apply(self, wish: _Wish, fault: TargetFault | None) -> _Answer:
+        """Let a wish take effect unless its precondition or its key says no; write it down either way."""
+        how = fault.kind if fault is not None else ""
+        digest = hashlib.sha256(json.dumps([wish.method, wish.name, wish.body]).encode()).hexdigest()
+        if self.settings.keys and wish.key in self._answers:
+            of, answer = self._answers[wish.key]
+            if of != digest:
+                answer = _Answer(422, {"error": "this Idempotency-Key was used for another request"})
+            self._note(wish, answer.status, "replay" if of == digest else "key_reused")
+            return answer
+        if self.settings.etags and wish.if_match and wish.if_match not in {self._etag(wish.name), "*"}:
+            self._note(wish, 412, how)
+            return _Answer(412, {"error": "the resource has changed"}, self._etag(wish.name))
+        before = self.resources.get(wish.name)
+        after = _changed(wish, before or {})
+        self.resources[wish.name] = after
+        self._versions[wish.name] = self._versions.get(wish.name, 0) + (after != before)
+        answer = _Answer(200, after, self._etag(wish.name))
+        if self.settings.keys and wish.key:
+            self._answers[wish.key] = digest, answer
+        status = None if how in {"late", "lost_reply"} else fault.status if fault is not None else 200
+        self._note(wish, status, how, before, after)
+        return answer
+
+    def _note(
+        self,
+        wish: _Wish,
+        status: int | None,
+        how: str,
+        before: JsonObject | None = None,
+        after: JsonObject | None = None,
+    ) -> None:
+        self.ledger.append(
+            Entry(
+                seq=len(self.ledger.entries) + 1,
+                began=wish.began,
+                ended=time.time(),
+                method=wish.method,
+                name=wish.name,
+                key=wish.key,
+                headers=wish.headers,
+                body=wish.body,
+                before=before,
+                after=after,
+                changed=after is not None and after != before,
+                status=status,
+                how=how,
+            )
+        )
+
+    def _etag(self, name: str) -> str:
+        """Return a strong tag: of content *and* version, so that there and back again is a change."""
+        if not self.settings.etags or name not in self.resources:
+            return ""
+        content = json.dumps([self._versions.get(name, 0), self.resources[name]], sort_keys=True)
+        return f'"{hashlib.sha256(content.encode()).hexdigest()[:16]}"'
+
+    def _take(self, on: str) -> TargetFault | None:
         for fault in self.faults:
-            if request.method in fault.methods and request.path.endswith(fault.on):
+            if fault.on in {on, "any"}:
                 self.faults.remove(fault)
                 return fault
         return None
 
-    def _workers(self) -> float:
-        workers = self.resources.get("workers")
-        value = workers.get("workers") if isinstance(workers, dict) else None
-        return float(value) if isinstance(value, int | float) else 0.0
-
-    async def _metrics(self, request: web.Request) -> web.StreamResponse:
-        fault = self._take(request)
-        if fault is not None:
-            return await _without_effect(fault, request)
-        return web.Response(text=self.metrics(), content_type="text/plain")
-
-    async def _set_gauge(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if request.method == "DELETE":
-            self.gauges.pop(name, None)
-        else:
-            self.gauges[name] = float(await request.json())  # a string can say NaN or +Inf
-        return web.Response(status=204)
-
-    async def _set_faults(self, request: web.Request) -> web.Response:
-        if request.method == "DELETE":
-            self.faults.clear()
-            return web.Response(status=204)
-        wanted: JsonObject = await request.json()
-        times = wanted.pop("times", 1)
-        if "methods" in wanted:
-            wanted["methods"] = tuple(wanted["methods"])
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
         try:
-            fault = TargetFault(**wanted)
-        except TypeError as error:
+            self.fault(str(wanted.pop("kind")), wanted.pop("times", 1), **wanted)
+        except (KeyError, TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
-        if fault.kind not in get_args(Kind):
-            return web.json_response({"error": f"no such kind: {fault.kind}"}, status=400)
-        self.misbehave(*[fault] * times)
         return web.Response(status=204)
 
-    async def _set_switches(self, request: web.Request) -> web.Response:
-        switches: JsonObject = await request.json()
-        unknown = set(switches) - {"etags", "keys", "latency_ms", "demand", "cures"}
-        if unknown:
-            return web.json_response({"error": f"no such setting: {', '.join(sorted(unknown))}"}, status=400)
-        for name, value in switches.items():
-            setattr(self, name, value)
+    async def _clear_faults(self, _: web.Request) -> web.Response:
+        self.faults.clear()
         return web.Response(status=204)
+
+    async def _set(self, request: web.Request) -> web.Response:
+        wanted = await request.json()
+        names = {one.name for one in fields(Settings)}
+        if not names.issuperset(wanted):
+            return web.json_response({"error": f"settings are {sorted(names)}"}, status=400)
+        for name, value in wanted.items():
+            setattr(self.settings, name, value)
+        return web.Response(status=204)
+
+    async def _show_ledger(self, _: web.Request) -> web.Response:
+        return web.json_response([asdict(entry) for entry in self.ledger.entries])
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        lines = [f"{name} {value}\n" for name, value in sorted(self.measures().items())]
+        return web.Response(text="".join(lines), content_type="text/plain")
+
+    async def _set_metric(self, request: web.Request) -> web.Response:
+        try:
+            self.gauges[request.match_info["name"]] = float(await request.text())
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.Response(status=204)
+
+    async def _drop_metric(self, request: web.Request) -> web.Response:
+        self.gauges.pop(request.match_info["name"], None)
+        return web.Response(status=204)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({name.removeprefix("app_"): value for name, value in self.measures().items()})
+
+    async def _close(self, _: web.Application) -> None:
+        for landing in list(self._landing):
+            landing.cancel()
+        self.ledger.close()
 
 
 @asynccontextmanager
-async def target(peer: TargetPeer | None = None, port: int = 0) -> AsyncIterator[TargetPeer]:
-    """Serve a target in the running loop; what would land late lands before this ends."""
-    running = peer or TargetPeer()
-    async with serving(running.app(), port) as running.url:
-        yield running
-        if running._landing:
-            await asyncio.wait(running._landing)
+async def target(running: Target | None = None) -> AsyncIterator[Target]:
+    """Serve a target in the running loop."""
+    service = running or Target()
+    async with serving(service.app()) as service.url:
+        yield service
 
 
-async def _without_effect(fault: TargetFault, request: web.Request) -> web.StreamResponse:
-    """Answer what the fault says, or never; lost replies of reads are resets."""
-    if fault.kind in {"hang", "hang_applied"}:
-        await asyncio.Event().wait()
-    if fault.kind in {"status", "status_applied"}:
-        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-        return web.json_response({"error": "a fault was asked for"}, status=fault.status, headers=headers)
-    return cut(request)
+def _changed(wish: _Wish, before: Mapping[str, Any]) -> JsonObject:
+    if wish.method == "POST":
+        return {**before, "count": int(before.get("count", 0)) + 1}
+    merged = {**before, **wish.body} if wish.method == "PATCH" else wish.body
+    return {name: value for name, value in merged.items() if value is not None}
 
 
-def _merged(before: object, patch: object) -> object:
-    """Merge as RFC 7396 does: null removes."""
-    if not isinstance(patch, dict):
-        return patch
-    kept = dict(before) if isinstance(before, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            kept.pop(key, None)
-        else:
-            kept[key] = _merged(kept.get(key), value)
-    return kept
+def _refusal(fault: TargetFault) -> web.Response:
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    status = int(fault.kind) if fault.kind.isdigit() else fault.status
+    return web.json_response({"error": "a fault was asked for"}, status=status, headers=headers)
 
 
-def _number(value: float) -> str:
-    return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}.get(str(value), str(value))
-
-
-async def _run(peer: TargetPeer, port: int) -> None:
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with target(peer, port):
-        await ended.wait()
+def _response(answer: _Answer) -> web.Response:
+    headers = {"ETag": answer.etag} if answer.etag else {}
+    return web.json_response(answer.body, status=answer.status, headers=headers)
 
 
 def main() -> None:
-    """Run from the command line until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bed.target_peer", description=main.__doc__)
+    """Serve until a signal ends it."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--ledger", type=Path, required=True, help="file of one JSON line per mutating request")
-    parser.add_argument("--fsync", action="store_true", help="write the ledger through to the disk")
-    parser.add_argument("--no-etags", action="store_true", help="ignore If-Match")
-    parser.add_argument("--no-keys", action="store_true", help="ignore Idempotency-Key")
-    parser.add_argument("--latency-ms", type=float, default=0.0)
-    parser.add_argument("--demand", type=float, default=6.0, help="how many workers the service needs")
-    parser.add_argument("--no-cure", action="store_true", help="metrics do not follow the workers")
-    parser.add_argument("--resource", action="append", default=[], metavar="NAME=JSON", help="instead of 2 workers")
-    flags = parser.parse_args()
-    given = {name: json.loads(value) for name, _, value in (one.partition("=") for one in flags.resource)}
-    peer = TargetPeer(
-        resources=given or {"workers": {"workers": 2}},
-        ledger=Ledger(flags.ledger, sync=flags.fsync),
-        etags=not flags.no_etags,
-        keys=not flags.no_keys,
-        latency_ms=flags.latency_ms,
-        demand=flags.demand,
-        cures=not flags.no_cure,
-    )
-    asyncio.run(_run(peer, flags.port))
+    parser.add_argument("--ledger", type=Path, required=True)
+    parser.add_argument("--fsync", action="store_true", help="write each entry through to the disk")
+    parser.add_argument("--settings", type=json.loads, default={}, help='JSON, {"latency_ms": 100}')
+    parser.add_argument("--resources", type=json.loads, default={}, help="JSON, beside the default `workers`")
+    given = parser.parse_args()
+    service = Target(Ledger(given.ledger, given.fsync), settings=Settings(**given.settings))
+    service.resources |= given.resources
+    web.run_app(service.app(), host="127.0.0.1", port=given.port, print=None, access_log=None)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
@@ -15,6 +15,14 @@ _POLL = timedelta(milliseconds=20)
 
 class NeverHappened(AssertionError):
     """What a test waited for did not come; the message carries the last thing seen."""
+
+
+@overload
+async def eventually(look: Callable[[], Awaitable[T]], within: timedelta = ..., every: timedelta = ...) -> T: ...
+
+
+@overload
+async def eventually(look: Callable[[], T], within: timedelta = ..., every: timedelta = ...) -> T: ...
 
 
 async def eventually(look: Callable[[], Awaitable[T] | T], within: timedelta = WITHIN, every: timedelta = _POLL) -> T:
