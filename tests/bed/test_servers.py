@@ -13,7 +13,7 @@ from aiohttp import web
 
 from tests.bed.postgres import Postgres
 from tests.bed.processes import ServerError, free_port, private_directory, start
-from tests.bed.servers import Alertmanager, Prometheus, Redis, alertmanager_config
+from tests.bed.servers import Alertmanager, Prometheus, Redis, alertmanager_config, missing
 from tests.bed.waiting import NeverHappened, eventually
 from tests.bed.web import JsonObject, serving
 
@@ -168,3 +168,12 @@ async def _gone(status: str) -> None:
 async def test_waiting_in_vain_tells_what_was_seen_last() -> None:
     with pytest.raises(NeverHappened, match="last seen: 0"):
         await eventually(lambda: 0, within=timedelta(milliseconds=30))
+
+
+def test_a_missing_server_is_a_skip_on_a_laptop_and_a_failure_under_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        missing("a server")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception):
+        missing("a server")
