@@ -129,23 +129,28 @@ async def _handle(
     ended = over(run, standing)
     if ended is not None:
         return ended, ()
+    if run.state is RunState.CHECKING:
+        return await checking(engine, run, playbook, standing)
+    if run.state is RunState.READY:
+        return await ready(engine, run, playbook, standing, prepared)
+    if run.state is RunState.ACTING:
+        return await acting(engine, run, playbook, standing, prepared), ()
+    return await _further(engine, run, playbook, standing), ()
+
+
+async def _further(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """The states that have no use for a prepared plan."""
     match run.state:
         case RunState.RESOLVING:
-            return await resolving(run, playbook, standing), ()
-        case RunState.CHECKING:
-            return await checking(engine, run, playbook, standing)
+            return resolving(run, playbook, standing)
         case RunState.AWAITING_APPROVAL:
-            return await awaiting(run, playbook, standing), ()
-        case RunState.READY:
-            return await ready(engine, run, playbook, standing, prepared)
-        case RunState.ACTING:
-            return await acting(engine, run, playbook, standing, prepared), ()
+            return awaiting(run, playbook, standing)
         case RunState.VERIFYING:
-            return await verifying(engine, run, playbook, standing), ()
+            return await verifying(engine, run, playbook, standing)
         case RunState.UNDOING:
-            return await undoing(engine, run, playbook, standing), ()
+            return await undoing(engine, run, playbook, standing)
         case RunState.PARKED:
-            return _parked(run, standing), ()
+            return _parked(run, standing)
         case _:
             msg = f"nothing is to be done for a run that is {run.state}"
             raise ValueError(msg)

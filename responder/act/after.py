@@ -30,13 +30,17 @@ async def verifying(engine: Engine, run: Run, playbook: Playbook, standing: Stan
     if progress.verify_from is None or progress.verify_until is None:
         return turn_back(run, Verdict.VERIFY_FAILED, "nothing says when to judge")
     conditions = playbook.verify or (OWN_RULE,)
-    checks = progress.checks if len(progress.checks) == len(conditions) else tuple(Check(name=c.name) for c in conditions)
+    checks = (
+        progress.checks if len(progress.checks) == len(conditions) else tuple(Check(name=c.name) for c in conditions)
+    )
     if standing.now < progress.verify_from:
         return Next(run, at=progress.verify_from)
     interval = poll_interval(conditions)
     checks = tuple(
         [
-            check if check.done and not condition.hold else note(check, await _sample(engine, run, condition, check, standing), condition, interval)
+            check
+            if check.done and not condition.hold
+            else note(check, await _sample(engine, run, condition, check, standing), condition, interval)
             for condition, check in zip(conditions, checks, strict=True)
         ],
     )
@@ -100,7 +104,9 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
         action = engine.action_of(record)
         result = await undo(engine, run, action, record)
         if isinstance(result, Refusal):
-            return Next(advance(run, "halted", result.verdict, result.reason), at=soon(standing.now, None, timedelta(hours=1)))
+            return Next(
+                advance(run, "halted", result.verdict, result.reason), at=soon(standing.now, None, timedelta(hours=1))
+            )
         sent, settled = result
         left[left.index(record)] = settled
         if sent is Sent.NOT_YET:
@@ -113,7 +119,7 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
 
 
 def _to_undo(record: Record, playbook: Playbook, *, by_person: bool) -> bool:
-    if record.state in (RecordState.UNDO_INTENDED,):
+    if record.state is RecordState.UNDO_INTENDED:
         return True
     if by_person and record.state in (RecordState.UNDO_FAILED, RecordState.APPLIED):
         return True

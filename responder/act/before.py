@@ -28,7 +28,12 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
         return Next(ended, end=RunEnd(needs_person=f"The rollback was refused: {refusal.reason}"))
     if refusal.verdict is Verdict.RESOLVED:
         return Next(ended, end=RunEnd())
-    if refusal.verdict in (Verdict.CONDITION_FAILED, Verdict.UNCHANGED, Verdict.STEP_FAILED, Verdict.ATTEMPTS_EXHAUSTED):
+    if refusal.verdict in (
+        Verdict.CONDITION_FAILED,
+        Verdict.UNCHANGED,
+        Verdict.STEP_FAILED,
+        Verdict.ATTEMPTS_EXHAUSTED,
+    ):
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
     return Next(ended, end=RunEnd(retry_at=soon(standing.now, refusal, LATER)))
 
@@ -48,7 +53,7 @@ def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | Non
     return stop_sign or over_limit(playbook.limits, standing.usage, len(playbook.steps), standing.now)
 
 
-async def resolving(run: Run, playbook: Playbook, standing: Standing) -> Next:
+def resolving(run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Look up what was late bound, then evaluate the target's guards again."""
     refusal = forbidden(run, playbook, standing)
     if refusal is not None:
@@ -56,7 +61,9 @@ async def resolving(run: Run, playbook: Playbook, standing: Standing) -> Next:
     return Next(advance(run, "resolved_target"))
 
 
-async def checking(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> tuple[Next, tuple[Prepared, ...]]:
+async def checking(
+    engine: Engine, run: Run, playbook: Playbook, standing: Standing
+) -> tuple[Next, tuple[Prepared, ...]]:
     """Check the conditions, compute the plan, and say whether to act, to ask or only to show it."""
     refusal = await unmet(engine, run, playbook, standing)
     if refusal is not None:
@@ -87,7 +94,9 @@ async def unmet(engine: Engine, run: Run, playbook: Playbook, standing: Standing
 
 def _refusal_of(name: str, sample: Sample) -> Refusal:
     verdict = Verdict.CONDITION_FAILED if sample.outcome == "fail" else Verdict.CONDITION_UNKNOWN
-    return Refusal(verdict, f"“{name}” {'does not hold' if sample.outcome == 'fail' else 'is unknown'}: {sample.reason}")
+    return Refusal(
+        verdict, f"“{name}” {'does not hold' if sample.outcome == 'fail' else 'is unknown'}: {sample.reason}"
+    )
 
 
 async def planned(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepared, ...] | Refusal:
@@ -133,7 +142,7 @@ def ask(run: Run, playbook: Playbook, standing: Standing) -> Next:
     return Next(replace(advance(run, "ask"), progress=progress), at=approval.expires_at, ask=approval, audit=(audit,))
 
 
-async def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
+def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Go on once a person said yes; end when they said no, in time or at all."""
     approval = standing.approval
     if approval is not None and approval.state == "rejected":

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from responder.act.before import refused
-from responder.act.effects import LANDING_GRACE, Sent, recover, send
+from responder.act.effects import LANDING_GRACE, Attempt, Sent, recover, send
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.look import look, window_of
 from responder.act.plan import Prepared, names_for, prepare
@@ -45,10 +45,16 @@ async def acting(
             continue
         if record is not None and record.state is RecordState.UNCERTAIN:
             return unsure(run, record)
+        if record is not None and standing.now >= run.deadline:
+            doubt = replace(
+                record, state=RecordState.UNCERTAIN, message=record.message or "still in doubt at the deadline"
+            )
+            await engine.store.settle(run, doubt)
+            return unsure(run, doubt)
         result: tuple[Sent, Record] | Refusal
         if record is not None:
             action = render_arguments(step, _names(run, standing.records))
-            result = await recover(engine, run, action, record, authority, step.timeout.total_seconds())
+            result = await recover(engine, run, Attempt(action, record, authority, step.timeout.total_seconds()))
         else:
             ready = await _ready_step(engine, run, step, standing, prepared[index] if index < len(prepared) else None)
             if isinstance(ready, Next):
@@ -57,7 +63,7 @@ async def acting(
                 run = _unchanged(run, step)
                 continue
             record = _new_record(run, index, ready, standing)
-            result = await send(engine, run, ready.action, record, authority, step.timeout.total_seconds())
+            result = await send(engine, run, Attempt(ready.action, record, authority, step.timeout.total_seconds()))
         if isinstance(result, Refusal):
             return _held_back(run, result, standing, record)
         settled = _settled(run, step, result, standing)
@@ -91,7 +97,10 @@ async def _with_baseline(engine: Engine, run: Run, playbook: Playbook, standing:
 
 def _names(run: Run, records: Sequence[Record]) -> dict[str, object]:
     done: dict[str, Mapping[str, JsonValue]] = {
-        record.step: {"before": record.before, "after": record.observed if record.observed is not None else record.planned}
+        record.step: {
+            "before": record.before,
+            "after": record.observed if record.observed is not None else record.planned,
+        }
         for record in records
         if record.state is not RecordState.NOT_APPLIED
     }

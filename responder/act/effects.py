@@ -6,7 +6,7 @@ target (``landed``), never by sending again blindly.
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TypeVar
@@ -51,26 +51,45 @@ async def bounded(work: Awaitable[T], seconds: float) -> T:
         raise Uncertain(msg) from error
 
 
-async def send(engine: Engine, run: Run, action: Action, record: Record, authority: Authority, seconds: float) -> tuple[Sent, Record] | Refusal:
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One forward effect to be made: what, under which record and limits, and how long its send may take.
+
+    ``again`` marks that the record was sent before.
+    """
+
+    action: Action
+    record: Record
+    authority: Authority
+    seconds: float
+    again: bool = False
+
+
+async def send(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record] | Refusal:
     """Authorise, record and make one forward effect. A refusal means that nothing was recorded or sent."""
     read_at = engine.clock.monotonic()
-    refusal = await engine.store.intend(run, record, authority)
+    refusal = await engine.store.intend(run, attempt.record, attempt.authority)
     if refusal is not None:
         return refusal
     if engine.clock.monotonic() - read_at > SEND_WITHIN_SECONDS:
-        closed = replace(record, state=RecordState.NOT_APPLIED, message="the permission was too old to be used")
-        await engine.store.settle(run, closed)
-        return Sent.STALE, closed
-    return await _apply(engine, run, action, record, seconds)
+        if attempt.again:
+            return Sent.IN_DOUBT, attempt.record
+        message = "the permission was too old to be used"
+        return Sent.STALE, await _close(engine, run, attempt.record, RecordState.NOT_APPLIED, message)
+    return await _apply(engine, run, attempt)
 
 
-async def _apply(engine: Engine, run: Run, action: Action, record: Record, seconds: float) -> tuple[Sent, Record]:
+async def _apply(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record]:
+    action, record = attempt.action, attempt.record
     try:
-        observed = await bounded(action.apply(run.target, record, engine.tools), seconds)
-    except Temporary as error:
-        return Sent.NOT_YET, await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
-    except Permanent as error:
-        return Sent.NEVER, await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
+        observed = await bounded(action.apply(run.target, record, engine.tools), attempt.seconds)
+    except (Temporary, Permanent) as error:
+        if attempt.again:
+            # The refusal may come from the first send having landed meanwhile (a changed ETag, a used key): look again.
+            engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
+            return Sent.IN_DOUBT, replace(record, message=str(error))
+        sent = Sent.NOT_YET if isinstance(error, Temporary) else Sent.NEVER
+        return sent, await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
     except StepError as error:
         engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
         return Sent.IN_DOUBT, replace(record, message=str(error))
@@ -91,21 +110,24 @@ async def _applied(engine: Engine, run: Run, action: Action, record: Record, obs
     return done
 
 
-async def recover(engine: Engine, run: Run, action: Action, record: Record, authority: Authority, seconds: float) -> tuple[Sent, Record] | Refusal:
+async def recover(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record] | Refusal:
     """Settle a record that was found ``intended``: a turn died, or its send was uncertain.
 
     There already: applied. Not there: the same record, key and fence are sent again if that is still allowed, and the
     action can refuse a repeated send. Not to be told, or no fence: unsure, a person decides.
     """
+    action, record = attempt.action, attempt.record
     landed = await _landed(engine, run, action, record, "do")
     if landed is Landed.YES:
         snapshot = await _snapshot_or_planned(engine, run, action, record)
         return Sent.LANDED, await _applied(engine, run, action, record, snapshot)
     if landed is Landed.UNKNOWN or action.fence == "none":
-        doubt = replace(record, state=RecordState.UNCERTAIN, message=record.message or "nobody can tell whether it landed")
+        doubt = replace(
+            record, state=RecordState.UNCERTAIN, message=record.message or "nobody can tell whether it landed"
+        )
         await engine.store.settle(run, doubt)
         return Sent.UNSURE, doubt
-    return await send(engine, run, action, record, authority, seconds)
+    return await send(engine, run, replace(attempt, again=True))
 
 
 async def _landed(engine: Engine, run: Run, action: Action, record: Record, direction: Direction) -> Landed:

@@ -7,16 +7,15 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from responder.domain.limits import Refusal
+from responder.domain.notification import Approval
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.playbook.model import Playbook
 from responder.ports.action import Action
 from responder.ports.clock import Clock
-from responder.ports.store import RunStore
+from responder.ports.store import Audit, RunEnd, RunStore
 from responder.ports.tools import Tools
-from responder.domain.limits import Refusal
-from responder.domain.notification import Approval
-from responder.ports.store import Audit, RunEnd
 
 TURN_SECONDS = 20.0
 """A turn begins no new effect after this; the lease is 30 s (engine.md)."""

@@ -5,9 +5,9 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 
+from responder.act.judge import judge
 from responder.domain.errors import StepError
 from responder.domain.runs import Sample
-from responder.act.judge import judge
 from responder.language.promql import longest_range, same_expression, split_comparison
 from responder.language.templates import MissingValue, Place
 from responder.playbook.model import Condition
@@ -75,7 +75,9 @@ async def own_rule(generator: str, names: Names, tools: Tools, at: datetime) -> 
             rules = await prometheus.rule_expressions(labels.get("alertname", ""))
             rule = next((rule for rule in rules if not generator or same_expression(rule, generator)), None)
             if rule is None:
-                return Sample(at=at, value=None, outcome="unknown", reason="no rule in Prometheus has the alert's query")
+                return Sample(
+                    at=at, value=None, outcome="unknown", reason="no rule in Prometheus has the alert's query"
+                )
             parts = split_comparison(rule)
             if parts is None:
                 reason = "the alert's query cannot be split at a comparison; write a verify section"

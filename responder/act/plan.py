@@ -105,5 +105,9 @@ async def plan(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepared, 
 
 def plan_hash(run: Run, steps: Sequence[PlannedStep]) -> str:
     """Return the SHA-256 of what is approved: revision, target and every step with its images."""
-    account = {"revision": run.revision, "target": run.target, "steps": [step.model_dump(mode="json") for step in steps]}
+    account = {
+        "revision": run.revision,
+        "target": run.target,
+        "steps": [step.model_dump(mode="json") for step in steps],
+    }
     return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()

@@ -45,7 +45,7 @@ class Adjust(BaseModel):
 
 
 class HttpRequest(Action):
-    """Change a resource of a named HTTP service; owns only the keys in ``json`` or ``set``, and undo sends only those."""
+    """Change a resource of a named HTTP service; it owns the keys in ``json`` or ``set``, and undo sends only those."""
 
     name: ClassVar[str] = "http.request"
     effect: ClassVar[Literal["state", "event"]] = "state"

@@ -54,7 +54,9 @@ class HttpClient:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=64, ssl=self._tls if self._tls is not None else True)
-            session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
+            session = aiohttp.ClientSession(
+                connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+            )
             # aiohttp sends PUT and DELETE a second time by itself when the connection breaks; an effect goes out once.
             session._retry_connection = False  # noqa: SLF001 - no public switch exists; a contract test holds it
             self._session = session
@@ -63,7 +65,13 @@ class HttpClient:
     def _address(self, method: str, path: str) -> str:
         """Return the URL to call, or raise Permanent when the path leaves the allow-list."""
         plain = unquote(urlsplit(path).path)
-        if not path.startswith("/") or path.startswith("//") or "\\" in plain or ".." in plain.split("/") or not plain.isprintable():
+        if (
+            not path.startswith("/")
+            or path.startswith("//")
+            or "\\" in plain
+            or ".." in plain.split("/")
+            or not plain.isprintable()
+        ):
             msg = f"{self._name}: {path!r} is not a path of this service"
             raise Permanent(msg)
         if not any(_allows(pattern, method, plain) for pattern in self._allow):
@@ -128,7 +136,7 @@ def _allows(pattern: str, method: str, path: str) -> bool:
 
 
 def _status_error(status: int, message: str, retry_after: str, *, reading: bool) -> StepError:
-    """Translate a status: certainly not applied (4xx, 3xx), worth another try (408, 409, 412, 425, 429), in doubt (5xx)."""
+    """Translate a status: not applied (3xx, 4xx), worth another try (408, 409, 412, 425, 429), in doubt (5xx)."""
     if status in (408, 409, 412, 425, 429):
         return Temporary(message, _seconds(retry_after))
     if status >= 500:  # noqa: PLR2004 - the 5xx class

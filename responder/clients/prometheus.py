@@ -19,7 +19,9 @@ LIMIT = 2_000
 class PrometheusClient:
     """One configured Prometheus (or what speaks its API)."""
 
-    def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         """``headers`` carry the credentials."""
         self._url = url.rstrip("/")
         self._headers = dict(headers or {})
@@ -48,7 +50,7 @@ class PrometheusClient:
         return tuple(_series(row["metric"], row["value"]) for row in result if isinstance(row, dict) and "value" in row)
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
-        """See ``ports.tools.Prometheus.rule_expressions``; Prometheus before 2.44 ignores the name, so it is checked here."""
+        """See ``ports.tools.Prometheus.rule_expressions``; old servers ignore the name asked for: it is checked here."""
         data = await self._get("rules", {"type": "alert", "rule_name[]": alertname})
         groups = data.get("groups") if isinstance(data, dict) else None
         return tuple(

@@ -86,7 +86,7 @@ class StepError(ResponderError):
     """An action or a probe did not do what was asked."""
 
 
-class Temporary(StepError):  # noqa: N818 - the name says what to do next, as kopf's TemporaryError does
+class Temporary(StepError):
     """Certainly not applied; another try may succeed after ``retry_after``."""
 
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
@@ -95,15 +95,15 @@ class Temporary(StepError):  # noqa: N818 - the name says what to do next, as ko
         self.retry_after = retry_after
 
 
-class Permanent(StepError):  # noqa: N818 - the name says what to do next
+class Permanent(StepError):
     """Certainly not applied, and another try would fail the same way."""
 
 
-class Uncertain(StepError):  # noqa: N818 - the name says what to do next
+class Uncertain(StepError):
     """Nobody knows whether the effect landed: a timeout, a reset or a 5xx after sending."""
 
 
-class Drifted(StepError):  # noqa: N818 - the name says what to do next
+class Drifted(StepError):
     """The owned fields no longer hold what we left there; undoing would overwrite somebody else's edit."""
 
 
@@ -135,9 +135,9 @@ class StoreError(ResponderError):
     """The store did not do what was asked."""
 
 
-class Conflict(StoreError):  # noqa: N818 - the name says what to do next
+class Conflict(StoreError):
     """Somebody else was first: the lease was lost or a unique key is taken."""
 
 
-class Unavailable(StoreError):  # noqa: N818 - the name says what to do next
+class Unavailable(StoreError):
     """The store cannot be reached or did not answer in time; nothing may start now."""

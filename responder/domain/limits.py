@@ -69,7 +69,7 @@ class Usage:
 class Pause:
     """A stop sign: ``pause`` refuses new forward effects, ``halt`` every effect.
 
-    ``scope`` is ``all``, ``playbook:NAME`` or ``target:PATTERN`` (shell wildcards). ``until`` None: until a person lifts it.
+    ``scope`` is ``all``, ``playbook:NAME`` or ``target:PATTERN`` (shell wildcards). ``until`` None: till it is lifted.
     """
 
     id: str
@@ -121,7 +121,9 @@ def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusa
         return Refusal(Verdict.ATTEMPTS_EXHAUSTED, reason)
     if limits.cooldown is not None and usage.last_end is not None and now < usage.last_end + limits.cooldown:
         until = usage.last_end + limits.cooldown
-        reason = f"{Verdict.COOLDOWN.sentence} The last run ended {usage.last_end:%H:%M:%S}, wait until {until:%H:%M:%S} UTC"
+        reason = (
+            f"{Verdict.COOLDOWN.sentence} The last run ended {usage.last_end:%H:%M:%S}, wait until {until:%H:%M:%S} UTC"
+        )
         return Refusal(Verdict.COOLDOWN, reason, until)
     if limits.concurrent is not None and usage.running >= limits.concurrent:
         reason = f"{Verdict.CONCURRENT.sentence} {usage.running} of {limits.concurrent}"

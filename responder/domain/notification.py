@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from pydantic import JsonValue
 
@@ -19,7 +20,7 @@ class Headline(StrEnum):
     icon: str
     colour: str
 
-    def __new__(cls, value: str, icon: str, colour: str) -> "Headline":
+    def __new__(cls, value: str, icon: str, colour: str) -> Self:
         """Make a member of its words, an icon and a hexadecimal colour."""
         member = str.__new__(cls, value)
         member._value_ = value
@@ -88,7 +89,6 @@ class Notification:
     labels: Mapping[str, str] | None = None
 
 
-
 Receipt = Mapping[str, JsonValue]
 """What a channel gave us to edit the same message later; JSON, made and read by the notifier alone."""
 
@@ -107,7 +107,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question to people: may this plan be carried out? Used once, before ``expires_at``, for exactly ``plan_hash``."""
+    """May this plan be carried out? Used once, before ``expires_at``, for exactly ``plan_hash``."""
 
     id: str
     run_id: str

@@ -118,8 +118,14 @@ TRANSITIONS: Mapping[tuple[RunState, Outcome], RunState] = {
     (_S.UNDOING, "give_up"): _S.FAILED,
     (_S.UNDOING, "unsure"): _S.UNKNOWN,
     # Before anything was applied, a deadline expires the run and a person cancels it.
-    **{(state, "timed_out"): _S.EXPIRED for state in (_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY, _S.ACTING)},
-    **{(state, "stopped"): _S.CANCELLED for state in (_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY, _S.ACTING)},
+    **{
+        (state, "timed_out"): _S.EXPIRED
+        for state in (_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY, _S.ACTING)
+    },
+    **{
+        (state, "stopped"): _S.CANCELLED
+        for state in (_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY, _S.ACTING)
+    },
     **{(state, "halted"): _S.PARKED for state in (_S.ACTING, _S.VERIFYING, _S.REVERTING, _S.UNDOING)},
     (_S.PARKED, "unsure"): _S.UNKNOWN,
     (_S.PARKED, "undo"): _S.UNDOING,
@@ -197,6 +203,9 @@ class Progress(BaseModel):
     tries: int = 0
 
 
+NO_PROGRESS = Progress()
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One execution of a playbook on one target.
@@ -218,7 +227,7 @@ class Run:
     created_at: datetime
     due_at: datetime
     deadline: datetime
-    progress: Progress = Progress()
+    progress: Progress = NO_PROGRESS
     of_run: str = ""
     stop_by: str = ""
     verdict: Verdict | None = None

@@ -5,6 +5,7 @@ playbook, or *later*: looked at again when its cause may have gone.
 """
 
 from enum import StrEnum
+from typing import Self
 
 
 class Verdict(StrEnum):
@@ -13,7 +14,7 @@ class Verdict(StrEnum):
     sentence: str
     later: bool
 
-    def __new__(cls, value: str, sentence: str, later: bool = False) -> "Verdict":  # noqa: FBT001, FBT002 - enum rows
+    def __new__(cls, value: str, sentence: str, later: bool = False) -> Self:  # noqa: FBT001, FBT002 - enum rows
         """Make a member of its word, its sentence and whether it is looked at again."""
         member = str.__new__(cls, value)
         member._value_ = value

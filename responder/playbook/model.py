@@ -48,7 +48,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One action of a playbook; ``arguments`` are its YAML with templates still in the strings."""
+    """One action of a playbook; ``arguments`` are its YAML with templates still in the strings.
+
+    ``accepts`` holds ``unfenced`` when the author takes the risk of an action that nobody can confirm in doubt.
+    """
 
     id: str
     action: type[Action]
@@ -56,6 +59,7 @@ class Step:
     timeout: timedelta = timedelta(minutes=1)
     retries: int = 0
     undo: Literal["automatic", "manual", "none"] = "automatic"
+    accepts: frozenset[str] = frozenset()
     when: tuple[Condition, ...] = ()
     verify: tuple[Condition, ...] = ()
 
@@ -74,7 +78,8 @@ class ApprovalRule:
 class NotifyRule:
     """Where a playbook's incidents are told, in addition to the routes or instead of them.
 
-    ``destinations`` are ``slack:#x``, ``pagerduty:service``; ``states`` limits a destination to runs in these states.
+    ``destinations`` are ``slack:#x``, ``pagerduty:service``; ``states`` limits a destination to runs in these states
+    (a destination without an entry hears of all).
     """
 
     destinations: tuple[str, ...] = ()
@@ -114,13 +119,13 @@ class Playbook:
     when: tuple[Condition, ...] = ()
     active: tuple[TimeInterval, ...] = ()
     mute: tuple[TimeInterval, ...] = ()
-    limits: Limits = Limits()
-    approval: ApprovalRule = ApprovalRule()
+    limits: Limits = field(default_factory=Limits)
+    approval: ApprovalRule = field(default_factory=ApprovalRule)
     steps: tuple[Step, ...] = ()
     verify: tuple[Condition, ...] = ()
     on_failure: Literal["undo", "keep", "page"] = "undo"
-    notify: NotifyRule = NotifyRule()
-    docs: Docs = Docs()
+    notify: NotifyRule = field(default_factory=NotifyRule)
+    docs: Docs = field(default_factory=Docs)
 
     @property
     def tells_only(self) -> bool:

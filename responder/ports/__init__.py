@@ -1,1 +1,1 @@
-"""What the engine asks of the outside, as Protocols: store, action, probe, notifier, clock, tools; and the catalogue."""
+"""What the verbs know of the outside: one Protocol or base class for each thing that can be swapped."""

@@ -60,11 +60,11 @@ class Action(BaseModel, ABC):
 
     @abstractmethod
     def change(self, before: JsonValue) -> JsonValue:
-        """Return the planned after-image; pure. Raises ValueError when the change cannot be computed within its bounds."""
+        """Return the planned after-image; pure. Raises ValueError when its bounds do not allow it."""
 
     @abstractmethod
     async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:
-        """Make the change once, carrying ``record.key("do")`` and the record's fence; return the observed after-image."""
+        """Make the change once under ``record.key("do")`` and the record's fence; return what is there now."""
 
     @abstractmethod
     async def landed(self, target: str, record: Record, direction: Direction, tools: Tools) -> Landed:

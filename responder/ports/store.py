@@ -263,7 +263,7 @@ class RunStore(Protocol):
         ...
 
     async def finish(self, run: Run, end: RunEnd, audit: Sequence[Audit] = ()) -> None:
-        """Write a final state, free the slot, return the unused budget, make its episodes due, mark the incident dirty."""
+        """Write a final state, free the slot, return unused budget, make its episodes due, mark its incident."""
         ...
 
     async def use_approval(self, run: Run, approval: Approval) -> bool:
@@ -327,7 +327,9 @@ class Page:
     next: str = ""
 
 
-Kind = Literal["incidents", "episodes", "deliveries", "decisions", "runs", "records", "pauses", "approvals", "audit", "outbox"]
+Kind = Literal[
+    "incidents", "episodes", "deliveries", "decisions", "runs", "records", "pauses", "approvals", "audit", "outbox"
+]
 
 
 class People(Protocol):
