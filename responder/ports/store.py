@@ -242,7 +242,9 @@ class RunStore(Protocol):
     async def save(self, run: Run, audit: Sequence[Audit] = (), ask: Approval | None = None) -> None:
         """Write the run as it is now, give the lease back, mark its incident dirty when its state changed.
 
-        A run that made progress gets ``attempts`` 0. ``ask`` opens an approval (and voids an older one).
+        A turn that gets here made progress: ``attempts`` becomes 0. What arrived while the turn was under way (a stop,
+        a pause, an answer) makes the run due at once, whatever ``due_at`` says. ``ask`` opens an approval (state
+        ``open``; then ``approved``, ``rejected``, ``spent`` or ``void``) and voids an older one.
         """
         ...
 
@@ -419,8 +421,12 @@ class Housekeeping(Protocol):
         """Return (revision, text) of the last good version of each playbook file."""
         ...
 
-    async def set_aside(self) -> Sequence[str]:
-        """Set aside what has been claimed too often (runs end ``unknown``, deliveries die); returns what."""
+    async def set_aside(self, tell: Collection[str] = ()) -> Sequence[str]:
+        """Set aside what has been claimed too often (runs end ``unknown``, deliveries and outbox items die).
+
+        An unreadable delivery opens an incident that needs a person; ``tell`` are the destinations that hear of it.
+        Returns what was set aside: ``run ID``, ``delivery ID``, ``outbox INCIDENT|DESTINATION``.
+        """
         ...
 
     async def kick(self, verdicts: Collection[Verdict]) -> int:

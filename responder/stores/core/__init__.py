@@ -1,0 +1,1 @@
+"""What both store adapters share: the ports' statements, row mapping, the anchored clock and error translation."""

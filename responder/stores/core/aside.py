@@ -1,0 +1,105 @@
+"""Setting aside what was claimed too often: visibly, with a person asked, and never lost."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.domain.alerts import Severity
+from responder.domain.episodes import Incident
+from responder.domain.ids import new_id
+from responder.domain.records import RecordState
+from responder.domain.runs import RunState
+from responder.domain.verdicts import Verdict
+from responder.ports.store import MAX_ATTEMPTS, Audit, RunEnd
+from responder.stores.core import rows
+from responder.stores.core.database import Order
+from responder.stores.core.part import Part, add_destinations, write_audit
+from responder.stores.core.runs import finish_in
+from responder.stores.schema import deliveries, incidents, outbox, records, runs
+
+_BATCH = 50
+
+
+class AsidePart(Part):
+    """Looks for rows whose claims led nowhere."""
+
+    async def set_aside(self, tell: Collection[str] = ()) -> Sequence[str]:
+        """Set aside what has been claimed too often; ``tell`` are the destinations that hear of unreadable deliveries."""
+        async with self.db.writing(Order.HOUSEKEEPING) as tx:
+            now = self.now()
+            return [
+                *[await self._run(tx, now, row) for row in await _stuck(tx, runs, runs.c.finished_at.is_(None), now)],
+                *[
+                    await self._delivery(tx, now, row, tell)
+                    for row in await _stuck(tx, deliveries, deliveries.c.state == "waiting", now)
+                ],
+                *[await self._item(tx, now, row) for row in await _stuck(tx, outbox, ~outbox.c.dead, now)],
+            ]
+
+    async def _run(self, tx: AsyncConnection, now: datetime, row: Any) -> str:
+        run = rows.run(row)
+        owner = run.of_run or run.id
+        for found, unsure in (
+            (RecordState.INTENDED, RecordState.UNCERTAIN),
+            (RecordState.UNDO_INTENDED, RecordState.UNDO_UNCERTAIN),
+        ):
+            await tx.execute(
+                update(records)
+                .where(records.c.run_id == owner, records.c.state == found.value)
+                .values(state=unsure.value, settled_at=now, message=Verdict.UNREADABLE.sentence),
+            )
+        end = replace(run, state=RunState.UNKNOWN, verdict=Verdict.UNREADABLE, reason=Verdict.UNREADABLE.sentence)
+        why = f"Run {run.id} was taken up {run.attempts} times and never came to an end."
+        made = await tx.scalar(select(func.count()).select_from(records).where(records.c.run_id == owner))
+        # A run that never wrote a record never touched its target.
+        await finish_in(tx, self.db, now, end, RunEnd(needs_person=why, quarantine=why if made else ""))
+        await write_audit(tx, now, [Audit("run.set_aside", run.id, details={"attempts": run.attempts})])
+        return f"run {run.id}"
+
+    async def _delivery(self, tx: AsyncConnection, now: datetime, row: Any, tell: Collection[str]) -> str:
+        why = f"It was taken up {row.attempts} times and never decided."
+        await tx.execute(
+            update(deliveries).where(deliveries.c.id == row.id).values(state="dead", error=why, lease_until=None)
+        )
+        incident = Incident(
+            id=new_id(),
+            source=row.source,
+            receiver="",
+            group_key=f"delivery/{row.id}",
+            group_labels={"delivery": row.id},
+            external_url="",
+            severity=Severity.HIGH,
+            opened_at=now,
+            needs_person=f"A delivery could not be read: {row.id} from {row.source}. {why}",
+        )
+        await tx.execute(self.db.insert(incidents).on_conflict_do_nothing(), rows.incident_values(incident))
+        await add_destinations(self.db, tx, now, [incident.id], [(incident.id, one) for one in tell])
+        details = {"attempts": row.attempts, "incident": incident.id}
+        await write_audit(tx, now, [Audit("delivery.set_aside", row.id, details=details)])
+        return f"delivery {row.id}"
+
+    async def _item(self, tx: AsyncConnection, now: datetime, row: Any) -> str:
+        name = f"{row.incident_id}|{row.destination}"
+        why = row.error or f"taken up {row.attempts} times and never told"
+        await tx.execute(
+            update(outbox)
+            .where(outbox.c.incident_id == row.incident_id, outbox.c.destination == row.destination)
+            .values(dead=True, error=why, lease_until=None),
+        )
+        await write_audit(tx, now, [Audit("outbox.dead", name, details={"error": why})])
+        return f"outbox {name}"
+
+
+async def _stuck(tx: AsyncConnection, table: Any, open_: Any, now: datetime) -> Sequence[Any]:
+    free = table.c.lease_until.is_(None) | (table.c.lease_until <= now)
+    found = await tx.execute(
+        select(table)
+        .where(open_, free, table.c.attempts >= MAX_ATTEMPTS)
+        .limit(_BATCH)
+        .with_for_update(skip_locked=True),
+    )
+    return found.all()

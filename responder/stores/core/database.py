@@ -1,0 +1,95 @@
+"""What the statements need of a database, and the few things that the two spell differently."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import datetime
+from enum import IntEnum
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, FromClause, Text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import TypeEngine
+
+from responder.domain.errors import Conflict, StoreError, Unavailable
+
+
+class Order(IntEnum):
+    """Who goes first where there is one writer (SQLite): the smaller."""
+
+    CONTROL = 0
+    RECORD = 1
+    CLAIM = 2
+    INTAKE = 3
+    DECIDE = 4
+    HOUSEKEEPING = 5
+
+
+class Database(Protocol):
+    """A database that is open."""
+
+    def now(self) -> datetime:
+        """Return the store's clock."""
+        ...
+
+    def writing(self, order: Order) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Begin a transaction that writes; commits when the block ends normally. Library errors are translated."""
+        ...
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Take a connection that only reads. Library errors are translated."""
+        ...
+
+    async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:
+        """Hold the named locks until the transaction ends, taken in sorted order."""
+        ...
+
+    def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
+        """Return ``rows`` as a relation with the columns ``k0``, ``k1`` …, in one parameter set whatever their number."""
+        ...
+
+    def insert(self, table: Any) -> Any:
+        """Return the dialect's INSERT, which knows ON CONFLICT."""
+        ...
+
+    def carries(self, column: ColumnElement[Any], labels: dict[str, str]) -> ColumnElement[bool]:
+        """Say whether the JSON object in ``column`` has all these members."""
+        ...
+
+
+_CONFLICTS = frozenset({"40001", "40P01", "55P03", "23505"})
+"""serialization_failure, deadlock_detected, lock_not_available, unique_violation (PostgreSQL, appendix A)."""
+_DATA = frozenset({"54000"})
+"""program_limit_exceeded: an index entry that is too long, say."""
+
+
+def translate(error: BaseException) -> StoreError:
+    """Return the error of our tree that says what to do about a library's."""
+    state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    if isinstance(error, IntegrityError) or state in _CONFLICTS:
+        return Conflict(f"somebody else was first: {_first_line(error)}")
+    if isinstance(error, DataError) or state in _DATA or state.startswith("22"):
+        return StoreError(f"the store refuses these data: {_first_line(error)}")
+    return Unavailable(f"the store cannot be reached: {_first_line(error)}")
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    text = str(cause).strip() or type(cause).__name__
+    return text.splitlines()[0].rpartition(">: ")[2][:300]
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let only errors of our tree out: a library's become Conflict, Unavailable or StoreError, cause chained."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise translate(error) from error
+
+
+def upsert(db: Database, table: Any, *index: str) -> Any:
+    """Return an INSERT that replaces the other columns where ``index`` is taken."""
+    statement = db.insert(table)
+    others = {column.name: column for column in statement.excluded if column.name not in index}
+    return statement.on_conflict_do_update(index_elements=list(index), set_=others)

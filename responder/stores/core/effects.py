@@ -1,0 +1,132 @@
+"""The effect protocol's commits (engine.md): nothing is sent before its record stands here."""
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.domain.errors import Conflict
+from responder.domain.ids import new_id
+from responder.domain.limits import Refusal, over_limit, paused
+from responder.domain.records import Record, RecordState
+from responder.domain.runs import Run
+from responder.domain.verdicts import Verdict
+from responder.ports.store import Audit, Authority
+from responder.stores.core import rows
+from responder.stores.core.database import Order
+from responder.stores.core.part import Part, one_row, pauses_in_force, write_audit
+from responder.stores.core.runs import joined_facts, quarantine_of, state_before
+from responder.stores.core.usage import read_usage
+from responder.stores.schema import ledger, records, runs, slots
+
+_NOTHING_HAPPENED = frozenset({RecordState.INTENDED, RecordState.NOT_APPLIED})
+
+
+class EffectsPart(Part):
+    """Authorises effects and writes down what became of them."""
+
+    async def intend(self, run: Run, record: Record, authority: Authority) -> Refusal | None:
+        """Authorise a forward effect and commit its record as ``intended``, in one transaction."""
+        async with self.db.writing(Order.RECORD) as tx:
+            await self.db.lock(tx, [f"limit/{run.playbook}", f"limit/{run.playbook}/{run.target}"])
+            now = self.now()  # after the locks: what was committed before them lies before it
+            refusal = await self._refused(tx, run, authority, now) or await self._debit(tx, run, record, authority, now)
+            if refusal is not None:
+                return refusal
+            insert = self.db.insert(records)
+            written = await tx.execute(
+                insert.on_conflict_do_update(
+                    index_elements=["id"],
+                    set_={"fence": insert.excluded.fence},
+                    where=records.c.state == RecordState.INTENDED.value,
+                ).values(rows.record_values(record)),
+            )
+            if written.rowcount != 1:
+                raise Conflict(f"record {record.id} was settled already")
+            await write_audit(tx, now, [_entry("record.intended", run, record)])
+        return None
+
+    async def intend_undo(self, run: Run, record: Record) -> Refusal | None:
+        """Commit ``undo_intended``; refused by a halt only."""
+        async with self.db.writing(Order.RECORD) as tx:
+            await state_before(tx, run)
+            now = self.now()
+            halts = [pause for pause in await pauses_in_force(tx, now) if pause.kind == "halt"]
+            refusal = paused(halts, run.playbook, run.target, now)
+            if refusal is not None:
+                return refusal
+            await self._write(tx, run, record)
+            await write_audit(tx, now, [_entry("record.undo_intended", run, record)])
+        return None
+
+    async def settle(self, run: Run, record: Record) -> None:
+        """Write the record's state, observed image, evidence and message."""
+        async with self.db.writing(Order.RECORD) as tx:
+            await state_before(tx, run)
+            await self._write(tx, run, record)
+            if record.state is RecordState.NOT_APPLIED:
+                # What certainly did not happen does not count; the plan keeps its reservation for another try.
+                await tx.execute(update(ledger).where(ledger.c.record_id == record.id).values(record_id=""))
+            if record.state not in _NOTHING_HAPPENED:
+                await tx.execute(update(runs).where(runs.c.id == run.id).values(acted=True))
+            await write_audit(tx, self.now(), [_entry(f"record.{record.state.value}", run, record)])
+
+    async def _write(self, tx: AsyncConnection, run: Run, record: Record) -> None:
+        written = await tx.execute(
+            update(records)
+            .where(records.c.id == record.id, records.c.run_id == (run.of_run or run.id))
+            .values(rows.record_changes(record)),
+        )
+        one_row(written, f"record {record.id}")
+
+    async def _refused(self, tx: AsyncConnection, run: Run, authority: Authority, now: datetime) -> Refusal | None:
+        await state_before(tx, run)
+        stop_by = await tx.scalar(select(runs.c.stop_by).where(runs.c.id == run.id))
+        if stop_by:
+            return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
+        refusal = paused(await pauses_in_force(tx, now), run.playbook, run.target, now)
+        if refusal is not None:
+            return refusal
+        if authority.protected:
+            return Refusal(Verdict.PROTECTED, Verdict.PROTECTED.sentence)
+        joined = (await tx.execute(joined_facts(run.id))).one()
+        if not joined.open:
+            return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
+        if now - joined.evidence_at > authority.limits.max_age:
+            text = f"{Verdict.STALE.sentence} The last sign was {joined.evidence_at:%Y-%m-%d %H:%M:%S} UTC."
+            return Refusal(Verdict.STALE, text)
+        holder = await tx.scalar(select(slots.c.run_id).where(slots.c.target == run.target))
+        if holder != run.id:
+            return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} This run does not hold its slot.")
+        doubt = await quarantine_of(tx, run.target)
+        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}") if doubt else None
+
+    async def _debit(
+        self, tx: AsyncConnection, run: Run, record: Record, authority: Authority, now: datetime
+    ) -> Refusal | None:
+        """Count the effect: the run's first record reserves the whole plan, later ones use what was reserved."""
+        own = (await tx.execute(select(ledger.c.id, ledger.c.record_id).where(ledger.c.run_id == run.id))).all()
+        usable = next((row.id for row in own if row.record_id == record.id), None) or next(
+            (row.id for row in own if not row.record_id), None
+        )
+        if usable is not None:
+            await tx.execute(update(ledger).where(ledger.c.id == usable).values(record_id=record.id, at=now))
+            return None
+        need = max(1, authority.effects, len(own) + 1)
+        pair = (run.playbook, run.target)
+        since = now - authority.limits.longest_window
+        usage = (await read_usage(self.db, tx, [pair], since, now, own=run.id))[pair]
+        refusal = over_limit(authority.limits, usage, need, now)
+        if refusal is not None:
+            return refusal
+        row = {"run_id": run.id, "playbook": run.playbook, "target": run.target, "at": now}
+        await tx.execute(
+            ledger.insert(),
+            [{**row, "id": new_id(), "record_id": record.id if place == 0 else ""} for place in range(need - len(own))],
+        )
+        return None
+
+
+def _entry(action: str, run: Run, record: Record) -> Audit:
+    details = {"run": run.id, "step": record.step, "action": record.action, "target": record.target}
+    return Audit(action, record.id, details={**details, "message": record.message} if record.message else details)

@@ -1,0 +1,158 @@
+"""Keeping house: depths, retention, the playbooks' texts, and what is set aside."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, case, delete, exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.domain.episodes import EpisodeState
+from responder.domain.verdicts import Verdict
+from responder.ports.store import QueueDepth
+from responder.stores.core.database import Order, upsert
+from responder.stores.core.part import Part
+from responder.stores.core.people import episodes_decided
+from responder.stores.schema import (
+    approvals,
+    audit,
+    decisions,
+    deliveries,
+    episodes,
+    incidents,
+    last_good,
+    ledger,
+    meta,
+    outbox,
+    pauses,
+    playbooks,
+    records,
+    run_episodes,
+    runs,
+)
+
+
+class HousekeepingPart(Part):
+    """What keeps the store healthy."""
+
+    async def depths(self) -> Mapping[str, QueueDepth]:
+        """Return the depth of each queue."""
+        now = self.now()
+        behind = (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead
+        current = episodes.c.state != EpisodeState.CLOSED.value
+        async with self.db.reading() as tx:
+            dead = await tx.scalar(select(func.count()).select_from(deliveries).where(deliveries.c.state == "dead"))
+            lost = await tx.scalar(select(func.count()).select_from(outbox).where(outbox.c.dead))
+            return {
+                "deliveries": await _depth(tx, now, deliveries.c.due_at, deliveries.c.state == "waiting", dead or 0),
+                "episodes": await _depth(
+                    tx, now, episodes.c.reconsider_at, current & episodes.c.reconsider_at.is_not(None), 0
+                ),
+                "runs": await _depth(tx, now, runs.c.due_at, runs.c.finished_at.is_(None), 0),
+                "outbox": await _depth(tx, now, outbox.c.due_at, behind, lost or 0),
+            }
+
+    async def untold(self) -> int:
+        """Count incidents that need a person and have an outbox row that is behind."""
+        late = exists(
+            select(outbox.c.incident_id).where(
+                outbox.c.incident_id == incidents.c.id, outbox.c.told_rev < outbox.c.want_rev
+            )
+        )
+        async with self.db.reading() as tx:
+            query = select(func.count()).select_from(incidents).where(incidents.c.needs_person != "", late)
+            return await tx.scalar(query) or 0
+
+    async def expire(self, retention: Mapping[str, timedelta], limit: int) -> int:
+        """Delete what is past its retention (``deliveries``, ``history``, ``audit``), at most ``limit`` rows a table."""
+        now = self.now()
+        deleted = 0
+        for kind, age in retention.items():
+            for table, key, old in _past(kind, now - age):
+                keys = [table.c[name] for name in key]
+                batch = select(*keys).where(old).limit(limit)
+                chosen = keys[0].in_(batch) if len(keys) == 1 else _pair_in(keys, batch)
+                async with self.db.writing(Order.HOUSEKEEPING) as tx:
+                    deleted += (await tx.execute(delete(table).where(chosen))).rowcount
+        return deleted
+
+    async def keep_playbook(self, name: str, revision: str, file: str, text: str) -> None:
+        """Keep a playbook's text under its revision and remember it as the last good one of ``file``."""
+        async with self.db.writing(Order.HOUSEKEEPING) as tx:
+            now = self.now()
+            row = {"revision": revision, "name": name, "file": file, "text": text, "kept_at": now}
+            await tx.execute(self.db.insert(playbooks).on_conflict_do_nothing(), row)
+            await tx.execute(upsert(self.db, last_good, "file"), {"file": file, "revision": revision, "at": now})
+
+    async def last_good(self) -> Mapping[str, tuple[str, str]]:
+        """Return (revision, text) of the last good version of each playbook file."""
+        query = select(last_good.c.file, playbooks.c.revision, playbooks.c.text).where(
+            playbooks.c.revision == last_good.c.revision
+        )
+        async with self.db.reading() as tx:
+            return {row.file: (row.revision, row.text) for row in await tx.execute(query)}
+
+    async def kick(self, verdicts: Collection[Verdict]) -> int:
+        """Make episodes due whose latest decision is one of ``verdicts``."""
+        async with self.db.writing(Order.HOUSEKEEPING) as tx:
+            return await episodes_decided(tx, self.now(), verdicts) if verdicts else 0
+
+    async def ping(self) -> None:
+        """Write and read something."""
+        async with self.db.writing(Order.HOUSEKEEPING) as tx:
+            await tx.execute(upsert(self.db, meta, "key"), {"key": "ping", "value": self.now().isoformat()})
+            await tx.scalar(select(meta.c.value).where(meta.c.key == "ping"))
+
+
+async def _depth(tx: AsyncConnection, now: datetime, due: Any, waiting: Any, dead: int) -> QueueDepth:
+    is_due = case((due <= now, due), else_=None)
+    row = (
+        await tx.execute(
+            select(func.count().label("n"), func.min(is_due, type_=due.type).label("oldest")).where(waiting)
+        )
+    ).one()
+    age = (now - row.oldest).total_seconds() if row.oldest is not None else 0.0
+    return QueueDepth(row.n, age, dead)
+
+
+def _past(kind: str, before: datetime) -> list[tuple[Any, list[str], Any]]:
+    """Return (table, key, condition) of what ``kind`` has in store from before ``before``, what hangs on others last."""
+    if kind == "deliveries":
+        return [(deliveries, ["id"], and_(deliveries.c.received_at < before, deliveries.c.state != "waiting"))]
+    if kind == "audit":
+        return [(audit, ["seq"], audit.c.at < before)]
+    if kind != "history":
+        msg = f"retention: there is no {kind!r}; there are deliveries, history, audit"
+        raise ValueError(msg)
+    return [
+        (runs, ["id"], runs.c.finished_at < before),
+        (episodes, ["id"], and_(episodes.c.closed_at < before, episodes.c.state == EpisodeState.CLOSED.value)),
+        (incidents, ["id"], incidents.c.resolved_at < before),
+        (ledger, ["id"], ledger.c.at < before),
+        (pauses, ["id"], or_(pauses.c.lifted_at < before, pauses.c.until < before)),
+        (records, ["id"], and_(records.c.created_at < before, _gone(records.c.run_id, runs))),
+        (approvals, ["id"], and_(approvals.c.asked_at < before, _gone(approvals.c.run_id, runs))),
+        (run_episodes, ["run_id", "episode_id"], _gone(run_episodes.c.run_id, runs)),
+        (decisions, ["id"], and_(decisions.c.at < before, _gone(decisions.c.episode_id, episodes))),
+        (
+            outbox,
+            ["incident_id", "destination"],
+            and_(outbox.c.changed_at < before, _gone(outbox.c.incident_id, incidents)),
+        ),
+        (playbooks, ["revision"], and_(playbooks.c.kept_at < before, _unused())),
+    ]
+
+
+def _gone(column: Any, owner: Any) -> Any:
+    return ~exists(select(owner.c.id).where(owner.c.id == column))
+
+
+def _unused() -> Any:
+    pinned = exists(select(runs.c.id).where(runs.c.revision == playbooks.c.revision))
+    latest = exists(select(last_good.c.file).where(last_good.c.revision == playbooks.c.revision))
+    return ~pinned & ~latest
+
+
+def _pair_in(keys: list[Any], batch: Any) -> Any:
+    chosen = batch.subquery()
+    return exists(select(chosen.c[0]).where(chosen.c[0] == keys[0], chosen.c[1] == keys[1]))

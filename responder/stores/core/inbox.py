@@ -1,0 +1,74 @@
+"""The inbox: deliveries become durable, are claimed and given back."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import update
+
+from responder.domain.alerts import Delivery
+from responder.domain.errors import StoreError, Unavailable
+from responder.ports.store import LEASE, NewDelivery
+from responder.stores.core import rows
+from responder.stores.core.database import Order
+from responder.stores.core.part import Part, claim_of, one_row
+from responder.stores.schema import deliveries
+
+
+class InboxPart(Part):
+    """Deliveries on any database; PostgreSQL has a faster ``accept`` of its own."""
+
+    async def accept(self, deliveries: Sequence[NewDelivery]) -> Sequence[Exception | None]:
+        """Commit all in one transaction; on a data error row by row."""
+        if not deliveries:
+            return []
+        try:
+            await self._insert(deliveries)
+        except Unavailable:
+            raise
+        except StoreError as error:
+            if len(deliveries) == 1:
+                return [error]
+        else:
+            return [None] * len(deliveries)
+        return [(await self.accept([one]))[0] for one in deliveries]
+
+    async def _insert(self, new: Sequence[NewDelivery]) -> None:
+        values = [
+            {
+                "id": one.id,
+                "source": one.source,
+                "received_at": one.received_at,
+                "body": one.body,
+                "alerts": one.alerts,
+                "due_at": one.received_at,
+            }
+            for one in new
+        ]
+        async with self.db.writing(Order.INTAKE) as tx:
+            await tx.execute(deliveries.insert(), values)
+
+    async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
+        """Lease due deliveries, oldest first."""
+        now = self.now()
+        claim = claim_of(
+            deliveries,
+            ["id"],
+            (deliveries.c.state == "waiting") & (deliveries.c.due_at <= now),
+            [deliveries.c.due_at],
+            now,
+            now + LEASE,
+            limit,
+        )
+        async with self.db.writing(Order.CLAIM) as tx:
+            found = (await tx.execute(claim)).all()
+        return [rows.delivery(row) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
+
+    async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
+        """Give a lease back."""
+        async with self.db.writing(Order.CLAIM) as tx:
+            given_back = await tx.execute(
+                update(deliveries)
+                .where(deliveries.c.id == delivery.id, deliveries.c.epoch == delivery.epoch)
+                .values(due_at=retry_at, lease_until=None),
+            )
+            one_row(given_back, f"delivery {delivery.id}")

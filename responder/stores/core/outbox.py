@@ -1,0 +1,106 @@
+"""The outbox's queue: who has not yet been told what."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import literal, update
+
+from responder.domain.notification import Account, Receipt
+from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit, OutboxItem
+from responder.stores.core.accounts import read_account
+from responder.stores.core.database import Order
+from responder.stores.core.part import Part, claim_of, one_row, write_audit
+from responder.stores.schema import outbox
+
+
+class OutboxPart(Part):
+    """Claims what is behind and writes down what was told."""
+
+    async def claim_outbox(self, limit: int, skip: Collection[str]) -> Sequence[OutboxItem]:
+        """Lease due items, the most severe incidents first."""
+        now = self.now()
+        due = (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead & (outbox.c.due_at <= now)
+        if skip:
+            due &= outbox.c.destination.not_in(sorted(skip))
+        order = [outbox.c.urgency, outbox.c.due_at]
+        claim = claim_of(outbox, ["incident_id", "destination"], due, order, now, now + LEASE, limit)
+        async with self.db.writing(Order.CLAIM) as tx:
+            found = (await tx.execute(claim)).all()
+        return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
+
+    async def account(self, incident_id: str) -> Account | None:
+        """Read everything about an incident."""
+        async with self.db.reading() as tx:
+            return await read_account(tx, incident_id)
+
+    async def announce(self, item: OutboxItem, attempt: str) -> None:
+        """Commit that a first post is about to be sent."""
+        async with self.db.writing(Order.RECORD) as tx:
+            one_row(await tx.execute(_of(item).values(attempt=attempt)), _name(item))
+
+    async def told(self, item: OutboxItem, receipt: Receipt) -> None:
+        """Complete: due again at once when more has happened since."""
+        now = self.now()
+        async with self.db.writing(Order.RECORD) as tx:
+            written = await tx.execute(
+                _of(item).values(
+                    told_rev=item.want_rev,
+                    receipt=dict(receipt),
+                    attempt="",
+                    attempts=0,
+                    error="",
+                    told_at=now,
+                    due_at=now,
+                    lease_until=None,
+                ),
+            )
+            one_row(written, _name(item))
+            details = {"revision": item.want_rev}
+            await write_audit(tx, now, [Audit("incident.told", _name(item), details=details)])
+
+    async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
+        """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
+        values: dict[str, Any] = {"due_at": at, "error": error, "lease_until": None}
+        if receipt is not None:
+            values |= {"receipt": dict(receipt), "attempt": ""}
+        if not error:
+            values["attempts"] = max(0, item.attempts - 1)
+        await self._put_back(item, values, dead=bool(error) and item.attempts >= MAX_ATTEMPTS, error=error)
+
+    async def give_up(self, item: OutboxItem, error: str) -> None:
+        """Set the item aside as a dead letter."""
+        await self._put_back(item, {"error": error, "lease_until": None}, dead=True, error=error)
+
+    async def _put_back(self, item: OutboxItem, values: dict[str, Any], *, dead: bool, error: str) -> None:
+        now = self.now()
+        async with self.db.writing(Order.RECORD) as tx:
+            written = await tx.execute(_of(item).values(**values, dead=literal(dead)))
+            one_row(written, _name(item))
+            if dead:
+                await write_audit(tx, now, [Audit("outbox.dead", _name(item), details={"error": error})])
+
+
+def _of(item: OutboxItem) -> Any:
+    return update(outbox).where(
+        outbox.c.incident_id == item.incident_id,
+        outbox.c.destination == item.destination,
+        outbox.c.epoch == item.epoch,
+    )
+
+
+def _name(item: OutboxItem) -> str:
+    return f"{item.incident_id}|{item.destination}"
+
+
+def _item(row: Any) -> OutboxItem:
+    return OutboxItem(
+        incident_id=row.incident_id,
+        destination=row.destination,
+        want_rev=row.want_rev,
+        told_rev=row.told_rev,
+        attempt=row.attempt,
+        receipt=row.receipt,
+        attempts=row.attempts,
+        epoch=row.epoch,
+    )

@@ -1,0 +1,32 @@
+"""Targets that may not be changed at once: equal, above or below, as conditions on a column."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from responder.domain.targets import SEPARATOR, ancestors
+from responder.stores.core.database import Database
+
+_NEXT = chr(ord(SEPARATOR) + 1)
+"""What follows the separator: everything below a path sorts between ``path/`` and ``path0``."""
+
+
+def overlapping(column: ColumnElement[str], target: str) -> ColumnElement[bool]:
+    """Say whether the target in ``column`` conflicts with ``target``."""
+    below = and_(column > target + SEPARATOR, column < target + _NEXT)
+    return or_(column.in_([target, *ancestors(target)]), below)
+
+
+def ids_near(db: Database, table: Any, key: Any, targets: Collection[str], where: Any) -> list[Any]:
+    """Return two SELECTs of ``key`` for the rows of ``table`` near any of ``targets``: one by name, one by range."""
+    names = {name for target in targets for name in (target, *ancestors(target))}
+    exact = db.keys([(name,) for name in sorted(names)], (table.c.target.type,))
+    below = db.keys(
+        [(target + SEPARATOR, target + _NEXT) for target in sorted(set(targets))],
+        (table.c.target.type, table.c.target.type),
+    )
+    return [
+        select(key).where(table.c.target == exact.c.k0, where),
+        select(key).where(table.c.target > below.c.k0, table.c.target < below.c.k1, where),
+    ]

@@ -1,0 +1,151 @@
+"""The base of every port's part, and what several of them write."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, case, literal, select, union, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.domain.errors import Conflict
+from responder.domain.episodes import EpisodeState
+from responder.domain.limits import Pause
+from responder.ports.store import MAX_ATTEMPTS, Audit
+from responder.stores.core import rows
+from responder.stores.core.database import Database
+from responder.stores.core.types import Instant
+from responder.stores.schema import audit, episodes, incidents, outbox, pauses, run_episodes, runs
+
+
+class Part:
+    """The statements of one port, over a database. A store is the sum of its parts."""
+
+    def __init__(self, db: Database) -> None:
+        """Work on ``db``."""
+        self.db = db
+
+    def now(self) -> datetime:
+        """Return the store's clock."""
+        return self.db.now()
+
+
+async def write_audit(tx: AsyncConnection, now: datetime, entries: Sequence[Audit]) -> None:
+    """Insert audit entries, in the transition's own transaction."""
+    if entries:
+        await tx.execute(
+            audit.insert(),
+            [
+                {"at": now, "actor": e.actor, "action": e.action, "subject": e.subject, "details": dict(e.details)}
+                for e in entries
+            ],
+        )
+
+
+async def mark_dirty(tx: AsyncConnection, now: datetime, incident_ids: Collection[str]) -> None:
+    """Raise what is wanted of every destination of these incidents."""
+    ids = sorted({one for one in incident_ids if one})
+    if ids:
+        await tx.execute(
+            update(outbox)
+            .where(outbox.c.incident_id.in_(ids))
+            .values(want_rev=outbox.c.want_rev + 1, changed_at=now, due_at=_due_when_marked(now)),
+        )
+
+
+async def add_destinations(
+    db: Database, tx: AsyncConnection, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
+) -> None:
+    """Mark the incidents' outbox rows dirty and make those of ``pairs`` (incident, destination), in one statement."""
+    wanted = sorted(set(pairs))
+    given = db.keys(wanted, (outbox.c.incident_id.type, outbox.c.destination.type))
+    marked = db.keys([(one,) for one in sorted(incident_ids)])
+    every = union(
+        select(given.c.k0, given.c.k1),
+        select(outbox.c.incident_id, outbox.c.destination).where(outbox.c.incident_id.in_(select(marked.c.k0))),
+    ).subquery()
+    insert = db.insert(outbox).from_select(
+        ["incident_id", "destination", "want_rev", "told_rev", "attempt", "urgency", "dead", "error",
+         "changed_at", "due_at", "attempts", "epoch"],
+        select(
+            incidents.c.id, every.c.k1, literal(1), literal(0), literal(""), rows.urgency(incidents.c.severity),
+            literal(value=False), literal(""), literal(now, Instant), literal(now, Instant), literal(0), literal(0),
+        )
+        .where(incidents.c.id == every.c.k0)
+        .order_by(incidents.c.id, every.c.k1),
+        include_defaults=False,
+    )  # fmt: skip
+    await tx.execute(
+        insert.on_conflict_do_update(
+            index_elements=["incident_id", "destination"],
+            set_={
+                "want_rev": outbox.c.want_rev + 1,
+                "urgency": insert.excluded.urgency,
+                "changed_at": now,
+                "due_at": _due_when_marked(now),
+            },
+        ),
+    )
+
+
+def _due_when_marked(now: datetime) -> Any:
+    # What is behind already keeps its time: it waits for a pace or a back-off.
+    return case((outbox.c.want_rev > outbox.c.told_rev, outbox.c.due_at), else_=literal(now, Instant))
+
+
+async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:
+    """Make runs due at once; one whose turn is under way becomes due when the turn ends."""
+    if run_ids:
+        await tx.execute(
+            update(runs)
+            .where(runs.c.id.in_(sorted(run_ids)), runs.c.finished_at.is_(None))
+            .values(nudged=True, due_at=now, rank_at=rows.rank_now(runs.c.severity, now)),
+        )
+
+
+async def joined_episodes_due(tx: AsyncConnection, run_id: str, at: datetime, after: str) -> None:
+    """Make the episodes that a run serves due at ``at``."""
+    values: dict[str, Any] = {"reconsider_at": at}
+    if after:
+        values["after"] = after
+    joined = select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run_id)
+    await tx.execute(
+        update(episodes).where(episodes.c.id.in_(joined), episodes.c.state != EpisodeState.CLOSED.value).values(values),
+    )
+
+
+async def pauses_in_force(tx: AsyncConnection, now: datetime) -> list[Pause]:
+    """Read the pauses and halts in force."""
+    found = await tx.execute(
+        select(pauses)
+        .where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > now))
+        .order_by(pauses.c.created_at, pauses.c.id),
+    )
+    return [rows.pause(row) for row in found]
+
+
+def claim_of(
+    table: Any, key: Sequence[str], due: Any, order: Sequence[Any], now: datetime, until: datetime, limit: int
+) -> Any:
+    """Return the statement that leases the first ``limit`` rows for which ``due`` holds and no lease lives."""
+    free = table.c.lease_until.is_(None) | (table.c.lease_until <= now)
+    columns = [table.c[name] for name in key]
+    chosen = (
+        select(*columns)
+        .where(due, free, table.c.attempts < MAX_ATTEMPTS)
+        .order_by(*order)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    return (
+        update(table)
+        .where(*(column == chosen.c[column.name] for column in columns))
+        .values(lease_until=until, epoch=table.c.epoch + 1, attempts=table.c.attempts + 1)
+        .returning(table)
+    )
+
+
+def one_row(result: CursorResult[Any], what: str) -> None:
+    """Raise Conflict unless exactly one row was written: the lease was lost."""
+    if result.rowcount != 1:
+        raise Conflict(f"the lease of {what} was lost")

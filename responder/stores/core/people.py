@@ -1,0 +1,287 @@
+"""What people ask for: answers, stops, rollbacks, pauses and the way back from each."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.domain.episodes import Episode, EpisodeState
+from responder.domain.ids import new_id
+from responder.domain.limits import Pause, Refusal
+from responder.domain.modes import Mode
+from responder.domain.records import RecordState
+from responder.domain.runs import Progress, Run, RunState
+from responder.domain.verdicts import Verdict
+from responder.ports.store import Audit, Page
+from responder.stores.core import rows
+from responder.stores.core.database import Order
+from responder.stores.core.ending import close_if_over
+from responder.stores.core.pages import read_page
+from responder.stores.core.part import Part, mark_dirty, nudge_runs, write_audit
+from responder.stores.schema import (
+    approvals,
+    decisions,
+    deliveries,
+    episodes,
+    incidents,
+    outbox,
+    pauses,
+    quarantines,
+    records,
+    runs,
+)
+
+_SHORTEST_ROLLBACK = timedelta(minutes=10)
+"""A rollback has at least this long, however short the run that it undoes was."""
+_STILL_THERE = tuple(
+    state.value
+    for state in (RecordState.APPLIED, RecordState.UNDO_FAILED, RecordState.UNDO_UNCERTAIN, RecordState.DRIFTED)
+)
+
+
+class PeoplePart(Part):
+    """What the API and the command line read and ask for."""
+
+    async def page(self, kind: str, filters: Mapping[str, str], limit: int, cursor: str) -> Page:
+        """List rows as plain JSON; raises ValueError naming an unknown filter."""
+        async with self.db.reading() as tx:
+            return await read_page(tx, kind, filters, limit, cursor)
+
+    async def run(self, run_id: str) -> Run | None:
+        """Return one run."""
+        async with self.db.reading() as tx:
+            return await _run(tx, run_id)
+
+    async def episodes_matching(self, labels: Mapping[str, str], limit: int) -> Sequence[Episode]:
+        """Return the latest episodes that carry all these labels."""
+        async with self.db.reading() as tx:
+            found = await tx.execute(
+                select(episodes)
+                .where(self.db.carries(episodes.c.labels, dict(labels)))
+                .order_by(episodes.c.opened_at.desc(), episodes.c.id.desc())
+                .limit(limit),
+            )
+            return [rows.episode(row) for row in found]
+
+    async def answer(self, run_id: str, approve: bool, actor: str, plan_hash: str, comment: str) -> Refusal | None:  # noqa: FBT001 - the answer itself
+        """Approve or reject the open question of a run."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            asked = (
+                await tx.execute(
+                    select(approvals)
+                    .where(approvals.c.run_id == run_id)
+                    .order_by(approvals.c.asked_at.desc(), approvals.c.id.desc())
+                    .limit(1)
+                    .with_for_update(),
+                )
+            ).one_or_none()
+            refusal = _unanswerable(asked, plan_hash, now)
+            if asked is None or refusal is not None:
+                return refusal
+            await tx.execute(
+                update(approvals)
+                .where(approvals.c.id == asked.id)
+                .values(state="approved" if approve else "rejected", decided_by=actor, decided_at=now, comment=comment),
+            )
+            await nudge_runs(tx, now, [run_id])
+            await mark_dirty(tx, now, [await tx.scalar(select(runs.c.incident_id).where(runs.c.id == run_id)) or ""])
+            details = {"approval": asked.id, "plan_hash": plan_hash, "comment": comment}
+            action = "run.approved" if approve else "run.rejected"
+            await write_audit(tx, now, [Audit(action, run_id, actor, details)])
+        return None
+
+    async def stop(self, run_id: str, actor: str) -> bool:
+        """Ask a run to stop."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            asked = await tx.execute(
+                update(runs).where(runs.c.id == run_id, runs.c.finished_at.is_(None)).values(stop_by=actor)
+            )
+            if asked.rowcount != 1:
+                return False
+            await nudge_runs(tx, now, [run_id])
+            await write_audit(tx, now, [Audit("run.stop_asked", run_id, actor)])
+        return True
+
+    async def roll_back(self, run_id: str, actor: str, reason: str) -> Run | Refusal:
+        """Create a rollback run over the records of a finished run."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            # Holding the run's row serialises two people who ask at once.
+            await tx.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+            run = await _run(tx, run_id)
+            refusal = await _cannot_roll_back(tx, run_id, run)
+            if run is None or refusal is not None:
+                return refusal or Refusal(Verdict.NOT_UNDOABLE, f"there is no run {run_id}")
+            rollback = replace(
+                run,
+                id=new_id(),
+                kind="rollback",
+                state=RunState.READY,
+                mode=Mode.AUTO,
+                context=run.context.model_copy(update={"requested_by": actor, "reason": reason}),
+                progress=Progress(),
+                created_at=now,
+                due_at=now,
+                deadline=now + max(run.deadline - run.created_at, _SHORTEST_ROLLBACK),
+                of_run=run.id,
+                stop_by="",
+                verdict=None,
+                reason="",
+                started_at=None,
+                finished_at=None,
+                effects=0,
+                attempts=0,
+                epoch=0,
+            )
+            await tx.execute(runs.insert(), rows.run_values(rollback))
+            await mark_dirty(tx, now, [run.incident_id])
+            details = {"rollback": rollback.id, "reason": reason}
+            await write_audit(tx, now, [Audit("run.rollback_asked", run.id, actor, details)])
+        return rollback
+
+    async def pause(self, pause: Pause) -> None:
+        """Put a pause or halt in force and make what it affects due."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            await tx.execute(
+                pauses.insert(),
+                {
+                    "id": pause.id,
+                    "kind": pause.kind,
+                    "scope": pause.scope,
+                    "reason": pause.reason,
+                    "actor": pause.actor,
+                    "created_at": pause.created_at,
+                    "until": pause.until,
+                    "lifted_at": None,
+                    "lifted_by": "",
+                },
+            )
+            await _nudge_covered(tx, now, [pause])
+            details = {"id": pause.id, "reason": pause.reason, "until": pause.until and pause.until.isoformat()}
+            await write_audit(tx, now, [Audit(f"{pause.kind}.begun", pause.scope, pause.actor, details)])
+
+    async def resume(self, pause_id: str, actor: str) -> int:
+        """Lift one pause by id, or all with ``all``; returns how many."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            chosen = pauses.c.lifted_at.is_(None)
+            if pause_id != "all":
+                chosen &= pauses.c.id == pause_id
+            found = (await tx.execute(select(pauses).where(chosen).with_for_update())).all()
+            lifted = [rows.pause(row) for row in found]
+            await tx.execute(update(pauses).where(chosen).values(lifted_at=now, lifted_by=actor))
+            if lifted:
+                await _nudge_covered(tx, now, lifted)
+                await episodes_decided(tx, now, [Verdict.PAUSED, Verdict.HALTED])
+            entries = [Audit(f"{one.kind}.lifted", one.scope, actor, {"id": one.id}) for one in lifted]
+            await write_audit(tx, now, entries)
+        return sum(one.until is None or one.until > now for one in lifted)
+
+    async def acknowledge(self, incident_id: str, actor: str) -> bool:
+        """Clear the needs-a-person latch."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            cleared = await tx.execute(
+                update(incidents)
+                .where(incidents.c.id == incident_id, incidents.c.needs_person != "")
+                .values(needs_person="", needs_person_run=""),
+            )
+            if cleared.rowcount != 1:
+                return False
+            await write_audit(tx, now, [Audit("incident.acknowledged", incident_id, actor)])
+            await close_if_over(tx, now, incident_id)
+            await mark_dirty(tx, now, [incident_id])
+        return True
+
+    async def clear_quarantine(self, target: str, actor: str) -> bool:
+        """Let forward effects at a target again."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            cleared = await tx.execute(delete(quarantines).where(quarantines.c.target == target))
+            if cleared.rowcount != 1:
+                return False
+            await episodes_decided(tx, now, [Verdict.QUARANTINED])
+            await write_audit(tx, now, [Audit("target.cleared", target, actor)])
+        return True
+
+    async def redrive(self, kind: str, row_id: str, actor: str) -> bool:
+        """Bring a dead delivery or outbox item (``incident|destination``) back."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            again: dict[str, Any] = {"error": "", "attempts": 0, "due_at": now, "lease_until": None}
+            if kind.startswith("deliver"):
+                dead = update(deliveries).where(deliveries.c.id == row_id, deliveries.c.state == "dead")
+                found = await tx.execute(dead.values(**again, state="waiting"))
+            elif kind == "outbox":
+                incident_id, _, destination = row_id.partition("|")
+                item = (outbox.c.incident_id == incident_id) & (outbox.c.destination == destination)
+                found = await tx.execute(update(outbox).where(item, outbox.c.dead).values(**again, dead=False))
+            else:
+                msg = f"only deliveries and outbox items can be brought back, not {kind!r}"
+                raise ValueError(msg)
+            if found.rowcount != 1:
+                return False
+            await write_audit(tx, now, [Audit(f"{kind}.redriven", row_id, actor)])
+        return True
+
+
+async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collection[str]) -> int:
+    """Make open and late episodes due whose latest decision is one of ``verdicts``; returns how many."""
+    later = decisions.alias()
+    latest = ~exists(
+        select(later.c.id).where(later.c.episode_id == decisions.c.episode_id, later.c.at > decisions.c.at)
+    )
+    chosen = select(decisions.c.episode_id).where(
+        decisions.c.verdict.in_(sorted(str(verdict) for verdict in verdicts)), latest
+    )
+    kicked = await tx.execute(
+        update(episodes)
+        .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.id.in_(chosen))
+        .values(reconsider_at=now),
+    )
+    return kicked.rowcount
+
+
+async def _nudge_covered(tx: AsyncConnection, now: datetime, given: Sequence[Pause]) -> None:
+    unfinished = await tx.execute(select(runs.c.id, runs.c.playbook, runs.c.target).where(runs.c.finished_at.is_(None)))
+    always = [replace(pause, until=None) for pause in given]  # a pause that has run out parks nobody, but may have
+    covered = [row.id for row in unfinished if any(one.covers(row.playbook, row.target, now) for one in always)]
+    await nudge_runs(tx, now, covered)
+
+
+async def _run(tx: AsyncConnection, run_id: str) -> Run | None:
+    row = (await tx.execute(select(runs).where(runs.c.id == run_id))).one_or_none()
+    return None if row is None else rows.run(row)
+
+
+async def _cannot_roll_back(tx: AsyncConnection, run_id: str, run: Run | None) -> Refusal | None:
+    if run is None:
+        return Refusal(Verdict.NOT_UNDOABLE, f"there is no run {run_id}")
+    if run.kind == "rollback":
+        return Refusal(Verdict.NOT_UNDOABLE, f"run {run.id} is a rollback itself; roll back run {run.of_run}")
+    if not run.state.final:
+        return Refusal(Verdict.BUSY, f"run {run.id} is not over; stop it instead")
+    there = exists(select(records.c.id).where(records.c.run_id == run.id, records.c.state.in_(_STILL_THERE)))
+    if not await tx.scalar(select(there)):
+        return Refusal(Verdict.NOT_UNDOABLE, f"run {run.id} left no change that could be undone")
+    other = await tx.scalar(select(runs.c.id).where(runs.c.of_run == run.id, runs.c.finished_at.is_(None)))
+    return Refusal(Verdict.BUSY, f"run {other} is rolling it back already") if other else None
+
+
+def _unanswerable(asked: Any, plan_hash: str, now: datetime) -> Refusal | None:
+    if asked is None:
+        return Refusal(Verdict.ACTED, "the run has not asked for approval")
+    if asked.state != "open":
+        by = f" by {asked.decided_by}" if asked.decided_by else ""
+        return Refusal(Verdict.ACTED, f"the question is closed already: {asked.state}{by}")
+    if asked.expires_at <= now:
+        return Refusal(Verdict.APPROVAL_EXPIRED, f"the question expired at {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    if asked.plan_hash != plan_hash:
+        return Refusal(Verdict.PLAN_CHANGED, "the plan is no longer the one that was shown; look at it again")
+    return None

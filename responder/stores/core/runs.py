@@ -1,0 +1,272 @@
+"""The runs' queue: claims, what a turn starts from, and what it leaves behind."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import case, delete, func, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.domain.episodes import EpisodeState
+from responder.domain.errors import Conflict
+from responder.domain.limits import Refusal
+from responder.domain.notification import Approval
+from responder.domain.records import Record
+from responder.domain.runs import Run
+from responder.domain.targets import lock_scope
+from responder.domain.verdicts import Verdict
+from responder.ports.store import LEASE, Audit, RunEnd, Standing
+from responder.stores.core import rows
+from responder.stores.core.database import Order, upsert
+from responder.stores.core.ending import close_if_over, latch, unlatch
+from responder.stores.core.overlap import overlapping
+from responder.stores.core.part import (
+    Part,
+    claim_of,
+    joined_episodes_due,
+    mark_dirty,
+    one_row,
+    pauses_in_force,
+    write_audit,
+)
+from responder.stores.core.types import Instant
+from responder.stores.core.usage import read_usage
+from responder.stores.schema import (
+    approvals,
+    episodes,
+    ledger,
+    playbooks,
+    quarantines,
+    records,
+    run_episodes,
+    runs,
+    slots,
+)
+
+
+class RunsPart(Part):
+    """The runs' queue."""
+
+    async def claim_runs(self, limit: int) -> Sequence[Run]:
+        """Lease due runs, the most severe first with ageing."""
+        now = self.now()
+        claim = claim_of(
+            runs,
+            ["id"],
+            runs.c.finished_at.is_(None) & (runs.c.due_at <= now) & (runs.c.rank_at <= now),
+            [runs.c.rank_at],
+            now,
+            now + LEASE,
+            limit,
+        )
+        async with self.db.writing(Order.CLAIM) as tx:
+            found = (await tx.execute(claim.values(nudged=False))).all()
+        return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
+
+    async def standing(self, run: Run, since: datetime) -> Standing:
+        """Read what a turn starts from."""
+        now = self.now()
+        async with self.db.reading() as tx:
+            joined = (await tx.execute(joined_facts(run.id))).one()
+            asked = (
+                await tx.execute(
+                    select(approvals)
+                    .where(approvals.c.run_id == run.id, approvals.c.state != "void")
+                    .order_by(approvals.c.asked_at.desc(), approvals.c.id.desc())
+                    .limit(1),
+                )
+            ).one_or_none()
+            busy = await tx.scalar(
+                select(slots.c.run_id).where(overlapping(slots.c.target, run.target), slots.c.run_id != run.id).limit(1)
+            )
+            usage = await read_usage(self.db, tx, [(run.playbook, run.target)], since, now, own=run.id)
+            return Standing(
+                firing=bool(joined.open),
+                evidence_at=joined.evidence_at,
+                pauses=await pauses_in_force(tx, now),
+                approval=None if asked is None else rows.approval(asked),
+                records=await records_of(tx, run.of_run or run.id),
+                busy=busy or "",
+                quarantined=await quarantine_of(tx, run.target),
+                usage=usage[run.playbook, run.target],
+                now=now,
+                last_closed_at=joined.closed_at,
+            )
+
+    async def playbook_text(self, revision: str) -> tuple[str, str] | None:
+        """Return (file name, text) of a pinned playbook."""
+        async with self.db.reading() as tx:
+            query = select(playbooks.c.file, playbooks.c.text).where(playbooks.c.revision == revision)
+            row = (await tx.execute(query)).one_or_none()
+        return None if row is None else (row.file, row.text)
+
+    async def save(self, run: Run, audit: Sequence[Audit] = (), ask: Approval | None = None) -> None:
+        """Write the run as it is now and give the lease back."""
+        now = self.now()
+        async with self.db.writing(Order.RECORD) as tx:
+            before = await state_before(tx, run)
+            # Whatever happened while the turn was under way (a stop, a pause, an answer) makes it due at once.
+            written = await tx.execute(
+                update(runs)
+                .where(runs.c.id == run.id, runs.c.epoch == run.epoch)
+                .values(
+                    **rows.run_changes(run),
+                    due_at=case((runs.c.nudged, literal(now, Instant)), else_=literal(run.due_at, Instant)),
+                    rank_at=case(
+                        (runs.c.nudged, literal(rows.rank_at(now, run.severity), Instant)),
+                        else_=literal(rows.rank_at(run.due_at, run.severity), Instant),
+                    ),
+                    nudged=False,
+                    attempts=0,
+                    lease_until=None,
+                ),
+            )
+            one_row(written, f"run {run.id}")
+            if ask is not None:
+                await void_approvals(tx, run.id)
+                await tx.execute(approvals.insert(), rows.approval_values(ask))
+            if before != run.state.value or ask is not None:
+                await mark_dirty(tx, now, [run.incident_id])
+            await write_audit(tx, now, audit)
+
+    async def take_slot(self, run: Run) -> Refusal | None:
+        """Take the target's slot for ``run`` and write it as given; busy or quarantined refuses."""
+        now = self.now()
+        async with self.db.writing(Order.RECORD) as tx:
+            # The playbook's lock makes the order of the slots the order of their commits (see usage.py).
+            await self.db.lock(tx, [f"slot/{lock_scope(run.target)}", f"limit/{run.playbook}"])
+            before = await state_before(tx, run)
+            held = (await tx.execute(select(slots).where(overlapping(slots.c.target, run.target)))).all()
+            other = next((row.run_id for row in held if row.run_id != run.id), None)
+            if other is not None:
+                return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} It is run {other}.")
+            doubt = await quarantine_of(tx, run.target)
+            if doubt and run.kind != "rollback":
+                return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
+            latest = await tx.scalar(select(func.max(slots.c.seq)).where(slots.c.playbook == run.playbook))
+            await tx.execute(
+                upsert(self.db, slots, "target"),
+                {
+                    "target": run.target,
+                    "run_id": run.id,
+                    "playbook": run.playbook,
+                    "epoch": run.epoch,
+                    "seq": held[0].seq if held else (latest or 0) + 1,
+                    "taken_at": now,
+                },
+            )
+            written = await tx.execute(
+                update(runs).where(runs.c.id == run.id, runs.c.epoch == run.epoch).values(rows.run_changes(run))
+            )
+            one_row(written, f"run {run.id}")
+            if before != run.state.value:
+                await mark_dirty(tx, now, [run.incident_id])
+            await write_audit(tx, now, [Audit("slot.taken", run.id, details={"target": run.target})])
+        return None
+
+    async def finish(self, run: Run, end: RunEnd, audit: Sequence[Audit] = ()) -> None:
+        """Write a final state and everything that follows from it."""
+        now = self.now()
+        async with self.db.writing(Order.RECORD) as tx:
+            await finish_in(tx, self.db, now, run, end)
+            await write_audit(tx, now, audit)
+
+    async def use_approval(self, run: Run, approval: Approval) -> bool:
+        """Spend an approval, once."""
+        now = self.now()
+        async with self.db.writing(Order.RECORD) as tx:
+            await state_before(tx, run)
+            spent = await tx.execute(
+                update(approvals)
+                .where(
+                    approvals.c.id == approval.id,
+                    approvals.c.run_id == run.id,
+                    approvals.c.state == "approved",
+                    approvals.c.plan_hash == approval.plan_hash,
+                    approvals.c.expires_at > now,
+                )
+                .values(state="spent"),
+            )
+            if spent.rowcount != 1:
+                return False
+            await write_audit(tx, now, [Audit("approval.spent", run.id, details={"approval": approval.id})])
+        return True
+
+
+async def finish_in(tx: AsyncConnection, db: Any, now: datetime, run: Run, end: RunEnd) -> None:
+    """Write a run's end in ``tx``, in the lock order: episodes, incident, slot, ledger, run, outbox."""
+    joined = select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run.id)
+    await tx.execute(select(episodes.c.id).where(episodes.c.id.in_(joined)).order_by(episodes.c.id).with_for_update())
+    if end.needs_person:
+        await latch(tx, run.incident_id, run.id, end.needs_person)
+    if end.clear_person:
+        await unlatch(tx, run.incident_id, [run.id, run.of_run])
+    await tx.execute(delete(slots).where(slots.c.run_id == run.id))
+    if end.quarantine:
+        doubt = {"target": run.target, "reason": end.quarantine, "run_id": run.id, "at": now}
+        await tx.execute(upsert(db, quarantines, "target"), doubt)
+        details = {"reason": end.quarantine, "run": run.id}
+        await write_audit(tx, now, [Audit("target.quarantined", run.target, details=details)])
+    await tx.execute(delete(ledger).where(ledger.c.run_id == run.id, ledger.c.record_id == ""))
+    finished = replace(run, finished_at=run.finished_at or now)
+    written = await tx.execute(
+        update(runs)
+        .where(runs.c.id == run.id, runs.c.epoch == run.epoch, runs.c.finished_at.is_(None))
+        .values(**rows.run_changes(finished), lease_until=None, attempts=0, nudged=False),
+    )
+    one_row(written, f"run {run.id}")
+    await void_approvals(tx, run.id)
+    if end.retry_at is not None:
+        await joined_episodes_due(tx, run.id, end.retry_at, end.after)
+    await close_if_over(tx, now, run.incident_id)
+    await mark_dirty(tx, now, [run.incident_id])
+
+
+async def state_before(tx: AsyncConnection, run: Run) -> str:
+    """Hold the run's row and return its state; raises Conflict when its lease was lost."""
+    row = (
+        await tx.execute(select(runs.c.state, runs.c.epoch).where(runs.c.id == run.id).with_for_update())
+    ).one_or_none()
+    if row is None or row.epoch != run.epoch:
+        raise Conflict(f"the lease of run {run.id} was lost")
+    return str(row.state)
+
+
+def joined_facts(run_id: str) -> Any:
+    """Return the statement that tells whether a joined episode is open, the last evidence and the last closing."""
+    is_open = case((episodes.c.state == EpisodeState.OPEN.value, 1), else_=0)
+    # A closed episode's evidence says nothing about now.
+    evidence = case((episodes.c.state == EpisodeState.OPEN.value, episodes.c.evidence_at), else_=None)
+    return (
+        select(
+            func.coalesce(func.sum(is_open), 0).label("open"),
+            func.max(evidence, type_=Instant).label("evidence_at"),
+            func.max(episodes.c.closed_at, type_=Instant).label("closed_at"),
+        )
+        .select_from(run_episodes.join(episodes, episodes.c.id == run_episodes.c.episode_id))
+        .where(run_episodes.c.run_id == run_id)
+    )
+
+
+async def records_of(tx: AsyncConnection, run_id: str) -> tuple[Record, ...]:
+    """Return a run's records, in the order in which they were made."""
+    found = await tx.execute(
+        select(records).where(records.c.run_id == run_id).order_by(records.c.created_at, records.c.place, records.c.id)
+    )
+    return tuple(rows.record(row) for row in found)
+
+
+async def quarantine_of(tx: AsyncConnection, target: str) -> str:
+    """Return why the target (or one above or below) is in doubt, empty when it is not."""
+    found = await tx.scalar(select(quarantines.c.reason).where(overlapping(quarantines.c.target, target)).limit(1))
+    return str(found or "")
+
+
+async def void_approvals(tx: AsyncConnection, run_id: str) -> None:
+    """Take back what is still open or unspent."""
+    await tx.execute(
+        update(approvals)
+        .where(approvals.c.run_id == run_id, approvals.c.state.in_(["open", "approved"]))
+        .values(state="void"),
+    )

@@ -1,0 +1,274 @@
+"""Decide's transactions: a fixed number of set-based statements, however many alerts a slice holds."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Integer, Text, case, func, literal, select, union, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.domain.episodes import Decision, Episode, EpisodeState, Incident
+from responder.domain.errors import Conflict
+from responder.domain.ids import new_id
+from responder.domain.limits import Pause, Usage
+from responder.domain.runs import FINAL, Run, RunState
+from responder.domain.targets import conflicts
+from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
+from responder.stores.core import rows
+from responder.stores.core.database import Database, Order, upsert
+from responder.stores.core.overlap import ids_near
+from responder.stores.core.part import Part, add_destinations, pauses_in_force, write_audit
+from responder.stores.core.types import Instant
+from responder.stores.core.usage import Pair, read_usage
+from responder.stores.schema import decisions, deliveries, episodes, incidents, quarantines, run_episodes, runs
+
+_FINAL = frozenset(state.value for state in FINAL)
+
+
+class SlicesPart(Part):
+    """Opens slices."""
+
+    @asynccontextmanager
+    async def slice(self) -> AsyncIterator[Slice]:
+        """Begin a decide transaction; leaving the block normally commits."""
+        async with self.db.writing(Order.DECIDE) as tx:
+            yield SqlSlice(self.db, tx)
+
+
+class SqlSlice:
+    """One decide transaction."""
+
+    def __init__(self, db: Database, tx: AsyncConnection) -> None:
+        """Read and write in ``tx``."""
+        self._db = db
+        self._tx = tx
+        self._now = db.now()
+
+    @property
+    def now(self) -> datetime:
+        """The store's clock when the transaction began."""
+        return self._now
+
+    async def episodes_by_key(self, keys: Collection[tuple[str, str]]) -> Sequence[Episode]:
+        """Return for each (source, fingerprint) the open or late episode, else the one closed last."""
+        if not keys:
+            return []
+        wanted = self._db.keys(sorted(set(keys)), (Text(), Text()))
+        other = episodes.alias()
+        latest = (
+            select(other.c.id)
+            .where(other.c.source == wanted.c.k0, other.c.fingerprint == wanted.c.k1)
+            .order_by(other.c.closed_at.desc().nulls_first())
+            .limit(1)
+            .correlate(wanted)
+            .scalar_subquery()
+        )
+        return await self._episodes(
+            select(episodes).select_from(wanted.join(episodes, episodes.c.id == latest)).with_for_update(of=episodes)
+        )
+
+    async def due_episodes(self, limit: int) -> Sequence[Episode]:
+        """Return open or late episodes whose time has come, skipping those another slice holds."""
+        found = await self._tx.execute(
+            select(episodes)
+            .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.reconsider_at <= self._now)
+            .order_by(episodes.c.reconsider_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True),
+        )
+        return [rows.episode(row) for row in found]
+
+    async def incidents(self, groups: Collection[tuple[str, str, str]], ids: Collection[str]) -> Sequence[Incident]:
+        """Return the open incidents of these groups and those with these ids."""
+        if not groups and not ids:
+            return []
+        hashes = self._db.keys([(one,) for one in sorted({rows.group_hash(*group) for group in groups})])
+        given = self._db.keys([(one,) for one in sorted(set(ids))])
+        wanted = union(
+            select(incidents.c.id).where(incidents.c.group_hash == hashes.c.k0, incidents.c.resolved_at.is_(None)),
+            select(given.c.k0),
+        ).subquery()
+        found = await self._tx.execute(
+            select(incidents)
+            .where(incidents.c.id.in_(select(wanted.c.id)))
+            .order_by(incidents.c.id)
+            .with_for_update(of=incidents),
+        )
+        return [rows.incident(row) for row in found]
+
+    async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
+        """Return the open and late episodes of each incident."""
+        result: dict[str, list[Episode]] = {one: [] for one in incidents}
+        if result:
+            given = self._db.keys([(one,) for one in sorted(result)])
+            for one in await self._episodes(
+                select(episodes)
+                .where(episodes.c.incident_id.in_(select(given.c.k0)), episodes.c.state != EpisodeState.CLOSED.value)
+                .with_for_update(),
+            ):
+                result[one.incident_id].append(one)
+        return result
+
+    async def unfinished_runs_of(self, incidents: Collection[str]) -> Mapping[str, int]:
+        """Count the runs that are not final, by incident."""
+        counts = dict.fromkeys(incidents, 0)
+        if counts:
+            given = self._db.keys([(one,) for one in sorted(counts)])
+            found = await self._tx.execute(
+                select(runs.c.incident_id, func.count())
+                .where(runs.c.incident_id.in_(select(given.c.k0)), runs.c.finished_at.is_(None))
+                .group_by(runs.c.incident_id),
+            )
+            counts.update((row[0], row[1]) for row in found)
+        return counts
+
+    async def runs_near(self, targets: Collection[str], episodes: Collection[str]) -> Sequence[RunFact]:
+        """Return unfinished runs near the targets, and every run of these episodes."""
+        if not targets and not episodes:
+            return []
+        parts = ids_near(self._db, runs, runs.c.id, targets, runs.c.finished_at.is_(None)) if targets else []
+        given = self._db.keys([(one,) for one in sorted(set(episodes))])
+        parts.append(select(run_episodes.c.run_id).where(run_episodes.c.episode_id == given.c.k0))
+        near = union(*parts).subquery()
+        found = await self._tx.execute(
+            select(
+                runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
+                runs.c.effects, runs.c.acted, run_episodes.c.episode_id,
+            )
+            .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
+            .where(runs.c.id.in_(select(*near.c)))
+            .order_by(runs.c.created_at, runs.c.id),
+        )  # fmt: skip
+        grouped: dict[str, list[Any]] = defaultdict(list)
+        for row in found:
+            grouped[row.id].append(row)
+        return [_fact(group) for group in grouped.values()]
+
+    async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
+        """Return the usage of each (playbook, target)."""
+        return await read_usage(self._db, self._tx, set(pairs), since, self._now)
+
+    async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
+        """Return the targets in doubt, with why."""
+        if not targets:
+            return {}
+        near = union_all(
+            *ids_near(self._db, quarantines, quarantines.c.target, targets, literal(value=True))
+        ).subquery()
+        found = (await self._tx.execute(select(quarantines).where(quarantines.c.target.in_(select(*near.c))))).all()
+        return {target: row.reason for row in found for target in sorted(set(targets)) if conflicts(target, row.target)}
+
+    async def pauses(self) -> Sequence[Pause]:
+        """Return the pauses and halts in force."""
+        return await pauses_in_force(self._tx, self._now)
+
+    async def write(self, changes: SliceChanges) -> None:
+        """Write all; raises Conflict when a delivery's lease was lost or another slice was first."""
+        await self._write_many(upsert(self._db, episodes, "id"), map(rows.episode_values, changes.episodes))
+        await self._write_many(upsert(self._db, incidents, "id"), map(rows.incident_values, changes.incidents))
+        await self._write_many(self._counting(), (_decision_values(one) for one in changes.decisions))
+        await self._write_runs(changes.runs, changes.joins)
+        if changes.tell:
+            pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
+            await add_destinations(self._db, self._tx, self._now, changes.tell.keys(), pairs)
+        await self._write_progress(changes.progress)
+        await write_audit(self._tx, self._now, changes.audit)
+
+    async def _episodes(self, query: Any) -> list[Episode]:
+        return [rows.episode(row) for row in await self._tx.execute(query.order_by(episodes.c.id))]
+
+    async def _write_many(self, statement: Any, values: Iterable[dict[str, Any]]) -> None:
+        listed = sorted(values, key=lambda value: value["id"])
+        if listed:
+            await self._tx.execute(statement, listed)
+
+    def _counting(self) -> Any:
+        insert = self._db.insert(decisions)
+        latest = ("reason", "target", "run_id", "retry_at", "at")
+        return insert.on_conflict_do_update(
+            index_elements=["episode_id", "playbook", "verdict"],
+            set_={**{name: insert.excluded[name] for name in latest}, "times": decisions.c.times + 1},
+        )
+
+    async def _write_runs(
+        self, created: Sequence[tuple[Run, frozenset[str]]], joins: Sequence[tuple[str, str]]
+    ) -> None:
+        if joins:
+            await self._still_open({run_id for run_id, _ in joins})
+        await self._write_many(runs.insert(), (rows.run_values(run) for run, _ in created))
+        pairs = {(run.id, episode) for run, served in created for episode in served} | set(joins)
+        if pairs:
+            await self._tx.execute(
+                self._db.insert(run_episodes).on_conflict_do_nothing(),
+                [{"run_id": run_id, "episode_id": episode} for run_id, episode in sorted(pairs)],
+            )
+
+    async def _still_open(self, run_ids: set[str]) -> None:
+        """Hold runs that are joined: one that ended meanwhile would never make the episode due again."""
+        given = self._db.keys([(one,) for one in sorted(run_ids)])
+        found = await self._tx.execute(
+            select(runs.c.id, runs.c.state)
+            .where(runs.c.id.in_(select(given.c.k0)))
+            .order_by(runs.c.id)
+            .with_for_update(),
+        )
+        if {row.id for row in found if RunState(row.state).value not in _FINAL} != run_ids:
+            raise Conflict("a run ended before an alert could join it")
+
+    async def _write_progress(self, progress: Sequence[DeliveryProgress]) -> None:
+        if not progress:
+            return
+        values = [(one.id, one.epoch, one.cursor, _delivery_state(one), one.dead) for one in progress]
+        given = self._db.keys(values, (Text(), Integer(), Integer(), Text(), Text()))
+        written = await self._tx.execute(
+            update(deliveries)
+            .where(deliveries.c.id == given.c.k0, deliveries.c.epoch == given.c.k1)
+            .values(
+                cursor=given.c.k2,
+                state=given.c.k3,
+                error=given.c.k4,
+                attempts=0,
+                lease_until=case((given.c.k3 == "waiting", literal(self._now + LEASE, Instant)), else_=None),
+            )
+            .returning(deliveries.c.id),
+        )
+        if len(written.all()) != len(progress):
+            raise Conflict("the lease of a delivery was lost")
+
+
+def _delivery_state(progress: DeliveryProgress) -> str:
+    if progress.dead:
+        return "dead"
+    return "done" if progress.done else "waiting"
+
+
+def _decision_values(one: Decision) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "episode_id": one.episode_id,
+        "playbook": one.playbook,
+        "verdict": str(one.verdict),
+        "reason": one.reason,
+        "target": one.target,
+        "run_id": one.run_id,
+        "retry_at": one.retry_at,
+        "first_at": one.at,
+        "at": one.at,
+        "times": 1,
+    }
+
+
+def _fact(group: Sequence[Any]) -> RunFact:
+    first = group[0]
+    return RunFact(
+        id=first.id,
+        playbook=first.playbook,
+        target=first.target,
+        state=RunState(first.state),
+        created_at=first.created_at,
+        finished_at=first.finished_at,
+        effects=max(first.effects, int(first.acted)),
+        episodes=frozenset(row.episode_id for row in group if row.episode_id is not None),
+    )

@@ -1,0 +1,242 @@
+"""The store that many replicas share: PostgreSQL through SQLAlchemy, the intake's flush on raw asyncpg."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+from sqlalchemy import ColumnElement, FromClause, Text, bindparam, cast, column, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.types import TypeEngine
+from typing_extensions import override
+
+from responder.domain.errors import SettingsError, Unavailable
+from responder.ports.store import NewDelivery
+from responder.stores.core import migrate
+from responder.stores.core.clock import AnchoredClock
+from responder.stores.core.database import Order, translate, translated
+from responder.stores.core.store import SqlStore
+from responder.stores.core.types import decode, encode
+
+STATEMENT = timedelta(seconds=5)
+"""How long one statement may take before the store counts as unavailable."""
+_CONNECT = timedelta(seconds=3)
+_SYNC_EVERY = timedelta(seconds=5)
+_POOL = 12
+_MIGRATION_LOCK = "responder/migrations"
+_SETTINGS = {
+    "application_name": "responder",
+    "synchronous_commit": "on",
+    "statement_timeout": "5s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
+    "timezone": "UTC",
+    "jit": "off",  # compiling short statements costs more than running them
+}
+
+
+class PostgresDatabase:
+    """A PostgreSQL database behind a pool of connections."""
+
+    def __init__(self, url: str, password: str | None = None) -> None:
+        """Use the database at ``url`` (libpq's form); ``password`` overrides the one in it."""
+        self._url = url
+        self._password = password
+        self.clock = AnchoredClock()
+        self._engine: AsyncEngine | None = None
+        self._sync: asyncio.Task[None] | None = None
+        self._intake: asyncpg.Connection[asyncpg.Record] | None = None
+        self._flushing = asyncio.Lock()
+
+    async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Return a new raw connection."""
+        return await asyncpg.connect(
+            self._url,
+            password=self._password,
+            timeout=_CONNECT.total_seconds(),
+            command_timeout=STATEMENT.total_seconds(),
+            server_settings=_SETTINGS,
+        )
+
+    async def open(self) -> None:
+        """Connect, migrate and anchor the clock on the server's."""
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self.connect,
+            pool_size=_POOL,
+            max_overflow=0,
+            pool_timeout=STATEMENT.total_seconds(),
+            json_serializer=encode,
+            json_deserializer=decode,
+        )
+        try:
+            async with self.writing(Order.CONTROL) as tx:
+                if await tx.run_sync(migrate.current) != migrate.head():
+                    await self.lock(tx, [_MIGRATION_LOCK])
+                    await tx.execute(text("SET LOCAL statement_timeout = 0"))
+                    await tx.run_sync(migrate.upgrade)
+            await self._anchor()
+        except BaseException:
+            await self.close()
+            raise
+        self._sync = asyncio.create_task(self._keep_anchored(), name="store-clock")
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._sync is not None:
+            self._sync.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sync
+            self._sync = None
+        if self._intake is not None:
+            self._intake.terminate()
+            self._intake = None
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    def now(self) -> datetime:
+        """Return the store's clock: the server's, advanced by this machine's monotonic clock."""
+        return self.clock.now()
+
+    @asynccontextmanager
+    async def writing(self, order: Order) -> AsyncIterator[AsyncConnection]:
+        """Run a transaction; ``order`` means nothing where many may write."""
+        with translated():
+            if self._engine is None:
+                raise Unavailable("the store is not open")
+            async with self._engine.connect() as connection, _unless_hung(connection):
+                await connection.begin()
+                yield connection
+                await connection.commit()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Take a connection; each statement sees what was committed before it."""
+        with translated():
+            if self._engine is None:
+                raise Unavailable("the store is not open")
+            async with self._engine.connect() as connection, _unless_hung(connection):
+                yield connection
+
+    async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:
+        """Take advisory locks, in one statement and in sorted order."""
+        if names:
+            await tx.execute(_LOCK, {"names": sorted(set(names))})
+
+    def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
+        """Return ``rows`` as a relation, from one array for each column."""
+        arrays = [bindparam(None, [row[place] for row in rows], type_=ARRAY(kind)) for place, kind in enumerate(types)]
+        columns = [column(f"k{place}", kind) for place, kind in enumerate(types)]
+        return (
+            func.unnest(*(cast(array, ARRAY(kind)) for array, kind in zip(arrays, types, strict=True)))
+            .table_valued(*columns)
+            .render_derived()
+        )
+
+    def insert(self, table: Any) -> Any:
+        """Return PostgreSQL's INSERT."""
+        return insert(table)
+
+    def carries(self, column: ColumnElement[Any], labels: dict[str, str]) -> ColumnElement[bool]:
+        """Use containment."""
+        return column.op("@>")(cast(labels, JSONB))
+
+    async def flush(self, deliveries: Sequence[NewDelivery]) -> None:
+        """Commit all by one COPY on the intake's own connection; asyncpg's errors come out as they are."""
+        rows = [(d.id, d.source, d.received_at, d.body, d.alerts, d.received_at) for d in deliveries]
+        async with self._flushing:
+            try:
+                if self._intake is None or self._intake.is_closed():
+                    self._intake = await self.connect()
+                await self._intake.copy_records_to_table(
+                    "deliveries",
+                    records=rows,
+                    columns=["id", "source", "received_at", "body", "alerts", "due_at"],
+                    timeout=STATEMENT.total_seconds(),
+                )
+            except BaseException as error:
+                if self._intake is not None and not isinstance(error, asyncpg.PostgresError):
+                    self._intake.terminate()  # what it is doing now is unknown
+                    self._intake = None
+                raise
+
+    async def stored(self, ids: Sequence[str]) -> set[str]:
+        """Return which of the deliveries are there, asked on a fresh connection."""
+        connection = await self.connect()
+        try:
+            rows = await connection.fetch("SELECT id FROM deliveries WHERE id = ANY($1::text[])", list(ids))
+        finally:
+            connection.terminate()
+        return {row["id"] for row in rows}
+
+    async def _anchor(self) -> None:
+        async with self.reading() as connection:
+            await connection.scalar(select(1))  # the connection's own set-up is not part of the round trip
+            before = time.monotonic()
+            server = await connection.scalar(select(func.clock_timestamp()))
+            after = time.monotonic()
+        assert server is not None  # noqa: S101 - a function without arguments returns a row
+        self.clock.anchor(server, (before + after) / 2)
+
+    async def _keep_anchored(self) -> None:
+        while True:
+            await asyncio.sleep(_SYNC_EVERY.total_seconds() * 0.8)
+            with contextlib.suppress(Unavailable):  # whoever needs the store now hears of it
+                await self._anchor()
+
+
+_LOCK = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(CAST(:names AS text[])) AS name"
+).bindparams(bindparam("names", type_=ARRAY(Text())))
+
+
+@asynccontextmanager
+async def _unless_hung(connection: AsyncConnection) -> AsyncIterator[None]:
+    """Throw the connection away when its server did not answer: a rollback on it would wait as long again."""
+    try:
+        yield
+    except (TimeoutError, OSError):
+        await connection.invalidate()
+        raise
+
+
+class PostgresStore(SqlStore):
+    """A store whose intake goes around SQLAlchemy: COPY writes a batch in one round trip."""
+
+    def __init__(self, db: PostgresDatabase) -> None:
+        """Work on ``db``."""
+        super().__init__(db)
+        self._postgres = db
+
+    @override
+    async def accept(self, deliveries: Sequence[NewDelivery]) -> Sequence[Exception | None]:
+        """Commit all by one COPY; when the answer is lost, say of each delivery whether it is there."""
+        if not deliveries:
+            return []
+        try:
+            await self._postgres.flush(deliveries)
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError):
+            return await super().accept(deliveries)  # row by row, and only the bad row fails
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            return await self._read_back(deliveries, error)
+        return [None] * len(deliveries)
+
+    async def _read_back(self, deliveries: Sequence[NewDelivery], lost: Exception) -> Sequence[Exception | None]:
+        try:
+            there = await self._postgres.stored([one.id for one in deliveries])
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise translate(error) from error
+        if not there:
+            raise translate(lost) from lost
+        return [None if one.id in there else translate(lost) for one in deliveries]
+
+
+def postgres_store(url: str, password: str | None = None) -> PostgresStore:
+    """Return the store at ``url``."""
+    return PostgresStore(PostgresDatabase(url, password))

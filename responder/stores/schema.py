@@ -1,0 +1,329 @@
+"""The schema, one for both databases; migrations/ holds the way to it, and a test asserts that they agree."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+from responder.stores.core.types import Instant, Json, JsonOrNull, Path, Words
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"},
+)
+
+_Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows itself only for INTEGER keys
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
+
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("alerts", Integer, nullable=False),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("cursor", Integer, nullable=False, server_default="0"),
+    Column("error", Words, nullable=False, server_default=""),
+    Column("due_at", Instant, nullable=False),
+    Column("lease_until", Instant),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Index("ix_deliveries_received_at", "received_at", "id"),
+    _partial("ix_deliveries_due", "due_at", where="state = 'waiting'"),
+    _partial("ix_deliveries_dead", "received_at", where="state = 'dead'"),
+)
+"""The inbox. ``state``: waiting, done, dead."""
+
+episodes = Table(
+    "episodes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("labels", Json, nullable=False),
+    Column("annotations", Json, nullable=False),
+    Column("generator_url", Words, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("starts_at", Instant, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("evidence_at", Instant, nullable=False),
+    Column("closed_at", Instant),
+    Column("closed_reason", Words, nullable=False),
+    Column("incident_id", Text, nullable=False),
+    Column("reconsider_at", Instant),
+    Column("after", Text, nullable=False),
+    Column("flaps", Json, nullable=False),
+    Index("ix_episodes_key", "source", "fingerprint", "closed_at"),
+    Index("ix_episodes_opened_at", "opened_at", "id"),
+    Index("ix_episodes_incident_id", "incident_id"),
+    _partial("uq_episodes_current", "source", "fingerprint", where="state <> 'closed'", unique=True),
+    _partial("ix_episodes_due", "reconsider_at", where="state <> 'closed' AND reconsider_at IS NOT NULL"),
+    _partial("ix_episodes_closed_at", "closed_at", where="closed_at IS NOT NULL"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("receiver", Words, nullable=False),
+    Column("group_key", Words, nullable=False),
+    # A group key may be longer than an index entry can be.
+    Column("group_hash", Text, nullable=False),
+    Column("group_labels", Json, nullable=False),
+    Column("external_url", Words, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("needs_person", Words, nullable=False),
+    Column("needs_person_run", Text, nullable=False),
+    Column("resolved_at", Instant),
+    Column("closed_reason", Words, nullable=False),
+    Index("ix_incidents_opened_at", "opened_at", "id"),
+    _partial("uq_incidents_open", "group_hash", "team", where="resolved_at IS NULL", unique=True),
+    _partial("ix_incidents_resolved_at", "resolved_at", where="resolved_at IS NOT NULL"),
+    _partial("ix_incidents_needs_person", "id", where="needs_person <> ''"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("episode_id", Text, nullable=False),
+    Column("playbook", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("target", Words, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("retry_at", Instant),
+    Column("first_at", Instant, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("times", Integer, nullable=False),
+    Index("uq_decisions_episode_playbook_verdict", "episode_id", "playbook", "verdict", unique=True),
+    Index("ix_decisions_at", "at", "id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("playbook", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("target", Path, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("incident_id", Text, nullable=False),
+    Column("context", Json, nullable=False),
+    Column("progress", Json, nullable=False),
+    Column("of_run", Text, nullable=False),
+    Column("stop_by", Text, nullable=False),
+    Column("verdict", Text),
+    Column("reason", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Column("deadline", Instant, nullable=False),
+    Column("effects", Integer, nullable=False),
+    Column("acted", Boolean, nullable=False),
+    Column("nudged", Boolean, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("rank_at", Instant, nullable=False),
+    Column("lease_until", Instant),
+    Column("attempts", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Index("ix_runs_created_at", "created_at", "id"),
+    Index("ix_runs_incident_id", "incident_id"),
+    _partial("ix_runs_due", "rank_at", where="finished_at IS NULL"),
+    _partial("ix_runs_open_target", "target", where="finished_at IS NULL"),
+    _partial("ix_runs_finished_at", "finished_at", where="finished_at IS NOT NULL"),
+    _partial("ix_runs_acted", "target", "finished_at", where="acted AND finished_at IS NOT NULL"),
+    _partial("ix_runs_of_run", "of_run", where="of_run <> ''"),
+)
+"""``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way."""
+
+run_episodes = Table(
+    "run_episodes",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("episode_id", Text, nullable=False),
+    PrimaryKeyConstraint("run_id", "episode_id"),
+    Index("ix_run_episodes_episode_id", "episode_id"),
+)
+
+records = Table(
+    "records",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Path, nullable=False),
+    Column("arguments", Json, nullable=False),
+    Column("before", Json, nullable=False),
+    Column("planned", Json, nullable=False),
+    Column("observed", Json, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("fence", Words, nullable=False),
+    Column("evidence", Words, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("settled_at", Instant),
+    Column("undone_at", Instant),
+    Index("ix_records_run_id", "run_id"),
+    Index("ix_records_created_at", "created_at", "id"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("record_id", Text, nullable=False),
+    Column("playbook", Text, nullable=False),
+    Column("target", Path, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_ledger_playbook", "playbook", "at"),
+    Index("ix_ledger_run_id", "run_id"),
+    Index("ix_ledger_at", "at"),
+)
+"""Forward effects, counted. An empty ``record_id`` is a reservation."""
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("target", Path, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("playbook", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("taken_at", Instant, nullable=False),
+    Index("uq_slots_run_id", "run_id", unique=True),
+    Index("ix_slots_playbook", "playbook", "seq"),
+)
+"""``seq`` orders the slots of a playbook, so that of two runs over a limit exactly one gives way."""
+
+quarantines = Table(
+    "quarantines",
+    metadata,
+    Column("target", Path, primary_key=True),
+    Column("reason", Words, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("plan_hash", Text, nullable=False),
+    Column("plan", Json, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("decided_by", Words, nullable=False),
+    Column("decided_at", Instant),
+    Column("comment", Words, nullable=False),
+    Index("ix_approvals_asked_at", "asked_at", "id"),
+    Index("ix_approvals_run_id", "run_id"),
+    _partial("uq_approvals_open", "run_id", where="state = 'open'", unique=True),
+)
+"""``state``: open, approved, rejected, spent, void."""
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("actor", Words, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("until", Instant),
+    Column("lifted_at", Instant),
+    Column("lifted_by", Words, nullable=False),
+    Index("ix_pauses_created_at", "created_at", "id"),
+    _partial("ix_pauses_in_force", "created_at", where="lifted_at IS NULL"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("incident_id", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("want_rev", BigInteger, nullable=False),
+    Column("told_rev", BigInteger, nullable=False),
+    Column("attempt", Text, nullable=False),
+    Column("receipt", JsonOrNull),
+    Column("urgency", Integer, nullable=False),
+    Column("dead", Boolean, nullable=False),
+    Column("error", Words, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("told_at", Instant),
+    Column("due_at", Instant, nullable=False),
+    Column("lease_until", Instant),
+    Column("attempts", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    PrimaryKeyConstraint("incident_id", "destination"),
+    Index("ix_outbox_changed_at", "changed_at", "incident_id", "destination"),
+    _partial("ix_outbox_due", "urgency", "due_at", where="told_rev < want_rev AND NOT dead"),
+    _partial("ix_outbox_dead", "changed_at", where="dead"),
+)
+"""Behind while ``told_rev < want_rev``. ``urgency`` is the rank of the incident's severity, 0 first."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Words, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("details", Json, nullable=False),
+    Index("ix_audit_at", "at"),
+    Index("ix_audit_subject", "subject", "seq"),
+)
+
+playbooks = Table(
+    "playbooks",
+    metadata,
+    Column("revision", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("file", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("kept_at", Instant, nullable=False),
+)
+
+last_good = Table(
+    "last_good",
+    metadata,
+    Column("file", Words, primary_key=True),
+    Column("revision", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Odds and ends of the store itself: the clock's high water, what ``ping`` writes."""

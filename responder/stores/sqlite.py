@@ -1,0 +1,199 @@
+"""The embedded store: one SQLite file, one process, one writing connection."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic_core import to_json
+from sqlalchemy import ColumnElement, FromClause, Text, and_, bindparam, event, exists, func, literal, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy.types import TypeEngine
+
+from responder.domain.errors import SettingsError, Unavailable
+from responder.stores import schema
+from responder.stores.core import migrate
+from responder.stores.core.clock import AnchoredClock
+from responder.stores.core.database import Order, translated, upsert
+from responder.stores.core.store import SqlStore
+from responder.stores.core.turns import Turns
+from responder.stores.core.types import decode, encode, instant, micros
+
+_HIGH_WATER = "clock_high_water"
+_PERSIST_EVERY = timedelta(seconds=1)
+_READERS = 4
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "mmap_size=0", "temp_store=MEMORY")
+_READER_PRAGMAS = ("query_only=1", "wal_autocheckpoint=0", "busy_timeout=5000", "mmap_size=0")
+
+
+class SqliteDatabase:
+    """A SQLite file: every write through one connection, readers beside it.
+
+    More than one writing or checkpointing connection can corrupt the file in SQLite 3.7.0 to 3.51.2, and a deferred
+    transaction that turns into a writer fails at once whatever ``busy_timeout`` says: hence one writer that begins
+    IMMEDIATE, readers that never checkpoint, and an exclusive lock beside the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use the file at ``path``; nothing happens before ``open``."""
+        self.path = path
+        self.clock = AnchoredClock()
+        self._turns = Turns()
+        self._lock: TextIO | None = None
+        self._engines: list[AsyncEngine] = []
+        self._writer: AsyncConnection | None = None
+        self._readers: AsyncEngine | None = None
+        self._persisted = datetime.min.replace(tzinfo=UTC)
+
+    async def open(self) -> None:
+        """Take the file lock, connect, migrate and anchor the clock."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _exclusive(self.path)
+        except OSError as error:
+            raise SettingsError(f"store: {self.path} cannot be used: {error.strerror or error}") from error
+        try:
+            with translated():
+                engine = _engine(self.path, _PRAGMAS, poolclass=StaticPool)
+                self._engines.append(engine)
+                event.listen(engine.sync_engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
+                self._writer = await engine.connect()
+                async with self._writer.begin():
+                    await self._writer.run_sync(migrate.upgrade)
+                self._readers = _engine(
+                    self.path, _READER_PRAGMAS, poolclass=AsyncAdaptedQueuePool, pool_size=_READERS, max_overflow=0
+                )
+                self._engines.append(self._readers)
+                await self._anchor()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close every connection and give the file lock back."""
+        if self._writer is not None:
+            with contextlib.suppress(Unavailable):
+                async with self.writing(Order.HOUSEKEEPING):
+                    self._persisted = datetime.min.replace(tzinfo=UTC)
+            with contextlib.suppress(Exception):
+                await self._writer.close()
+            self._writer = None
+        for engine in self._engines:
+            await engine.dispose()
+        self._engines.clear()
+        self._readers = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def now(self) -> datetime:
+        """Return the store's clock."""
+        return self.clock.now()
+
+    @asynccontextmanager
+    async def writing(self, order: Order) -> AsyncIterator[AsyncConnection]:
+        """Wait for the turn of ``order``, then run a transaction on the writing connection."""
+        with translated():
+            async with self._turns.turn(order):
+                if self._writer is None:
+                    raise Unavailable("the store is not open")
+                async with self._writer.begin():
+                    if order is not Order.CLAIM:  # an idle poll of the queues must not cost an fsync
+                        await self._persist_clock(self._writer)
+                    yield self._writer
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Take a connection that sees one consistent state and cannot write."""
+        with translated():
+            if self._readers is None:
+                raise Unavailable("the store is not open")
+            async with self._readers.connect() as connection:
+                yield connection
+
+    async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:
+        """Need nothing: there is one writer."""
+
+    def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
+        """Return ``rows`` as a relation, from one JSON parameter."""
+        each = func.json_each(bindparam(None, _plain(rows), type_=Text())).table_valued("value")
+        columns = [
+            func.json_extract(each.c.value, f"$[{place}]", type_=kind).label(f"k{place}")
+            for place, kind in enumerate(types)
+        ]
+        return select(*columns).subquery()
+
+    def insert(self, table: Any) -> Any:
+        """Return SQLite's INSERT."""
+        return insert(table)
+
+    def carries(self, column: ColumnElement[Any], labels: dict[str, str]) -> ColumnElement[bool]:
+        """Compare member by member."""
+        every: list[ColumnElement[bool]] = []
+        for name, value in labels.items():
+            # Not a JSON path: a path cannot name a key that holds a quotation mark.
+            member = func.json_each(column).table_valued("key", "value")
+            every.append(exists(select(member.c.key).where(member.c.key == name, member.c.value == value)))
+        return and_(literal(value=True), *every)
+
+    async def _anchor(self) -> None:
+        assert self._writer is not None  # noqa: S101 - open() has just made it
+        async with self._writer.begin():
+            row = await self._writer.scalar(select(schema.meta.c.value).where(schema.meta.c.key == _HIGH_WATER))
+        wall = datetime.now(UTC)
+        self.clock.anchor(wall if row is None else max(wall, instant(int(row))))
+
+    async def _persist_clock(self, tx: AsyncConnection) -> None:
+        if not self.clock.anchored or self.now() - self._persisted < _PERSIST_EVERY:
+            return
+        self._persisted = self.now()
+        await tx.execute(upsert(self, schema.meta, "key"), {"key": _HIGH_WATER, "value": str(micros(self._persisted))})
+
+
+def _plain(rows: Sequence[Sequence[Any]]) -> str:
+    return to_json([[micros(v) if isinstance(v, datetime) else v for v in row] for row in rows]).decode()
+
+
+def _exclusive(path: Path) -> TextIO:
+    """Lock ``path``.lock for this process; raises SettingsError that names the holder."""
+    handle = path.with_name(path.name + ".lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.seek(0)
+        holder = handle.read().strip() or "another process"
+        handle.close()
+        msg = f"store: {path} is in use by {holder}; a SQLite store serves one process, PostgreSQL serves many"
+        raise SettingsError(msg) from error
+    handle.seek(0)
+    handle.truncate()
+    handle.write(f"process {os.getpid()}\n")
+    handle.flush()
+    return handle
+
+
+def _engine(path: Path, pragmas: Sequence[str], **options: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", json_serializer=encode, json_deserializer=decode, **options
+    )
+
+    def prepare(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would be a deferred one
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    event.listen(engine.sync_engine, "connect", prepare)
+    return engine
+
+
+def sqlite_store(path: Path) -> SqlStore:
+    """Return the store in the file at ``path``."""
+    return SqlStore(SqliteDatabase(path))
