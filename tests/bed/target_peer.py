@@ -24,11 +24,13 @@ from aiohttp import web
 from tests.bed.ledger import Entry, Ledger
 from tests.bed.web import JsonObject, cut, serving
 
-KINDS = ("hang", "reset", "lost_reply", "late", "applied_error")
+KINDS = ("hang", "reset", "lost_reply", "late", "delayed", "applied_hang", "applied_error")
 """Faults besides a status code ("409", "429", "503" …), which refuses without an effect.
 
-``hang`` and ``reset`` have no effect either; ``lost_reply`` applies and cuts the connection; ``late`` cuts it at once
-and applies after `after_ms`; ``applied_error`` applies and answers `status`.
+``hang`` and ``reset`` have no effect either; ``lost_reply`` applies and cuts the connection; ``applied_hang`` applies
+and never answers; ``applied_error`` applies and answers `status`. ``late`` and ``delayed`` cut the connection at once
+and apply after `after_ms`: late the target is at work on it, so that its key answers 409 meanwhile; delayed it has
+not reached the target yet, so that another request with its key or precondition can overtake it.
 """
 
 _CAPACITY = 10.0  # requests per second and worker
@@ -37,7 +39,7 @@ _BASE_LATENCY = 0.05  # seconds, when there is no queue
 
 @dataclass(frozen=True, slots=True)
 class TargetFault:
-    """One misbehaviour to come; `on` is ``write``, ``read`` or ``any``."""
+    """One misbehaviour to come; `on` is ``write``, ``read``, ``metrics`` or ``any`` of them."""
 
     kind: str
     on: str = "write"
@@ -143,11 +145,7 @@ class Target:
         await asyncio.sleep(self.settings.latency_ms / 1000)
         name, fault = request.match_info["name"], self._take("read")
         if fault is not None:
-            if fault.kind.isdigit():
-                return _refusal(fault)
-            if fault.kind == "hang":
-                await asyncio.Event().wait()
-            return cut(request)
+            return await _unanswered(request, fault)
         if name not in self.resources:
             return web.json_response({"error": "not found"}, status=404)
         return _response(_Answer(200, self.resources[name], self._etag(name)))
@@ -172,7 +170,10 @@ class Target:
         key = wish.key if self.settings.keys else ""
         fault = self._take("write")
         if fault is not None and fault.harmless:
-            return await self._without_effect(request, wish, fault)
+            self._note(wish, int(fault.kind) if fault.kind.isdigit() else None, fault.kind)
+            return await _unanswered(request, fault)
+        if fault is not None and fault.kind == "delayed":
+            return self._later(request, wish, fault)
         if key and key in self._pending:
             # As draft-ietf-httpapi-idempotency-key-header asks: the first request is still on its way.
             self._note(wish, 409, "in_progress")
@@ -180,29 +181,25 @@ class Target:
         if key:
             self._pending.add(key)
         if fault is not None and fault.kind == "late":
-            landing = asyncio.create_task(self._land(wish, fault.after_ms / 1000))
-            self._landing.add(landing)
-            landing.add_done_callback(self._landing.discard)
-            return cut(request)
+            return self._later(request, wish, fault)
         try:
             await asyncio.sleep(self.settings.latency_ms / 1000)
             answer = self._apply(wish, fault)
         finally:
             self._pending.discard(key)
-        if fault is not None and fault.kind == "lost_reply":
-            return cut(request)
-        return _refusal(fault) if fault is not None else _response(answer)
+        return _response(answer) if fault is None else await _unanswered(request, fault)
 
-    async def _without_effect(self, request: web.Request, wish: _Wish, fault: TargetFault) -> web.Response:
-        self._note(wish, int(fault.kind) if fault.kind.isdigit() else None, fault.kind)
-        if fault.kind == "hang":
-            await asyncio.Event().wait()
-        return _refusal(fault) if fault.kind.isdigit() else cut(request)
+    def _later(self, request: web.Request, wish: _Wish, fault: TargetFault) -> web.Response:
+        landing = asyncio.create_task(self._land(wish, fault))
+        self._landing.add(landing)
+        landing.add_done_callback(self._landing.discard)
+        return cut(request)
 
-    async def _land(self, wish: _Wish, after: float) -> None:
-        await asyncio.sleep(after)
-        self._apply(wish, TargetFault("late"))
-        self._pending.discard(wish.key)
+    async def _land(self, wish: _Wish, fault: TargetFault) -> None:
+        await asyncio.sleep(fault.after_ms / 1000)
+        self._apply(wish, fault)
+        if fault.kind == "late":
+            self._pending.discard(wish.key)
 
     def _apply(self, wish: _Wish, fault: TargetFault | None) -> _Answer:
         """Let a wish take effect unless its precondition or its key says no; write it down either way."""
@@ -224,7 +221,7 @@ class Target:
         answer = _Answer(200, after, self._etag(wish.name))
         if self.settings.keys and wish.key:
             self._answers[wish.key] = digest, answer
-        status = None if how in {"late", "lost_reply"} else fault.status if fault is not None else 200
+        status = 200 if fault is None else fault.status if fault.kind == "applied_error" else None
         self._note(wish, status, how, before, after)
         return answer
 
@@ -292,7 +289,10 @@ class Target:
     async def _show_ledger(self, _: web.Request) -> web.Response:
         return web.json_response([asdict(entry) for entry in self.ledger.entries])
 
-    async def _metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
+        fault = self._take("metrics")
+        if fault is not None:
+            return await _unanswered(request, fault)
         lines = [f"{name} {value}\n" for name, value in sorted(self.measures().items())]
         return web.Response(text="".join(lines), content_type="text/plain")
 
@@ -311,8 +311,7 @@ class Target:
         return web.json_response({name.removeprefix("app_"): value for name, value in self.measures().items()})
 
     async def _close(self, _: web.Application) -> None:
-        for landing in list(self._landing):
-            landing.cancel()
+        await asyncio.gather(*self._landing)  # else the book would miss what a patient judge would have seen
         self.ledger.close()
 
 
@@ -329,6 +328,13 @@ def _changed(wish: _Wish, before: Mapping[str, Any]) -> JsonObject:
         return {**before, "count": int(before.get("count", 0)) + 1}
     merged = {**before, **wish.body} if wish.method == "PATCH" else wish.body
     return {name: value for name, value in merged.items() if value is not None}
+
+
+async def _unanswered(request: web.Request, fault: TargetFault) -> web.Response:
+    """Answer with a failure, with silence or with a cut connection."""
+    if fault.kind in {"hang", "applied_hang"}:
+        await asyncio.Event().wait()
+    return _refusal(fault) if fault.kind.isdigit() or fault.kind == "applied_error" else cut(request)
 
 
 def _refusal(fault: TargetFault) -> web.Response:

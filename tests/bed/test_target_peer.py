@@ -11,6 +11,7 @@ import pytest
 from tests.bed.ledger import effects, twice
 from tests.bed.servers import Prometheus
 from tests.bed.target_peer import Target, TargetFault
+from tests.bed.target_peer import target as serve_target
 from tests.bed.target_process import TargetProcess
 from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject
@@ -129,6 +130,30 @@ async def test_an_effect_may_land_late(target: Target, http: aiohttp.ClientSessi
     assert twice(target.ledger.entries) == []
 
 
+@pytest.mark.parametrize("fence", ["key", "if_match", "none"])
+async def test_a_delayed_request_is_overtaken_and_only_a_fence_stops_it(
+    target: Target, http: aiohttp.ClientSession, fence: str
+) -> None:
+    fences = {"key": {"key": "k"}, "if_match": {"if_match": await etag(http)}, "none": {}}[fence]
+    target.fault("delayed", after_ms=100)
+    with pytest.raises(aiohttp.ClientError):
+        await put(http, 4, **fences)
+    assert (await put(http, 4, **fences))[0] == 200
+    await put(http, 2)
+    landed = await eventually(lambda: target.ledger.entries[2:])
+    assert landed[0].applied == (fence == "none")
+    assert target.resources["workers"] == {"workers": 4 if fence == "none" else 2}
+
+
+async def test_what_is_on_its_way_lands_before_the_target_closes() -> None:
+    async with serve_target() as ending, sending_once(ending.url) as session:
+        ending.fault("late", after_ms=50)
+        with pytest.raises(aiohttp.ClientError):
+            await put(session, 4)
+        assert ending.ledger.entries == []
+    assert len(effects(ending.ledger.entries)) == 1
+
+
 async def test_what_lands_late_still_obeys_if_match(target: Target, http: aiohttp.ClientSession) -> None:
     target.fault("late", after_ms=50)
     with pytest.raises(aiohttp.ClientError):
@@ -138,11 +163,23 @@ async def test_what_lands_late_still_obeys_if_match(target: Target, http: aiohtt
     assert target.resources["workers"] == {"workers": 4}
 
 
-async def test_a_hang_is_booked_without_an_answer(target: Target, http: aiohttp.ClientSession) -> None:
-    target.fault("hang")
+@pytest.mark.parametrize(("kind", "applied"), [("hang", False), ("applied_hang", True)])
+async def test_a_hang_is_booked_without_an_answer(
+    target: Target, http: aiohttp.ClientSession, kind: str, *, applied: bool
+) -> None:
+    target.fault(kind)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(put(http, 4), 0.1)
-    assert [(entry.status, entry.applied) for entry in target.ledger.entries] == [(None, False)]
+    assert [(entry.status, entry.applied) for entry in target.ledger.entries] == [(None, applied)]
+
+
+async def test_metrics_fail_when_asked(target: Target, http: aiohttp.ClientSession) -> None:
+    target.fault("503", on="metrics")
+    statuses = []
+    for _ in range(2):
+        async with http.get("/metrics") as answer:
+            statuses.append(answer.status)
+    assert statuses == [503, 200]
 
 
 async def test_reads_fail_only_when_asked(target: Target, http: aiohttp.ClientSession) -> None:
