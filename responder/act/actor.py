@@ -84,7 +84,7 @@ async def take_turn(engine: Engine, run: Run) -> Run:
             return run
         if following.at is not None or engine.clock.monotonic() - started > TURN_SECONDS / 2:
             break
-        if run.state in (RunState.VERIFYING, RunState.UNDOING):
+        if run.state in (RunState.VERIFYING, RunState.UNDOING) or (run.state is before is RunState.ACTING):
             standing = await engine.store.standing(run, run.created_at - playbook.limits.longest_window)
     due = following.at or standing.now
     await engine.store.save(replace(run, due_at=min(due, _wake_by(run))), following.audit, following.ask)

@@ -18,10 +18,11 @@ from responder.domain.records import Record, RecordState
 from responder.domain.runs import Check, Run, advance
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook, Step
-from responder.playbook.render import render_arguments
 from responder.ports.store import Authority, RunEnd, Standing
 
 BACK_OFF = timedelta(seconds=2)
+ALL_STEPS = 1_000_000
+"""A step index past every playbook: no further step is wanted."""
 
 
 async def acting(
@@ -35,43 +36,76 @@ async def acting(
     records = {record.index: record for record in standing.records if record.state is not RecordState.NOT_APPLIED}
     if run.progress.step == 0 and not run.progress.checks and not records:
         run = await _with_baseline(engine, run, playbook, standing)
-    authority = Authority(playbook.limits, effects=len(playbook.steps))
     while run.progress.step < len(playbook.steps):
         index = run.progress.step
-        step = playbook.steps[index]
         record = records.get(index)
         if record is not None and record.state is RecordState.APPLIED:
             run = _advance_step(run)
             continue
-        if record is not None and record.state is RecordState.UNCERTAIN:
-            return unsure(run, record)
-        if record is not None and standing.now >= run.deadline:
-            doubt = replace(
-                record, state=RecordState.UNCERTAIN, message=record.message or "still in doubt at the deadline"
-            )
-            await engine.store.settle(run, doubt)
-            return unsure(run, doubt)
-        result: tuple[Sent, Record] | Refusal
-        if record is not None:
-            action = render_arguments(step, _names(run, standing.records))
-            result = await recover(engine, run, Attempt(action, record, authority, step.timeout.total_seconds()))
+        if record is None:
+            result = await _begin(engine, run, playbook, standing, prepared[index : index + 1])
         else:
-            ready = await _ready_step(engine, run, step, standing, prepared[index] if index < len(prepared) else None)
-            if isinstance(ready, Next):
-                return ready
-            if ready.changes_nothing:
-                run = _unchanged(run, step)
-                continue
-            record = _new_record(run, index, ready, standing)
-            result = await send(engine, run, Attempt(ready.action, record, authority, step.timeout.total_seconds()))
-        if isinstance(result, Refusal):
-            return _held_back(run, result, standing, record)
-        settled = _settled(run, step, result, standing)
+            result = await _settle_left(engine, run, playbook, standing, record)
+        if isinstance(result, Next):
+            return result
+        if isinstance(result, Run):
+            run = result
+            continue
+        settled = _settled(run, playbook.steps[index], result, standing)
         if isinstance(settled, Next):
             return settled
         run, records = settled, {**records, index: result[1]}
         standing = replace(standing, records=(*[r for r in standing.records if r.id != result[1].id], result[1]))
     return _all_steps_done(run, playbook, standing)
+
+
+async def _begin(
+    engine: Engine,
+    run: Run,
+    playbook: Playbook,
+    standing: Standing,
+    planned: Sequence[Prepared],
+) -> tuple[Sent, Record] | Run | Next:
+    """Make the next step's effect; a step that changes nothing gives the run after it."""
+    step = playbook.steps[run.progress.step]
+    ready = await _ready_step(engine, run, step, standing, planned[0] if planned else None)
+    if isinstance(ready, Next | Run):
+        return ready
+    if ready.changes_nothing:
+        return _unchanged(run, step)
+    record = _new_record(run, ready, standing)
+    result = await send(engine, run, Attempt(ready.action, record, _authority(playbook), step.timeout.total_seconds()))
+    return _held_back(run, result, standing) if isinstance(result, Refusal) else result
+
+
+async def _settle_left(
+    engine: Engine,
+    run: Run,
+    playbook: Playbook,
+    standing: Standing,
+    record: Record,
+) -> tuple[Sent, Record] | Next:
+    """Settle a record whose effect may or may not have landed."""
+    if record.state is RecordState.UNCERTAIN:
+        return unsure(run, record)
+    if standing.now >= run.deadline:
+        message = record.message or "still in doubt at the deadline"
+        doubt = replace(record, state=RecordState.UNCERTAIN, message=message)
+        await engine.store.settle(run, doubt)
+        return unsure(run, doubt)
+    step = playbook.steps[run.progress.step]
+    attempt = Attempt(engine.action_of(record), record, _authority(playbook), step.timeout.total_seconds())
+    result = await recover(engine, run, attempt)
+    if isinstance(result, Refusal):
+        if result.verdict is Verdict.HALTED:
+            return Next(advance(run, "halted", result.verdict, result.reason))
+        # The record stays intended: a dead turn's send may still land, so the target stays ours until that is settled.
+        return Next(run, at=standing.now + LANDING_GRACE)
+    return result
+
+
+def _authority(playbook: Playbook) -> Authority:
+    return Authority(playbook.limits, effects=len(playbook.steps))
 
 
 def _advance_step(run: Run) -> Run:
@@ -113,12 +147,12 @@ async def _ready_step(
     step: Step,
     standing: Standing,
     planned: Prepared | None,
-) -> Prepared | Next:
+) -> Prepared | Run | Next:
     names = _names(run, standing.records)
     for condition in step.when:
         sample = await look(condition, names, engine.tools, None, standing.now)
         if sample.outcome == "fail":
-            return Next(_unchanged(run, step))
+            return _unchanged(run, step)
         if sample.outcome == "unknown":
             return failed_step(run, step, f"“{condition.name}” is unknown: {sample.reason}", standing)
     if planned is not None and engine.clock.monotonic() - planned.read_at < SEND_WITHIN_SECONDS:
@@ -131,11 +165,11 @@ async def _ready_step(
         return failed_step(run, step, str(error), standing)
 
 
-def _new_record(run: Run, index: int, ready: Prepared, standing: Standing) -> Record:
+def _new_record(run: Run, ready: Prepared, standing: Standing) -> Record:
     return Record(
         id=new_id(),
         run_id=run.id,
-        index=index,
+        index=run.progress.step,
         step=ready.step.id,
         action=ready.action.name,
         target=run.target,
@@ -176,19 +210,15 @@ def _applied(standing: Standing) -> bool:
     return any(record.state is RecordState.APPLIED for record in standing.records)
 
 
-def _held_back(run: Run, refusal: Refusal, standing: Standing, record: Record | None) -> Next:
-    """A forward effect was not allowed at the last moment."""
-    recovered = record is not None and any(r.id == record.id for r in standing.records)
-    if refusal.verdict is Verdict.HALTED:
+def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
+    """A forward effect was not allowed at the last moment; nothing was recorded."""
+    if refusal.verdict is Verdict.HALTED and _applied(standing):
         return Next(advance(run, "halted", refusal.verdict, refusal.reason))
-    if recovered:
-        # The record stays intended: a dead turn's send may still land, so the target stays ours until that is settled.
-        return Next(run, at=standing.now + LANDING_GRACE)
     if not _applied(standing):
         return refused(run, refusal, standing)
     if refusal.verdict is Verdict.RESOLVED:
         # No further step for an alert that is gone; what was applied is verified.
-        return Next(replace(run, progress=run.progress.model_copy(update={"step": 10_000})))
+        return Next(replace(run, progress=run.progress.model_copy(update={"step": ALL_STEPS})))
     if refusal.verdict in (Verdict.PAUSED, Verdict.STALE):
         return Next(run, at=standing.now + BACK_OFF)
     return turn_back(run, refusal.verdict, refusal.reason)

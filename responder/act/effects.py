@@ -159,7 +159,7 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> tupl
     refusal = await engine.store.intend_undo(run, intended)
     if refusal is not None:
         return refusal
-    return await _send_undo(engine, run, action, intended)
+    return await _send_undo(engine, run, action, intended, again=False)
 
 
 async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record) -> tuple[Sent, Record] | Refusal:
@@ -172,19 +172,22 @@ async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record)
     refusal = await engine.store.intend_undo(run, record)
     if refusal is not None:
         return refusal
-    return await _send_undo(engine, run, action, record)
+    return await _send_undo(engine, run, action, record, again=True)
 
 
-async def _send_undo(engine: Engine, run: Run, action: Action, record: Record) -> tuple[Sent, Record]:
+async def _send_undo(engine: Engine, run: Run, action: Action, record: Record, *, again: bool) -> tuple[Sent, Record]:
     try:
         await bounded(action.undo(run.target, record, engine.tools), EFFECT_SECONDS)
     except Drifted as error:
         return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, str(error))
-    except Temporary as error:
+    except (Temporary, Permanent) as error:
+        if again:
+            # The refusal may come from the first send having landed meanwhile: look again.
+            return Sent.IN_DOUBT, replace(record, message=str(error))
+        if isinstance(error, Permanent):
+            return Sent.NEVER, await _settle_undo(engine, run, record, RecordState.UNDO_FAILED, str(error))
         # Certainly not sent: the record goes back to what is true, so that the next try judges drift afresh.
         return Sent.NOT_YET, await _settle_undo(engine, run, record, RecordState.APPLIED, str(error))
-    except Permanent as error:
-        return Sent.NEVER, await _settle_undo(engine, run, record, RecordState.UNDO_FAILED, str(error))
     except StepError as error:
         engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
         return Sent.IN_DOUBT, replace(record, message=str(error))

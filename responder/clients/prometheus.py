@@ -50,7 +50,7 @@ class PrometheusClient:
         return tuple(_series(row["metric"], row["value"]) for row in result if isinstance(row, dict) and "value" in row)
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
-        """See ``ports.tools.Prometheus.rule_expressions``; old servers ignore the name asked for: it is checked here."""
+        """See ``ports.tools.Prometheus.rule_expressions``; old servers ignore the name asked for: it is checked."""
         data = await self._get("rules", {"type": "alert", "rule_name[]": alertname})
         groups = data.get("groups") if isinstance(data, dict) else None
         return tuple(

@@ -1,0 +1,89 @@
+"""The tool box: the configured clients by name, made on first use."""
+
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from responder.clients.http import HttpClient
+from responder.clients.prometheus import PrometheusClient
+from responder.domain.errors import Permanent
+from responder.language.matchers import Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSpec:
+    """How to reach a service: see :class:`~responder.clients.http.HttpClient`. ``tls`` is called on first use."""
+
+    url: str
+    allow: tuple[str, ...]
+    headers: Mapping[str, str]
+    tls: Callable[[], ssl.SSLContext | None]
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusSpec:
+    """How to reach a Prometheus, and which alerts it answers for (no matchers: all)."""
+
+    url: str
+    matchers: tuple[Matcher, ...]
+    headers: Mapping[str, str]
+    tls: Callable[[], ssl.SSLContext | None]
+
+
+class Toolbox:
+    """What actions and probes reach the world with (``ports.tools.Tools``)."""
+
+    def __init__(self, http: Mapping[str, HttpSpec], prometheus: Mapping[str, PrometheusSpec]) -> None:
+        """Keep the descriptions; nothing is connected before it is used."""
+        self._http_specs = http
+        self._prometheus_specs = prometheus
+        self._http: dict[str, HttpClient] = {}
+        self._prometheus: dict[str, PrometheusClient] = {}
+
+    async def close(self) -> None:
+        """Give every connection back."""
+        for client in (*self._http.values(), *self._prometheus.values()):
+            await client.close()
+
+    def http(self, name: str) -> HttpClient:
+        """Return the named service."""
+        if name not in self._http:
+            spec = self._http_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.http", name, list(self._http_specs)))
+            self._http[name] = HttpClient(
+                name,
+                spec.url,
+                spec.allow,
+                headers=spec.headers,
+                tls=spec.tls(),
+                timeout=spec.timeout,
+            )
+        return self._http[name]
+
+    def prometheus(self, labels: Mapping[str, str]) -> PrometheusClient:
+        """Return the one Prometheus whose matchers fit the alert; ``default`` serves when no other does."""
+        fitting = [
+            name
+            for name, spec in self._prometheus_specs.items()
+            if spec.matchers and all(matcher.matches(labels) for matcher in spec.matchers)
+        ]
+        if not fitting:
+            fitting = [name for name, spec in self._prometheus_specs.items() if not spec.matchers]
+        if len(fitting) != 1:
+            known = ", ".join(self._prometheus_specs) or "none"
+            msg = f"{len(fitting)} configured Prometheus fit this alert (configured: {known}); exactly one must"
+            raise Permanent(msg)
+        return self._prometheus_client(fitting[0])
+
+    def _prometheus_client(self, name: str) -> PrometheusClient:
+        if name not in self._prometheus:
+            spec = self._prometheus_specs[name]
+            self._prometheus[name] = PrometheusClient(spec.url, headers=spec.headers, tls=spec.tls())
+        return self._prometheus[name]
+
+
+def _unknown(where: str, name: str, known: Sequence[str]) -> str:
+    return f"{where} has no {name!r}; it has {', '.join(known) or 'nothing'}"

@@ -1,0 +1,72 @@
+"""Keeping house: what must happen now and then, whoever is asleep."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from responder.domain.errors import StoreError
+from responder.ports.store import Housekeeping
+from responder.worker import OnFact
+
+SET_ASIDE_EVERY = 5.0
+GAUGES_EVERY = 2.0
+EXPIRE_EVERY = 60.0
+EXPIRE_BATCH = 500
+
+
+class Housekeeper:
+    """Runs the periodic chores; one that fails is reported and tried again next time."""
+
+    def __init__(self, store: Housekeeping, on_fact: OnFact, retention: Callable[[], Mapping[str, timedelta]]) -> None:
+        """``retention`` gives how long each table's rows are kept, as configured now."""
+        self._store = store
+        self._on_fact = on_fact
+        self._retention = retention
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin the chores."""
+        chores: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
+            (SET_ASIDE_EVERY, self._set_aside),
+            (GAUGES_EVERY, self._gauges),
+            (EXPIRE_EVERY, self._expire),
+        )
+        self._tasks = [asyncio.create_task(self._every(seconds, chore)) for seconds, chore in chores]
+
+    async def stop(self) -> None:
+        """End the chores; one under way is cut off, its transaction rolls back."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _every(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await chore()
+            except StoreError as error:
+                self._on_fact("chore_failed", chore=chore.__name__.strip("_"), error=str(error))
+            await asyncio.sleep(seconds)
+
+    async def _set_aside(self) -> None:
+        for what in await self._store.set_aside():
+            self._on_fact("set_aside", what=what)
+
+    async def _gauges(self) -> None:
+        for queue, depth in (await self._store.depths()).items():
+            self._on_fact(
+                "queue_depth",
+                queue=queue,
+                waiting=depth.waiting,
+                oldest_seconds=depth.oldest_seconds,
+                dead=depth.dead,
+            )
+        self._on_fact("untold", count=await self._store.untold())
+
+    async def _expire(self) -> None:
+        while deleted := await self._store.expire(self._retention(), EXPIRE_BATCH):
+            self._on_fact("expired", rows=deleted)
+            if deleted < EXPIRE_BATCH:
+                return

@@ -1,0 +1,76 @@
+"""The shelf: the playbooks in use now, and every pinned text that an unfinished run still needs."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from responder.domain.errors import PlaybookError
+from responder.domain.runs import Run
+from responder.playbook.library import Library, load_library
+from responder.playbook.model import Playbook
+from responder.playbook.names import Names
+from responder.playbook.schema import load_playbook
+from responder.ports.catalogue import Catalogue
+from responder.ports.store import Housekeeping, RunStore
+
+PINNED = 512
+"""How many pinned texts are kept parsed."""
+EMPTY = load_library((), Catalogue({}, {}), None, {})
+
+
+class Shelf:
+    """Holds the current library; ``load`` swaps it as a whole."""
+
+    def __init__(self, catalogue: Catalogue, store: Housekeeping, texts: RunStore) -> None:
+        """Start empty; ``store`` and ``texts`` keep and give back the texts that runs are pinned to."""
+        self._catalogue = catalogue
+        self._store = store
+        self._texts = texts
+        self._pinned: dict[str, Playbook | None] = {}
+        self.library: Library = EMPTY
+
+    async def load(self, folders: Sequence[Path], names: Names) -> Library:
+        """Read the folders, keep what is good and put it to use; a file in error keeps its last good version."""
+        last_good = await self._store.last_good()
+        library = await asyncio.to_thread(load_library, folders, self._catalogue, names, last_good)
+        for playbook in library.playbooks.values():
+            kept = last_good.get(playbook.file)
+            if kept is None or kept[0] != playbook.revision:
+                await self._store.keep_playbook(playbook.name, playbook.revision, playbook.file, playbook.text)
+        self.library = library
+        return library
+
+    async def of(self, run: Run) -> Playbook | None:
+        """Return the playbook that a run is pinned to, whatever the files say by now; None when its text is gone."""
+        current = self.library.playbooks.get(run.playbook)
+        if current is not None and current.revision == run.revision:
+            return current
+        if run.revision not in self._pinned:
+            if len(self._pinned) >= PINNED:
+                self._pinned.clear()
+            self._pinned[run.revision] = await self._read(run.revision)
+        return self._pinned[run.revision]
+
+    async def _read(self, revision: str) -> Playbook | None:
+        kept = await self._texts.playbook_text(revision)
+        if kept is None:
+            return None
+        file, text = kept
+        try:
+            return load_playbook(text, file, self._catalogue, None)
+        except PlaybookError:
+            # An older program wrote it, or a newer one: this one cannot carry it out.
+            return None
+
+
+def fingerprint(folders: Sequence[Path], also: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
+    """Return what changes when a file of the configuration does: names, sizes, times of change."""
+    seen: list[tuple[str, int, int]] = []
+    for folder in (*folders, *also):
+        for path in sorted(folder.rglob("*.y*ml")) if folder.is_dir() else [folder]:
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            seen.append((str(path), status.st_size, status.st_mtime_ns))
+    return tuple(seen)
