@@ -21,6 +21,7 @@ from tests.bed.slack_limits import POST_TEXT, refusal
 from tests.bed.web import Faults, JsonObject, Rate, serving
 
 _BOT, _USER, _TEAM = "B0RESPONDER", "U0RESPONDER", "T0BED"
+_PERSON = "U0PERSON"
 _HISTORY_PAGE = 100  # default `limit` of conversations.history
 _PER_MINUTE = 60.0
 
@@ -76,6 +77,7 @@ class Slow(Exception):
 class SlackPeer:
     """The workspace. `calls` are the accepted calls, `refused` the others, `messages` what stands in the channels.
 
+    `whispers` are ephemeral messages; their `user` is the one of `people` who alone was shown them.
     Rates are `Rate`s to replace or to set ``count`` of; `faults` misbehave; `edit_window_closed` and `archived`
     are switches; `scopes` are those of the bot's token.
     """
@@ -89,10 +91,13 @@ class SlackPeer:
     edit_window_closed: bool = False
     posts: Rate = field(default_factory=lambda: Rate(1, 1.0))
     updates: Rate = field(default_factory=lambda: Rate(50, _PER_MINUTE))
+    ephemerals: Rate = field(default_factory=lambda: Rate(100, _PER_MINUTE))
     reads: Rate = field(default_factory=lambda: Rate(50, _PER_MINUTE))
     faults: Faults = field(default_factory=Faults)
     calls: list[Call] = field(default_factory=list)
     refused: list[Call] = field(default_factory=list)
+    whispers: list[Message] = field(default_factory=list)
+    people: set[str] = field(default_factory=lambda: {_PERSON})
     limited: int = 0
     messages: list[Message] = field(default_factory=list)
     url: str = ""
@@ -114,7 +119,7 @@ class SlackPeer:
 
     def say(self, name: str, text: str, **more: Any) -> Message:  # noqa: ANN401 -- fields of Message
         """Let somebody else say something."""
-        message = Message(self.channels[name.lstrip("#")], self._next_ts(), text, **{"user": "U0PERSON", **more})
+        message = Message(self.channels[name.lstrip("#")], self._next_ts(), text, **{"user": _PERSON, **more})
         self.messages.append(message)
         return message
 
@@ -134,9 +139,11 @@ class SlackPeer:
         name = request.match_info["method"]
         methods: dict[str, Callable[[Mapping[str, Any]], Awaitable[JsonObject]]] = {
             "auth.test": self._auth_test,
+            "chat.postEphemeral": self._whisper,
             "chat.postMessage": self._post,
             "chat.update": self._update,
             "conversations.history": self._history,
+            "conversations.join": self._join,
             "conversations.replies": self._replies,
         }
         arguments: Mapping[str, Any] = {}
@@ -188,6 +195,23 @@ class SlackPeer:
         message.thread_ts = str(thread) if thread else None
         message.broadcast = bool(thread) and _true(arguments.get("reply_broadcast"))
         return {"channel": channel, "ts": message.ts, "message": message.shown()}
+
+    async def _whisper(self, arguments: Mapping[str, Any]) -> JsonObject:
+        """Show a message to one user only: it is in no history and cannot be edited."""
+        self._needs("chat:write")
+        channel = self._channel(arguments, by_name=True)
+        _limit(self.ephemerals)
+        if arguments.get("user") not in self.people:
+            raise Refused("user_not_in_channel")
+        self._check(arguments, update=False)
+        message = self._made(channel, arguments)
+        message.user = str(arguments["user"])
+        self.whispers.append(message)
+        return {"message_ts": message.ts}
+
+    async def _join(self, arguments: Mapping[str, Any]) -> JsonObject:
+        self._needs("channels:join")
+        return {"channel": {"id": self._channel(arguments, by_name=False)}}
 
     async def _update(self, arguments: Mapping[str, Any]) -> JsonObject:
         self._needs("chat:write")
@@ -276,7 +300,12 @@ class SlackPeer:
             raise Refused(error)
 
     def _keep(self, channel: str, arguments: Mapping[str, Any]) -> Message:
-        message = Message(
+        message = self._made(channel, arguments)
+        self.messages.append(message)
+        return message
+
+    def _made(self, channel: str, arguments: Mapping[str, Any]) -> Message:
+        return Message(
             channel,
             self._next_ts(),
             str(arguments.get("text") or "")[:POST_TEXT],
@@ -284,8 +313,6 @@ class SlackPeer:
             attachments=list(arguments.get("attachments") or []),
             metadata=arguments.get("metadata"),
         )
-        self.messages.append(message)
-        return message
 
     def _next_ts(self) -> str:
         # Seconds of the clock, for `oldest` and `latest`; the counter keeps two of one second apart and in order.

@@ -149,6 +149,24 @@ async def test_edits_that_slack_refuses(peer: SlackPeer, client: AsyncWebClient)
     assert await error_of(client.chat_update(**place, text="x")) == "message_not_found"
 
 
+async def test_a_whisper_is_in_no_history_and_cannot_be_edited(peer: SlackPeer, client: AsyncWebClient) -> None:
+    whispered = await client.chat_postEphemeral(channel="C0ALERTS", user="U0PERSON", text="only you")
+    assert [message.text for message in peer.whispers] == ["only you"]
+    assert (await client.conversations_history(channel="C0ALERTS"))["messages"] == []
+    assert await error_of(client.chat_update(channel="C0ALERTS", ts=whispered["message_ts"], text="x")) == (
+        "message_not_found"
+    )
+    assert await error_of(client.chat_postEphemeral(channel="C0ALERTS", user="U0STRANGER", text="x")) == (
+        "user_not_in_channel"
+    )
+
+
+async def test_joining_needs_a_scope_of_its_own(peer: SlackPeer, client: AsyncWebClient) -> None:
+    assert await error_of(client.conversations_join(channel="C0ALERTS")) == "missing_scope"
+    peer.scopes.add("channels:join")
+    assert (await client.conversations_join(channel="C0ALERTS"))["channel"]["id"] == "C0ALERTS"
+
+
 async def test_text_alone_removes_blocks_on_update(peer: SlackPeer, client: AsyncWebClient) -> None:
     posted = await client.chat_postMessage(channel="#alerts", text="a", blocks=[section("a")])
     await client.chat_update(channel=posted["channel"], ts=posted["ts"], text="b")
