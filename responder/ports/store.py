@@ -244,7 +244,7 @@ class RunStore(Protocol):
 
         A turn that gets here made progress: ``attempts`` becomes 0. What arrived while the turn was under way (a stop,
         a pause, an answer) makes the run due at once, whatever ``due_at`` says. ``ask`` opens an approval (state
-        ``open``; then ``approved``, ``rejected``, ``spent`` or ``void``) and voids an older one.
+        ``pending``; then ``approved``, ``rejected``, ``spent`` or ``void``) and voids an older one.
         """
         ...
 

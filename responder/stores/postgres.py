@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ColumnElement, FromClause, Text, bindparam, cast, column, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy import ColumnElement, FromClause, Table, Text, bindparam, cast, column, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
-from typing_extensions import override
 
-from responder.domain.errors import SettingsError, Unavailable
+from responder.domain.errors import Unavailable
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
 from responder.stores.core.clock import AnchoredClock
@@ -139,7 +138,7 @@ class PostgresDatabase:
             .render_derived()
         )
 
-    def insert(self, table: Any) -> Any:
+    def insert(self, table: Table) -> Insert:
         """Return PostgreSQL's INSERT."""
         return insert(table)
 
@@ -214,7 +213,6 @@ class PostgresStore(SqlStore):
         super().__init__(db)
         self._postgres = db
 
-    @override
     async def accept(self, deliveries: Sequence[NewDelivery]) -> Sequence[Exception | None]:
         """Commit all by one COPY; when the answer is lost, say of each delivery whether it is there."""
         if not deliveries:

@@ -244,9 +244,9 @@ approvals = Table(
     Column("comment", Words, nullable=False),
     Index("ix_approvals_asked_at", "asked_at", "id"),
     Index("ix_approvals_run_id", "run_id"),
-    _partial("uq_approvals_open", "run_id", where="state = 'open'", unique=True),
+    _partial("uq_approvals_pending", "run_id", where="state = 'pending'", unique=True),
 )
-"""``state``: open, approved, rejected, spent, void."""
+"""``state``: pending, approved, rejected, spent, void."""
 
 pauses = Table(
     "pauses",

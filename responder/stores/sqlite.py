@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, FromClause, Text, and_, bindparam, event, exists, func, literal, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, FromClause, Table, Text, and_, bindparam, event, exists, func, literal, select
+from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, StaticPool
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import SettingsError, Unavailable
@@ -60,14 +61,14 @@ class SqliteDatabase:
             raise SettingsError(f"store: {self.path} cannot be used: {error.strerror or error}") from error
         try:
             with translated():
-                engine = _engine(self.path, _PRAGMAS, poolclass=StaticPool)
+                engine = _engine(self.path, _PRAGMAS, StaticPool)
                 self._engines.append(engine)
                 event.listen(engine.sync_engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
                 self._writer = await engine.connect()
                 async with self._writer.begin():
                     await self._writer.run_sync(migrate.upgrade)
                 self._readers = _engine(
-                    self.path, _READER_PRAGMAS, poolclass=AsyncAdaptedQueuePool, pool_size=_READERS, max_overflow=0
+                    self.path, _READER_PRAGMAS, AsyncAdaptedQueuePool, pool_size=_READERS, max_overflow=0
                 )
                 self._engines.append(self._readers)
                 await self._anchor()
@@ -129,7 +130,7 @@ class SqliteDatabase:
         ]
         return select(*columns).subquery()
 
-    def insert(self, table: Any) -> Any:
+    def insert(self, table: Table) -> Insert:
         """Return SQLite's INSERT."""
         return insert(table)
 
@@ -178,12 +179,12 @@ def _exclusive(path: Path) -> TextIO:
     return handle
 
 
-def _engine(path: Path, pragmas: Sequence[str], **options: Any) -> AsyncEngine:
+def _engine(path: Path, pragmas: Sequence[str], pool: type[Pool], **sizes: int) -> AsyncEngine:
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", json_serializer=encode, json_deserializer=decode, **options
+        f"sqlite+aiosqlite:///{path}", json_serializer=encode, json_deserializer=decode, poolclass=pool, **sizes
     )
 
-    def prepare(connection: Any, record: object) -> None:
+    def prepare(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would be a deferred one
         cursor = connection.cursor()
         for pragma in pragmas:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, Row, Table, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.alerts import Severity
@@ -28,7 +28,7 @@ class AsidePart(Part):
     """Looks for rows whose claims led nowhere."""
 
     async def set_aside(self, tell: Collection[str] = ()) -> Sequence[str]:
-        """Set aside what has been claimed too often; ``tell`` are the destinations that hear of unreadable deliveries."""
+        """Set aside what has been claimed too often; the destinations ``tell`` hear of unreadable deliveries."""
         async with self.db.writing(Order.HOUSEKEEPING) as tx:
             now = self.now()
             return [
@@ -40,7 +40,7 @@ class AsidePart(Part):
                 *[await self._item(tx, now, row) for row in await _stuck(tx, outbox, ~outbox.c.dead, now)],
             ]
 
-    async def _run(self, tx: AsyncConnection, now: datetime, row: Any) -> str:
+    async def _run(self, tx: AsyncConnection, now: datetime, row: Row[Any]) -> str:
         run = rows.run(row)
         owner = run.of_run or run.id
         for found, unsure in (
@@ -60,7 +60,7 @@ class AsidePart(Part):
         await write_audit(tx, now, [Audit("run.set_aside", run.id, details={"attempts": run.attempts})])
         return f"run {run.id}"
 
-    async def _delivery(self, tx: AsyncConnection, now: datetime, row: Any, tell: Collection[str]) -> str:
+    async def _delivery(self, tx: AsyncConnection, now: datetime, row: Row[Any], tell: Collection[str]) -> str:
         why = f"It was taken up {row.attempts} times and never decided."
         await tx.execute(
             update(deliveries).where(deliveries.c.id == row.id).values(state="dead", error=why, lease_until=None)
@@ -82,7 +82,7 @@ class AsidePart(Part):
         await write_audit(tx, now, [Audit("delivery.set_aside", row.id, details=details)])
         return f"delivery {row.id}"
 
-    async def _item(self, tx: AsyncConnection, now: datetime, row: Any) -> str:
+    async def _item(self, tx: AsyncConnection, now: datetime, row: Row[Any]) -> str:
         name = f"{row.incident_id}|{row.destination}"
         why = row.error or f"taken up {row.attempts} times and never told"
         await tx.execute(
@@ -94,7 +94,7 @@ class AsidePart(Part):
         return f"outbox {name}"
 
 
-async def _stuck(tx: AsyncConnection, table: Any, open_: Any, now: datetime) -> Sequence[Any]:
+async def _stuck(tx: AsyncConnection, table: Table, open_: ColumnElement[bool], now: datetime) -> Sequence[Row[Any]]:
     free = table.c.lease_until.is_(None) | (table.c.lease_until <= now)
     found = await tx.execute(
         select(table)

@@ -18,7 +18,7 @@ class AnchoredClock:
         self._anchor: tuple[datetime, float] | None = None
         self._latest: datetime | None = None
         self.disagreement = timedelta()
-        self.on_anchor: Callable[[timedelta], None] = lambda disagreement: None
+        self.on_anchor: Callable[[timedelta], None] | None = None
 
     @property
     def anchored(self) -> bool:
@@ -32,7 +32,8 @@ class AnchoredClock:
             base, since = self._anchor
             self.disagreement = instant - (base + timedelta(seconds=at - since))
         self._anchor = (instant, at)
-        self.on_anchor(self.disagreement)
+        if self.on_anchor is not None:
+            self.on_anchor(self.disagreement)
 
     def now(self) -> datetime:
         """Return the instant; raises RuntimeError before the first anchor."""

@@ -6,12 +6,16 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, FromClause, Text
+from sqlalchemy import ColumnElement, FromClause, Table, Text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import Conflict, StoreError, Unavailable
+
+Insert = postgresql.Insert | sqlite.Insert
+"""An INSERT that knows ON CONFLICT; both databases mean the same by it."""
 
 
 class Order(IntEnum):
@@ -45,10 +49,10 @@ class Database(Protocol):
         ...
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
-        """Return ``rows`` as a relation with the columns ``k0``, ``k1`` …, in one parameter set whatever their number."""
+        """Return ``rows`` as a relation with the columns ``k0``, ``k1`` …; the statement is the same for any number."""
         ...
 
-    def insert(self, table: Any) -> Any:
+    def insert(self, table: Table) -> Insert:
         """Return the dialect's INSERT, which knows ON CONFLICT."""
         ...
 
@@ -88,7 +92,7 @@ def translated() -> Iterator[None]:
         raise translate(error) from error
 
 
-def upsert(db: Database, table: Any, *index: str) -> Any:
+def upsert(db: Database, table: Table, *index: str) -> Insert:
     """Return an INSERT that replaces the other columns where ``index`` is taken."""
     statement = db.insert(table)
     others = {column.name: column for column in statement.excluded if column.name not in index}

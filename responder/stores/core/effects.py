@@ -1,5 +1,6 @@
 """The effect protocol's commits (engine.md): nothing is sent before its record stands here."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -63,13 +64,14 @@ class EffectsPart(Part):
         """Write the record's state, observed image, evidence and message."""
         async with self.db.writing(Order.RECORD) as tx:
             await state_before(tx, run)
-            await self._write(tx, run, record)
+            now = self.now()
+            await self._write(tx, run, _dated(record, now))
             if record.state is RecordState.NOT_APPLIED:
                 # What certainly did not happen does not count; the plan keeps its reservation for another try.
                 await tx.execute(update(ledger).where(ledger.c.record_id == record.id).values(record_id=""))
             if record.state not in _NOTHING_HAPPENED:
                 await tx.execute(update(runs).where(runs.c.id == run.id).values(acted=True))
-            await write_audit(tx, self.now(), [_entry(f"record.{record.state.value}", run, record)])
+            await write_audit(tx, now, [_entry(f"record.{record.state.value}", run, record)])
 
     async def _write(self, tx: AsyncConnection, run: Run, record: Record) -> None:
         written = await tx.execute(
@@ -81,25 +83,13 @@ class EffectsPart(Part):
 
     async def _refused(self, tx: AsyncConnection, run: Run, authority: Authority, now: datetime) -> Refusal | None:
         await state_before(tx, run)
-        stop_by = await tx.scalar(select(runs.c.stop_by).where(runs.c.id == run.id))
-        if stop_by:
-            return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
-        refusal = paused(await pauses_in_force(tx, now), run.playbook, run.target, now)
-        if refusal is not None:
-            return refusal
         if authority.protected:
             return Refusal(Verdict.PROTECTED, Verdict.PROTECTED.sentence)
-        joined = (await tx.execute(joined_facts(run.id))).one()
-        if not joined.open:
-            return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
-        if now - joined.evidence_at > authority.limits.max_age:
-            text = f"{Verdict.STALE.sentence} The last sign was {joined.evidence_at:%Y-%m-%d %H:%M:%S} UTC."
-            return Refusal(Verdict.STALE, text)
-        holder = await tx.scalar(select(slots.c.run_id).where(slots.c.target == run.target))
-        if holder != run.id:
-            return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} This run does not hold its slot.")
-        doubt = await quarantine_of(tx, run.target)
-        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}") if doubt else None
+        return (
+            await _told_to_stop(tx, run, now)
+            or await _no_longer_wanted(tx, run, authority, now)
+            or await _target_taken(tx, run)
+        )
 
     async def _debit(
         self, tx: AsyncConnection, run: Run, record: Record, authority: Authority, now: datetime
@@ -115,7 +105,7 @@ class EffectsPart(Part):
         need = max(1, authority.effects, len(own) + 1)
         pair = (run.playbook, run.target)
         since = now - authority.limits.longest_window
-        usage = (await read_usage(self.db, tx, [pair], since, now, own=run.id))[pair]
+        usage = (await read_usage(self.db, tx, [pair], since, now=now, own=run.id))[pair]
         refusal = over_limit(authority.limits, usage, need, now)
         if refusal is not None:
             return refusal
@@ -125,6 +115,38 @@ class EffectsPart(Part):
             [{**row, "id": new_id(), "record_id": record.id if place == 0 else ""} for place in range(need - len(own))],
         )
         return None
+
+
+def _dated(record: Record, now: datetime) -> Record:
+    """Return the record with the instants of what has just become of it."""
+    settled_at = record.settled_at or (None if record.state is RecordState.INTENDED else now)
+    undone_at = record.undone_at or (now if record.state is RecordState.UNDONE else None)
+    return replace(record, settled_at=settled_at, undone_at=undone_at)
+
+
+async def _told_to_stop(tx: AsyncConnection, run: Run, now: datetime) -> Refusal | None:
+    stop_by = await tx.scalar(select(runs.c.stop_by).where(runs.c.id == run.id))
+    if stop_by:
+        return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
+    return paused(await pauses_in_force(tx, now), run.playbook, run.target, now)
+
+
+async def _no_longer_wanted(tx: AsyncConnection, run: Run, authority: Authority, now: datetime) -> Refusal | None:
+    joined = (await tx.execute(joined_facts(run.id))).one()
+    if not joined.open:
+        return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
+    if now - joined.evidence_at > authority.limits.max_age:
+        text = f"{Verdict.STALE.sentence} The last sign was {joined.evidence_at:%Y-%m-%d %H:%M:%S} UTC."
+        return Refusal(Verdict.STALE, text)
+    return None
+
+
+async def _target_taken(tx: AsyncConnection, run: Run) -> Refusal | None:
+    holder = await tx.scalar(select(slots.c.run_id).where(slots.c.target == run.target))
+    if holder != run.id:
+        return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} This run does not hold its slot.")
+    doubt = await quarantine_of(tx, run.target)
+    return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}") if doubt else None
 
 
 def _entry(action: str, run: Run, record: Record) -> Audit:

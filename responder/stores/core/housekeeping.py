@@ -1,10 +1,10 @@
 """Keeping house: depths, retention, the playbooks' texts, and what is set aside."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, case, delete, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
@@ -64,12 +64,12 @@ class HousekeepingPart(Part):
             return await tx.scalar(query) or 0
 
     async def expire(self, retention: Mapping[str, timedelta], limit: int) -> int:
-        """Delete what is past its retention (``deliveries``, ``history``, ``audit``), at most ``limit`` rows a table."""
+        """Delete what is past its retention (``deliveries``, ``history``, ``audit``), at most ``limit`` rows each."""
         now = self.now()
         deleted = 0
         for kind, age in retention.items():
-            for table, key, old in _past(kind, now - age):
-                keys = [table.c[name] for name in key]
+            for table, old in _past(kind, now - age):
+                keys = list(table.primary_key)
                 batch = select(*keys).where(old).limit(limit)
                 chosen = keys[0].in_(batch) if len(keys) == 1 else _pair_in(keys, batch)
                 async with self.db.writing(Order.HOUSEKEEPING) as tx:
@@ -104,55 +104,53 @@ class HousekeepingPart(Part):
             await tx.scalar(select(meta.c.value).where(meta.c.key == "ping"))
 
 
-async def _depth(tx: AsyncConnection, now: datetime, due: Any, waiting: Any, dead: int) -> QueueDepth:
+async def _depth(
+    tx: AsyncConnection, now: datetime, due: ColumnElement[Any], waiting: ColumnElement[bool], dead: int
+) -> QueueDepth:
     is_due = case((due <= now, due), else_=None)
-    row = (
-        await tx.execute(
-            select(func.count().label("n"), func.min(is_due, type_=due.type).label("oldest")).where(waiting)
-        )
-    ).one()
+    query = select(func.count().label("n"), func.min(is_due, type_=due.type).label("oldest")).where(waiting)
+    row = (await tx.execute(query)).one()
     age = (now - row.oldest).total_seconds() if row.oldest is not None else 0.0
     return QueueDepth(row.n, age, dead)
 
 
-def _past(kind: str, before: datetime) -> list[tuple[Any, list[str], Any]]:
-    """Return (table, key, condition) of what ``kind`` has in store from before ``before``, what hangs on others last."""
+def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]]:
+    """Return tables and what of them is past its time, owners before what hangs on them."""
     if kind == "deliveries":
-        return [(deliveries, ["id"], and_(deliveries.c.received_at < before, deliveries.c.state != "waiting"))]
+        return [(deliveries, and_(deliveries.c.received_at < before, deliveries.c.state != "waiting"))]
     if kind == "audit":
-        return [(audit, ["seq"], audit.c.at < before)]
+        return [(audit, audit.c.at < before)]
     if kind != "history":
         msg = f"retention: there is no {kind!r}; there are deliveries, history, audit"
         raise ValueError(msg)
     return [
-        (runs, ["id"], runs.c.finished_at < before),
-        (episodes, ["id"], and_(episodes.c.closed_at < before, episodes.c.state == EpisodeState.CLOSED.value)),
-        (incidents, ["id"], incidents.c.resolved_at < before),
-        (ledger, ["id"], ledger.c.at < before),
-        (pauses, ["id"], or_(pauses.c.lifted_at < before, pauses.c.until < before)),
-        (records, ["id"], and_(records.c.created_at < before, _gone(records.c.run_id, runs))),
-        (approvals, ["id"], and_(approvals.c.asked_at < before, _gone(approvals.c.run_id, runs))),
-        (run_episodes, ["run_id", "episode_id"], _gone(run_episodes.c.run_id, runs)),
-        (decisions, ["id"], and_(decisions.c.at < before, _gone(decisions.c.episode_id, episodes))),
+        (runs, runs.c.finished_at < before),
+        (episodes, and_(episodes.c.closed_at < before, episodes.c.state == EpisodeState.CLOSED.value)),
+        (incidents, incidents.c.resolved_at < before),
+        (ledger, ledger.c.at < before),
+        (pauses, or_(pauses.c.lifted_at < before, pauses.c.until < before)),
+        (records, and_(records.c.created_at < before, _gone(records.c.run_id, runs))),
+        (approvals, and_(approvals.c.asked_at < before, _gone(approvals.c.run_id, runs))),
+        (run_episodes, _gone(run_episodes.c.run_id, runs)),
+        (decisions, and_(decisions.c.at < before, _gone(decisions.c.episode_id, episodes))),
         (
             outbox,
-            ["incident_id", "destination"],
             and_(outbox.c.changed_at < before, _gone(outbox.c.incident_id, incidents)),
         ),
-        (playbooks, ["revision"], and_(playbooks.c.kept_at < before, _unused())),
+        (playbooks, and_(playbooks.c.kept_at < before, _unused())),
     ]
 
 
-def _gone(column: Any, owner: Any) -> Any:
+def _gone(column: ColumnElement[str], owner: Table) -> ColumnElement[bool]:
     return ~exists(select(owner.c.id).where(owner.c.id == column))
 
 
-def _unused() -> Any:
+def _unused() -> ColumnElement[bool]:
     pinned = exists(select(runs.c.id).where(runs.c.revision == playbooks.c.revision))
     latest = exists(select(last_good.c.file).where(last_good.c.revision == playbooks.c.revision))
     return ~pinned & ~latest
 
 
-def _pair_in(keys: list[Any], batch: Any) -> Any:
+def _pair_in(keys: Sequence[ColumnElement[Any]], batch: Select[Any]) -> ColumnElement[bool]:
     chosen = batch.subquery()
     return exists(select(chosen.c[0]).where(chosen.c[0] == keys[0], chosen.c[1] == keys[1]))

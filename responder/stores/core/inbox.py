@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from responder.domain.alerts import Delivery
 from responder.domain.errors import StoreError, Unavailable
-from responder.ports.store import LEASE, NewDelivery
+from responder.ports.store import NewDelivery
 from responder.stores.core import rows
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claim_of, one_row
@@ -52,11 +52,9 @@ class InboxPart(Part):
         now = self.now()
         claim = claim_of(
             deliveries,
-            ["id"],
             (deliveries.c.state == "waiting") & (deliveries.c.due_at <= now),
             [deliveries.c.due_at],
             now,
-            now + LEASE,
             limit,
         )
         async with self.db.writing(Order.CLAIM) as tx:

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import literal, update
+from sqlalchemy import Row, Update, literal, update
 
 from responder.domain.notification import Account, Receipt
-from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit, OutboxItem
+from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
 from responder.stores.core.accounts import read_account
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claim_of, one_row, write_audit
@@ -24,7 +24,7 @@ class OutboxPart(Part):
         if skip:
             due &= outbox.c.destination.not_in(sorted(skip))
         order = [outbox.c.urgency, outbox.c.due_at]
-        claim = claim_of(outbox, ["incident_id", "destination"], due, order, now, now + LEASE, limit)
+        claim = claim_of(outbox, due, order, now, limit)
         async with self.db.writing(Order.CLAIM) as tx:
             found = (await tx.execute(claim)).all()
         return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
@@ -81,7 +81,7 @@ class OutboxPart(Part):
                 await write_audit(tx, now, [Audit("outbox.dead", _name(item), details={"error": error})])
 
 
-def _of(item: OutboxItem) -> Any:
+def _of(item: OutboxItem) -> Update:
     return update(outbox).where(
         outbox.c.incident_id == item.incident_id,
         outbox.c.destination == item.destination,
@@ -93,7 +93,7 @@ def _name(item: OutboxItem) -> str:
     return f"{item.incident_id}|{item.destination}"
 
 
-def _item(row: Any) -> OutboxItem:
+def _item(row: Row[Any]) -> OutboxItem:
     return OutboxItem(
         incident_id=row.incident_id,
         destination=row.destination,

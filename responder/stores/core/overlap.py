@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, or_, select
 
 from responder.domain.targets import SEPARATOR, ancestors
 from responder.stores.core.database import Database
@@ -18,7 +18,9 @@ def overlapping(column: ColumnElement[str], target: str) -> ColumnElement[bool]:
     return or_(column.in_([target, *ancestors(target)]), below)
 
 
-def ids_near(db: Database, table: Any, key: Any, targets: Collection[str], where: Any) -> list[Any]:
+def ids_near(
+    db: Database, table: Table, key: ColumnElement[Any], targets: Collection[str], where: ColumnElement[bool]
+) -> list[Select[Any]]:
     """Return two SELECTs of ``key`` for the rows of ``table`` near any of ``targets``: one by name, one by range."""
     names = {name for target in targets for name in (target, *ancestors(target))}
     exact = db.keys([(name,) for name in sorted(names)], (table.c.target.type,))

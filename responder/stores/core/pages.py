@@ -10,7 +10,19 @@ from typing import Any
 
 from pydantic import JsonValue
 from pydantic_core import from_json, to_json
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Integer, Select, case, select, tuple_
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Integer,
+    RowMapping,
+    Select,
+    Table,
+    case,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.ports.store import Page
@@ -24,15 +36,22 @@ _Item = dict[str, JsonValue]
 class _List:
     """One list: its table, what orders it, its columns by their public names, and which may be filtered by."""
 
-    table: Any
+    table: Table
     order: tuple[Any, ...]
     columns: Mapping[str, ColumnElement[Any]]
     filters: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
 
 
-def _list(table: Any, order: Sequence[str], names: str, renamed: Mapping[str, Any], **filters: Any) -> _List:
-    columns = {name: table.c[name] for name in names.split()} | dict(renamed)
-    simple = {name: one for name, one in columns.items() if not isinstance(one.type, type(schema.Json))}
+def _list(
+    table: Table,
+    order: Sequence[str],
+    names: str,
+    renamed: Mapping[str, ColumnElement[Any]],
+    **filters: ColumnElement[Any],
+) -> _List:
+    own: dict[str, ColumnElement[Any]] = {name: table.c[name] for name in names.split()}
+    columns = {**own, **renamed}
+    simple = {name: one for name, one in columns.items() if not isinstance(one.type, JSON)}
     return _List(table, tuple(table.c[name] for name in order), columns, {**simple, **filters})
 
 
@@ -55,8 +74,8 @@ LISTS: Mapping[str, _List] = {
     "episodes": _list(
         schema.episodes,
         ("opened_at", "id"),
-        "id source fingerprint state labels annotations generator_url severity starts_at opened_at evidence_at closed_at "
-        "closed_reason reconsider_at",
+        "id source fingerprint state labels annotations generator_url severity starts_at opened_at evidence_at "
+        "closed_at closed_reason reconsider_at",
         {"incident": _e.incident_id},
     ),
     "deliveries": _list(
@@ -75,14 +94,15 @@ LISTS: Mapping[str, _List] = {
     "runs": _list(
         schema.runs,
         ("created_at", "id"),
-        "id playbook revision target kind state mode severity created_at started_at finished_at deadline due_at verdict "
-        "reason of_run stop_by effects",
+        "id playbook revision target kind state mode severity created_at started_at finished_at deadline due_at "
+        "verdict reason of_run stop_by effects",
         {"incident": _r.incident_id, "context": _r.context, "progress": _r.progress},
     ),
     "records": _list(
         schema.records,
         ("created_at", "id"),
-        "id step action target arguments before planned observed state evidence message created_at settled_at undone_at",
+        "id step action target arguments before planned observed state evidence message created_at settled_at "
+        "undone_at",
         {"run": _c.run_id, "index": _c.place},
     ),
     "pauses": _list(
@@ -136,7 +156,7 @@ def _condition(kind: str, spec: _List, name: str, value: str) -> ColumnElement[b
     return one == typed
 
 
-def _typed(one: ColumnElement[Any], value: str) -> Any:
+def _typed(one: ColumnElement[Any], value: str) -> str | int | bool | datetime:
     if isinstance(one.type, Boolean):
         return value == "true"
     if isinstance(one.type, Integer | BigInteger):
@@ -151,7 +171,7 @@ def _instant(text: str) -> datetime:
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
 
-def _cursor(spec: _List, row: Mapping[str, Any]) -> str:
+def _cursor(spec: _List, row: RowMapping) -> str:
     return base64.urlsafe_b64encode(to_json([_plain(row[f"_k{place}"]) for place in range(len(spec.order))])).decode()
 
 
@@ -162,13 +182,12 @@ def _before(spec: _List, cursor: str) -> ColumnElement[bool]:
     except (ValueError, TypeError, binascii.Error) as error:
         msg = "this cursor is not one that a list gave out"
         raise ValueError(msg) from error
-    return tuple_(*spec.order) < tuple_(*typed, types=[one.type for one in spec.order])
+    before: ColumnElement[bool] = tuple_(*spec.order) < tuple_(*typed, types=[one.type for one in spec.order])
+    return before
 
 
-def _plain(value: Any) -> JsonValue:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return value  # type: ignore[no-any-return] # the other columns hold JSON's own types
+def _plain(value: JsonValue | datetime) -> JsonValue:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
 
 
 async def _complete(tx: AsyncConnection, kind: str, items: Sequence[_Item]) -> None:
@@ -177,7 +196,7 @@ async def _complete(tx: AsyncConnection, kind: str, items: Sequence[_Item]) -> N
         await _attach(tx, items, "episodes", select(_e.incident_id, _e.id).where(_e.incident_id.in_(ids)))
         await _attach(tx, items, "runs", select(_r.incident_id, _r.id).where(_r.incident_id.in_(ids)))
     elif kind == "runs":
-        await _attach_steps(tx, items, ids)
+        await _attach_steps(tx, items)
         joined = schema.run_episodes.c
         await _attach(tx, items, "episodes", select(joined.run_id, joined.episode_id).where(joined.run_id.in_(ids)))
 
@@ -190,7 +209,7 @@ async def _attach(tx: AsyncConnection, items: Sequence[_Item], name: str, query:
         item[name] = sorted(grouped[str(item["id"])], key=str)
 
 
-async def _attach_steps(tx: AsyncConnection, items: Sequence[_Item], ids: Sequence[str]) -> None:
+async def _attach_steps(tx: AsyncConnection, items: Sequence[_Item]) -> None:
     """Give each run its steps: what was recorded, then what is only planned yet."""
     owners = {str(item["id"]): str(item["of_run"] or item["id"]) for item in items}
     found = await tx.execute(

@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, case, literal, select, union, update
+from sqlalchemy import ColumnElement, CursorResult, Table, case, literal, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from responder.domain.errors import Conflict
 from responder.domain.episodes import EpisodeState
+from responder.domain.errors import Conflict
 from responder.domain.limits import Pause
-from responder.ports.store import MAX_ATTEMPTS, Audit
+from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.types import Instant
@@ -87,7 +88,7 @@ async def add_destinations(
     )
 
 
-def _due_when_marked(now: datetime) -> Any:
+def _due_when_marked(now: datetime) -> ColumnElement[datetime]:
     # What is behind already keeps its time: it waits for a pace or a back-off.
     return case((outbox.c.want_rev > outbox.c.told_rev, outbox.c.due_at), else_=literal(now, Instant))
 
@@ -124,11 +125,11 @@ async def pauses_in_force(tx: AsyncConnection, now: datetime) -> list[Pause]:
 
 
 def claim_of(
-    table: Any, key: Sequence[str], due: Any, order: Sequence[Any], now: datetime, until: datetime, limit: int
-) -> Any:
+    table: Table, due: ColumnElement[bool], order: Sequence[ColumnElement[Any]], now: datetime, limit: int
+) -> ReturningUpdate[Any]:
     """Return the statement that leases the first ``limit`` rows for which ``due`` holds and no lease lives."""
     free = table.c.lease_until.is_(None) | (table.c.lease_until <= now)
-    columns = [table.c[name] for name in key]
+    columns = list(table.primary_key)
     chosen = (
         select(*columns)
         .where(due, free, table.c.attempts < MAX_ATTEMPTS)
@@ -140,7 +141,7 @@ def claim_of(
     return (
         update(table)
         .where(*(column == chosen.c[column.name] for column in columns))
-        .values(lease_until=until, epoch=table.c.epoch + 1, attempts=table.c.attempts + 1)
+        .values(lease_until=now + LEASE, epoch=table.c.epoch + 1, attempts=table.c.attempts + 1)
         .returning(table)
     )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import Row, delete, exists, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import Episode, EpisodeState
@@ -163,16 +163,16 @@ class PeoplePart(Part):
                 },
             )
             await _nudge_covered(tx, now, [pause])
-            details = {"id": pause.id, "reason": pause.reason, "until": pause.until and pause.until.isoformat()}
+            until = "" if pause.until is None else pause.until.isoformat()
+            details = {"id": pause.id, "reason": pause.reason, "until": until}
             await write_audit(tx, now, [Audit(f"{pause.kind}.begun", pause.scope, pause.actor, details)])
 
     async def resume(self, pause_id: str, actor: str) -> int:
         """Lift one pause by id, or all with ``all``; returns how many."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            chosen = pauses.c.lifted_at.is_(None)
-            if pause_id != "all":
-                chosen &= pauses.c.id == pause_id
+            named = literal(value=True) if pause_id == "all" else pauses.c.id == pause_id
+            chosen = pauses.c.lifted_at.is_(None) & named
             found = (await tx.execute(select(pauses).where(chosen).with_for_update())).all()
             lifted = [rows.pause(row) for row in found]
             await tx.execute(update(pauses).where(chosen).values(lifted_at=now, lifted_by=actor))
@@ -274,10 +274,10 @@ async def _cannot_roll_back(tx: AsyncConnection, run_id: str, run: Run | None) -
     return Refusal(Verdict.BUSY, f"run {other} is rolling it back already") if other else None
 
 
-def _unanswerable(asked: Any, plan_hash: str, now: datetime) -> Refusal | None:
+def _unanswerable(asked: Row[Any] | None, plan_hash: str, now: datetime) -> Refusal | None:
     if asked is None:
         return Refusal(Verdict.ACTED, "the run has not asked for approval")
-    if asked.state != "open":
+    if asked.state != "pending":
         by = f" by {asked.decided_by}" if asked.decided_by else ""
         return Refusal(Verdict.ACTED, f"the question is closed already: {asked.state}{by}")
     if asked.expires_at <= now:

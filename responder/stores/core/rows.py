@@ -17,13 +17,15 @@ from responder.domain.runs import Context, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.stores.core.types import Instant
 
-BONUS: Mapping[str, timedelta] = {
+BONUS: Mapping[Severity, timedelta] = {
     Severity.CRITICAL: timedelta(seconds=60),
     Severity.HIGH: timedelta(seconds=30),
     Severity.MEDIUM: timedelta(seconds=10),
     Severity.LOW: timedelta(),
 }
 """How much earlier than a low one a run goes that is due at the same time; what waits longer overtakes in the end."""
+
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
 
 AnyRow = Row[Any]
 
@@ -49,7 +51,7 @@ def urgency(severity: ColumnElement[str]) -> ColumnElement[int]:
 
 def group_hash(source: str, receiver: str, group_key: str) -> str:
     """Return what stands for a group in indexes; group keys may be longer than an index entry can be."""
-    return hashlib.sha256("\x00".join((source, receiver, group_key)).encode("utf-8", "replace")).hexdigest()
+    return hashlib.sha256(f"{source}\0{receiver}\0{group_key}".encode("utf-8", "replace")).hexdigest()
 
 
 def delivery(row: AnyRow) -> Delivery:
@@ -178,7 +180,7 @@ def run(row: AnyRow) -> Run:
         progress=Progress.model_validate(row.progress),
         of_run=row.of_run,
         stop_by=row.stop_by,
-        verdict=None if row.verdict is None else Verdict(row.verdict),
+        verdict=None if row.verdict is None else _VERDICTS[row.verdict],
         reason=row.reason,
         started_at=row.started_at,
         finished_at=row.finished_at,
@@ -189,7 +191,7 @@ def run(row: AnyRow) -> Run:
 
 
 def run_changes(one: Run) -> dict[str, Any]:
-    """Write what a turn may change of a run; who asked to stop it is not among it, nor are lease, epoch and due time."""
+    """Write what a turn may change of a run: not who asked to stop it, nor when it began, its lease or due time."""
     return {
         "target": one.target,
         "state": one.state.value,
@@ -200,7 +202,6 @@ def run_changes(one: Run) -> dict[str, Any]:
         "progress": one.progress,
         "verdict": None if one.verdict is None else one.verdict.value,
         "reason": one.reason,
-        "started_at": one.started_at,
         "finished_at": one.finished_at,
         "deadline": one.deadline,
         "effects": one.effects,
@@ -218,6 +219,7 @@ def run_values(one: Run) -> dict[str, Any]:
         "of_run": one.of_run,
         "stop_by": one.stop_by,
         "created_at": one.created_at,
+        "started_at": one.started_at,
         "acted": False,
         "nudged": False,
         "due_at": one.due_at,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, delete, func, literal, select, update
+from sqlalchemy import Select, case, delete, func, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
@@ -16,9 +16,9 @@ from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.domain.targets import lock_scope
 from responder.domain.verdicts import Verdict
-from responder.ports.store import LEASE, Audit, RunEnd, Standing
+from responder.ports.store import Audit, RunEnd, Standing
 from responder.stores.core import rows
-from responder.stores.core.database import Order, upsert
+from responder.stores.core.database import Database, Order, upsert
 from responder.stores.core.ending import close_if_over, latch, unlatch
 from responder.stores.core.overlap import overlapping
 from responder.stores.core.part import (
@@ -53,11 +53,9 @@ class RunsPart(Part):
         now = self.now()
         claim = claim_of(
             runs,
-            ["id"],
             runs.c.finished_at.is_(None) & (runs.c.due_at <= now) & (runs.c.rank_at <= now),
             [runs.c.rank_at],
             now,
-            now + LEASE,
             limit,
         )
         async with self.db.writing(Order.CLAIM) as tx:
@@ -80,7 +78,7 @@ class RunsPart(Part):
             busy = await tx.scalar(
                 select(slots.c.run_id).where(overlapping(slots.c.target, run.target), slots.c.run_id != run.id).limit(1)
             )
-            usage = await read_usage(self.db, tx, [(run.playbook, run.target)], since, now, own=run.id)
+            usage = await read_usage(self.db, tx, [(run.playbook, run.target)], since, now=now, own=run.id)
             return Standing(
                 firing=bool(joined.open),
                 evidence_at=joined.evidence_at,
@@ -128,7 +126,7 @@ class RunsPart(Part):
                 await tx.execute(approvals.insert(), rows.approval_values(ask))
             if before != run.state.value or ask is not None:
                 await mark_dirty(tx, now, [run.incident_id])
-            await write_audit(tx, now, audit)
+            await write_audit(tx, now, [*transition(before, run), *audit])
 
     async def take_slot(self, run: Run) -> Refusal | None:
         """Take the target's slot for ``run`` and write it as given; busy or quarantined refuses."""
@@ -157,12 +155,15 @@ class RunsPart(Part):
                 },
             )
             written = await tx.execute(
-                update(runs).where(runs.c.id == run.id, runs.c.epoch == run.epoch).values(rows.run_changes(run))
+                update(runs)
+                .where(runs.c.id == run.id, runs.c.epoch == run.epoch)
+                .values(**rows.run_changes(run), started_at=func.coalesce(runs.c.started_at, literal(now, Instant)))
             )
             one_row(written, f"run {run.id}")
             if before != run.state.value:
                 await mark_dirty(tx, now, [run.incident_id])
-            await write_audit(tx, now, [Audit("slot.taken", run.id, details={"target": run.target})])
+            taken = Audit("slot.taken", run.id, details={"target": run.target})
+            await write_audit(tx, now, [*transition(before, run), taken])
         return None
 
     async def finish(self, run: Run, end: RunEnd, audit: Sequence[Audit] = ()) -> None:
@@ -194,7 +195,7 @@ class RunsPart(Part):
         return True
 
 
-async def finish_in(tx: AsyncConnection, db: Any, now: datetime, run: Run, end: RunEnd) -> None:
+async def finish_in(tx: AsyncConnection, db: Database, now: datetime, run: Run, end: RunEnd) -> None:
     """Write a run's end in ``tx``, in the lock order: episodes, incident, slot, ledger, run, outbox."""
     joined = select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run.id)
     await tx.execute(select(episodes.c.id).where(episodes.c.id.in_(joined)).order_by(episodes.c.id).with_for_update())
@@ -209,6 +210,7 @@ async def finish_in(tx: AsyncConnection, db: Any, now: datetime, run: Run, end: 
         details = {"reason": end.quarantine, "run": run.id}
         await write_audit(tx, now, [Audit("target.quarantined", run.target, details=details)])
     await tx.execute(delete(ledger).where(ledger.c.run_id == run.id, ledger.c.record_id == ""))
+    before = await state_before(tx, run)
     finished = replace(run, finished_at=run.finished_at or now)
     written = await tx.execute(
         update(runs)
@@ -221,6 +223,7 @@ async def finish_in(tx: AsyncConnection, db: Any, now: datetime, run: Run, end: 
         await joined_episodes_due(tx, run.id, end.retry_at, end.after)
     await close_if_over(tx, now, run.incident_id)
     await mark_dirty(tx, now, [run.incident_id])
+    await write_audit(tx, now, transition(before, run))
 
 
 async def state_before(tx: AsyncConnection, run: Run) -> str:
@@ -233,7 +236,15 @@ async def state_before(tx: AsyncConnection, run: Run) -> str:
     return str(row.state)
 
 
-def joined_facts(run_id: str) -> Any:
+def transition(before: str, run: Run) -> list[Audit]:
+    """Return the audit entry of a run that left the state ``before``, none when it did not."""
+    if before == run.state.value:
+        return []
+    details = {"from": before, "verdict": run.verdict.value if run.verdict else "", "reason": run.reason}
+    return [Audit(f"run.{run.state.value}", run.id, details=dict(details))]
+
+
+def joined_facts(run_id: str) -> Select[Any]:
     """Return the statement that tells whether a joined episode is open, the last evidence and the last closing."""
     is_open = case((episodes.c.state == EpisodeState.OPEN.value, 1), else_=0)
     # A closed episode's evidence says nothing about now.
@@ -267,6 +278,6 @@ async def void_approvals(tx: AsyncConnection, run_id: str) -> None:
     """Take back what is still open or unspent."""
     await tx.execute(
         update(approvals)
-        .where(approvals.c.run_id == run_id, approvals.c.state.in_(["open", "approved"]))
+        .where(approvals.c.run_id == run_id, approvals.c.state.in_(["pending", "approved"]))
         .values(state="void"),
     )

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, Text, case, func, literal, select, union, union_all, update
+from sqlalchemy import Executable, Integer, Select, Text, case, func, literal, select, union, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import Decision, Episode, EpisodeState, Incident
@@ -17,7 +17,7 @@ from responder.domain.runs import FINAL, Run, RunState
 from responder.domain.targets import conflicts
 from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Order, upsert
+from responder.stores.core.database import Database, Insert, Order, upsert
 from responder.stores.core.overlap import ids_near
 from responder.stores.core.part import Part, add_destinations, pauses_in_force, write_audit
 from responder.stores.core.types import Instant
@@ -148,7 +148,7 @@ class SqlSlice:
 
     async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
         """Return the usage of each (playbook, target)."""
-        return await read_usage(self._db, self._tx, set(pairs), since, self._now)
+        return await read_usage(self._db, self._tx, set(pairs), since, now=self._now)
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""
@@ -176,15 +176,15 @@ class SqlSlice:
         await self._write_progress(changes.progress)
         await write_audit(self._tx, self._now, changes.audit)
 
-    async def _episodes(self, query: Any) -> list[Episode]:
+    async def _episodes(self, query: Select[Any]) -> list[Episode]:
         return [rows.episode(row) for row in await self._tx.execute(query.order_by(episodes.c.id))]
 
-    async def _write_many(self, statement: Any, values: Iterable[dict[str, Any]]) -> None:
+    async def _write_many(self, statement: Executable, values: Iterable[dict[str, Any]]) -> None:
         listed = sorted(values, key=lambda value: value["id"])
         if listed:
             await self._tx.execute(statement, listed)
 
-    def _counting(self) -> Any:
+    def _counting(self) -> Insert:
         insert = self._db.insert(decisions)
         latest = ("reason", "target", "run_id", "retry_at", "at")
         return insert.on_conflict_do_update(

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import JsonValue
 from pydantic_core import from_json, to_json
 from sqlalchemy import BigInteger, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
-from typing_extensions import override
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -31,21 +31,19 @@ class Instant(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    @override
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column's type."""
         return TIMESTAMP(timezone=True) if dialect.name == "postgresql" else BigInteger()
 
-    @override
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name == "postgresql":
-            return value
-        return micros(value)
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | int | None:
+        """Write a value."""
+        return value if value is None or dialect.name == "postgresql" else micros(value)
 
-    @override
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | int | None, dialect: Dialect) -> datetime | None:
+        """Read a value."""
         if value is None:
             return None
-        if dialect.name == "postgresql":
+        if isinstance(value, datetime):
             # asyncpg hands out UTC already; the check costs nothing and a wrong zone would be a silent disaster.
             return value if value.tzinfo is UTC else value.astimezone(UTC)
         return instant(value)
@@ -57,8 +55,8 @@ class Words(TypeDecorator[str]):
     impl = Text
     cache_ok = True
 
-    @override
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Write a value."""
         return None if value is None else clean(value)
 
 
@@ -69,7 +67,7 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\x00", _REPLACEMENT)
 
 
-def encode(value: Any) -> str:
+def encode(value: object) -> str:
     """Return JSON text that both databases take: NaN becomes null, NUL and lone surrogates are replaced."""
     try:
         text = to_json(value, inf_nan_mode="null").decode()
@@ -78,7 +76,7 @@ def encode(value: Any) -> str:
     return text if "\\u0000" not in text else to_json(_cleaned(from_json(text))).decode()
 
 
-def _cleaned(value: Any) -> Any:
+def _cleaned(value: object) -> object:
     match value:
         case str():
             return clean(value)
@@ -90,9 +88,10 @@ def _cleaned(value: Any) -> Any:
             return value
 
 
-def decode(text: str | bytes) -> Any:
+def decode(text: str | bytes) -> JsonValue:
     """Read what ``encode`` wrote."""
-    return from_json(text)
+    value: JsonValue = from_json(text)
+    return value
 
 
 Json = JSON(none_as_null=False).with_variant(JSONB(none_as_null=False), "postgresql")

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, literal, select, union_all
+from sqlalchemy import BigInteger, Row, Text, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.limits import ATTEMPTS_WINDOW, Usage
@@ -18,7 +18,7 @@ Pair = tuple[str, str]
 
 
 async def read_usage(
-    db: Database, tx: AsyncConnection, pairs: Collection[Pair], since: datetime, now: datetime, own: str = ""
+    db: Database, tx: AsyncConnection, pairs: Collection[Pair], since: datetime, *, now: datetime, own: str = ""
 ) -> dict[Pair, Usage]:
     """Return the usage of each (playbook, target); the reservations, slot and end of the run ``own`` do not count."""
     if not pairs:
@@ -27,8 +27,8 @@ async def read_usage(
     targets = db.keys([(name,) for name in sorted({target for _, target in pairs})], (Path,))
     none = literal(0, BigInteger)
     effects = select(
-        literal("effect", Text).label("what"), ledger.c.playbook, ledger.c.target, ledger.c.at, ledger.c.run_id.label("run"),
-        none.label("seq"),
+        literal("effect", Text).label("what"), ledger.c.playbook, ledger.c.target, ledger.c.at,
+        ledger.c.run_id.label("run"), none.label("seq"),
     ).where(ledger.c.playbook.in_(select(names.c.k0)), ledger.c.at > since)  # fmt: skip
     held = select(
         literal("slot", Text), slots.c.playbook, slots.c.target, slots.c.taken_at, slots.c.run_id, slots.c.seq
@@ -63,7 +63,7 @@ class _Facts:
         self._slots: dict[str, list[Any]] = defaultdict(list)
         self._ends: dict[str, list[Any]] = defaultdict(list)
 
-    def add(self, row: Any) -> None:
+    def add(self, row: Row[Any]) -> None:
         if row.run == self._own:
             self._own_seq = row.seq if row.what == "slot" else self._own_seq
         elif row.what == "effect":

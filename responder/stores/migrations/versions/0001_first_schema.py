@@ -24,8 +24,7 @@ def _partial(name: str, table: str, columns: list[str], where: str, *, unique: b
     op.create_index(name, table, columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
 
 
-def upgrade() -> None:
-    """Make every table."""
+def _approvals() -> None:
     op.create_table(
         "approvals",
         sa.Column("id", sa.Text(), nullable=False),
@@ -42,7 +41,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_approvals_asked_at", "approvals", ["asked_at", "id"])
     op.create_index("ix_approvals_run_id", "approvals", ["run_id"])
-    _partial("uq_approvals_open", "approvals", ["run_id"], "state = 'open'", unique=True)
+    _partial("uq_approvals_pending", "approvals", ["run_id"], "state = 'pending'", unique=True)
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column("seq", _SERIAL, autoincrement=True, nullable=False),
@@ -55,6 +57,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_at", "audit", ["at"])
     op.create_index("ix_audit_subject", "audit", ["subject", "seq"])
+
+
+def _decisions() -> None:
     op.create_table(
         "decisions",
         sa.Column("id", sa.Text(), nullable=False),
@@ -74,6 +79,9 @@ def upgrade() -> None:
     op.create_index(
         "uq_decisions_episode_playbook_verdict", "decisions", ["episode_id", "playbook", "verdict"], unique=True
     )
+
+
+def _deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Text(), nullable=False),
@@ -93,6 +101,9 @@ def upgrade() -> None:
     _partial("ix_deliveries_dead", "deliveries", ["received_at"], "state = 'dead'")
     _partial("ix_deliveries_due", "deliveries", ["due_at"], "state = 'waiting'")
     op.create_index("ix_deliveries_received_at", "deliveries", ["received_at", "id"])
+
+
+def _episodes() -> None:
     op.create_table(
         "episodes",
         sa.Column("id", sa.Text(), nullable=False),
@@ -120,6 +131,9 @@ def upgrade() -> None:
     op.create_index("ix_episodes_key", "episodes", ["source", "fingerprint", "closed_at"])
     op.create_index("ix_episodes_opened_at", "episodes", ["opened_at", "id"])
     _partial("uq_episodes_current", "episodes", ["source", "fingerprint"], "state <> 'closed'", unique=True)
+
+
+def _incidents() -> None:
     op.create_table(
         "incidents",
         sa.Column("id", sa.Text(), nullable=False),
@@ -142,6 +156,9 @@ def upgrade() -> None:
     op.create_index("ix_incidents_opened_at", "incidents", ["opened_at", "id"])
     _partial("ix_incidents_resolved_at", "incidents", ["resolved_at"], "resolved_at IS NOT NULL")
     _partial("uq_incidents_open", "incidents", ["group_hash", "team"], "resolved_at IS NULL", unique=True)
+
+
+def _last_good() -> None:
     op.create_table(
         "last_good",
         sa.Column("file", Words(), nullable=False),
@@ -149,6 +166,9 @@ def upgrade() -> None:
         sa.Column("at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("file", name="pk_last_good"),
     )
+
+
+def _ledger() -> None:
     op.create_table(
         "ledger",
         sa.Column("id", sa.Text(), nullable=False),
@@ -162,12 +182,18 @@ def upgrade() -> None:
     op.create_index("ix_ledger_at", "ledger", ["at"])
     op.create_index("ix_ledger_playbook", "ledger", ["playbook", "at"])
     op.create_index("ix_ledger_run_id", "ledger", ["run_id"])
+
+
+def _meta() -> None:
     op.create_table(
         "meta",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_meta"),
     )
+
+
+def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("incident_id", sa.Text(), nullable=False),
@@ -190,6 +216,9 @@ def upgrade() -> None:
     op.create_index("ix_outbox_changed_at", "outbox", ["changed_at", "incident_id", "destination"])
     _partial("ix_outbox_dead", "outbox", ["changed_at"], "dead")
     _partial("ix_outbox_due", "outbox", ["urgency", "due_at"], "told_rev < want_rev AND NOT dead")
+
+
+def _pauses() -> None:
     op.create_table(
         "pauses",
         sa.Column("id", sa.Text(), nullable=False),
@@ -205,6 +234,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_pauses_created_at", "pauses", ["created_at", "id"])
     _partial("ix_pauses_in_force", "pauses", ["created_at"], "lifted_at IS NULL")
+
+
+def _playbooks() -> None:
     op.create_table(
         "playbooks",
         sa.Column("revision", sa.Text(), nullable=False),
@@ -214,6 +246,9 @@ def upgrade() -> None:
         sa.Column("kept_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("revision", name="pk_playbooks"),
     )
+
+
+def _quarantines() -> None:
     op.create_table(
         "quarantines",
         sa.Column("target", _PATH, nullable=False),
@@ -222,6 +257,9 @@ def upgrade() -> None:
         sa.Column("at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("target", name="pk_quarantines"),
     )
+
+
+def _records() -> None:
     op.create_table(
         "records",
         sa.Column("id", sa.Text(), nullable=False),
@@ -245,6 +283,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_records_created_at", "records", ["created_at", "id"])
     op.create_index("ix_records_run_id", "records", ["run_id"])
+
+
+def _run_episodes() -> None:
     op.create_table(
         "run_episodes",
         sa.Column("run_id", sa.Text(), nullable=False),
@@ -252,6 +293,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "episode_id", name="pk_run_episodes"),
     )
     op.create_index("ix_run_episodes_episode_id", "run_episodes", ["episode_id"])
+
+
+def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.Text(), nullable=False),
@@ -290,6 +334,9 @@ def upgrade() -> None:
     op.create_index("ix_runs_incident_id", "runs", ["incident_id"])
     _partial("ix_runs_of_run", "runs", ["of_run"], "of_run <> ''")
     _partial("ix_runs_open_target", "runs", ["target"], "finished_at IS NULL")
+
+
+def _slots() -> None:
     op.create_table(
         "slots",
         sa.Column("target", _PATH, nullable=False),
@@ -302,6 +349,27 @@ def upgrade() -> None:
     )
     op.create_index("ix_slots_playbook", "slots", ["playbook", "seq"])
     op.create_index("uq_slots_run_id", "slots", ["run_id"], unique=True)
+
+
+def upgrade() -> None:
+    """Make every table."""
+    _approvals()
+    _audit()
+    _decisions()
+    _deliveries()
+    _episodes()
+    _incidents()
+    _last_good()
+    _ledger()
+    _meta()
+    _outbox()
+    _pauses()
+    _playbooks()
+    _quarantines()
+    _records()
+    _run_episodes()
+    _runs()
+    _slots()
 
     if op.get_bind().dialect.name == "postgresql":
         # Bodies are written once and read once: compressing them costs more than their pages.

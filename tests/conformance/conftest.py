@@ -1,0 +1,58 @@
+"""Every store, opened on a database of the test's own."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from responder.stores.core.store import SqlStore
+from responder.stores.registry import open_store
+from tests.bed.postgres import Postgres, apart
+
+KINDS = ("sqlite", "postgres")
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> str:
+    """Migrate once: each test's database is a copy."""
+
+    def migrated(url: str) -> None:
+        async def migrate() -> None:
+            store = open_store(url)
+            await store.open()
+            await store.close()
+
+        apart(migrate)
+
+    return postgres.template("store", migrated)
+
+
+@pytest.fixture(params=KINDS)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give the URL of each kind of store in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'responder.db'}"
+    else:
+        yield request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[SqlStore]:
+    """Give an open store."""
+    one = cast("SqlStore", open_store(store_url))
+    await one.open()
+    yield one
+    await one.close()
+
+
+@pytest.fixture
+async def replica(store: SqlStore, store_url: str) -> AsyncIterator[SqlStore]:
+    """Give a second process's store over the same data; SQLite serves one process, so there it is the same."""
+    if store_url.startswith("sqlite"):
+        yield store
+        return
+    one = cast("SqlStore", open_store(store_url))
+    await one.open()
+    yield one
+    await one.close()
