@@ -1,0 +1,309 @@
+"""Decide's transactions."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import event
+
+from responder.domain.episodes import Decision, EpisodeState
+from responder.domain.errors import Conflict
+from responder.domain.limits import Limits, Rate, Usage
+from responder.domain.runs import RunState
+from responder.domain.verdicts import Verdict
+from responder.ports.store import Audit, Authority, DeliveryProgress, SliceChanges
+from responder.stores.core.store import SqlStore
+from tests.conformance.building import (
+    HOUR,
+    acting,
+    actions_of,
+    advance,
+    applied,
+    by_id,
+    current,
+    deliver,
+    episode,
+    finished,
+    incident,
+    run,
+    started,
+    write,
+)
+
+
+async def test_what_a_slice_writes_the_next_one_reads(store: SqlStore) -> None:
+    about = incident(store, group_key="k" * 5000, team="payments")
+    now = store.now()
+    one = episode(
+        store,
+        incident_id=about.id,
+        labels={"alertname": "Üben", 'odd"name': "x"},
+        flaps=(now, now + timedelta(microseconds=1)),
+        reconsider_at=now,
+        after="restart",
+    )
+    await write(store, episodes=[one], incidents=[about])
+
+    async with store.slice() as slice_:
+        assert await slice_.episodes_by_key([(one.source, one.fingerprint), ("am", "other")]) == [one]
+        assert await slice_.due_episodes(10) == [one]
+        assert await slice_.incidents([(about.source, about.receiver, about.group_key)], []) == [about]
+        assert await slice_.incidents([], [about.id]) == [about]
+        assert await slice_.episodes_of([about.id, "none"]) == {about.id: [one], "none": []}
+
+
+async def test_an_exception_leaves_nothing_behind(store: SqlStore) -> None:
+    one = episode(store)
+    with pytest.raises(ZeroDivisionError):
+        async with store.slice() as slice_:
+            await slice_.write(SliceChanges(episodes=[one]))
+            raise ZeroDivisionError
+    async with store.slice() as slice_:
+        assert await slice_.episodes_by_key([(one.source, one.fingerprint)]) == []
+
+
+async def test_an_alert_has_one_open_or_late_episode(store: SqlStore) -> None:
+    first = episode(store)
+    await write(store, episodes=[first])
+    with pytest.raises(Conflict):
+        await write(store, episodes=[episode(store, fingerprint=first.fingerprint, state=EpisodeState.LATE)])
+
+    closed = replace(first, state=EpisodeState.CLOSED, closed_at=store.now())
+    second = episode(store, fingerprint=first.fingerprint)
+    await write(store, episodes=[closed, second])
+
+    async with store.slice() as slice_:
+        assert (await current(slice_, first)).id == second.id
+
+
+async def test_of_closed_episodes_the_latest_counts(store: SqlStore) -> None:
+    now = store.now()
+    closed = [
+        episode(store, fingerprint="f", state=EpisodeState.CLOSED, closed_at=now - timedelta(minutes=age))
+        for age in (3, 1, 2)
+    ]
+    await write(store, episodes=closed)
+    async with store.slice() as slice_:
+        assert await slice_.episodes_by_key([("am", "f")]) == [closed[1]]
+
+
+async def test_of_two_slices_that_open_the_same_episode_one_gives_way(store: SqlStore, replica: SqlStore) -> None:
+    async def open_it(on: SqlStore) -> str:
+        async with on.slice() as slice_:
+            known = await slice_.episodes_by_key([("am", "f")])
+            await asyncio.sleep(0)
+            if not known:
+                await slice_.write(SliceChanges(episodes=[episode(on, fingerprint="f")]))
+            return "found" if known else "opened"
+
+    answers = await asyncio.gather(*(open_it((store, replica)[n % 2]) for n in range(6)), return_exceptions=True)
+
+    assert answers.count("opened") == 1
+    assert all(isinstance(answer, Conflict) or answer in ("found", "opened") for answer in answers)
+
+
+async def test_slices_that_meet_wait_for_each_other(store: SqlStore, replica: SqlStore) -> None:
+    one = episode(store, flaps=())
+    await write(store, episodes=[one])
+
+    async def flap(on: SqlStore) -> None:
+        async with on.slice() as slice_:
+            found = await current(slice_, one)
+            await asyncio.sleep(0)
+            await slice_.write(SliceChanges(episodes=[replace(found, flaps=(*found.flaps, on.now()))]))
+
+    await asyncio.gather(*(flap((store, replica)[n % 2]) for n in range(10)))
+
+    async with store.slice() as slice_:
+        assert len((await current(slice_, one)).flaps) == 10
+
+
+async def test_an_incident_is_open_once_for_a_group_and_team(store: SqlStore) -> None:
+    first = incident(store)
+    await write(store, incidents=[first, incident(store, group_key=first.group_key, team="payments")])
+    with pytest.raises(Conflict):
+        await write(store, incidents=[incident(store, group_key=first.group_key)])
+
+    await write(store, incidents=[replace(first, resolved_at=store.now(), closed_reason="resolved")])
+    await write(store, incidents=[incident(store, group_key=first.group_key)])
+
+
+async def test_due_episodes_are_those_whose_time_has_come(store: SqlStore) -> None:
+    now = store.now()
+    soon = episode(store, reconsider_at=now + timedelta(seconds=10))
+    closed = episode(store, reconsider_at=now, state=EpisodeState.CLOSED, closed_at=now)
+    await write(store, episodes=[soon, closed, episode(store)])
+
+    async with store.slice() as slice_:
+        assert await slice_.due_episodes(10) == []
+    advance(store, timedelta(seconds=10))
+    async with store.slice() as slice_:
+        assert await slice_.due_episodes(10) == [soon]
+
+
+async def test_decisions_of_one_kind_are_one_row_with_a_count(store: SqlStore) -> None:
+    one = episode(store)
+    at = store.now()
+    first = Decision(one.id, "restart", Verdict.BUSY, "run 1", at, target="http/a", retry_at=at + HOUR)
+    await write(store, episodes=[one], decisions=[first])
+    later = replace(first, reason="run 2", at=at + timedelta(minutes=1))
+    await write(store, decisions=[later, replace(first, verdict=Verdict.PAUSED)])
+
+    kept = (await store.page("decisions", {"verdict": "busy"}, 10, "")).items
+    assert [(row["count"], row["reason"]) for row in kept] == [(2, "run 2")]
+    assert kept[0]["first_at"] != kept[0]["last_at"]
+    assert kept[0]["episode"] == one.id
+
+
+async def test_runs_near_are_those_on_above_and_below_and_those_of_the_episodes(store: SqlStore) -> None:
+    one = episode(store)
+    target = "eu/deployment/shop/api"
+    kept = {
+        name: run(store, target=name)
+        for name in (target, "eu/deployment/shop", target + "/x", target + "2", "eu/deployment/shop/ap", "us/deployment")
+    }
+    over = run(store, target="us/x", state=RunState.VERIFIED, finished_at=store.now(), effects=1)
+    await write(store, episodes=[one], runs=[*((r, frozenset[str]()) for r in kept.values()), (over, frozenset({one.id}))])
+
+    async with store.slice() as slice_:
+        near = {fact.id: fact for fact in await slice_.runs_near([target], [one.id])}
+        assert set(near) == {kept[target].id, kept["eu/deployment/shop"].id, kept[target + "/x"].id, over.id}
+        assert near[over.id].episodes == {one.id}
+        assert (near[over.id].effects, near[over.id].state) == (1, RunState.VERIFIED)
+        assert await slice_.runs_near([], []) == []
+        assert len(await slice_.runs_near([], [one.id])) == 1
+
+
+async def test_a_run_that_ended_cannot_be_joined(store: SqlStore) -> None:
+    late = episode(store)
+    await write(store, episodes=[late])
+    one = await acting(store)
+    await write(store, joins=[(one.id, late.id)])
+    await finished(store, one)
+
+    with pytest.raises(Conflict):
+        await write(store, joins=[(one.id, late.id)])
+
+
+async def test_unfinished_runs_are_counted_by_incident(store: SqlStore) -> None:
+    one = await acting(store)
+    async with store.slice() as slice_:
+        assert await slice_.unfinished_runs_of([one.incident_id, "none"]) == {one.incident_id: 1, "none": 0}
+    await finished(store, one)
+    async with store.slice() as slice_:
+        assert await slice_.unfinished_runs_of([one.incident_id]) == {one.incident_id: 0}
+
+
+async def test_usage_counts_effects_slots_ends_and_failures(store: SqlStore) -> None:
+    since = store.now() - HOUR
+    failed = await acting(store)
+    await applied(store, failed, Authority(Limits(per_target=Rate(9, HOUR)), effects=2))
+    async with store.slice() as slice_:
+        pair = (failed.playbook, failed.target)
+        usage = (await slice_.usage([pair], since))[pair]
+        assert (len(usage.on_target), len(usage.by_playbook), usage.running) == (2, 2, 1)
+        assert (usage.last_end, usage.unsuccessful) == (None, 0)
+    await finished(store, failed, RunState.ROLLED_BACK)
+
+    async with store.slice() as slice_:
+        other = (failed.playbook, "http/other")
+        stranger = ("scale", failed.target)
+        usages = await slice_.usage([pair, other, stranger], since)
+        assert len(usages[pair].on_target) == 1, "the unused reservation was given back"
+        assert (usages[pair].running, usages[pair].unsuccessful) == (0, 1)
+        assert usages[pair].last_end is not None
+        assert (len(usages[other].by_playbook), usages[other].on_target) == (1, ())
+        assert (usages[stranger].unsuccessful, usages[stranger].last_end) == (0, usages[pair].last_end)
+        assert await slice_.usage([], since) == {}
+
+    advance(store, timedelta(hours=25))
+    async with store.slice() as slice_:
+        assert (await slice_.usage([pair], slice_.now - HOUR))[pair] == Usage()
+
+
+async def test_quarantines_reach_up_and_down(store: SqlStore) -> None:
+    one = await acting(store, target="eu/node/worker-1")
+    await finished(store, one, RunState.UNKNOWN, quarantine="nobody knows")
+    async with store.slice() as slice_:
+        targets = ["eu/node/worker-1", "eu/node", "eu/node/worker-1/disk", "eu/node/worker-10"]
+        assert await slice_.quarantined(targets) == dict.fromkeys(targets[:3], "nobody knows")
+
+
+async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(store: SqlStore) -> None:
+    counts = [await _statements_of(store, alerts) for alerts in (2, 200)]
+    assert counts[0] == counts[1]
+    assert counts[1] <= 16
+
+
+async def _statements_of(store: SqlStore, alerts: int) -> int:
+    about = incident(store)
+    episodes = [episode(store, incident_id=about.id) for _ in range(alerts)]
+    runs = [run(store, target=f"http/{one.id}", incident_id=about.id) for one in episodes]
+    ids = [f"{alerts}-{number}" for number in range(3)]
+    await deliver(store, *ids)
+    claimed = {one.id: one for one in await store.claim_deliveries(10)}
+    executed: list[str] = []
+    engine = store.db._engine if hasattr(store.db, "_engine") else store.db._engines[0]  # type: ignore[attr-defined] # the tests may look
+
+    def count(*details: object) -> None:
+        if not str(details[2]).startswith(("BEGIN", "COMMIT")):
+            executed.append(str(details[2]))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", count)
+    try:
+        async with store.slice() as slice_:
+            await slice_.episodes_by_key([(one.source, one.fingerprint) for one in episodes])
+            await slice_.incidents([(about.source, about.receiver, about.group_key)], [])
+            await slice_.episodes_of([about.id])
+            await slice_.unfinished_runs_of([about.id])
+            await slice_.runs_near([one.target for one in runs], [one.id for one in episodes])
+            await slice_.usage([(one.playbook, one.target) for one in runs], slice_.now - HOUR)
+            await slice_.quarantined([one.target for one in runs])
+            await slice_.pauses()
+            await slice_.write(
+                SliceChanges(
+                    episodes=episodes,
+                    incidents=[about],
+                    decisions=[Decision(one.id, "restart", Verdict.RUN, "", slice_.now) for one in episodes],
+                    runs=[(made, frozenset({one.id})) for made, one in zip(runs, episodes, strict=True)],
+                    tell={about.id: frozenset({"console:", "slack:#a"})},
+                    progress=[DeliveryProgress(one, claimed[one].epoch, 1, done=True) for one in ids],
+                    audit=[Audit("run.created", one.id) for one in runs],
+                )
+            )
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", count)
+    return len(executed)
+
+
+async def test_a_lost_lease_undoes_the_whole_slice(store: SqlStore) -> None:
+    await deliver(store, "d")
+    (one,) = await store.claim_deliveries(1)
+    lost = episode(store)
+    with pytest.raises(Conflict):
+        await write(store, episodes=[lost], progress=[DeliveryProgress("d", one.epoch + 1, 1, done=True)])
+    async with store.slice() as slice_:
+        assert await slice_.episodes_by_key([(lost.source, lost.fingerprint)]) == []
+
+
+async def test_audit_entries_come_with_the_slice(store: SqlStore) -> None:
+    await write(store, audit=[Audit("incident.opened", "i1", "ann", {"n": 1})])
+    assert await actions_of(store, "i1") == ["incident.opened"]
+    (entry,) = (await store.page("audit", {"subject": "i1"}, 1, "")).items
+    assert (entry["actor"], entry["details"]) == ("ann", {"n": 1})
+
+
+async def test_text_that_a_database_cannot_hold_is_mended(store: SqlStore) -> None:
+    one = episode(store, labels={"a": "x\x00y"}, annotations={"b": "\ud800"}, generator_url="u\x00")
+    await write(store, episodes=[one])
+    async with store.slice() as slice_:
+        found = await current(slice_, one)
+    assert found.labels == {"a": "x\ufffdy"}
+    assert found.generator_url == "u\ufffd"
+    assert "\ud800" not in found.annotations["b"]
+
+
+async def test_what_started_is_listed(store: SqlStore) -> None:
+    one = await started(store)
+    assert (await by_id(store, "runs"))[one.id]["incident"] == one.incident_id
