@@ -1,0 +1,136 @@
+"""The command line: each command is a function; what it needs is imported when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from responder.cli import people
+from responder.cli.exits import Exit
+
+app = typer.Typer(
+    name="responder",
+    help="Fixes what Alertmanager reports, within limits, and undoes what did not help.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+ConfigFile = Annotated[Path, typer.Option("--config.file", help="the configuration")]
+
+for command in (
+    people.explain,
+    people.runs,
+    people.incidents,
+    people.decisions,
+    people.deliveries,
+    people.approve,
+    people.reject,
+    people.rollback,
+    people.stop,
+    people.pause,
+    people.resume,
+    people.ack,
+):
+    app.command()(command)
+
+
+@app.command()
+def serve(
+    config_file: ConfigFile = Path("responder.yml"),
+    listen: Annotated[list[str] | None, typer.Option("--web.listen-address", help="host:port, repeatable")] = None,
+    web_config: Annotated[Path | None, typer.Option("--web.config.file", help="TLS and basic auth")] = None,
+    external_url: Annotated[str, typer.Option("--web.external-url", help="how people reach it, for links")] = "",
+    log_level: Annotated[str, typer.Option("--log.level", help="debug, info, warn or error")] = "info",
+    log_format: Annotated[str, typer.Option("--log.format", help="logfmt or json")] = "json",
+) -> None:
+    """Receive alerts and act on them."""
+    import asyncio
+
+    from responder import app as root
+
+    options = root.ServeOptions(
+        config_file=config_file,
+        listen=tuple(listen or ("127.0.0.1:9095",)),
+        web_config=web_config,
+        external_url=external_url,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    raise typer.Exit(asyncio.run(root.serve(options)))
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="playbooks or folders; default: those of the configuration")
+    ] = None,
+    config_file: ConfigFile = Path("responder.yml"),
+    output: Annotated[str, typer.Option("-o", "--output", help="text, json, github or sarif")] = "text",
+    syntax_only: Annotated[bool, typer.Option("--syntax-only", help="look nothing up in the configuration")] = False,
+) -> None:
+    """Read playbooks and say everything that is wrong with them."""
+    from responder import app as root
+    from responder.cli.check import run_check
+
+    names, folders = None, list(paths or ())
+    if not syntax_only and (config_file.exists() or not folders):
+        settings = root.read_settings(config_file)
+        names, folders = root.names_of(settings), folders or list(settings.playbooks)
+    raise typer.Exit(
+        run_check(folders, output=output, syntax_only=syntax_only, catalogue=root.catalogue(), names=names),
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of playbooks, for editors."""
+    from responder import app as root
+    from responder.cli.schema import run_schema
+
+    sys.stdout.write(run_schema(root.catalogue()))
+
+
+@app.command()
+def doctor(config_file: ConfigFile = Path("responder.yml")) -> None:
+    """Check the configuration, the store and everything it reaches out to."""
+    import asyncio
+
+    from responder.cli.doctor import run_doctor
+
+    raise typer.Exit(asyncio.run(run_doctor(config_file)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from responder import __version__
+
+    print(f"responder {__version__}, Python {sys.version.split()[0]}")
+
+
+@app.command()
+def demo() -> None:
+    """Show one fix that is kept, one that is undone and one that waits for approval; needs nothing."""
+    import asyncio
+
+    from responder.demo.story import tell
+
+    raise typer.Exit(asyncio.run(tell()))
+
+
+def run() -> None:
+    """Run the command line; whatever was not foreseen is told in one line."""
+    from responder.domain.errors import ResponderError
+
+    try:
+        app()
+    except ResponderError as error:
+        print(f"responder: {error}", file=sys.stderr)
+        raise SystemExit(int(Exit.USAGE)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(int(Exit.OK)) from None

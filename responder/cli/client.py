@@ -1,0 +1,133 @@
+"""Talking to a running responder: a few requests over the standard library, so that the command line starts at once."""
+
+import json
+import os
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote, urlencode
+
+from responder.cli.exits import Exit
+
+DEFAULT_URL = "http://127.0.0.1:9095"
+TIMEOUT_SECONDS = 15
+SHORTEST_ID = 4
+
+Json = dict[str, object]
+
+
+def fail(message: str, code: Exit = Exit.USAGE) -> NoReturn:
+    """Say what is wrong on stderr and leave with ``code``."""
+    print(f"responder: {message}", file=sys.stderr)
+    raise SystemExit(int(code))
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where the responder is, and the token to show it."""
+
+    url: str
+    token: str
+
+    def get(self, path: str, **parameters: str) -> Json:
+        """GET ``/api/v1/{path}`` and return the JSON object."""
+        query = urlencode({name: value for name, value in parameters.items() if value})
+        return self._call("GET", f"{path}?{query}" if query else path, None)
+
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> Json:
+        """POST ``/api/v1/{path}``."""
+        return self._call("POST", path, dict(body or {}))
+
+    def delete(self, path: str) -> Json:
+        """DELETE ``/api/v1/{path}``."""
+        return self._call("DELETE", path, None)
+
+    def items(self, kind: str, limit: int, **filters: str) -> Iterator[Json]:
+        """Go through a list, newest first, at most ``limit`` rows."""
+        cursor, left = "", limit
+        while left > 0:
+            page = self.get(kind, limit=str(min(left, 200)), cursor=cursor, **filters)
+            rows = page.get("items")
+            for row in rows if isinstance(rows, list) else []:
+                yield row
+                left -= 1
+            cursor = str(page.get("next") or "")
+            if not cursor:
+                return
+
+    def run_id(self, wanted: str) -> str:
+        """Complete the beginning or the end of a run's id; a full id is taken as it is."""
+        if "-" in wanted and len(wanted) == 17:  # noqa: PLR2004 - a whole id
+            return wanted
+        if len(wanted) < SHORTEST_ID:
+            fail(f"{wanted!r} is too short for a run's id; give at least {SHORTEST_ID} characters")
+        found = [str(row["id"]) for row in self.items("runs", 1000) if _is_part(wanted, str(row["id"]))]
+        if len(found) != 1:
+            fail(f"{len(found)} of the latest runs have an id like {wanted!r}; see: responder runs")
+        return found[0]
+
+    def _call(self, method: str, path: str, body: Json | None) -> Json:
+        request = urllib.request.Request(  # noqa: S310 - the address is the user's own
+            f"{self.url.rstrip('/')}/api/v1/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        if self.token:
+            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=_tls()) as answer:  # noqa: S310 - see above
+                decoded = json.loads(answer.read() or b"{}")
+                return decoded if isinstance(decoded, dict) else {"items": decoded}
+        except urllib.error.HTTPError as error:
+            self._refused(error)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            fail(
+                f"no responder answers at {self.url}: {reason}; is it running? (--url, RESPONDER_URL)", Exit.UNREACHABLE
+            )
+
+    def _refused(self, error: urllib.error.HTTPError) -> NoReturn:
+        try:
+            answer = json.loads(error.read())
+        except ValueError:
+            answer = {}
+        text = answer.get("error") or error.reason
+        if error.code in (401, 403):
+            hint = answer.get("hint") or "give a token with --token-file or RESPONDER_TOKEN_FILE"
+            fail(f"{text} ({error.code}); {hint}")
+        hint = f"; {answer['hint']}" if answer.get("hint") else ""
+        fail(f"{text}{hint}", Exit.UNREACHABLE if error.code >= 500 else Exit.FINDINGS)  # noqa: PLR2004 - the 5xx class
+
+
+def _is_part(wanted: str, whole: str) -> bool:
+    return whole.startswith(wanted) or whole.endswith(wanted)
+
+
+def _tls() -> ssl.SSLContext | None:
+    ca_file = os.environ.get("RESPONDER_CA_FILE")
+    return ssl.create_default_context(cafile=ca_file) if ca_file else None
+
+
+def connect(url: str, token_file: Path | None) -> Client:
+    """Return a client for the flags given, the environment standing in for what is missing."""
+    where = url or os.environ.get("RESPONDER_URL", "") or DEFAULT_URL
+    if not where.startswith(("http://", "https://")):
+        fail(f"--url {where!r} is not an address such as {DEFAULT_URL}")
+    path = token_file or (Path(os.environ["RESPONDER_TOKEN_FILE"]) if "RESPONDER_TOKEN_FILE" in os.environ else None)
+    if path is None:
+        return Client(where, "")
+    try:
+        return Client(where, path.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"the token file {path} cannot be read: {error}")
+
+
+def segment(text: str) -> str:
+    """Return ``text`` as one segment of a path."""
+    return quote(text, safe="")

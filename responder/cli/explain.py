@@ -1,0 +1,60 @@
+"""``responder explain``: the story of one alert, as the responder saw it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+from responder.cli.output import change, clock, plain
+
+Story = Mapping[str, object]
+SYMBOLS = {"applied": "✔", "undone": "↩", "not_applied": "–", "drifted": "!", "intended": "◐", "undo_intended": "◐"}
+ENDS = {"verified": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
+
+
+def tell(stories: Sequence[Story]) -> str:
+    """Return the text for a terminal: one paragraph an episode, in the order of time."""
+    return "\n\n".join("\n".join(_episode(story)) for story in stories)
+
+
+def _episode(story: Story) -> Iterator[str]:
+    episode = cast("Mapping[str, object]", story.get("episode") or {})
+    labels = cast("Mapping[str, str]", episode.get("labels") or {})
+    rest = ", ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
+    yield f"{plain(labels.get('alertname', '(no alertname)'))}  {plain(rest)}"
+    lines = [
+        (str(episode.get("opened_at")), f"received   {episode.get('severity', '')}, from {episode.get('source', '')}")
+    ]
+    for decision in cast("Sequence[Story]", story.get("decisions") or ()):
+        lines.append((str(decision.get("last_at")), _decision(decision)))
+    for run in cast("Sequence[Story]", story.get("runs") or ()):
+        lines.extend(_run(run))
+    if episode.get("closed_at"):
+        lines.append((str(episode["closed_at"]), f"closed     {episode.get('closed_reason') or 'resolved'}"))
+    for at, text in sorted(lines, key=lambda line: line[0]):
+        yield f"{clock(at)} {text}"
+
+
+def _decision(decision: Story) -> str:
+    verdict, playbook = str(decision.get("verdict")), str(decision.get("playbook") or "")
+    symbol = "✔" if verdict in ("run", "joined", "told") else "✘"
+    count = (
+        f" ({decision['count']}×)"
+        if isinstance(decision.get("count"), int) and cast("int", decision["count"]) > 1
+        else ""
+    )
+    again = f", looked at again {clock(decision['retry_at'])}" if decision.get("retry_at") else ""
+    who = f"{playbook}: " if playbook else ""
+    return f"decided    {symbol} {who}{plain(decision.get('reason'))} [{verdict}]{count}{again}"
+
+
+def _run(run: Story) -> Iterator[tuple[str, str]]:
+    start = f"run        {run.get('id')}: {run.get('playbook')} on {run.get('target')}, mode {run.get('mode')}"
+    yield str(run.get("created_at")), start
+    for step in cast("Sequence[Story]", run.get("steps") or ()):
+        symbol = SYMBOLS.get(str(step.get("state")), "?")
+        at = str(step.get("at") or run.get("started_at") or run.get("created_at"))
+        yield at, f"step       {symbol} {step.get('id')} {change(step)} [{step.get('state')}]"
+    if run.get("finished_at"):
+        symbol = ENDS.get(str(run.get("state")), "✘")
+        yield str(run["finished_at"]), f"ended      {symbol} {run.get('state')}: {plain(run.get('reason'))}"
+    else:
+        yield "9", f"now        ◐ {run.get('state')}"

@@ -1,0 +1,83 @@
+"""Output: plain tables for people, JSON and YAML for programs; data on stdout only."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from responder.cli.client import fail
+
+FORMATS = ("table", "json", "jsonl", "yaml", "name")
+Row = Mapping[str, object]
+
+
+def show(rows: Iterable[Row], columns: Sequence[str], output: str, empty: str) -> None:
+    """Print ``rows``; ``columns`` are for the table, ``empty`` says on stderr that there is nothing."""
+    if output not in FORMATS:
+        fail(f"-o {output!r} is not known; one of: {', '.join(FORMATS)}")
+    if output == "jsonl":
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+        return
+    found = list(rows)
+    if output == "json":
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    elif output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(found, sort_keys=False, allow_unicode=True), end="")
+    elif output == "name":
+        for row in found:
+            print(row.get("id") or row.get("name"))
+    elif found:
+        print(table(found, columns))
+    else:
+        print(empty, file=sys.stderr)
+
+
+def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return a table with a heading, two spaces between the columns, the last one running free."""
+    cells = [[column.replace("_", " ").upper() for column in columns]]
+    cells += [[plain(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    return "\n".join(
+        "  ".join([*(text.ljust(width) for text, width in zip(line[:-1], widths, strict=False)), line[-1]]).rstrip()
+        for line in cells
+    )
+
+
+def plain(value: object) -> str:
+    """Return one cell: no line breaks or control characters, instants short."""
+    if value is None:
+        return ""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    moment = instant(text)
+    if moment is not None:
+        return moment.strftime("%Y-%m-%d %H:%M:%S")
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def instant(text: str) -> datetime | None:
+    """Read an RFC 3339 instant; None for anything else."""
+    if len(text) < 19 or text[4:5] != "-" or "T" not in text:  # noqa: PLR2004 - the shortest instant
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else None
+
+
+def clock(text: object) -> str:
+    """Return the time of day of an instant, or blanks."""
+    moment = instant(str(text))
+    return moment.strftime("%H:%M:%S") if moment else " " * 8
+
+
+def change(step: Mapping[str, object]) -> str:
+    """Write a step's before → after: ``workers: 4 → 6``."""
+    before, after = step.get("before"), step.get("after")
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [key for key in after if before.get(key) != after[key]] or list(after)
+        return ", ".join(f"{key}: {before.get(key)} → {after[key]}" for key in keys)
+    return "" if after is None else f"{before} → {after}"

@@ -1,0 +1,217 @@
+"""Commands that read from or act on a running responder."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from responder.cli import explain as story
+from responder.cli.client import Client, connect, fail, segment
+from responder.cli.exits import Exit
+from responder.cli.output import change, plain, show
+
+Url = Annotated[str, typer.Option("--url", help="where the responder listens [env RESPONDER_URL]")]
+TokenFile = Annotated[
+    Path | None, typer.Option("--token-file", help="file with an access token [env RESPONDER_TOKEN_FILE]")
+]
+Output = Annotated[str, typer.Option("-o", "--output", help="table, json, jsonl, yaml or name")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="at most this many rows")]
+Where = Annotated[list[str] | None, typer.Option("--where", "-w", help="field=value, repeatable")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run's id, or its beginning or end")]
+Reason = Annotated[str, typer.Option("--reason", help="why, for the audit log and the message")]
+
+COLUMNS = {
+    "runs": ("id", "created_at", "state", "playbook", "target", "mode", "verdict", "reason"),
+    "incidents": ("id", "opened_at", "status", "severity", "receiver", "needs_person", "group_key"),
+    "decisions": ("last_at", "verdict", "playbook", "target", "count", "run", "reason"),
+    "deliveries": ("id", "received_at", "source", "state", "alerts", "error"),
+}
+FAILED = frozenset({"failed", "rolled_back", "partly_rolled_back", "expired", "cancelled"})
+
+
+def _filters(where: Sequence[str] | None) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in where or ():
+        name, sign, value = pair.partition("=")
+        if not sign:
+            fail(f"--where {pair!r} is not field=value")
+        found[name] = value
+    return found
+
+
+def _listing(
+    kind: str, url: str, token_file: Path | None, output: str, limit: int, where: Sequence[str] | None
+) -> None:  # noqa: PLR0917 - the flags of a list
+    rows = connect(url, token_file).items(kind, limit, **_filters(where))
+    show(rows, COLUMNS[kind], output, f"There are no {kind}.")
+
+
+def incidents(
+    url: Url = "", token_file: TokenFile = None, output: Output = "table", limit: Limit = 50, where: Where = None
+) -> None:
+    """List incidents, newest first."""
+    _listing("incidents", url, token_file, output, limit, where)
+
+
+def decisions(
+    url: Url = "", token_file: TokenFile = None, output: Output = "table", limit: Limit = 50, where: Where = None
+) -> None:
+    """List decisions: why playbooks ran or did not run."""
+    _listing("decisions", url, token_file, output, limit, where)
+
+
+def deliveries(
+    url: Url = "", token_file: TokenFile = None, output: Output = "table", limit: Limit = 50, where: Where = None
+) -> None:
+    """List accepted webhook bodies."""
+    _listing("deliveries", url, token_file, output, limit, where)
+
+
+def runs(
+    what: Annotated[str, typer.Argument(help="ls, show or watch")] = "ls",
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="for show and watch")] = "",
+    url: Url = "",
+    token_file: TokenFile = None,
+    output: Output = "table",
+    limit: Limit = 50,
+    where: Where = None,
+) -> None:
+    """List runs, show one, or watch one to its end."""
+    if what == "ls":
+        _listing("runs", url, token_file, output, limit, where)
+        return
+    if what not in ("show", "watch") or not run:
+        fail("use: responder runs [ls], responder runs show RUN, responder runs watch RUN")
+    client = connect(url, token_file)
+    run_id = client.run_id(run)
+    row = _watch(client, run_id) if what == "watch" else client.get(f"runs/{segment(run_id)}")
+    if output == "table":
+        print(describe(row))
+    else:
+        show([row], COLUMNS["runs"], output, "")
+    if what == "watch":
+        raise typer.Exit(_outcome(str(row.get("state"))))
+
+
+def _watch(client: Client, run_id: str) -> Mapping[str, object]:
+    state = ""
+    while True:
+        row = client.get(f"runs/{segment(run_id)}")
+        if row.get("state") != state:
+            state = str(row.get("state"))
+            print(f"{time.strftime('%H:%M:%S')} {state}", file=sys.stderr)
+        if row.get("finished_at"):
+            return row
+        time.sleep(0.5)
+
+
+def _outcome(state: str) -> int:
+    if state == "unknown":
+        return Exit.UNKNOWN
+    return Exit.FINDINGS if state in FAILED else Exit.OK
+
+
+def describe(run: Mapping[str, object]) -> str:
+    """Return a run for reading: what, where, each step with its change, how it ended."""
+    lines = [f"{run.get('id')}  {run.get('playbook')} → {run.get('target')}  {run.get('state')}"]
+    lines.append(f"  mode {run.get('mode')}, created {plain(run.get('created_at'))}, incident {run.get('incident')}")
+    steps = cast("Sequence[Mapping[str, object]]", run.get("steps") or run.get("plan") or ())
+    lines += [f"  {step.get('id')}: {change(step)}  [{step.get('state', 'planned')}]" for step in steps]
+    if run.get("reason"):
+        lines.append(f"  {plain(run['reason'])}")
+    return "\n".join(lines)
+
+
+def explain(
+    labels: Annotated[list[str], typer.Argument(metavar="LABEL=VALUE…", help="labels of the alert")],
+    url: Url = "",
+    token_file: TokenFile = None,
+    output: Output = "table",
+) -> None:
+    """Tell the story of an alert: what was received, decided, done, and why not."""
+    found = connect(url, token_file).get("explain", **_filters(labels)).get("items")
+    rows = cast("list[Mapping[str, object]]", found if isinstance(found, list) else [])
+    if output != "table":
+        show(rows, ("episode",), output, "")
+    elif rows:
+        print(story.tell(rows))
+    else:
+        print("No alert with these labels has been received.", file=sys.stderr)
+    raise typer.Exit(Exit.OK if rows else Exit.FINDINGS)
+
+
+def approve(
+    run: RunId,
+    url: Url = "",
+    token_file: TokenFile = None,
+    comment: Annotated[str, typer.Option("--comment", help="shown with the answer")] = "",
+    plan_hash: Annotated[str, typer.Option("--plan-hash", help="approve only this plan")] = "",
+) -> None:
+    """Approve the plan that a run shows; exactly that plan, once."""
+    client = connect(url, token_file)
+    run_id = client.run_id(run)
+    row = client.get(f"runs/{segment(run_id)}")
+    print(describe(row))
+    shown = plan_hash or str(row.get("plan_hash") or "")
+    client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
+    print("approved")
+
+
+def reject(
+    run: RunId, url: Url = "", token_file: TokenFile = None, comment: Annotated[str, typer.Option("--comment")] = ""
+) -> None:
+    """Say no to a run that waits for approval."""
+    client = connect(url, token_file)
+    client.post(f"runs/{segment(client.run_id(run))}/reject", {"comment": comment})
+    print("rejected")
+
+
+def stop(run: RunId, url: Url = "", token_file: TokenFile = None) -> None:
+    """Stop a run: nothing further is applied, what was applied is undone."""
+    client = connect(url, token_file)
+    client.post(f"runs/{segment(client.run_id(run))}/stop")
+    print("stopping")
+
+
+def rollback(run: RunId, url: Url = "", token_file: TokenFile = None, reason: Reason = "") -> None:
+    """Undo what a finished run changed, as a new run."""
+    client = connect(url, token_file)
+    answer = client.post(f"runs/{segment(client.run_id(run))}/rollback", {"reason": reason})
+    print(answer.get("id") or answer.get("run") or "rolling back")
+
+
+def pause(
+    scope: Annotated[str, typer.Argument(help="all, playbook:NAME or target:PATTERN")] = "all",
+    url: Url = "",
+    token_file: TokenFile = None,
+    reason: Reason = "",
+    for_: Annotated[str, typer.Option("--for", help="lift it by itself after this long, such as 30m")] = "",
+    halt: Annotated[bool, typer.Option("--halt", help="stop undoing as well: nothing at all is changed")] = False,
+) -> None:
+    """Let nothing new be changed, until a person resumes."""
+    body: dict[str, object] = {"scope": scope, "kind": "halt" if halt else "pause", "reason": reason}
+    if for_:
+        body["for"] = for_
+    answer = connect(url, token_file).post("pauses", body)
+    print(answer.get("id") or "paused")
+
+
+def resume(
+    which: Annotated[str, typer.Argument(metavar="ID|all")],
+    url: Url = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Lift a pause."""
+    answer = connect(url, token_file).delete(f"pauses/{segment(which)}")
+    print(f"lifted {answer.get('lifted', '')}".strip())
+
+
+def ack(
+    incident: Annotated[str, typer.Argument(metavar="INCIDENT")], url: Url = "", token_file: TokenFile = None
+) -> None:
+    """Say that a person has taken over: the incident no longer asks for one."""
+    connect(url, token_file).post(f"incidents/{segment(incident)}/ack")
+    print("acknowledged")
