@@ -1,0 +1,101 @@
+"""The names that a playbook takes from the configuration: connections, clusters, time intervals and channels."""
+
+from collections.abc import Iterable
+
+from responder.language.strict_yaml import Path
+from responder.language.suggest import did_you_mean
+from responder.playbook.complaints import Findings
+from responder.playbook.names import Names
+from responder.playbook.rules import Keys, condition_lists, items, mapping
+from responder.ports.catalogue import Catalogue
+
+SERVICE_INPUT = "service"
+"""The input by which the actions and probes of ``http.…`` name a connection."""
+INTERVAL_KEYS = ("active_time_intervals", "mute_time_intervals")
+
+
+def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalogue) -> None:
+    """Complain about every name that the configuration does not have."""
+    for key in INTERVAL_KEYS:
+        for index, item in enumerate(items(data.get(key))):
+            if isinstance(item, str):
+                _check_interval(findings, (key, index), item, names)
+    _check_notify(findings, mapping(data.get("notify")), names)
+    cluster = data.get("cluster")
+    if isinstance(cluster, str) and "{{" not in cluster:
+        _check_one(findings, ("cluster",), cluster, names.clusters, what="cluster", rule="unknown-cluster")
+    _check_target(findings, data.get("target"), names)
+    for path, used, arguments in _uses(data, catalogue):
+        service = arguments.get(SERVICE_INPUT)
+        if used.startswith("http.") and isinstance(service, str):
+            _check_connection(findings, (*path, SERVICE_INPUT), service, "http", names)
+    _check_verify(findings, data, names)
+
+
+def _uses(data: Keys, catalogue: Catalogue) -> Iterable[tuple[Path, str, Keys]]:
+    """Go through every action and probe that is used, with its inputs."""
+    for index, step in enumerate(items(data.get("steps"))):
+        for key, arguments in mapping(step).items():
+            if key in catalogue.actions:
+                yield ("steps", index, key), key, mapping(arguments)
+    for path, condition in condition_lists(data):
+        probe = condition.get("probe")
+        if isinstance(probe, str):
+            yield (*path, "with"), probe, mapping(condition.get("with"))
+
+
+def _check_interval(findings: Findings, path: Path, name: str, names: Names) -> None:
+    _check_one(findings, path, name, names.time_intervals, what="time interval", rule="unknown-interval")
+    if name in names.time_intervals and not names.time_intervals[name]:
+        findings.add(path, f'the time interval "{name}" holds no times at all', "unknown-interval")
+
+
+def _check_target(findings: Findings, target: object, names: Names) -> None:
+    """A target over a connection names one that exists."""
+    if not isinstance(target, str):
+        return
+    kind, _, rest = target.partition("/")
+    name = rest.partition("/")[0]
+    if kind in names.connections and name:
+        _check_connection(findings, ("target",), name, kind, names)
+
+
+def _check_connection(findings: Findings, path: Path, name: str, kind: str, names: Names) -> None:
+    if "{{" not in name:
+        known = names.connections.get(kind, frozenset())
+        _check_one(findings, path, name, known, what=f"{kind} connection", rule="unknown-connection")
+
+
+def _check_notify(findings: Findings, notify: Keys, names: Names) -> None:
+    if notify.get("slack") and not names.slack:
+        message = "slack: the configuration has no notify.slack"
+        findings.add(("notify", "slack"), message, "unknown-destination", at_key=True)
+    pagerduty = notify.get("pagerduty")
+    service = pagerduty if isinstance(pagerduty, str) else mapping(pagerduty).get("service")
+    if isinstance(service, str):
+        path = ("notify", "pagerduty") if isinstance(pagerduty, str) else ("notify", "pagerduty", "service")
+        _check_one(findings, path, service, names.pagerduty, what="PagerDuty service", rule="unknown-destination")
+
+
+def _check_one(findings: Findings, path: Path, name: str, known: Iterable[str], *, what: str, rule: str) -> None:
+    choices = sorted(known)
+    if name in choices:
+        return
+    near = did_you_mean(name, choices)
+    hint = f'did you mean "{near}"?' if near else f"configured: {', '.join(choices) or 'none'}"
+    findings.add(path, f'the configuration has no {what} "{name}"', rule, hint)
+
+
+def _check_verify(findings: Findings, data: Keys, names: Names) -> None:
+    """Without ``verify`` the alert's own rule is evaluated, and that takes a Prometheus."""
+    steps = items(data.get("steps"))
+    own = any(mapping(step).get("verify") for step in steps)
+    if data.get("mode") == "auto" and steps and not data.get("verify") and not own and not names.prometheus:
+        message = "mode auto without verify: no Prometheus is configured to evaluate the alert's own rule"
+        findings.add(
+            ("mode",),
+            message,
+            "verify-missing",
+            "add verify:, or nobody can tell whether it helped",
+            severity="warning",
+        )

@@ -1,0 +1,22 @@
+"""What the configuration offers to playbooks, by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from responder.language.intervals import TimeInterval
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that a playbook may use; without them (``check --syntax-only``) no name is looked up.
+
+    ``connections`` maps a kind (``http``) to the names configured for it. ``prometheus`` says whether one is
+    configured: without it an alert's own rule cannot be evaluated.
+    """
+
+    connections: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(default_factory=dict)
+    clusters: frozenset[str] = frozenset()
+    slack: bool = False
+    pagerduty: frozenset[str] = frozenset()
+    prometheus: bool = False

@@ -1,0 +1,58 @@
+"""What the placeholders of a playbook refer to: a step's images exist only behind that step."""
+
+from collections.abc import Iterable, Iterator
+
+from responder.language.strict_yaml import Path
+from responder.language.suggest import did_you_mean
+from responder.language.templates import Template, TemplateError
+from responder.playbook.complaints import Findings
+from responder.playbook.rules import Keys, condition_lists, items, mapping
+
+IMAGES = ("before", "after")
+"""What a finished step leaves to later placeholders."""
+
+
+def top_templates(data: Keys) -> Iterator[tuple[Path, Template]]:
+    """Go through the templates outside of actions and probes; what cannot be read is complained about by the shape."""
+    places: list[tuple[Path, object]] = [(("cluster",), data.get("cluster")), (("target",), data.get("target"))]
+    places.extend((("docs", key), value) for key, value in mapping(data.get("docs")).items())
+    for path, condition in condition_lists(data):
+        places.append(((*path, "query"), condition.get("query")))
+        places.extend(((*path, "requires", index), text) for index, text in enumerate(items(condition.get("requires"))))
+    for path, text in places:
+        if isinstance(text, str):
+            try:
+                yield path, Template.parse(text)
+            except TemplateError:
+                continue
+
+
+def check_references(findings: Findings, templates: Iterable[tuple[Path, Template]], ids: tuple[str, ...]) -> None:
+    """Complain about placeholders for a step that does not exist, or that has not run by then."""
+    for path, template in templates:
+        for reference in sorted(template.paths):
+            if reference[0] == "steps":
+                _check_step(findings, path, reference, ids)
+
+
+def _check_step(findings: Findings, path: Path, reference: tuple[str, ...], ids: tuple[str, ...]) -> None:
+    written = ".".join(reference)
+    _, name, image, *_ = reference
+    if name not in ids:
+        near = did_you_mean(name, ids)
+        hint = f'did you mean "{near}"?' if near else f"steps: {', '.join(ids) or 'none'}"
+        findings.add(path, f'{written}: there is no step "{name}"', "unknown-step", hint)
+    elif image not in IMAGES:
+        findings.add(
+            path, f"{written}: a step leaves {' and '.join(IMAGES)}", "unknown-step", f"write steps.{name}.after.…"
+        )
+    elif ids.index(name) >= _steps_done(path, len(ids)):
+        findings.add(path, f'{written}: the step "{name}" has not run by then', "unknown-step")
+
+
+def _steps_done(path: Path, steps: int) -> int:
+    """Count the steps that have run when the text at ``path`` is rendered."""
+    if path[0] == "steps" and isinstance(path[1], int):
+        # A step's own checks see what it did.
+        return path[1] + 1 if path[2:3] == ("verify",) else path[1]
+    return steps if path[0] in ("verify", "docs") else 0

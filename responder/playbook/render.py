@@ -1,0 +1,157 @@
+"""Putting an alert's values into a playbook: targets, arguments, queries. Values are data and never become syntax.
+
+The context is what placeholders name: ``labels``, ``annotations``, ``connection``, ``owner``, ``steps`` (images by step
+id) and ``item``. Everything here raises MissingValue when the alert lacks a value, and another ValueError with the
+sentence to show when what results cannot be used.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, JsonValue, ValidationError
+
+from responder.domain.targets import SEPARATOR, check_key
+from responder.language.templates import MissingValue, Place, Template
+from responder.playbook.complaints import describe
+from responder.playbook.model import Condition, Playbook, Step
+from responder.playbook.rules import key_shape
+from responder.ports.action import Action
+from responder.ports.probe import Probe
+
+__all__ = [
+    "ClusterMissing",
+    "MissingValue",
+    "place_of",
+    "render_arguments",
+    "render_probe",
+    "render_query",
+    "render_target",
+    "render_text",
+]
+
+Context = Mapping[str, object]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+KUBERNETES_KINDS = frozenset(
+    {
+        "cronjob",
+        "daemonset",
+        "deployment",
+        "hpa",
+        "job",
+        "namespace",
+        "node",
+        "pod",
+        "pvc",
+        "replicaset",
+        "statefulset",
+    },
+)
+"""Kinds of targets whose key begins with their cluster."""
+
+_REQUEST_PATH = re.compile(r"(?:[A-Z]+ +)?/")
+_QUERY_INPUTS = frozenset({"query", "expression"})
+
+
+class ClusterMissing(ValueError):
+    """A Kubernetes target, and nobody says in which cluster."""
+
+
+def render_target(playbook: Playbook, context: Context) -> str:
+    """Return the key of what the playbook would change for this alert.
+
+    The cluster of a Kubernetes target is the playbook's ``cluster``, else ``context["cluster"]``; without either it
+    raises ClusterMissing. Raises MissingValue, and ValueError for a key that names nothing.
+    """
+    if playbook.target is None:
+        raise ValueError(f"the playbook {playbook.name} has no target")
+    key = _render_key(playbook.target, context)
+    kind = key.partition(SEPARATOR)[0]
+    if kind in KUBERNETES_KINDS:
+        key = f"{_cluster(playbook, context)}{SEPARATOR}{check_key(key)}"
+    return check_key(key)
+
+
+def _render_key(template: Template, context: Context) -> str:
+    """Render a path of names; a value cannot add a name to it and so reach another target."""
+    key = template.render(context)
+    names = key_shape(template.text).count(SEPARATOR)
+    if key.count(SEPARATOR) != names:
+        raise ValueError(f"the target {key!r} has more parts than {template.text!r}: a value holds a {SEPARATOR}")
+    return key
+
+
+def _cluster(playbook: Playbook, context: Context) -> str:
+    cluster = playbook.cluster.render(context) if playbook.cluster else context.get("cluster")
+    if not isinstance(cluster, str) or not cluster:
+        raise ClusterMissing(f"the alert does not say which cluster {playbook.name} is to act in")
+    if SEPARATOR in cluster:
+        raise ValueError(f"{cluster!r} is not the name of a cluster")
+    return cluster
+
+
+def render_arguments(step: Step, context: Context) -> Action:
+    """Return the step's action with the alert's values put in, checked again as a whole."""
+    return _render(step.action.name, step.action, step.arguments, context)
+
+
+def render_probe(condition: Condition, context: Context) -> Probe:
+    """Return the condition's probe with the alert's values put in, checked again as a whole."""
+    if condition.probe is None:
+        raise ValueError(f"the condition {condition.name!r} has no probe")
+    return _render(condition.probe.name, condition.probe, condition.arguments, context)
+
+
+def render_query(condition: Condition, context: Context) -> str:
+    """Return the condition's query with the alert's values escaped for where they stand in PromQL."""
+    if condition.query is None:
+        raise ValueError(f"the condition {condition.name!r} has no query")
+    return condition.query.render(context, Place.PROMQL)
+
+
+def _render(name: str, model: type[_Model], arguments: Mapping[str, JsonValue], context: Context) -> _Model:
+    rendered = {key: _render_input(key, value, context) for key, value in arguments.items()}
+    try:
+        return model.model_validate(rendered)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        place = ".".join((name, *(str(part) for part in detail["loc"])))
+        raise ValueError(f"{place}: {describe(detail)}") from error
+
+
+def _render_input(name: str, value: JsonValue, context: Context) -> object:
+    """Render one input; a text directly in it may be a path or a query, further inside it is plain data."""
+    if isinstance(value, str):
+        place = place_of(name, value)
+        template = Template.parse(value)
+        return template.render_value(context) if place is Place.TEXT else template.render(context, place)
+    return _render_data(value, context)
+
+
+def _render_data(value: JsonValue, context: Context) -> object:
+    if isinstance(value, str):
+        return Template.parse(value).render_value(context)
+    if isinstance(value, dict):
+        return {key: _render_data(inner, context) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_render_data(inner, context) for inner in value]
+    return value
+
+
+def place_of(name: str, text: str) -> Place:
+    """Say what an input's text is, so that values are escaped for it.
+
+    A text that begins like ``/path`` or ``PUT /path`` is a URL path, an input called ``query`` is PromQL.
+    """
+    if name in _QUERY_INPUTS:
+        return Place.PROMQL
+    return Place.URL_PATH if _REQUEST_PATH.match(text) else Place.TEXT
+
+
+def render_text(template: Template, context: Context) -> str:
+    """Return a text for people; when the alert lacks a value, the text as the author wrote it."""
+    try:
+        return template.render(context)
+    except ValueError:
+        return template.text

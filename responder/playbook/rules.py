@@ -1,0 +1,121 @@
+"""What must hold between the keys of a playbook. Works on the plain data, so that one mistake does not hide another.
+
+Every rule looks only at what it needs and passes over what has another shape: that is complained about elsewhere.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+from responder.domain.targets import check_key
+from responder.language.matchers import Matcher, parse_matcher
+from responder.language.ratios import parse_rate
+from responder.language.strict_yaml import Path
+from responder.playbook.complaints import Findings
+
+Keys = Mapping[str, object]
+
+_PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_FREE_KEYS = frozenset({"with"})
+"""Keys whose insides belong to somebody else's schema, where an empty value may mean something."""
+
+
+def mapping(value: object) -> Keys:
+    """Return ``value`` when it is a mapping, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: object) -> tuple[object, ...]:
+    """Return the items of a list, else none."""
+    return tuple(value) if isinstance(value, (list, tuple)) else ()
+
+
+def check_top(findings: Findings, data: Keys) -> None:
+    """Complain about what does not hold between the top keys."""
+    if "matchers" not in data and "match_any" not in data:
+        message = 'missing key "matchers": which alerts is it for?'
+        findings.add((), message, "missing-matchers", 'matchers: a list such as - alertname="HighLoad"', at_key=True)
+    _check_only_negative(findings, data)
+    steps = items(data.get("steps"))
+    if steps and "target" not in data:
+        message = 'missing key "target": the steps need something to change'
+        findings.add(("steps",), message, "missing-target", "target: kind/name, such as http/checkout", at_key=True)
+    _check_target(findings, data.get("target"))
+    _check_budget(findings, mapping(data.get("limits")), len(steps))
+
+
+def _check_only_negative(findings: Findings, data: Keys) -> None:
+    """Warn when alerts match for what they lack: an alert without the label, of any name, fits as well."""
+    common = _matchers(data.get("matchers"))
+    alternatives = items(data.get("match_any"))
+    sets: list[tuple[Path, tuple[Matcher, ...]]] = [
+        (("match_any", index), common + _matchers(alternative)) for index, alternative in enumerate(alternatives)
+    ] or [(("matchers",), common)]
+    for path, matchers in sets:
+        if matchers and all(matcher.matches({}) for matcher in matchers):
+            message = "these matchers only say which alerts are not meant: every other alert fits"
+            hint = 'add what is meant, such as alertname="HighLoad"'
+            findings.add(path, message, "only-negative", hint, at_key=True, severity="warning")
+
+
+def _matchers(value: object) -> tuple[Matcher, ...]:
+    """Read the matchers that can be read."""
+    found = []
+    for text in items(value):
+        try:
+            found.append(parse_matcher(str(text)))
+        except ValueError:
+            continue
+    return tuple(found)
+
+
+def key_shape(text: str) -> str:
+    """Return a target's text with a name in the place of each placeholder: its parts are then countable."""
+    return _PLACEHOLDER.sub("x", text)
+
+
+def _check_target(findings: Findings, target: object) -> None:
+    if not isinstance(target, str):
+        return
+    try:
+        check_key(key_shape(target))
+    except ValueError as error:
+        findings.add(("target",), f"target: {error}", "target")
+
+
+def _check_budget(findings: Findings, limits: Keys, effects: int) -> None:
+    """A plan with more effects than a limit allows could never run."""
+    for key in ("per_target", "per_playbook"):
+        try:
+            rate = parse_rate(str(limits.get(key)))
+        except ValueError:
+            continue
+        if rate.count < effects:
+            message = f"{key}: {rate} is fewer than the {effects} steps change: it could never run"
+            findings.add(("limits", key), message, "limit-too-low", f"allow at least {effects}")
+
+
+def check_empty(findings: Findings, value: object, path: Path, action_names: frozenset[str]) -> None:
+    """Complain about keys and items without a value: an unquoted ``#channel`` or a forgotten line."""
+    if value is None:
+        last = path[-1] if path else ""
+        message = f"{last}: there is no value" if isinstance(last, str) and last else "there is no value"
+        findings.add(path, message, "empty-value", "fill it in, or leave it out", at_key=True)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in _FREE_KEYS and key not in action_names:
+                check_empty(findings, inner, (*path, key), action_names)
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            check_empty(findings, inner, (*path, index), action_names)
+
+
+def condition_lists(data: Keys) -> Iterator[tuple[Path, Keys]]:
+    """Go through every condition of a playbook: those at the top and those of each step."""
+    holders = chain(
+        [((), data)], ((("steps", index), mapping(step)) for index, step in enumerate(items(data.get("steps"))))
+    )
+    for path, holder in holders:
+        for key in ("when", "verify"):
+            for index, condition in enumerate(items(holder.get(key))):
+                yield (*path, key, index), mapping(condition)

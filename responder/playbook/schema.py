@@ -1,0 +1,84 @@
+"""Loading one playbook: strict YAML, the shape, the rules between the keys, the names, then the value."""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from responder.domain.errors import Complaint, PlaybookError
+from responder.language.strict_yaml import Document, load, load_bytes
+from responder.playbook.build import build
+from responder.playbook.complaints import Findings
+from responder.playbook.conditions import check_condition
+from responder.playbook.lookups import check_names
+from responder.playbook.model import Playbook
+from responder.playbook.names import Names
+from responder.playbook.references import check_references, top_templates
+from responder.playbook.rules import Keys, check_empty, check_top, condition_lists, items
+from responder.playbook.shape import PlaybookShape
+from responder.playbook.steps import check_steps, step_ids
+from responder.ports.catalogue import Catalogue
+
+__all__ = ["Names", "examine", "load_playbook", "name_place"]
+
+
+def load_playbook(text: str, file: str, catalogue: Catalogue, names: Names | None) -> Playbook:
+    """Read a playbook; ``file`` is the name to complain with, ``names`` what the configuration offers.
+
+    Raises PlaybookError with every error found. Warnings are passed over: :func:`examine` returns them.
+    """
+    playbook, complaints = examine(text, file, catalogue, names)
+    if playbook is None:
+        raise PlaybookError(tuple(complaint for complaint in complaints if complaint.severity == "error"))
+    return playbook
+
+
+def examine(
+    source: str | bytes,
+    file: str,
+    catalogue: Catalogue,
+    names: Names | None,
+) -> tuple[Playbook | None, tuple[Complaint, ...]]:
+    """Return the playbook, or None when there are errors, and everything that there is to say about it."""
+    try:
+        document = load_bytes(source, file) if isinstance(source, bytes) else load(source, file)
+    except PlaybookError as error:
+        return None, error.complaints
+    findings = Findings(document)
+    if not isinstance(document.data, Mapping):
+        message = "this file is empty" if document.data is None else "a playbook is a mapping of keys"
+        findings.add((), message, "not-a-playbook", "begin with the line name: …")
+        return None, findings.in_order
+    ids = step_ids(items(document.data.get("steps")), catalogue)
+    shape = _shape(findings, document.data)
+    _check(findings, document.data, ids, catalogue, names)
+    if shape is None or findings.errors:
+        return None, findings.in_order
+    text = source.decode("utf-8") if isinstance(source, bytes) else source
+    playbook = build(shape, ids=ids, file=file, text=text, catalogue=catalogue, names=names)
+    return playbook, findings.in_order
+
+
+def _shape(findings: Findings, data: Keys) -> PlaybookShape | None:
+    try:
+        return PlaybookShape.model_validate(data)
+    except ValidationError as error:
+        findings.add_validation(error, PlaybookShape)
+        return None
+
+
+def _check(findings: Findings, data: Keys, ids: tuple[str, ...], catalogue: Catalogue, names: Names | None) -> None:
+    """Apply everything that is not about one key alone."""
+    check_empty(findings, data, (), frozenset(catalogue.actions))
+    check_top(findings, data)
+    templates = [*top_templates(data), *check_steps(findings, data, catalogue)]
+    for path, condition in condition_lists(data):
+        templates.extend(check_condition(findings, path, condition, catalogue))
+    check_references(findings, templates, ids)
+    if names is not None:
+        check_names(findings, data, names, catalogue)
+
+
+def name_place(playbook: Playbook) -> Complaint:
+    """Return a complaint that points at the playbook's name in its file, for another to fill in."""
+    document: Document = load(playbook.text, playbook.file)
+    return document.complain(("name",), "", "")

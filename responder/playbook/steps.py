@@ -1,0 +1,139 @@
+"""Steps: the one action of each, its safety rules, and how they become values."""
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from pydantic import JsonValue
+
+from responder.language.strict_yaml import Path
+from responder.language.templates import Template
+from responder.playbook.arguments import check_arguments
+from responder.playbook.complaints import Findings
+from responder.playbook.conditions import build_condition
+from responder.playbook.model import Step
+from responder.playbook.rules import Keys, items, mapping
+from responder.playbook.shape import StepShape, key_names
+from responder.ports.action import Action
+from responder.ports.catalogue import Catalogue
+
+STEP_KEYS = key_names(StepShape)
+
+
+def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterator[tuple[Path, Template]]:
+    """Complain about the steps, and go through the templates in their actions' inputs."""
+    seen: dict[str, int] = {}
+    irreversible: str = ""
+    for index, written in enumerate(items(data.get("steps"))):
+        if not isinstance(written, Mapping):
+            continue
+        path: Path = ("steps", index)
+        name = _check_action_key(findings, path, written, catalogue)
+        _check_id(findings, path, written.get("id"), seen, index)
+        if name is None:
+            continue
+        action = catalogue.actions[name]
+        _check_undo(findings, path, written, action)
+        if data.get("mode") == "auto":
+            _check_fence(findings, path, written, action)
+        if irreversible and action.undoes != "impossible":
+            message = (
+                f"{name} can be undone, but {irreversible} before it cannot: a failure here would leave half of it"
+            )
+            hint = "put what cannot be undone last, or into a playbook of its own"
+            findings.add((*path, name), message, "irreversible-first", hint, at_key=True, severity="warning")
+        if action.undoes == "impossible":
+            irreversible = name
+        yield from check_arguments(findings, (*path, name), action, written[name])
+
+
+def _check_action_key(findings: Findings, path: Path, written: Keys, catalogue: Catalogue) -> str | None:
+    """Return the step's action when it has exactly one that is known."""
+    others = [key for key in written if key not in STEP_KEYS]
+    known = [key for key in others if key in catalogue.actions]
+    for key in others:
+        if key not in known:
+            # Among the keys of a step, an unknown one may be a mistyped action as well.
+            choices = (*STEP_KEYS, *catalogue.actions) if known else (*catalogue.actions, *STEP_KEYS)
+            findings.add_unknown_key((*path, key), key, choices, StepShape.reserved)
+    if len(known) > 1:
+        message = f"a step has one action, and {known[0]} is already here"
+        findings.add((*path, known[1]), message, "step-action", "make it a step of its own", at_key=True)
+        return None
+    if not others:
+        message = "a step has exactly one action, and this has none"
+        hint = f"actions: {', '.join(sorted(catalogue.actions)) or 'none'}"
+        findings.add(path, message, "step-action", hint)
+    return known[0] if known else None
+
+
+def _check_id(findings: Findings, path: Path, written: object, seen: dict[str, int], index: int) -> None:
+    if not isinstance(written, str):
+        return
+    if written in seen:
+        message = f'the step id "{written}" is already that of step {seen[written] + 1}'
+        findings.add((*path, "id"), message, "duplicate-id")
+    seen.setdefault(written, index)
+
+
+def _check_undo(findings: Findings, path: Path, written: Keys, action: type[Action]) -> None:
+    if action.undoes == "impossible" and written.get("undo") != "none":
+        message = f"{action.name} cannot be undone, and the step must say so"
+        findings.add(
+            (*path, "undo" if "undo" in written else action.name), message, "undo-none", "add undo: none", at_key=True
+        )
+
+
+def _check_fence(findings: Findings, path: Path, written: Keys, action: type[Action]) -> None:
+    accepted = written.get("accept")
+    if unfenced(action) and accepted != "unfenced" and "unfenced" not in items(accepted):
+        message = f"{action.name} in mode auto: in doubt, nobody can tell whether it landed, and a run would be parked"
+        findings.add(
+            (*path, action.name), message, "unfenced", "add accept: unfenced, or use mode: approve", at_key=True
+        )
+
+
+def unfenced(action: type[Action]) -> bool:
+    """Say whether a repeated send could not be refused, or an event's landing could not be proven."""
+    return action.fence == "none" or (action.effect == "event" and action.evidence == "value")
+
+
+def step_ids(steps: tuple[object, ...], catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the id of each step: as written, else the action's last name, numbered when it is taken."""
+    taken = {step.get("id") for step in steps if isinstance(step, Mapping)}
+    ids: list[str] = []
+    for step in steps:
+        keys = mapping(step)
+        written = keys.get("id")
+        if isinstance(written, str):
+            ids.append(written)
+            continue
+        action = next((key for key in keys if key in catalogue.actions), "step")
+        base = action.rpartition(".")[2].replace("_", "-")
+        number, candidate = 1, base
+        while candidate in taken:
+            number += 1
+            candidate = f"{base}-{number}"
+        taken.add(candidate)
+        ids.append(candidate)
+    return tuple(ids)
+
+
+def build_steps(shapes: list[StepShape], ids: tuple[str, ...], catalogue: Catalogue) -> tuple[Step, ...]:
+    """Turn checked steps into values."""
+    return tuple(_build_step(shape, step_id, catalogue) for shape, step_id in zip(shapes, ids, strict=True))
+
+
+def _build_step(shape: StepShape, step_id: str, catalogue: Catalogue) -> Step:
+    (name, arguments), *_ = (shape.model_extra or {}).items()
+    action = catalogue.actions[name]
+    return Step(
+        id=step_id,
+        action=action,
+        arguments=cast("Mapping[str, JsonValue]", arguments or {}),
+        timeout=shape.timeout,
+        retries=shape.retries,
+        undo=shape.undo or "automatic",
+        accepts=frozenset(shape.accept),
+        when=tuple(build_condition(condition, catalogue) for condition in shape.when),
+        verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),
+    )
