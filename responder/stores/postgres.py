@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ColumnElement, FromClause, Table, Text, bindparam, cast, column, func, select, text
+from sqlalchemy import ColumnElement, FromClause, Table, Text, TextClause, bindparam, cast, column, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
@@ -18,7 +19,7 @@ from responder.domain.errors import Unavailable
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
 from responder.stores.core.clock import AnchoredClock
-from responder.stores.core.database import Order, translate, translated
+from responder.stores.core.database import Order, Rows, translate, translated
 from responder.stores.core.store import SqlStore
 from responder.stores.core.types import decode, encode
 
@@ -128,6 +129,19 @@ class PostgresDatabase:
         if names:
             await tx.execute(_LOCK, {"names": sorted(set(names))})
 
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows]) -> None:
+        """Write all in one statement, each table from one JSON parameter.
+
+        That is about twice as fast as executing row by row, for the client as well as for the server.
+        """
+        present = [rows for rows in writes if rows.values]
+        if present:
+            shapes = tuple(
+                (rows.table.name, tuple(rows.values[0]), rows.key, tuple(rows.changes.items())) for rows in present
+            )
+            parameters = {f"rows{place}": encode(rows.values) for place, rows in enumerate(present)}
+            await tx.execute(_insert_all(shapes), parameters)
+
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one array for each column."""
         arrays = [bindparam(None, [row[place] for row in rows], type_=ARRAY(kind)) for place, kind in enumerate(types)]
@@ -188,6 +202,26 @@ class PostgresDatabase:
             await asyncio.sleep(_SYNC_EVERY.total_seconds() * 0.8)
             with contextlib.suppress(Unavailable):  # whoever needs the store now hears of it
                 await self._anchor()
+
+
+_Shape = tuple[str, tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]
+
+
+@functools.cache
+def _insert_all(shapes: tuple[_Shape, ...]) -> TextClause:
+    """Return the statement for these tables, columns, keys and changes; all of them come from the schema."""
+    inserts = []
+    for place, (table, names, key, changes) in enumerate(shapes):
+        columns = ", ".join(f'"{name}"' for name in names)
+        source = f"jsonb_populate_recordset(NULL::{table}, CAST(:rows{place} AS jsonb))"
+        conflict = f" ON CONFLICT ({', '.join(key)}) DO " if key else ""
+        action = "UPDATE SET " + ", ".join(f'"{name}" = {value}' for name, value in changes) if changes else "NOTHING"
+        insert = f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}{conflict}{action if key else ''}"  # noqa: S608 - nothing in it comes from outside
+        inserts.append(insert)
+    if len(inserts) == 1:
+        return text(inserts[0])
+    parts = ", ".join(f"w{place} AS ({insert})" for place, insert in enumerate(inserts))
+    return text(f"WITH {parts} SELECT 1")
 
 
 _LOCK = text(

@@ -10,7 +10,20 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, FromClause, Table, Text, and_, bindparam, event, exists, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    event,
+    exists,
+    func,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -21,7 +34,7 @@ from responder.domain.errors import SettingsError, Unavailable
 from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import AnchoredClock
-from responder.stores.core.database import Order, translated, upsert
+from responder.stores.core.database import Order, Rows, translated, upsert
 from responder.stores.core.store import SqlStore
 from responder.stores.core.turns import Turns
 from responder.stores.core.types import decode, encode, instant, micros
@@ -120,6 +133,19 @@ class SqliteDatabase:
 
     async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:
         """Need nothing: there is one writer."""
+
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows]) -> None:
+        """Write table by table: without a network there are no round trips to save."""
+        for rows in writes:
+            if not rows.values:
+                continue
+            statement = insert(rows.table)
+            if rows.changes:
+                changes = {name: text(expression) for name, expression in rows.changes.items()}
+                statement = statement.on_conflict_do_update(index_elements=list(rows.key), set_=changes)
+            elif rows.key:
+                statement = statement.on_conflict_do_nothing(index_elements=list(rows.key))
+            await tx.execute(statement, [dict(values) for values in rows.values])
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one JSON parameter."""

@@ -233,7 +233,7 @@ async def test_quarantines_reach_up_and_down(store: SqlStore) -> None:
 async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(store: SqlStore) -> None:
     counts = [await _statements_of(store, alerts) for alerts in (2, 200)]
     assert counts[0] == counts[1]
-    assert counts[1] <= 16
+    assert counts[1] <= (14 if "Sqlite" in type(store.db).__name__ else 12)
 
 
 async def _statements_of(store: SqlStore, alerts: int) -> int:
@@ -247,7 +247,7 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
     engine = store.db._engine if hasattr(store.db, "_engine") else store.db._engines[0]  # type: ignore[attr-defined] # the tests may look
 
     def count(*details: object) -> None:
-        if not str(details[2]).startswith(("BEGIN", "COMMIT")):
+        if "clock_high_water" not in str(details[3]) and not str(details[2]).startswith("BEGIN"):
             executed.append(str(details[2]))
 
     event.listen(engine.sync_engine, "before_cursor_execute", count)

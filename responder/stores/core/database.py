@@ -1,7 +1,8 @@
 """What the statements need of a database, and the few things that the two spell differently."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
@@ -16,6 +17,22 @@ from responder.domain.errors import Conflict, StoreError, Unavailable
 
 Insert = postgresql.Insert | sqlite.Insert
 """An INSERT that knows ON CONFLICT; both databases mean the same by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows for one table. ``key`` taken: ``changes`` (column to SQL expression) are made, or nothing when empty."""
+
+    table: Table
+    values: Sequence[Mapping[str, Any]]
+    key: tuple[str, ...] = ()
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def replacing(cls, table: Table, values: Iterable[Mapping[str, Any]]) -> "Rows":
+        """Insert rows, or replace those with the same ``id``, in the order of ids: everybody locks in that order."""
+        changes = {column.name: f"excluded.{column.name}" for column in table.c if column.name != "id"}
+        return cls(table, sorted(values, key=lambda value: str(value["id"])), ("id",), changes)
 
 
 class Order(IntEnum):
@@ -42,6 +59,10 @@ class Database(Protocol):
 
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Take a connection that only reads. Library errors are translated."""
+        ...
+
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence["Rows"]) -> None:
+        """Write many rows of several tables that do not depend on each other, in as few round trips as there can be."""
         ...
 
     async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:

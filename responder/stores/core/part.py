@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Table, case, literal, select, union, update
+from sqlalchemy import ColumnElement, CursorResult, Table, Text, case, literal, null, select, union, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -15,7 +15,7 @@ from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.types import Instant
-from responder.stores.schema import audit, episodes, incidents, outbox, pauses, run_episodes, runs
+from responder.stores.schema import audit, episodes, incidents, outbox, pauses, quarantines, run_episodes, runs
 
 
 class Part:
@@ -33,13 +33,15 @@ class Part:
 async def write_audit(tx: AsyncConnection, now: datetime, entries: Sequence[Audit]) -> None:
     """Insert audit entries, in the transition's own transaction."""
     if entries:
-        await tx.execute(
-            audit.insert(),
-            [
-                {"at": now, "actor": e.actor, "action": e.action, "subject": e.subject, "details": dict(e.details)}
-                for e in entries
-            ],
-        )
+        await tx.execute(audit.insert(), audit_values(now, entries))
+
+
+def audit_values(now: datetime, entries: Sequence[Audit]) -> list[dict[str, Any]]:
+    """Write audit entries."""
+    return [
+        {"at": now, "actor": one.actor, "action": one.action, "subject": one.subject, "details": dict(one.details)}
+        for one in entries
+    ]
 
 
 async def mark_dirty(tx: AsyncConnection, now: datetime, incident_ids: Collection[str]) -> None:
@@ -122,6 +124,22 @@ async def pauses_in_force(tx: AsyncConnection, now: datetime) -> list[Pause]:
         .order_by(pauses.c.created_at, pauses.c.id),
     )
     return [rows.pause(row) for row in found]
+
+
+async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
+    """Read, in one statement, the pauses in force and the targets in doubt with why."""
+    none = literal("", Text)
+    signs = select(
+        literal("pause", Text).label("sign"), pauses.c.id, pauses.c.kind, pauses.c.scope, pauses.c.reason,
+        pauses.c.actor, pauses.c.created_at, pauses.c.until,
+    ).where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > now))  # fmt: skip
+    doubts = select(
+        literal("quarantine", Text), quarantines.c.target, none, none, quarantines.c.reason, none, quarantines.c.at,
+        null(),
+    )  # fmt: skip
+    found = (await tx.execute(union_all(signs, doubts))).all()
+    in_force = sorted((row for row in found if row.sign == "pause"), key=lambda row: (row.created_at, row.id))
+    return [rows.pause(row) for row in in_force], {row.id: row.reason for row in found if row.sign == "quarantine"}
 
 
 def claim_of(

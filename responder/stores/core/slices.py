@@ -6,24 +6,28 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Executable, Integer, Select, Text, case, func, literal, select, union, union_all, update
+from sqlalchemy import Integer, Select, Text, case, func, literal, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import Decision, Episode, EpisodeState, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
-from responder.domain.runs import FINAL, Run, RunState
-from responder.domain.targets import conflicts
+from responder.domain.runs import FINAL, RunState
+from responder.domain.targets import ancestors
 from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Insert, Order, upsert
+from responder.stores.core.database import Database, Order, Rows
 from responder.stores.core.overlap import ids_near
-from responder.stores.core.part import Part, add_destinations, pauses_in_force, write_audit
+from responder.stores.core.part import Part, add_destinations, audit_values, signs_in_force
 from responder.stores.core.types import Instant
 from responder.stores.core.usage import Pair, read_usage
-from responder.stores.schema import decisions, deliveries, episodes, incidents, quarantines, run_episodes, runs
+from responder.stores.schema import audit, decisions, deliveries, episodes, incidents, run_episodes, runs
 
+_COUNTING = {
+    **{name: f"excluded.{name}" for name in ("reason", "target", "run_id", "retry_at", "at")},
+    "times": "decisions.times + 1",
+}
 _FINAL = frozenset(state.value for state in FINAL)
 
 
@@ -45,6 +49,8 @@ class SqlSlice:
         self._db = db
         self._tx = tx
         self._now = db.now()
+        self._unfinished: dict[str, int] = {}
+        self._signs: tuple[list[Pause], dict[str, str]] | None = None
 
     @property
     def now(self) -> datetime:
@@ -90,13 +96,20 @@ class SqlSlice:
             select(incidents.c.id).where(incidents.c.group_hash == hashes.c.k0, incidents.c.resolved_at.is_(None)),
             select(given.c.k0),
         ).subquery()
+        working = (
+            select(func.count())
+            .where(runs.c.incident_id == incidents.c.id, runs.c.finished_at.is_(None))
+            .scalar_subquery()
+        )
         found = await self._tx.execute(
-            select(incidents)
+            select(incidents, working.label("working"))
             .where(incidents.c.id.in_(select(wanted.c.id)))
             .order_by(incidents.c.id)
             .with_for_update(of=incidents),
         )
-        return [rows.incident(row) for row in found]
+        listed = found.all()
+        self._unfinished.update({row.id: row.working for row in listed})
+        return [rows.incident(row) for row in listed]
 
     async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
         """Return the open and late episodes of each incident."""
@@ -113,9 +126,10 @@ class SqlSlice:
 
     async def unfinished_runs_of(self, incidents: Collection[str]) -> Mapping[str, int]:
         """Count the runs that are not final, by incident."""
-        counts = dict.fromkeys(incidents, 0)
-        if counts:
-            given = self._db.keys([(one,) for one in sorted(counts)])
+        counts = {one: self._unfinished.get(one, 0) for one in incidents}
+        unread = sorted(counts.keys() - self._unfinished.keys())  # reading the incidents counted them
+        if unread:
+            given = self._db.keys([(one,) for one in unread])
             found = await self._tx.execute(
                 select(runs.c.incident_id, func.count())
                 .where(runs.c.incident_id.in_(select(given.c.k0)), runs.c.finished_at.is_(None))
@@ -152,58 +166,53 @@ class SqlSlice:
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""
-        if not targets:
-            return {}
-        near = union_all(
-            *ids_near(self._db, quarantines, quarantines.c.target, targets, literal(value=True))
-        ).subquery()
-        found = (await self._tx.execute(select(quarantines).where(quarantines.c.target.in_(select(*near.c))))).all()
-        return {target: row.reason for row in found for target in sorted(set(targets)) if conflicts(target, row.target)}
+        _, doubts = await self._signs_now() if targets else ([], {})
+        above = {name: why for target, why in doubts.items() for name in (target, *ancestors(target))}
+        found = {}
+        for target in targets:
+            reason = above.get(target) or next((doubts[name] for name in ancestors(target) if name in doubts), None)
+            if reason is not None:
+                found[target] = reason
+        return found
 
     async def pauses(self) -> Sequence[Pause]:
         """Return the pauses and halts in force."""
-        return await pauses_in_force(self._tx, self._now)
+        in_force, _ = await self._signs_now()
+        return in_force
+
+    async def _signs_now(self) -> tuple[list[Pause], dict[str, str]]:
+        """Return pauses in force and quarantines; both are few, and one statement reads them."""
+        if self._signs is None:
+            self._signs = await signs_in_force(self._tx, self._now)
+        return self._signs
 
     async def write(self, changes: SliceChanges) -> None:
         """Write all; raises Conflict when a delivery's lease was lost or another slice was first."""
-        await self._write_many(upsert(self._db, episodes, "id"), map(rows.episode_values, changes.episodes))
-        await self._write_many(upsert(self._db, incidents, "id"), map(rows.incident_values, changes.incidents))
-        await self._write_many(self._counting(), (_decision_values(one) for one in changes.decisions))
-        await self._write_runs(changes.runs, changes.joins)
+        self._unfinished.clear()
+        write_rows = self._db.write_rows
+        await write_rows(self._tx, [Rows.replacing(episodes, map(rows.episode_values, changes.episodes))])
+        await write_rows(self._tx, [Rows.replacing(incidents, map(rows.incident_values, changes.incidents))])
+        if changes.joins:
+            await self._still_open({run_id for run_id, _ in changes.joins})
+        await write_rows(self._tx, self._new_rows(changes))
         if changes.tell:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
             await add_destinations(self._db, self._tx, self._now, changes.tell.keys(), pairs)
         await self._write_progress(changes.progress)
-        await write_audit(self._tx, self._now, changes.audit)
+
+    def _new_rows(self, changes: SliceChanges) -> list[Rows]:
+        pairs = {(run.id, episode) for run, served in changes.runs for episode in served} | set(changes.joins)
+        joined = [{"run_id": run_id, "episode_id": episode} for run_id, episode in sorted(pairs)]
+        decided = [_decision_values(one) for one in _latest(changes.decisions)]
+        return [
+            Rows(runs, [rows.run_values(run) for run, _ in changes.runs]),
+            Rows(run_episodes, joined, ("run_id", "episode_id")),
+            Rows(decisions, decided, ("episode_id", "playbook", "verdict"), _COUNTING),
+            Rows(audit, audit_values(self._now, changes.audit)),
+        ]
 
     async def _episodes(self, query: Select[Any]) -> list[Episode]:
         return [rows.episode(row) for row in await self._tx.execute(query.order_by(episodes.c.id))]
-
-    async def _write_many(self, statement: Executable, values: Iterable[dict[str, Any]]) -> None:
-        listed = sorted(values, key=lambda value: value["id"])
-        if listed:
-            await self._tx.execute(statement, listed)
-
-    def _counting(self) -> Insert:
-        insert = self._db.insert(decisions)
-        latest = ("reason", "target", "run_id", "retry_at", "at")
-        return insert.on_conflict_do_update(
-            index_elements=["episode_id", "playbook", "verdict"],
-            set_={**{name: insert.excluded[name] for name in latest}, "times": decisions.c.times + 1},
-        )
-
-    async def _write_runs(
-        self, created: Sequence[tuple[Run, frozenset[str]]], joins: Sequence[tuple[str, str]]
-    ) -> None:
-        if joins:
-            await self._still_open({run_id for run_id, _ in joins})
-        await self._write_many(runs.insert(), (rows.run_values(run) for run, _ in created))
-        pairs = {(run.id, episode) for run, served in created for episode in served} | set(joins)
-        if pairs:
-            await self._tx.execute(
-                self._db.insert(run_episodes).on_conflict_do_nothing(),
-                [{"run_id": run_id, "episode_id": episode} for run_id, episode in sorted(pairs)],
-            )
 
     async def _still_open(self, run_ids: set[str]) -> None:
         """Hold runs that are joined: one that ended meanwhile would never make the episode due again."""
@@ -236,6 +245,11 @@ class SqlSlice:
         )
         if len(written.all()) != len(progress):
             raise Conflict("the lease of a delivery was lost")
+
+
+def _latest(taken: Sequence[Decision]) -> Iterable[Decision]:
+    """Return one decision of each kind: a statement may not write a row twice."""
+    return {(one.episode_id, one.playbook, str(one.verdict)): one for one in taken}.values()
 
 
 def _delivery_state(progress: DeliveryProgress) -> str:
