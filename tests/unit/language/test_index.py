@@ -1,7 +1,9 @@
 """The index keeps the given order and forgets answers rather than growing without bound."""
 
+import pytest
+
 from responder.language.index import MatcherIndex
-from responder.language.matchers import parse_matchers
+from responder.language.matchers import Matcher, parse_matchers
 
 
 def test_entries_come_in_the_order_they_were_given() -> None:
@@ -48,3 +50,25 @@ def test_an_answer_does_not_depend_on_earlier_questions() -> None:
     assert index.find({"a": "x1", "b": "y1"}) == []
     assert index.find({"a": "x1", "b": "z"}) == ["one"]
     assert index.find({"a": "x1", "b": "y1"}) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("ab*", "a"),
+        ("ab?c", "ac"),
+        ("ab{0,1}", "a"),
+        ("ab+", "abb"),
+        ("^ab", "ab"),
+        ("a.*|b.*", "bc"),
+        ("(a|b)c.*", "bcd"),
+        ("(?i)ab.*", "ABC"),
+        ("[ab]c", "bc"),
+        ("a.*|", ""),
+        ("a\\|b.*", "a|bc"),
+    ],
+)
+def test_an_expression_is_found_however_it_starts(expression: str, value: str) -> None:
+    index = MatcherIndex([(1, [(Matcher("pod", "=~", expression),)])])
+    assert index.find({"pod": value}) == [1]
+    assert index.find({"pod": "zzz"}) == []
