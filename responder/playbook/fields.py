@@ -68,12 +68,15 @@ def text_of(value: object, what: str) -> str:
 _NOTHING_HINT = 'a # starts a comment and {{ … }} needs quotes: write "…" around the value'
 
 
-def _reader(parse: Callable[[Any], Any], what: str, rule: str) -> BeforeValidator:
-    """Make a validator of a language's parser: a ValueError becomes a Wrong with this rule."""
+def _reader(parse: Callable[[str], object], what: str, rule: str, *, figures: bool = False) -> BeforeValidator:
+    """Make a validator of a language's parser: a ValueError becomes a Wrong with this rule.
+
+    With ``figures`` a bare number is read as what stands there: the parser knows best what it lacks.
+    """
 
     def read(value: object) -> object:
-        written = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
-        text = text_of(written, what)
+        is_figure = figures and isinstance(value, (int, float)) and not isinstance(value, bool)
+        text = str(value) if is_figure else text_of(value, what)
         try:
             return parse(text)
         except Wrong:
@@ -190,27 +193,27 @@ def _json_schema(**keywords: object) -> WithJsonSchema:
 Name = Annotated[str, _reader(_name, "a name", "name"), _json_schema(type="string", pattern=f"^{_NAME.pattern}$")]
 Duration = Annotated[
     timedelta,
-    _reader(parse_duration, "a duration such as 5m", "duration"),
+    _reader(parse_duration, "a duration such as 5m", "duration", figures=True),
     _json_schema(type="string", pattern=_DURATION_PATTERN, examples=["30s", "5m", "1h30m"]),
 ]
 PositiveDuration = Annotated[
     timedelta,
-    _reader(_positive, "a duration such as 5m", "duration"),
+    _reader(_positive, "a duration such as 5m", "duration", figures=True),
     _json_schema(type="string", pattern=_DURATION_PATTERN, examples=["30s", "5m", "1h30m"]),
 ]
 RateText = Annotated[
     Rate,
-    _reader(_rate, "a rate such as 3 per 1h", "rate"),
+    _reader(_rate, "a rate such as 3 per 1h", "rate", figures=True),
     _json_schema(type="string", pattern=r"^[0-9]+ +per +\S+$", examples=["3 per 1h"]),
 ]
 Ratio = Annotated[
     float,
-    _reader(parse_ratio, "a percentage such as 20%", "ratio"),
+    _reader(parse_ratio, "a percentage such as 20%", "ratio", figures=True),
     _json_schema(type=["string", "number"], examples=["50%"]),
 ]
 ThresholdText = Annotated[
     InstanceOf[Threshold],
-    _reader(parse_threshold, "a number, a percentage or a duration", "threshold"),
+    _reader(parse_threshold, "a number, a percentage or a duration", "threshold", figures=True),
     _json_schema(type=["string", "number"], examples=["1%", "5m", 70]),
 ]
 MatcherText = Annotated[

@@ -1,0 +1,139 @@
+"""Putting an alert's values into a playbook."""
+
+from typing import Any
+
+import pytest
+
+from responder.actions.http_request import HttpRequest
+from responder.language.templates import MissingValue
+from responder.playbook.model import Playbook
+from responder.playbook.render import (
+    ClusterMissing,
+    render_arguments,
+    render_probe,
+    render_query,
+    render_target,
+    render_text,
+)
+from responder.playbook.schema import load_playbook
+from responder.probes.http_get import HttpGet
+from tests.unit.playbook.fakes import CATALOGUE, MINIMAL, Count, Scale, with_lines
+
+
+def load(*lines: str, base: str = MINIMAL) -> Playbook:
+    return load_playbook(with_lines(*lines, base=base), "a.yaml", CATALOGUE, None)
+
+
+def context(**labels: str) -> dict[str, Any]:
+    return {"labels": labels, "annotations": {}, "connection": "", "owner": {}, "steps": {}}
+
+
+def targeting(target: str, *lines: str) -> Playbook:
+    return load(*lines, base=MINIMAL.replace("http/checkout", target))
+
+
+def test_a_target_is_rendered_from_the_labels() -> None:
+    assert render_target(targeting("http/checkout/{{ labels.item }}"), context(item="a")) == "http/checkout/a"
+
+
+@pytest.mark.parametrize("labels", [{}, {"item": ""}])
+def test_a_missing_or_empty_label_is_no_target(labels: dict[str, str]) -> None:
+    with pytest.raises(MissingValue, match=r"labels\.item"):
+        render_target(targeting("http/checkout/{{ labels.item }}"), context(**labels))
+
+
+@pytest.mark.parametrize("item", ["a/b", "../shop", "/", " ", "a\nb"])
+def test_a_label_cannot_reach_another_target(item: str) -> None:
+    with pytest.raises(ValueError, match="target"):
+        render_target(targeting("http/checkout/{{ labels.item }}"), context(item=item))
+
+
+def test_a_kubernetes_target_begins_with_its_cluster() -> None:
+    playbook = targeting("deployment/{{ labels.ns }}/api", 'cluster: "{{ labels.cluster }}"')
+    assert render_target(playbook, context(ns="shop", cluster="eu")) == "eu/deployment/shop/api"
+    with pytest.raises(ValueError, match="cluster"):
+        render_target(playbook, context(ns="shop", cluster="eu/deployment"))
+
+
+def test_without_a_cluster_the_configured_one_counts_and_none_is_refused() -> None:
+    playbook = targeting("deployment/shop/api")
+    assert render_target(playbook, {**context(), "cluster": "eu"}) == "eu/deployment/shop/api"
+    with pytest.raises(ClusterMissing):
+        render_target(playbook, context())
+
+
+def test_a_connection_is_a_name_like_any_other() -> None:
+    playbook = targeting("postgres/{{ connection }}")
+    assert render_target(playbook, {**context(), "connection": "main"}) == "postgres/main"
+    with pytest.raises(MissingValue):
+        render_target(playbook, context())
+
+
+def test_arguments_are_rendered_and_checked_again() -> None:
+    playbook = load(base=MINIMAL.replace("max: 10", 'max: "{{ labels.most }}"'))
+    action = render_arguments(playbook.steps[0], context(most="7"))
+    assert isinstance(action, Scale)
+    assert action.max == 7
+    with pytest.raises(ValueError, match=r"fake\.scale\.max: a whole number is expected"):
+        render_arguments(playbook.steps[0], context(most="many"))
+    with pytest.raises(ValueError, match=r"fake\.scale\.max: must be at least 1"):
+        render_arguments(playbook.steps[0], context(most="0"))
+
+
+def test_a_lone_placeholder_keeps_the_kind_of_its_value() -> None:
+    base = MINIMAL.replace("max: 10", 'max: 10\n      tags: { n: "{{ steps.first.after.n }}", s: "n={{ labels.n }}" }')
+    playbook = load(base=base.replace("steps:\n", "steps:\n  - id: first\n    fake.scale: { by: 1, max: 2 }\n"))
+    names = {**context(n="{{ labels.x }}"), "steps": {"first": {"before": {"n": 1}, "after": {"n": 6}}}}
+    action = render_arguments(playbook.steps[1], names)
+    assert isinstance(action, Scale)
+    # A value is data: what looks like a placeholder in it stays as it is.
+    assert action.tags == {"n": 6, "s": "n={{ labels.x }}"}
+
+
+def test_a_label_cannot_leave_its_place_in_a_request_path() -> None:
+    steps = (
+        "steps:\n  - http.request:\n      service: checkout\n      read: GET /items/{{ labels.item }}\n"
+        "      send: PUT /items/{{ labels.item }}\n      json: { path: '/x/{{ labels.item }}' }\n"
+    )
+    playbook = load(base=MINIMAL[: MINIMAL.index("steps:")] + steps)
+    action = render_arguments(playbook.steps[0], context(item="a b/c?d"))
+    assert isinstance(action, HttpRequest)
+    assert action.send == "PUT /items/a%20b%2Fc%3Fd"
+    assert action.json_ == {"path": "/x/a b/c?d"}
+    with pytest.raises(ValueError, match=r"\.\."):
+        render_arguments(playbook.steps[0], context(item=".."))
+
+
+def test_probes_are_rendered_like_actions() -> None:
+    playbook = load(
+        "when:",
+        "  - probe: fake.count",
+        "    with: { of: 'pods of {{ labels.a }}' }",
+        "    equals: 1",
+        "  - probe: http.get",
+        "    with: { service: checkout, path: '/x/{{ labels.a }}' }",
+        "    equals: 1",
+    )
+    count, get = (render_probe(condition, context(a="b/c")) for condition in playbook.when)
+    assert isinstance(count, Count)
+    assert count.of == "pods of b/c"
+    assert isinstance(get, HttpGet)
+    assert get.path == "/x/b%2Fc"
+
+
+def test_a_label_cannot_leave_its_string_in_promql() -> None:
+    playbook = load(
+        "when:",
+        "  - query: up{a=\"{{ labels.a }}\", b=~\"{{ labels.a }}\"}",
+        "    equals: 1",
+    )
+    assert render_query(playbook.when[0], context(a='x"} or vector(1) #.')) == (
+        r'up{a="x\"} or vector(1) #.", b=~"x\"\\} or vector\\(1\\) #\\."}'
+    )
+
+
+def test_texts_for_people_stay_readable_when_a_label_is_missing() -> None:
+    template = load("docs: { meaning: 'Disk of {{ labels.host }}' }").docs.meaning
+    assert template is not None
+    assert render_text(template, context(host="a")) == "Disk of a"
+    assert render_text(template, context()) == "Disk of {{ labels.host }}"
