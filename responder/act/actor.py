@@ -15,8 +15,6 @@ from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.ports.store import RunEnd, Standing
 
-STATES_A_TURN = 24
-"""More transitions than any playbook needs; a run that wants more is asked to come again."""
 CLAIM = 32
 
 
@@ -70,25 +68,34 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     playbook = await engine.playbook_of(run)
     if playbook is None:
         return await _without_playbook(engine, run)
-    started = engine.clock.monotonic()
-    standing = await engine.store.standing(run, run.created_at - playbook.limits.longest_window)
-    prepared: tuple[Prepared, ...] = ()
-    for _ in range(STATES_A_TURN):
-        before = run.state
-        following, prepared = await _handle(engine, run, playbook, standing, prepared)
+    until = engine.clock.monotonic() + TURN_SECONDS / 2
+    since = run.created_at - playbook.limits.longest_window
+    standing = await engine.store.standing(run, since)
+    following, prepared = await _handle(engine, run, playbook, standing, ())
+    while not following.run.state.final and following.at is None and engine.clock.monotonic() < until:
+        if _changed_something(run, following.run):
+            standing = await engine.store.standing(following.run, since)
+        _say(engine, run, following.run)
         run = following.run
-        if run.state is not before:
-            engine.on_fact("run_state", run=run.id, playbook=run.playbook, target=run.target, state=run.state.value)
-        if run.state.final:
-            await _finish(engine, run, following)
-            return run
-        if following.at is not None or engine.clock.monotonic() - started > TURN_SECONDS / 2:
-            break
-        if run.state in (RunState.VERIFYING, RunState.UNDOING) or (run.state is before is RunState.ACTING):
-            standing = await engine.store.standing(run, run.created_at - playbook.limits.longest_window)
-    due = following.at or standing.now
-    await engine.store.save(replace(run, due_at=min(due, _wake_by(run))), following.audit, following.ask)
+        following, prepared = await _handle(engine, run, playbook, standing, prepared)
+    _say(engine, run, following.run)
+    run = following.run
+    if run.state.final:
+        await _finish(engine, run, following)
+    else:
+        due = min(following.at or standing.now, _wake_by(run))
+        await engine.store.save(replace(run, due_at=due), following.audit, following.ask)
     return run
+
+
+def _changed_something(before: Run, after: Run) -> bool:
+    """Whether the records may differ from what the turn has read."""
+    return after.state in (RunState.VERIFYING, RunState.UNDOING) or after.state is before.state is RunState.ACTING
+
+
+def _say(engine: Engine, before: Run, after: Run) -> None:
+    if after.state is not before.state:
+        engine.on_fact("run_state", run=after.id, playbook=after.playbook, target=after.target, state=after.state.value)
 
 
 def _wake_by(run: Run) -> datetime:

@@ -173,7 +173,7 @@ def _new_record(run: Run, ready: Prepared, standing: Standing) -> Record:
         step=ready.step.id,
         action=ready.action.name,
         target=run.target,
-        arguments=ready.action.model_dump(mode="json", exclude_defaults=True),
+        arguments=ready.action.arguments(),
         before=ready.snapshot.image,
         planned=ready.after,
         state=RecordState.INTENDED,

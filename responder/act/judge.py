@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 from responder.domain.runs import Check, Sample
 from responder.playbook.model import Condition, Threshold
@@ -102,7 +103,7 @@ def _numeric(condition: Condition, value: float, baseline: float | None, at: dat
     return Sample(at=at, value=value, outcome="pass" if gain >= condition.improves_by else "fail", reason=text)
 
 
-def _worse(condition: Condition, value: float, baseline: float | None) -> str | None:
+def _worse(condition: Condition, value: float, baseline: float | None) -> Literal["fail", "unknown"] | None:
     if condition.worse_by is None:
         return None
     if baseline is None or not math.isfinite(baseline):

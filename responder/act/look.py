@@ -9,7 +9,7 @@ from responder.act.judge import judge
 from responder.domain.errors import StepError
 from responder.domain.runs import Sample
 from responder.language.promql import longest_range, same_expression, split_comparison
-from responder.language.templates import MissingValue, Place
+from responder.language.templates import Place
 from responder.playbook.model import Condition
 from responder.playbook.render import render_probe
 from responder.ports.probe import Reading
@@ -31,7 +31,7 @@ async def look(condition: Condition, names: Names, tools: Tools, baseline: float
             return judge(condition, await _read(condition, names, tools), baseline, at)
     except TimeoutError:
         return Sample(at=at, value=None, outcome="unknown", reason=f"no answer within {LOOK_SECONDS:g} s")
-    except (StepError, MissingValue) as error:
+    except (StepError, ValueError) as error:
         return Sample(at=at, value=None, outcome="unknown", reason=str(error))
 
 
@@ -106,4 +106,4 @@ def _about(found: tuple[Series, ...], labels: Mapping[str, str]) -> list[Series]
 
 def window_of(condition: Condition) -> float:
     """Return the seconds that the longest range of a query looks back: judgement waits that long."""
-    return longest_range(condition.query.source).total_seconds() if condition.query is not None else 0.0
+    return longest_range(condition.query.text).total_seconds() if condition.query is not None else 0.0

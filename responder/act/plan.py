@@ -39,7 +39,7 @@ class Prepared:
         return PlannedStep(
             id=self.step.id,
             action=self.action.name,
-            arguments=self.action.model_dump(mode="json", exclude_defaults=True),
+            arguments=self.action.arguments(),
             before=self.snapshot.image,
             after=self.after,
             note="" if self.step.undo == "automatic" else f"undo: {self.step.undo}",

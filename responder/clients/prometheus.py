@@ -53,13 +53,8 @@ class PrometheusClient:
         """See ``ports.tools.Prometheus.rule_expressions``; old servers ignore the name asked for: it is checked."""
         data = await self._get("rules", {"type": "alert", "rule_name[]": alertname})
         groups = data.get("groups") if isinstance(data, dict) else None
-        return tuple(
-            str(rule["query"])
-            for group in groups or ()
-            if isinstance(group, dict)
-            for rule in group.get("rules") or ()
-            if isinstance(rule, dict) and rule.get("name") == alertname and "query" in rule
-        )
+        rules = [rule for group in _mappings(groups) for rule in _mappings(group.get("rules"))]
+        return tuple(str(rule["query"]) for rule in rules if rule.get("name") == alertname and "query" in rule)
 
     async def _get(self, path: str, parameters: Mapping[str, str]) -> JsonValue:
         if self._session is None:
@@ -74,7 +69,7 @@ class PrometheusClient:
                 answer = await response.json(content_type=None)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            msg = f"Prometheus cannot be asked: {error or type(error).__name__}"
+            msg = f"Prometheus cannot be asked: {str(error) or type(error).__name__}"
             raise Temporary(msg) from error
         if not isinstance(answer, dict) or answer.get("status") != "success":
             reason = answer.get("error", "") if isinstance(answer, dict) else ""
@@ -82,6 +77,10 @@ class PrometheusClient:
             raise (Permanent if status in (400, 422) else Temporary)(msg)
         data: JsonValue = answer.get("data")
         return data
+
+
+def _mappings(value: JsonValue) -> list[dict[str, JsonValue]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _series(metric: object, value: object) -> Series:

@@ -44,8 +44,10 @@ class Toolbox:
 
     async def close(self) -> None:
         """Give every connection back."""
-        for client in (*self._http.values(), *self._prometheus.values()):
-            await client.close()
+        for service in self._http.values():
+            await service.close()
+        for prometheus in self._prometheus.values():
+            await prometheus.close()
 
     def http(self, name: str) -> HttpClient:
         """Return the named service."""

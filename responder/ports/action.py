@@ -54,6 +54,10 @@ class Action(BaseModel, ABC):
     permissions: ClassVar[tuple[Permission, ...]] = ()
     example: ClassVar[str]
 
+    def arguments(self) -> dict[str, JsonValue]:
+        """Return the arguments as YAML has them: what a record keeps and the action is made from again."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
     @abstractmethod
     async def snapshot(self, target: str, tools: Tools) -> Snapshot:
         """Read the owned fields; raises StepError."""

@@ -79,7 +79,8 @@ class PeoplePart(Part):
                     .with_for_update(),
                 )
             ).one_or_none()
-            refusal = _unanswerable(asked, plan_hash, now)
+            # A no needs no plan: whatever is asked, the answer stands.
+            refusal = _unanswerable(asked, plan_hash if approve or asked is None else asked.plan_hash, now)
             if asked is None or refusal is not None:
                 return refusal
             await tx.execute(
