@@ -27,6 +27,8 @@ _COMPARISONS = {"==": "==", "!=": "!=", ">": "<", "<": ">", ">=": "<=", "<=": ">
 _SET_OPERATORS = frozenset({"and", "or", "unless"})
 _MODIFIERS = frozenset({"on", "ignoring", "group_left", "group_right"})
 _ABSENT = frozenset({"absent", "absent_over_time"})
+# Nobody nests deeper; an expression may come from a sender, so the work must be bounded.
+_DEEPEST = 100
 _PAIRS = {")": "(", "}": "{", "]": "["}
 _SCALAR = re.compile(r"[-+\s]*(?:[0-9][\w.+-]*|[iI]nf|[nN]a[nN])")
 
@@ -136,6 +138,8 @@ def _tokens(expression: str) -> list[_Token] | None:
         found.append(_Token(kind, text, at, match.end(), len(opened)))
         if kind == "open":
             opened.append(text)
+            if len(opened) > _DEEPEST:
+                return None
         at = match.end()
     return None if opened else found
 

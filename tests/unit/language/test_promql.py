@@ -65,6 +65,7 @@ def test_an_expression_is_split_at_its_outermost_comparison(expression: str, spl
         "a) > 1",
         '"a > 1',
         "# a > 1",
+        "(" * 50_000 + "a > 1" + ")" * 50_000,
     ],
 )
 def test_what_cannot_be_judged_by_its_left_side_is_not_split(expression: str) -> None:
