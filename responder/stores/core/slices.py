@@ -203,7 +203,8 @@ class SqlSlice:
     def _new_rows(self, changes: SliceChanges) -> list[Rows]:
         pairs = {(run.id, episode) for run, served in changes.runs for episode in served} | set(changes.joins)
         joined = [{"run_id": run_id, "episode_id": episode} for run_id, episode in sorted(pairs)]
-        decided = [_decision_values(one) for one in _latest(changes.decisions)]
+        first = new_id()  # one for all: a slice may write hundreds
+        decided = [_decision_values(f"{first}{place:03x}", one) for place, one in enumerate(_latest(changes.decisions))]
         return [
             Rows(runs, [rows.run_values(run) for run, _ in changes.runs]),
             Rows(run_episodes, joined, ("run_id", "episode_id")),
@@ -258,9 +259,9 @@ def _delivery_state(progress: DeliveryProgress) -> str:
     return "done" if progress.done else "waiting"
 
 
-def _decision_values(one: Decision) -> dict[str, Any]:
+def _decision_values(row_id: str, one: Decision) -> dict[str, Any]:
     return {
-        "id": new_id(),
+        "id": row_id,
         "episode_id": one.episode_id,
         "playbook": one.playbook,
         "verdict": str(one.verdict),
