@@ -6,9 +6,10 @@ Every reader raises :class:`Wrong`, which becomes a complaint at the value's pla
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
+from pydantic.config import JsonDict
 
 from responder.domain.limits import Rate
 from responder.domain.runs import RunState
@@ -245,3 +246,5 @@ EqualsText = Annotated[
 Channel = Annotated[str, _reader(_channel, "a Slack channel", "channel"), _json_schema(type="string")]
 Person = Annotated[str, _reader(_person, "who may approve", "approver"), _json_schema(type="string")]
 OneOrMany = BeforeValidator(_one_or_many)
+ONE_OR_MANY: JsonDict = {"type": ["array", "string"]}
+"""What goes with OneOrMany into the JSON Schema."""

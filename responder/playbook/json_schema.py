@@ -53,7 +53,7 @@ def playbook_schema(catalogue: Catalogue) -> Schema:
     _allow_shorthand(definitions, "slack", ["string", "array", "object"])
     _allow_shorthand(definitions, "pagerduty", ["string", "object"])
     whole = {"$schema": DRAFT, "title": "Playbook", **schema, "definitions": definitions}
-    return {key: _plain(value) for key, value in whole.items()}
+    return {key: _plain_part(key, value) for key, value in whole.items()}
 
 
 def _schema_of(model: type[BaseModel], prefix: str = "") -> Schema:
@@ -110,12 +110,20 @@ def _allow_shorthand(definitions: Schema, key: str, kinds: list[str]) -> None:
 
 
 def _plain(schema: object) -> object:
-    """Take out null, which is never written."""
+    """Take out null, which is never written, and defaults of whole mappings, which say nothing."""
     if isinstance(schema, list):
         return [_plain(inner) for inner in schema]
     if not isinstance(schema, Mapping):
         return schema
-    return {key: _plain(value) for key, value in _optional(dict(schema)).items()}
+    kept = {key: value for key, value in schema.items() if key != "default" or not isinstance(value, dict)}
+    return {key: _plain_part(key, value) for key, value in _optional(kept).items()}
+
+
+def _plain_part(key: str, value: object) -> object:
+    """Go on inside a keyword; under ``properties`` the keys are the author's, not keywords."""
+    if key in ("properties", "definitions") and isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return _plain(value)
 
 
 def _optional(schema: Schema) -> Schema:

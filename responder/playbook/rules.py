@@ -11,9 +11,13 @@ from responder.domain.targets import check_key
 from responder.language.matchers import Matcher, parse_matcher
 from responder.language.ratios import parse_rate
 from responder.language.strict_yaml import Path
+from responder.language.suggest import did_you_mean
 from responder.playbook.complaints import Findings
+from responder.playbook.shape import story_keys
 
 Keys = Mapping[str, object]
+
+KEYS = story_keys()
 
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _FREE_KEYS = frozenset({"with"})
@@ -32,12 +36,14 @@ def items(value: object) -> tuple[object, ...]:
 
 def check_top(findings: Findings, data: Keys) -> None:
     """Complain about what does not hold between the top keys."""
-    if "matchers" not in data and "match_any" not in data:
+    # A mistyped key is complained about as such; that what it means is missing follows from it.
+    meant = {did_you_mean(key, KEYS) for key in data if key not in KEYS}
+    if not {"matchers", "match_any"} & {*data, *meant}:
         message = 'missing key "matchers": which alerts is it for?'
         findings.add((), message, "missing-matchers", 'matchers: a list such as - alertname="HighLoad"', at_key=True)
     _check_only_negative(findings, data)
     steps = items(data.get("steps"))
-    if steps and "target" not in data:
+    if steps and "target" not in {*data, *meant}:
         message = 'missing key "target": the steps need something to change'
         findings.add(("steps",), message, "missing-target", "target: kind/name, such as http/checkout", at_key=True)
     _check_target(findings, data.get("target"))

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from responder.playbook.fields import (
+    ONE_OR_MANY,
     Channel,
     Duration,
     EqualsText,
@@ -59,6 +60,7 @@ class ApprovalShape(Shape):
     matchers: list[MatcherText] = Field(default=[], description="alerts for which mode auto asks as well")
     from_: Annotated[list[Person], OneOrMany] = Field(
         default=["role:operator"],
+        json_schema_extra=ONE_OR_MANY,
         alias="from",
         min_length=1,
         description="who may approve: role:operator, user:NAME, slack:@GROUP",
@@ -112,6 +114,7 @@ class StepShape(Shape):
     )
     accept: Annotated[list[Literal["unfenced"]], OneOrMany] = Field(
         default=[],
+        json_schema_extra=ONE_OR_MANY,
         description="`unfenced`: in doubt, nobody can tell whether it landed, and mode auto may use it all the same",
     )
     when: list[ConditionShape] = Field(default=[], description="conditions for this step")
@@ -128,7 +131,11 @@ class PagerDutyShape(Shape):
 class SlackShape(Shape):
     """A Slack channel, and the ends of runs that it hears of."""
 
-    channel: Annotated[list[Channel], OneOrMany] = Field(min_length=1, description="one or more channels")
+    channel: Annotated[list[Channel], OneOrMany] = Field(
+        min_length=1,
+        json_schema_extra=ONE_OR_MANY,
+        description="one or more channels",
+    )
     states: list[StateName] | None = Field(default=None, min_length=1, description="only runs that end so")
 
 

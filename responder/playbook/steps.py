@@ -99,7 +99,7 @@ def unfenced(action: type[Action]) -> bool:
 
 def step_ids(steps: tuple[object, ...], catalogue: Catalogue) -> tuple[str, ...]:
     """Return the id of each step: as written, else the action's last name, numbered when it is taken."""
-    taken = {step.get("id") for step in steps if isinstance(step, Mapping)}
+    taken = {written for step in steps if isinstance(written := mapping(step).get("id"), str)}
     ids: list[str] = []
     for step in steps:
         keys = mapping(step)

@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from responder.actions.http_request import HttpRequest
 from responder.domain.records import Direction, Record
+from responder.playbook.arguments import inputs
 from responder.ports.action import Action, Landed, Snapshot
 from responder.ports.catalogue import Catalogue
 from responder.ports.probe import Probe, Reading
@@ -98,3 +99,9 @@ steps:
 def with_lines(*lines: str, base: str = MINIMAL) -> str:
     """Return a playbook that works, with further lines at its end."""
     return base + "".join(f"{line}\n" for line in lines)
+
+
+def inputs_of_all() -> tuple[str, ...]:
+    """Return the inputs of every action and probe of the catalogue."""
+    kinds = (*CATALOGUE.actions.values(), *CATALOGUE.probes.values())
+    return tuple(name for kind in kinds for name in inputs(kind))

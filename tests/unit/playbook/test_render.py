@@ -124,7 +124,7 @@ def test_probes_are_rendered_like_actions() -> None:
 def test_a_label_cannot_leave_its_string_in_promql() -> None:
     playbook = load(
         "when:",
-        "  - query: up{a=\"{{ labels.a }}\", b=~\"{{ labels.a }}\"}",
+        '  - query: up{a="{{ labels.a }}", b=~"{{ labels.a }}"}',
         "    equals: 1",
     )
     assert render_query(playbook.when[0], context(a='x"} or vector(1) #.')) == (

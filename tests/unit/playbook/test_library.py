@@ -1,0 +1,134 @@
+"""The snapshot of all playbooks: each file stands alone."""
+
+from pathlib import Path
+
+import pytest
+
+from responder.language.yaml_builder import MAX_BYTES
+from responder.playbook.build import revision_of
+from responder.playbook.library import Library, load_library
+from tests.unit.playbook.fakes import CATALOGUE, MINIMAL
+
+BROKEN = "name: broken\nmatchers: []\n"
+
+
+def named(name: str, *, alertname: str = "HighLoad", priority: int = 100) -> str:
+    text = MINIMAL.replace("scale-out", name).replace("HighLoad", alertname)
+    return f"{text}priority: {priority}\n"
+
+
+def write(folder: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+
+
+def load(folder: Path, **last_good: str) -> Library:
+    kept = {str(folder / f"{name}.yaml"): (revision_of(text), text) for name, text in last_good.items()}
+    return load_library([folder], CATALOGUE, None, kept)
+
+
+def rules(library: Library, file: Path) -> list[str]:
+    return [complaint.rule for complaint in library.complaints.get(str(file), ())]
+
+
+def test_candidates_come_by_priority_and_then_by_name(tmp_path: Path) -> None:
+    write(tmp_path, a=named("zebra"), b=named("ape"), c=named("first", priority=1), d=named("other", alertname="X"))
+    found = load(tmp_path).candidates({"alertname": "HighLoad"})
+    assert [playbook.name for playbook in found] == ["first", "ape", "zebra"]
+    assert load(tmp_path).candidates({"alertname": "Nothing"}) == []
+
+
+def test_a_bad_file_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    write(tmp_path, good=named("good"), bad=BROKEN)
+    library = load(tmp_path)
+    assert list(library.playbooks) == ["good"]
+    assert library.errors == {str(tmp_path / "bad.yaml"): 1}
+    assert library.stale == frozenset()
+
+
+def test_the_last_good_version_of_a_bad_file_keeps_running(tmp_path: Path) -> None:
+    write(tmp_path, a="name: [", b=named("b"))
+    library = load(tmp_path, a=named("a", priority=7))
+    assert set(library.playbooks) == {"a", "b"}
+    assert library.playbooks["a"].priority == 7
+    assert library.stale == {str(tmp_path / "a.yaml")}
+    assert rules(library, tmp_path / "a.yaml")
+    assert [playbook.name for playbook in library.candidates({"alertname": "HighLoad"})] == ["a", "b"]
+
+
+def test_a_last_good_version_that_no_longer_loads_is_absent(tmp_path: Path) -> None:
+    write(tmp_path, a=BROKEN)
+    assert load(tmp_path, a=BROKEN).playbooks == {}
+
+
+def test_a_deleted_file_is_gone_whatever_was_kept_of_it(tmp_path: Path) -> None:
+    assert load(tmp_path, a=named("a")).playbooks == {}
+
+
+def test_a_good_file_wins_over_the_last_good_version_of_another(tmp_path: Path) -> None:
+    write(tmp_path, a=BROKEN, b=named("moved", priority=1))
+    library = load(tmp_path, a=named("moved", priority=2))
+    assert library.playbooks["moved"].priority == 1
+    assert library.stale == frozenset()
+
+
+def test_a_duplicate_name_is_an_error_with_both_positions_and_neither_runs(tmp_path: Path) -> None:
+    write(tmp_path, a=f"summary: x\n{named('twin')}", b=named("twin"), c=named("single"))
+    library = load(tmp_path)
+    assert list(library.playbooks) == ["single"]
+    (first,) = library.complaints[str(tmp_path / "a.yaml")]
+    (second,) = library.complaints[str(tmp_path / "b.yaml")]
+    assert (first.rule, first.line, second.line) == ("duplicate-name", 2, 1)
+    assert f"{tmp_path / 'b.yaml'}:1:7" in first.message
+    assert f"{tmp_path / 'a.yaml'}:2:7" in second.message
+
+
+def test_a_new_duplicate_does_not_stop_the_one_that_was_there(tmp_path: Path) -> None:
+    write(tmp_path, a=named("twin", priority=1), b=named("twin", priority=2))
+    library = load(tmp_path, b=named("twin", priority=2))
+    assert library.playbooks["twin"].priority == 2
+    assert set(library.errors) == {str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..data/a.yaml", ".hidden.yaml", "..2026.yaml", "a.test.yaml", "a.test.yml", "a.txt", "a.yaml~", "yaml"],
+)
+def test_what_is_no_playbook_is_passed_over(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(BROKEN, encoding="utf-8")
+    library = load(tmp_path)
+    assert library.files == ()
+    assert library.complaints == {}
+
+
+def test_folders_are_read_to_the_bottom_through_the_links_of_a_config_map(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "a.yaml").write_text(named("mounted"), encoding="utf-8")
+    (tmp_path / "a.yaml").symlink_to(tmp_path / "..data" / "a.yaml")
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team" / "b.yml").write_text(named("below"), encoding="utf-8")
+    assert set(load(tmp_path).playbooks) == {"mounted", "below"}
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    write(tmp_path, a=named("a"))
+    library = load_library([tmp_path, tmp_path / "a.yaml"], CATALOGUE, None, {})
+    assert len(library.files) == 1
+    assert library.errors == {}
+
+
+def test_a_missing_folder_is_a_complaint(tmp_path: Path) -> None:
+    library = load(tmp_path / "none")
+    assert rules(library, tmp_path / "none") == ["missing-folder"]
+
+
+def test_a_file_that_cannot_be_read_is_a_complaint(tmp_path: Path) -> None:
+    (tmp_path / "dangling.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (MAX_BYTES + 1))
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
+    library = load(tmp_path)
+    assert rules(library, tmp_path / "dangling.yaml") == ["unreadable"]
+    assert rules(library, tmp_path / "large.yaml") == ["yaml-too-large"]
+    assert rules(library, tmp_path / "latin.yaml") == ["yaml-encoding"]
