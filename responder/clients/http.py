@@ -36,8 +36,10 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
         timeout: timedelta = timedelta(seconds=8),
+        proxy: str | None = None,
     ) -> None:
         """``headers`` carry the credentials; ``timeout`` bounds one call with everything in it."""
+        self._proxy = proxy
         self._name = name
         self._url = url.rstrip("/")
         self._allow = tuple(allow)
@@ -96,6 +98,7 @@ class HttpClient:
                 json=json if json is not None else None,
                 headers={"Accept": "application/json", **self._headers, **(headers or {})},
                 allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 body = await _bounded(response)
                 return self._judge(method, response, body, reading=reading)

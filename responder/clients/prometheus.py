@@ -20,9 +20,15 @@ class PrometheusClient:
     """One configured Prometheus (or what speaks its API)."""
 
     def __init__(
-        self, url: str, *, headers: Mapping[str, str] | None = None, tls: ssl.SSLContext | None = None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
         """``headers`` carry the credentials."""
+        self._proxy = proxy
         self._url = url.rstrip("/")
         self._headers = dict(headers or {})
         self._tls = tls
@@ -65,7 +71,9 @@ class PrometheusClient:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         try:
-            async with self._session.get(f"{self._url}/api/v1/{path}", params=parameters) as response:
+            async with self._session.get(
+                f"{self._url}/api/v1/{path}", params=parameters, proxy=self._proxy
+            ) as response:
                 answer = await response.json(content_type=None)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:

@@ -20,6 +20,7 @@ class HttpSpec:
     headers: Mapping[str, str]
     tls: Callable[[], ssl.SSLContext | None]
     timeout: timedelta
+    proxy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class PrometheusSpec:
     matchers: tuple[Matcher, ...]
     headers: Mapping[str, str]
     tls: Callable[[], ssl.SSLContext | None]
+    proxy: str | None = None
 
 
 class Toolbox:
@@ -62,6 +64,7 @@ class Toolbox:
                 headers=spec.headers,
                 tls=spec.tls(),
                 timeout=spec.timeout,
+                proxy=spec.proxy,
             )
         return self._http[name]
 
@@ -83,7 +86,12 @@ class Toolbox:
     def _prometheus_client(self, name: str) -> PrometheusClient:
         if name not in self._prometheus:
             spec = self._prometheus_specs[name]
-            self._prometheus[name] = PrometheusClient(spec.url, headers=spec.headers, tls=spec.tls())
+            self._prometheus[name] = PrometheusClient(
+                spec.url,
+                headers=spec.headers,
+                tls=spec.tls(),
+                proxy=spec.proxy,
+            )
         return self._prometheus[name]
 
 

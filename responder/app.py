@@ -1,0 +1,125 @@
+"""The composition root: the only module that meets the adapters; everything is made here and closed in reverse."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
+
+from responder.domain.errors import SettingsError
+from responder.ports.action import Action
+from responder.ports.catalogue import Catalogue
+from responder.ports.probe import Probe
+
+if TYPE_CHECKING:  # `responder check` builds the catalogue and must not load the rest
+    from responder.clients.toolbox import Toolbox
+    from responder.playbook.names import Names
+    from responder.settings import HttpConfig, Settings
+
+Found = TypeVar("Found", Action, Probe)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """The flags of ``responder serve``."""
+
+    config_file: Path
+    listen: tuple[str, ...] = ("127.0.0.1:9095",)
+    web_config: Path | None = None
+    external_url: str = ""
+    log_level: str = "info"
+    log_format: str = "json"
+
+    def flags(self) -> Mapping[str, str]:
+        """Return what the settings take from the command line."""
+        given = {"web.listen-address": ",".join(self.listen), "web.external-url": self.external_url}
+        return {name: value for name, value in given.items() if value}
+
+
+def catalogue() -> Catalogue:
+    """Find every action and probe: a file in its folder, or an entry point of a third party."""
+    actions = importlib.import_module("responder.actions")
+    probes = importlib.import_module("responder.probes")
+    return Catalogue(
+        actions={kind.name: kind for kind in _found(actions, Action)},
+        probes={kind.name: kind for kind in _found(probes, Probe)},
+    )
+
+
+def _found(package: ModuleType, base: type[Found]) -> Iterator[type[Found]]:
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, type) and issubclass(value, base) and value is not base and "name" in vars(value):
+                yield value
+    for point in entry_points(group=package.__name__):
+        yield point.load()
+
+
+def read_settings(config_file: Path, flags: Mapping[str, str] | None = None) -> "Settings":
+    """Read the configuration; raises SettingsError with the place and how to mend it."""
+    from responder.settings import load_settings
+
+    return load_settings(config_file, flags or {})
+
+
+def names_of(settings: "Settings") -> "Names":
+    """Return what the configuration offers to playbooks, by name."""
+    from responder.playbook.names import Names
+
+    pagerduty = settings.notify.pagerduty
+    return Names(
+        connections={kind: settings.connections.names(kind) for kind in settings.connections.kinds},
+        time_intervals=settings.time_intervals,
+        clusters=frozenset(settings.kubernetes.clusters),
+        slack=settings.notify.slack is not None,
+        pagerduty=frozenset(pagerduty.services) if pagerduty else frozenset(),
+        prometheus=bool(settings.prometheus),
+    )
+
+
+def toolbox(settings: "Settings") -> "Toolbox":
+    """Return the tools for the configured connections; nothing is connected before it is used."""
+    from responder.clients.toolbox import HttpSpec, PrometheusSpec, Toolbox
+
+    for name, connection in settings.connections_http.items():
+        _supported(f"connections.http.{name}", connection.http)
+    for name, prometheus in settings.prometheus.items():
+        _supported(f"prometheus.{name}", prometheus.http)
+    return Toolbox(
+        http={
+            name: HttpSpec(
+                url=connection.http.url,
+                allow=connection.allow,
+                headers=connection.http.headers(),
+                tls=connection.http.ssl_context,
+                timeout=connection.timeout,
+                proxy=connection.http.proxy_url,
+            )
+            for name, connection in settings.connections_http.items()
+        },
+        prometheus={
+            name: PrometheusSpec(
+                url=prometheus.http.url,
+                matchers=prometheus.matchers,
+                headers=prometheus.http.headers(),
+                tls=prometheus.http.ssl_context,
+                proxy=prometheus.http.proxy_url,
+            )
+            for name, prometheus in settings.prometheus.items()
+        },
+    )
+
+
+def _supported(where: str, http: "HttpConfig") -> None:
+    if http.oauth2 is not None:
+        raise SettingsError(f"{where}: oauth2 is reserved for later; use authorization or basic_auth")
+
+
+async def serve(options: ServeOptions) -> int:
+    """Receive alerts and act on them until SIGTERM; returns the exit code."""
+    from responder.serving import run
+
+    return await run(options)
