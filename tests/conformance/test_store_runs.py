@@ -37,7 +37,9 @@ from tests.conformance.building import (
 
 
 async def test_a_run_is_kept_as_it_is(store: SqlStore) -> None:
-    made = run(store, progress=Progress(checks=(Check(name="errors", passing_since=store.now()),)), deadline=store.now())
+    made = run(
+        store, progress=Progress(checks=(Check(name="errors", passing_since=store.now()),)), deadline=store.now()
+    )
     await write(store, runs=[(made, frozenset())])
     one = await claimed(store, made.id)
     assert one == replace(made, attempts=1, epoch=1)

@@ -161,10 +161,19 @@ async def test_runs_near_are_those_on_above_and_below_and_those_of_the_episodes(
     target = "eu/deployment/shop/api"
     kept = {
         name: run(store, target=name)
-        for name in (target, "eu/deployment/shop", target + "/x", target + "2", "eu/deployment/shop/ap", "us/deployment")
+        for name in (
+            target,
+            "eu/deployment/shop",
+            target + "/x",
+            target + "2",
+            "eu/deployment/shop/ap",
+            "us/deployment",
+        )
     }
     over = run(store, target="us/x", state=RunState.VERIFIED, finished_at=store.now(), effects=1)
-    await write(store, episodes=[one], runs=[*((r, frozenset[str]()) for r in kept.values()), (over, frozenset({one.id}))])
+    await write(
+        store, episodes=[one], runs=[*((r, frozenset[str]()) for r in kept.values()), (over, frozenset({one.id}))]
+    )
 
     async with store.slice() as slice_:
         near = {fact.id: fact for fact in await slice_.runs_near([target], [one.id])}

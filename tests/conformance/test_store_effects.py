@@ -1,0 +1,302 @@
+"""Slots, limits and rollback records: what authorises an effect."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from responder.domain.episodes import EpisodeState
+from responder.domain.errors import Conflict
+from responder.domain.limits import Limits, Pause, Rate, Refusal
+from responder.domain.records import RecordState
+from responder.domain.runs import Run, RunState
+from responder.ports.store import Authority
+from responder.stores.core.store import SqlStore
+from tests.conformance.building import (
+    FREE,
+    HOUR,
+    acting,
+    actions_of,
+    advance,
+    applied,
+    by_id,
+    claimed,
+    finished,
+    limits,
+    record,
+    started,
+    verdict,
+    write,
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "busy"),
+    [
+        ("eu/deployment/shop/api", "eu/deployment/shop/api", True),
+        ("eu/deployment/shop/api", "eu/deployment/shop", True),
+        ("eu/deployment/shop", "eu/deployment/shop/api", True),
+        ("eu/deployment/shop/api", "eu/deployment/shop/api2", False),
+        ("eu/deployment/shop/api", "eu/deployment/shop/ap", False),
+        ("eu/deployment/shop/api", "us/deployment/shop/api", False),
+    ],
+)
+async def test_targets_conflict_by_path(store: SqlStore, held: str, wanted: str, busy: bool) -> None:  # noqa: FBT001 - a column of the table
+    first = await acting(store, target=held)
+    refusal = await store.take_slot(await started(store, target=wanted))
+    assert verdict(refusal) == ("busy" if busy else "")
+    if refusal is not None:
+        assert first.id in refusal.reason
+
+
+async def test_of_many_that_want_a_target_one_gets_it(store: SqlStore, replica: SqlStore) -> None:
+    runs = [await started(store, target=f"eu/deployment/{name}") for name in ("a", "a/b", "a/c", "a", "a/b/c", "a")]
+
+    answers = await asyncio.gather(*((store, replica)[n % 2].take_slot(one) for n, one in enumerate(runs)))
+
+    slots = [one.target for one, answer in zip(runs, answers, strict=True) if answer is None]
+    assert len(slots) == 1 or set(slots) <= {"eu/deployment/a/b", "eu/deployment/a/c", "eu/deployment/a/b/c"}
+    assert not any(one != other and other.startswith(one + "/") for one in slots for other in slots)
+    assert len(set(slots)) == len(slots)
+
+
+async def test_a_slot_can_be_taken_again_by_its_run(store: SqlStore) -> None:
+    one = await acting(store)
+    assert await store.take_slot(one) is None
+
+
+async def test_quarantine_stops_what_goes_forward_until_it_is_cleared(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    await finished(store, one, RunState.UNKNOWN, quarantine="nobody knows")
+    refusal = await store.take_slot(await started(store, target=one.target + "/x"))
+    assert refusal is not None
+    assert (verdict(refusal), "nobody knows" in refusal.reason) == ("quarantined", True)
+
+    back = await store.roll_back(one.id, "ann", "undo")
+    assert isinstance(back, Run)
+    back = await claimed(store, back.id)
+    assert await store.take_slot(back) is None, "a person may put it right"
+    await finished(store, back, RunState.ROLLED_BACK)
+
+    assert await store.clear_quarantine(one.target, "ann")
+    assert not await store.clear_quarantine(one.target, "ann")
+    assert await store.take_slot(await started(store, target=one.target)) is None
+
+
+async def test_an_effect_is_recorded_before_it_is_made(store: SqlStore) -> None:
+    one = await acting(store)
+    made = record(store, one, before=None, fence='"etag"', arguments={"a": [1, None, "x\x00"]})
+    assert await store.intend(one, made, FREE) is None
+
+    (kept,) = (await store.standing(one, store.now())).records
+    assert kept == replace(made, arguments={"a": [1, None, "x\ufffd"]})
+
+    await store.settle(one, replace(made, state=RecordState.APPLIED, observed={"workers": 6}, evidence="value"))
+    (kept,) = (await store.standing(one, store.now())).records
+    assert (kept.state, kept.observed, kept.evidence) == (RecordState.APPLIED, {"workers": 6}, "value")
+    assert kept.settled_at is not None
+    assert await actions_of(store, made.id) == ["record.intended", "record.applied"]
+
+
+async def test_a_record_found_intended_may_be_authorised_again_but_not_a_settled_one(store: SqlStore) -> None:
+    one = await acting(store)
+    made = record(store, one)
+    assert await store.intend(one, made, limits(1)) is None
+    assert await store.intend(one, made, limits(1)) is None, "the same record costs nothing more"
+    await store.settle(one, replace(made, state=RecordState.APPLIED))
+    with pytest.raises(Conflict):
+        await store.intend(one, made, limits(9))
+
+
+async def test_nothing_goes_forward_without_a_slot(store: SqlStore) -> None:
+    one = await started(store)
+    assert verdict(await store.intend(one, record(store, one), FREE)) == "busy"
+    assert await by_id(store, "records") == {}
+
+
+async def test_nothing_goes_forward_for_a_resolved_or_unconfirmed_alert(store: SqlStore) -> None:
+    one = await acting(store)
+    fresh = Authority(Limits(max_age=timedelta(minutes=30)), effects=1)
+    advance(store, timedelta(minutes=31))
+    assert verdict(await store.intend(one, record(store, one), fresh)) == "stale"
+
+    account = await store.account(one.incident_id)
+    assert account is not None
+    (firing,) = account.episodes
+    await write(store, episodes=[replace(firing, state=EpisodeState.CLOSED, closed_at=store.now())])
+    assert verdict(await store.intend(one, record(store, one), fresh)) == "resolved"
+    await write(store, episodes=[replace(firing, state=EpisodeState.LATE)])
+    assert verdict(await store.intend(one, record(store, one), fresh)) == "resolved"
+
+
+async def test_nothing_goes_forward_against_a_stop_a_pause_or_protection(store: SqlStore) -> None:
+    one = await acting(store, target="http/checkout")
+    protected = replace(FREE, protected=True)
+    assert verdict(await store.intend(one, record(store, one), protected)) == "protected"
+    now = store.now()
+    await store.pause(Pause("p1", "pause", "playbook:other", "", "ann", now))
+    await store.pause(Pause("p2", "pause", "target:http/*", "deploy", "ann", now, until=now + HOUR))
+    assert verdict(await store.intend(one, record(store, one), FREE)) == "paused"
+    await store.pause(Pause("h", "halt", "all", "fire", "ann", now))
+    assert verdict(await store.intend(one, record(store, one), FREE)) == "halted"
+    assert await store.resume("h", "ann") == 1
+    advance(store, HOUR - timedelta(minutes=45))
+    assert verdict(await store.intend(one, record(store, one), FREE)) == "paused"
+    assert await store.resume("all", "ann") == 2
+    await store.stop(one.id, "ann")
+    assert verdict(await store.intend(one, record(store, one), FREE)) == "stopped"
+    assert await by_id(store, "records") == {}
+
+
+async def test_an_undo_is_refused_by_a_halt_alone(store: SqlStore) -> None:
+    one = await acting(store)
+    made = await applied(store, one)
+    intended = replace(made, state=RecordState.UNDO_INTENDED)
+    now = store.now()
+    await store.pause(Pause("h", "halt", "all", "fire", "ann", now))
+    assert verdict(await store.intend_undo(one, intended)) == "halted"
+    await store.resume("all", "ann")
+    await store.pause(Pause("p", "pause", "all", "", "ann", now))
+    await store.stop(one.id, "ann")
+    assert await store.intend_undo(one, intended) is None
+    await store.settle(one, replace(intended, state=RecordState.UNDONE))
+    (kept,) = (await store.standing(one, now)).records
+    assert kept.state is RecordState.UNDONE
+    assert kept.undone_at is not None
+
+
+async def test_twenty_runs_at_once_never_exceed_a_limit(store: SqlStore, replica: SqlStore) -> None:
+    authority = Authority(Limits(per_playbook=Rate(7, HOUR)), effects=1)
+    runs = [await acting(store, target=f"http/{number}") for number in range(20)]
+
+    answers = await asyncio.gather(
+        *((store, replica)[n % 2].intend(one, record(store, one), authority) for n, one in enumerate(runs))
+    )
+
+    assert [verdict(answer) for answer in answers].count("") == 7
+    assert {verdict(answer) for answer in answers} == {"", "rate_playbook"}
+    assert len(await by_id(store, "records")) == 7
+
+
+async def test_of_runs_that_hold_slots_as_many_go_on_as_may_run_at_once(store: SqlStore, replica: SqlStore) -> None:
+    authority = Authority(Limits(concurrent=3), effects=1)
+    runs = [await started(store, target=f"http/{number}") for number in range(10)]
+    slots = await asyncio.gather(*((store, replica)[n % 2].take_slot(one) for n, one in enumerate(runs)))
+    assert slots == [None] * 10
+
+    answers = await asyncio.gather(
+        *((store, replica)[n % 2].intend(one, record(store, one), authority) for n, one in enumerate(runs))
+    )
+
+    assert [verdict(answer) for answer in answers].count("") == 3
+    (running,) = {verdict(answer) for answer in answers} - {""}
+    assert running == "concurrent"
+
+
+async def test_the_first_record_reserves_the_whole_plan_and_the_end_returns_the_rest(store: SqlStore) -> None:
+    plan = limits(3, effects=3)
+    one = await acting(store)
+    await applied(store, one, plan)
+    await applied(store, one, plan)
+    await finished(store, one)
+
+    other = await acting(store, target=one.target)
+    refusal = await store.intend(other, record(store, other), limits(3, effects=2))
+    assert refusal is not None
+    assert verdict(refusal) == "rate_target"
+    assert refusal.retry_at is not None
+    assert await store.intend(other, record(store, other), limits(3, effects=1)) is None
+    await finished(store, other)
+
+    advance(store, HOUR)
+    third = await acting(store, target=one.target)
+    assert await store.intend(third, record(store, third), limits(3, effects=3)) is None
+
+
+async def test_more_effects_than_were_planned_must_find_room_themselves(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one, limits(2))
+    await applied(store, one, limits(2))
+    assert verdict(await store.intend(one, record(store, one), limits(2))) == "rate_target"
+
+
+async def test_what_certainly_did_not_happen_does_not_count(store: SqlStore) -> None:
+    one = await acting(store)
+    refused = record(store, one)
+    assert await store.intend(one, refused, limits(1)) is None
+    await store.settle(one, replace(refused, state=RecordState.NOT_APPLIED, message="409"))
+    assert await store.intend(one, record(store, one), limits(1)) is None, "the plan keeps its place"
+    await finished(store, one)
+    other = await acting(store, target=one.target)
+    assert verdict(await store.intend(other, record(store, other), limits(1))) == "rate_target"
+
+
+async def test_a_run_that_changed_nothing_uses_up_nothing(store: SqlStore) -> None:
+    one = await acting(store)
+    refused = record(store, one)
+    strict = limits(1, cooldown=HOUR, attempts=1)
+    assert await store.intend(one, refused, strict) is None
+    await store.settle(one, replace(refused, state=RecordState.NOT_APPLIED))
+    await finished(store, one, RunState.FAILED)
+    other = await acting(store, target=one.target)
+    assert await store.intend(other, record(store, other), strict) is None
+
+
+async def test_cooldown_and_attempts_count_what_ended_on_the_target(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    await finished(store, one, RunState.ROLLED_BACK)
+    other = await acting(store, target=one.target)
+    cooling = Authority(Limits(cooldown=timedelta(minutes=10)), effects=1)
+    tried = Authority(Limits(attempts=1), effects=1)
+    assert verdict(await store.intend(other, record(store, other), cooling)) == "cooldown"
+    assert verdict(await store.intend(other, record(store, other), tried)) == "attempts_exhausted"
+    advance(store, timedelta(minutes=10))
+    assert await store.intend(other, record(store, other), cooling) is None
+
+
+async def _done(store: SqlStore) -> tuple[Run, str]:
+    one = await acting(store, tell=["console:"])
+    made = await applied(store, one)
+    return await finished(store, one), made.id
+
+
+async def test_a_rollback_works_on_the_records_of_the_run_it_undoes(store: SqlStore) -> None:
+    one, made = await _done(store)
+    back = await store.roll_back(one.id, "ann", "wrong")
+    assert isinstance(back, Run)
+    assert (back.kind, back.of_run, back.state, back.target) == ("rollback", one.id, RunState.READY, one.target)
+    assert (back.context.requested_by, back.context.reason) == ("ann", "wrong")
+
+    back = await claimed(store, back.id)
+    assert await store.take_slot(replace(back, state=RunState.UNDOING)) is None
+    (undone,) = (await store.standing(back, store.now())).records
+    assert await store.intend_undo(back, replace(undone, state=RecordState.UNDO_INTENDED)) is None
+    await store.settle(back, replace(undone, state=RecordState.UNDONE))
+    await finished(store, back, RunState.ROLLED_BACK)
+
+    assert (await by_id(store, "records"))[made]["state"] == "undone"
+    assert await actions_of(store, one.id) == [
+        "run.acting", "slot.taken", "run.verified", "run.rollback_asked"
+    ]  # fmt: skip
+
+
+async def test_a_rollback_is_refused_where_there_is_nothing_to_undo(store: SqlStore) -> None:
+    async def refused(run_id: str) -> str:
+        answer = await store.roll_back(run_id, "ann", "")
+        assert isinstance(answer, Refusal)
+        return answer.verdict.value
+
+    assert await refused("none") == "not_undoable"
+    going = await acting(store, target="http/going")
+    assert await refused(going.id) == "busy"
+    await finished(store, going)
+    assert await refused(going.id) == "not_undoable"
+
+    one, _ = await _done(store)
+    answers = await asyncio.gather(*(store.roll_back(one.id, "ann", "") for _ in range(4)))
+    (back,) = [answer for answer in answers if isinstance(answer, Run)]
+    assert {answer.verdict.value for answer in answers if isinstance(answer, Refusal)} == {"busy"}
+    assert await refused(back.id) == "not_undoable"

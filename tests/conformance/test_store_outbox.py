@@ -1,0 +1,157 @@
+"""Who has been told what."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from responder.domain.alerts import Severity
+from responder.domain.errors import Conflict
+from responder.domain.runs import RunState
+from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
+from responder.stores.core.store import SqlStore
+from tests.conformance.building import advance, finished, incident, started, write
+
+CONSOLE = "console:"
+SLACK = "slack:#oncall"
+
+
+async def _dirty(store: SqlStore, *destinations: str, severity: Severity = Severity.HIGH) -> str:
+    about = incident(store, severity=severity)
+    await write(store, incidents=[about], tell={about.id: frozenset(destinations)})
+    return about.id
+
+
+async def _claim(store: SqlStore, skip: Sequence[str] = ()) -> OutboxItem:
+    (item,) = await store.claim_outbox(10, skip)
+    return item
+
+
+async def test_a_new_destination_is_told_once(store: SqlStore) -> None:
+    about = await _dirty(store, CONSOLE)
+    item = await _claim(store)
+    assert (item.incident_id, item.destination, item.want_rev, item.told_rev) == (about, CONSOLE, 1, 0)
+    assert (item.receipt, item.attempt, item.attempts) == (None, "", 1)
+    assert await store.claim_outbox(10, []) == []
+
+    await store.told(item, {"ts": "1"})
+
+    assert await store.claim_outbox(10, []) == []
+    (row,) = (await store.page("outbox", {"incident": about}, 10, "")).items
+    assert (row["state"], row["told_rev"]) == ("told", 1)
+
+
+async def test_what_happens_while_a_message_is_sent_is_told_next(store: SqlStore) -> None:
+    about = await _dirty(store, CONSOLE)
+    item = await _claim(store)
+    await write(store, tell={about: frozenset()})
+    await write(store, tell={about: frozenset({CONSOLE})})
+    assert await store.claim_outbox(10, []) == []
+
+    await store.told(item, {"ts": "1"})
+
+    again = await _claim(store)
+    assert (again.want_rev, again.told_rev, again.receipt) == (3, 1, {"ts": "1"})
+    await store.told(again, {"ts": "1"})
+    assert await store.claim_outbox(10, []) == []
+
+
+async def test_a_mark_reaches_every_destination_the_incident_has(store: SqlStore) -> None:
+    about = await _dirty(store, CONSOLE, SLACK)
+    for item in await store.claim_outbox(10, []):
+        await store.told(item, {})
+    await write(store, tell={about: frozenset({"pagerduty:x"})})
+    assert {(i.destination, i.want_rev) for i in await store.claim_outbox(10, [])} == {
+        (CONSOLE, 2),
+        (SLACK, 2),
+        ("pagerduty:x", 1),
+    }
+
+
+async def test_a_run_that_moves_on_is_told(store: SqlStore) -> None:
+    one = await started(store, tell=[CONSOLE])
+    await store.told(await _claim(store), {})
+    await store.save(one)
+    assert await store.claim_outbox(10, []) == [], "nothing has changed"
+    (one,) = await store.claim_runs(1)
+    await store.save(replace(one, state=RunState.AWAITING_APPROVAL))
+    await store.told(await _claim(store), {})
+    (one,) = await store.claim_runs(1)
+    await finished(store, one, RunState.CANCELLED)
+    assert (await _claim(store)).want_rev == 3
+
+
+async def test_a_leftover_attempt_is_found_after_a_crash(store: SqlStore) -> None:
+    await _dirty(store, CONSOLE)
+    item = await _claim(store)
+    await store.announce(item, "attempt-1")
+    advance(store, LEASE)
+    again = await _claim(store)
+    assert (again.attempt, again.attempts, again.epoch) == ("attempt-1", 2, 2)
+    for late in (store.announce(item, "x"), store.told(item, {}), store.tell_later(item, store.now(), "x")):
+        with pytest.raises(Conflict):
+            await late
+    with pytest.raises(Conflict):
+        await store.give_up(item, "x")
+    await store.told(again, {"ts": 1})
+
+
+async def test_pacing_does_not_count_and_a_mark_does_not_break_it(store: SqlStore) -> None:
+    about = await _dirty(store, CONSOLE)
+    for _ in range(MAX_ATTEMPTS * 2):
+        item = await _claim(store)
+        assert item.attempts == 1
+        await store.tell_later(item, store.now() + timedelta(seconds=2), "", receipt={"ts": 1})
+        await write(store, tell={about: frozenset()})
+        assert await store.claim_outbox(10, []) == []
+        advance(store, timedelta(seconds=2))
+    assert (await _claim(store)).receipt == {"ts": 1}
+
+
+async def test_what_fails_too_often_is_dead_until_it_is_brought_back(store: SqlStore) -> None:
+    about = await _dirty(store, CONSOLE)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        item = await _claim(store)
+        assert item.attempts == attempt
+        await store.tell_later(item, store.now(), "channel_not_found")
+    assert await store.claim_outbox(10, []) == []
+    await write(store, tell={about: frozenset()})
+    assert await store.claim_outbox(10, []) == []
+    assert (await store.depths())["outbox"].dead == 1
+    (row,) = (await store.page("outbox", {"state": "dead"}, 10, "")).items
+    assert row["error"] == "channel_not_found"
+
+    assert await store.redrive("outbox", f"{about}|{CONSOLE}", "ann")
+
+    item = await _claim(store)
+    assert (item.attempts, item.want_rev) == (1, 2)
+    await store.give_up(item, "gone")
+    assert (await store.depths())["outbox"].dead == 1
+
+
+async def test_a_message_that_kills_the_process_is_set_aside(store: SqlStore) -> None:
+    about = await _dirty(store, CONSOLE)
+    for _ in range(MAX_ATTEMPTS):
+        await _claim(store)
+        advance(store, LEASE)
+    assert await store.claim_outbox(10, []) == []
+    assert await store.set_aside() == [f"outbox {about}|{CONSOLE}"]
+
+
+async def test_the_most_severe_incidents_are_told_first_and_some_can_be_left_out(store: SqlStore) -> None:
+    low = await _dirty(store, CONSOLE, severity=Severity.LOW)
+    critical = await _dirty(store, CONSOLE, severity=Severity.CRITICAL)
+    await _dirty(store, SLACK, severity=Severity.CRITICAL)
+    items = await store.claim_outbox(10, [SLACK])
+    assert [item.incident_id for item in items] == [critical, low]
+    assert (await _claim(store)).destination == SLACK
+
+
+async def test_two_replicas_never_tell_the_same_thing(store: SqlStore, replica: SqlStore) -> None:
+    for _ in range(10):
+        await _dirty(store, CONSOLE, SLACK)
+    claims = await asyncio.gather(*((store, replica)[number % 2].claim_outbox(3, []) for number in range(10)))
+    taken = [(item.incident_id, item.destination) for claim in claims for item in claim]
+    assert len(taken) == len(set(taken)) == 20

@@ -1,0 +1,239 @@
+"""Lists, pauses and the rest of what people ask for; and keeping house."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from responder.domain.episodes import Decision, EpisodeState
+from responder.domain.limits import Pause
+from responder.domain.runs import PlannedStep, Progress, RunState
+from responder.domain.verdicts import Verdict
+from responder.ports.store import DeliveryProgress
+from responder.stores.core.store import SqlStore
+from tests.conformance.building import (
+    HOUR,
+    acting,
+    actions_of,
+    advance,
+    applied,
+    by_id,
+    claimed,
+    deliver,
+    episode,
+    finished,
+    run,
+    started,
+    write,
+)
+
+KINDS = (
+    "incidents", "episodes", "deliveries", "decisions", "runs", "records", "pauses", "approvals", "audit", "outbox",
+)  # fmt: skip
+
+
+async def test_lists_are_newest_first_and_survive_what_is_added_meanwhile(store: SqlStore) -> None:
+    now = store.now()
+    made = [run(store, id=f"r{n}", created_at=now + timedelta(microseconds=n // 2)) for n in range(7)]
+    await write(store, runs=[(one, frozenset()) for one in made])
+
+    first = await store.page("runs", {}, 3, "")
+    newest = run(store, created_at=now + HOUR)
+    await write(store, runs=[(newest, frozenset())])
+    second = await store.page("runs", {}, 3, first.next)
+    third = await store.page("runs", {}, 3, second.next)
+
+    listed = [item["id"] for page in (first, second, third) for item in page.items]
+    assert listed == ["r6", "r5", "r4", "r3", "r2", "r1", "r0"]
+    assert third.next == ""
+
+
+async def test_every_list_can_be_read_and_paged(store: SqlStore) -> None:
+    one = await acting(store, tell=["console:", "slack:#a"])
+    await applied(store, one)
+    for kind in KINDS:
+        page = await store.page(kind, {}, 1, "")  # type: ignore[arg-type] # the tuple holds Kind's words
+        if page.next:
+            assert (await store.page(kind, {}, 1, page.next)).items != page.items  # type: ignore[arg-type] # as above
+
+
+async def test_a_run_is_listed_with_its_steps(store: SqlStore) -> None:
+    plan = tuple(
+        PlannedStep(id=name, action="http.request", arguments={}, before={"n": 1}, after={"n": 2})
+        for name in ("scale", "purge")
+    )
+    one = await acting(store)
+    await store.save(replace(one, progress=Progress(plan=plan)))
+    one = await claimed(store, one.id)
+    await applied(store, one)
+    await finished(store, one)
+
+    (item,) = (await store.page("runs", {"incident": one.incident_id, "state": "verified"}, 10, "")).items
+
+    wanted = "id playbook revision target kind state mode incident created_at finished_at verdict steps"
+    assert set(wanted.split()) <= item.keys()
+    assert isinstance(item["steps"], list)
+    assert [(step["id"], step["state"]) for step in item["steps"]] == [("scale", "applied"), ("purge", "planned")]  # type: ignore[call-overload, index] # JSON
+    assert item["steps"][0]["after"] == {"workers": 6}  # type: ignore[call-overload, index] # JSON
+    assert datetime.fromisoformat(str(item["created_at"])) == one.created_at
+    assert str(item["created_at"]).endswith("Z")
+
+
+async def test_incidents_and_decisions_are_listed_with_the_promised_fields(store: SqlStore) -> None:
+    one = await started(store)
+    account = await store.account(one.incident_id)
+    assert account is not None
+    (firing,) = account.episodes
+    await write(store, decisions=[Decision(firing.id, "restart", Verdict.RUN, "why", store.now(), run_id=one.id)])
+
+    (item,) = (await store.page("incidents", {"status": "open"}, 10, "")).items
+    wanted = "id source receiver group_key status severity team needs_person opened_at resolved_at episodes runs"
+    assert set(wanted.split()) <= item.keys()
+    assert (item["episodes"], item["runs"]) == ([firing.id], [one.id])
+    (item,) = (await store.page("decisions", {"incident": one.incident_id}, 10, "")).items
+    assert set("playbook episode verdict reason first_at last_at count run".split()) <= item.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "filters", "cursor", "said"),
+    [
+        ("runs", {"colour": "red"}, "", "colour"),
+        ("decisions", {"count": "many"}, "", "many"),
+        ("runs", {}, "nonsense", "cursor"),
+        ("audit", {}, "WyJ4Il0=", "cursor"),
+        ("horses", {}, "", "horses"),
+    ],
+)
+async def test_a_wrong_question_is_said_to_be_one(
+    store: SqlStore, kind: str, filters: dict[str, str], cursor: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        await store.page(kind, filters, 10, cursor)
+
+
+async def test_episodes_are_found_by_labels(store: SqlStore) -> None:
+    one = episode(store, labels={"a": "1", "b": "x", 'odd"name': "y"})
+    two = episode(store, labels={"a": "1"}, opened_at=store.now() + HOUR)
+    await write(store, episodes=[one, two])
+    assert list(await store.episodes_matching({"a": "1"}, 10)) == [two, one]
+    assert list(await store.episodes_matching({"a": "1", 'odd"name': "y"}, 10)) == [one]
+    assert list(await store.episodes_matching({"a": "2"}, 10)) == []
+    assert len(await store.episodes_matching({}, 1)) == 1
+
+
+async def test_a_pause_makes_due_what_it_covers_and_its_end_what_it_refused(store: SqlStore) -> None:
+    covered = await started(store, target="http/checkout/x")
+    other = await started(store, target="http/other")
+    for one in (covered, other):
+        await store.save(replace(one, state=RunState.KEPT, due_at=store.now() + HOUR))
+    refused = episode(store)
+    at = store.now()
+    await write(
+        store,
+        episodes=[refused],
+        decisions=[
+            Decision(refused.id, "a", Verdict.BUSY, "", at - HOUR),
+            Decision(refused.id, "b", Verdict.PAUSED, "", at),
+        ],
+    )
+
+    await store.pause(Pause("p", "halt", "target:http/checkout*", "fire", "ann", at))
+    assert [one.id for one in await store.claim_runs(10)] == [covered.id]
+    assert [item["id"] for item in (await store.page("pauses", {"kind": "halt"}, 10, "")).items] == ["p"]
+
+    assert await store.resume("none", "ann") == 0
+    assert await store.resume("p", "ann") == 1
+    assert await store.resume("p", "ann") == 0
+    async with store.slice() as slice_:
+        assert [one.id for one in await slice_.due_episodes(10)] == [refused.id]
+        assert await slice_.pauses() == []
+    assert await actions_of(store, "target:http/checkout*") == ["halt.begun", "halt.lifted"]
+
+
+async def test_a_pause_outlives_the_process(store: SqlStore, store_url: str) -> None:
+    from responder.stores.registry import open_store
+
+    pause = Pause("p", "pause", "all", "deploy", "ann", store.now())
+    await store.pause(pause)
+    await store.close()
+    again = open_store(store_url)
+    await again.open()
+    try:
+        async with again.slice() as slice_:
+            assert list(await slice_.pauses()) == [pause]
+    finally:
+        await again.close()
+
+
+async def test_a_kick_reaches_episodes_by_their_latest_decision(store: SqlStore) -> None:
+    at = store.now()
+    episodes = [episode(store) for _ in range(3)]
+    closed = episode(store, state=EpisodeState.CLOSED, closed_at=at)
+    decisions = [Decision(one.id, "", Verdict.NO_MATCH, "", at) for one in (*episodes, closed)]
+    later = Decision(episodes[2].id, "restart", Verdict.ACTED, "", at + timedelta(seconds=1))
+    await write(store, episodes=[*episodes, closed], decisions=[*decisions, later])
+    assert await store.kick([Verdict.NO_MATCH, Verdict.DISABLED]) == 2
+    assert await store.kick([]) == 0
+
+
+async def test_depths_count_what_waits_and_how_long(store: SqlStore) -> None:
+    await deliver(store, "a", "b")
+    one = await started(store, tell=["console:"])
+    advance(store, timedelta(seconds=30))
+    depths = await store.depths()
+    assert (depths["deliveries"].waiting, depths["runs"].waiting, depths["outbox"].waiting) == (2, 1, 1)
+    assert depths["deliveries"].oldest_seconds == pytest.approx(30, abs=2)
+    await finished(store, one)
+    (claim, _) = await store.claim_deliveries(2)
+    await write(store, progress=[DeliveryProgress(claim.id, claim.epoch, 1, done=True)])
+    depths = await store.depths()
+    assert (depths["deliveries"].waiting, depths["runs"].waiting) == (1, 0)
+
+
+async def test_what_is_past_its_time_goes_in_small_batches_and_what_is_open_stays(store: SqlStore) -> None:
+    await deliver(store, "waiting", "done1", "done2")
+    for one in await store.claim_deliveries(3):
+        if one.id != "waiting":
+            await write(store, progress=[DeliveryProgress(one.id, one.epoch, 1, done=True)])
+    over = await acting(store, tell=["console:"])
+    await applied(store, over)
+    account = await store.account(over.incident_id)
+    assert account is not None
+    closed = [replace(e, state=EpisodeState.CLOSED, closed_at=store.now()) for e in account.episodes]
+    await write(store, episodes=closed, decisions=[Decision(closed[0].id, "", Verdict.RUN, "", store.now())])
+    await finished(store, over)
+    going = await acting(store, target="http/going", tell=["console:"])
+    await applied(store, going)
+    keep = {"deliveries": HOUR, "history": HOUR, "audit": HOUR}
+    assert await store.expire(keep, 100) == 0
+
+    advance(store, timedelta(hours=2))
+    assert await store.expire({"deliveries": HOUR}, 1) == 1
+    assert await store.expire({"deliveries": HOUR}, 10) == 1
+    while await store.expire(keep, 2):
+        pass
+
+    assert set(await by_id(store, "deliveries")) == {"waiting"}
+    assert set(await by_id(store, "runs")) == {going.id}
+    assert set(await by_id(store, "incidents")) == {going.incident_id}
+    assert len(await by_id(store, "episodes")) == len(await by_id(store, "records")) == 1
+    assert len((await store.page("outbox", {}, 10, "")).items) == 1
+    assert (await store.page("decisions", {}, 10, "")).items == []
+    assert (await store.page("audit", {}, 10, "")).items == []
+    with pytest.raises(ValueError, match="horses"):
+        await store.expire({"horses": HOUR}, 1)
+
+
+async def test_a_playbook_text_stays_while_a_run_or_a_file_needs_it(store: SqlStore) -> None:
+    for revision in ("pinned", "old", "latest"):
+        await store.keep_playbook("restart", revision, "restart.yaml", revision)
+    await write(store, runs=[(run(store, revision="pinned"), frozenset())])
+    advance(store, timedelta(hours=2))
+    await store.expire({"history": HOUR}, 10)
+    kept = [one for one in ("pinned", "old", "latest") if await store.playbook_text(one)]
+    assert kept == ["pinned", "latest"]
+
+
+async def test_a_store_that_works_answers_a_ping(store: SqlStore) -> None:
+    await store.ping()
+    assert await store.schema_version() == "0001"
