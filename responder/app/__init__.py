@@ -120,6 +120,6 @@ def _supported(where: str, http: "HttpConfig") -> None:
 
 async def serve(options: ServeOptions) -> int:
     """Receive alerts and act on them until SIGTERM; returns the exit code."""
-    from responder.serving import run
+    from responder.app.runtime import run
 
     return await run(options)
