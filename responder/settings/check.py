@@ -1,0 +1,31 @@
+"""What depends on more than the file: the listeners, and what the playbooks may do."""
+
+import ipaddress
+from collections.abc import Mapping
+
+from responder.domain.errors import Complaint
+from responder.domain.modes import Mode, strictest
+from responder.settings.model import Settings
+
+
+def cross_check(settings: Settings, modes: Mapping[str, Mode]) -> tuple[Complaint, ...]:
+    """Return what is missing once the playbooks (name to mode) may do what they say; empty when nothing is."""
+    reach = {name: strictest((mode, settings.max_mode)).reach for name, mode in modes.items()}
+    acting = sorted(name for name, far in reach.items() if far >= Mode.APPROVE.reach)
+    if not acting or settings.page is not None:
+        return ()
+    more = f" and {len(acting) - 1} more" if len(acting) > 1 else ""
+    message = f"page: {acting[0]}{more} may act, and nobody is told when a person is needed"
+    hint = "add page: { pagerduty: SERVICE, after: 5m } (or slack, or console: true), or keep them at mode: observe"
+    return (Complaint(settings.file, 1, 1, message, "page-missing", hint),)
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether only this machine can reach an address such as ``127.0.0.1:9095``; an unknown host name is not."""
+    host = listen.rpartition(":")[0].strip("[]") if ":" in listen else listen
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

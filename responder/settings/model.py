@@ -1,0 +1,276 @@
+"""The configuration as values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from responder.domain.alerts import Severity
+from responder.domain.modes import Mode
+from responder.language.intervals import TimeInterval
+from responder.language.matchers import Matcher
+from responder.settings.http import NO_AUTH, HttpAuth, HttpConfig
+
+Role = Literal["viewer", "operator", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where everything is kept; ``password`` goes before one in the URL."""
+
+    url: str = field(default="sqlite:///responder.db", repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where what may be lost is carried."""
+
+    url: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HmacSettings:
+    """Grafana's signature: hexadecimal HMAC-SHA256 of the body, with ``timestamp_header`` of ``<time>:<body>``.
+
+    A signature whose time is further than ``max_age`` from ours is refused: it may be a replay.
+    """
+
+    secret: str = field(repr=False)
+    header: str = "X-Grafana-Alerting-Signature"
+    timestamp_header: str | None = None
+    max_age: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """A sender of webhooks and how it proves who it is. ``api`` is how its own API is asked."""
+
+    kind: Literal["alertmanager", "grafana"] = "alertmanager"
+    auth: HttpAuth = NO_AUTH
+    api: HttpConfig | None = None
+    hmac: HmacSettings | None = None
+    client_certificate: bool = False
+
+    @property
+    def api_url(self) -> str | None:
+        """The base URL of its API, when it may be asked."""
+        return None if self.api is None else self.api.url
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token and what its holder may do."""
+
+    name: str
+    role: Role
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may use the API. ``users`` gives roles to the users of the web configuration file (viewer otherwise)."""
+
+    tokens: tuple[Token, ...] = ()
+    users: Mapping[str, Role] = field(default_factory=dict)
+    anonymous: bool = False
+
+
+_USUAL = {str(severity): severity for severity in Severity} | {
+    "page": Severity.CRITICAL,
+    "error": Severity.HIGH,
+    "warning": Severity.MEDIUM,
+    "info": Severity.LOW,
+    "none": Severity.LOW,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityRule:
+    """Which label says how urgent an alert is, and what its values mean; ``map`` goes before the usual words."""
+
+    label: str = "severity"
+    map: Mapping[str, Severity] = field(default_factory=dict)
+    default: Severity = Severity.MEDIUM
+
+    def of(self, labels: Mapping[str, str]) -> Severity:
+        """How urgent an alert with these labels is."""
+        value = labels.get(self.label, "")
+        return self.map.get(value) or _USUAL.get(value.lower(), self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusSettings:
+    """A Prometheus, and the alerts it answers for (none given: all)."""
+
+    http: HttpConfig
+    matchers: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A Kubernetes cluster; ``prometheus`` names the one that watches it."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    prometheus: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """The clusters, and the alert label that names one."""
+
+    cluster_label: str = "cluster"
+    clusters: Mapping[str, Cluster] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConnection:
+    """An HTTP service as a target: what may be called there (``GET /*``), and for which alerts."""
+
+    http: HttpConfig
+    allow: tuple[str, ...]
+    matchers: tuple[Matcher, ...] = ()
+    timeout: timedelta = timedelta(seconds=8)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisConnection:
+    """A Redis as a target."""
+
+    url: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+    matchers: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresConnection:
+    """A PostgreSQL as a target."""
+
+    dsn: str = field(repr=False)
+    matchers: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Every connection's matchers by kind and name: which one an alert is about."""
+
+    kinds: Mapping[str, Mapping[str, tuple[Matcher, ...]]] = field(default_factory=dict)
+
+    def names(self, kind: str) -> frozenset[str]:
+        """The names configured for ``kind`` (``http``, ``redis``, ``postgres``)."""
+        return frozenset(self.kinds.get(kind, {}))
+
+    def pick(self, kind: str, labels: Mapping[str, str]) -> str:
+        """Return the one connection whose matchers fit; the only one there is fits when it has no matchers.
+
+        Raises ValueError with a sentence when none or several fit.
+        """
+        known = self.kinds.get(kind, {})
+        if len(known) == 1 and not next(iter(known.values())):
+            return next(iter(known))
+        fitting = [name for name, wanted in known.items() if wanted and all(one.matches(labels) for one in wanted)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            raise ValueError(f"several {kind} connections fit this alert: {', '.join(sorted(fitting))}")
+        configured = ", ".join(sorted(known)) or "none"
+        raise ValueError(f"no {kind} connection fits this alert by its matchers (configured: {configured})")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The highest mode for the alerts that match."""
+
+    matchers: tuple[Matcher, ...]
+    max_mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class SlackSettings:
+    """A Slack app; ``signing_secret`` proves that a click comes from Slack."""
+
+    token: str = field(repr=False)
+    signing_secret: str | None = field(default=None, repr=False)
+    api_url: str = "https://slack.com/api/"
+
+
+@dataclass(frozen=True, slots=True)
+class PagerDutySettings:
+    """PagerDuty services by name, each with its routing key."""
+
+    services: Mapping[str, str] = field(default_factory=dict, repr=False)
+    api_url: str = "https://events.pagerduty.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """The channels; ``console`` writes to the log."""
+
+    slack: SlackSettings | None = None
+    pagerduty: PagerDutySettings | None = None
+    console: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """Where "a person is needed" goes (``pagerduty:payments``), and after how long."""
+
+    destination: str
+    after: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Who hears of the incidents that match; ``continue_`` lets the next routes match too."""
+
+    destinations: tuple[str, ...]
+    matchers: tuple[Matcher, ...] = ()
+    incidents: Literal["handled", "unhandled", "all"] = "handled"
+    continue_: bool = False
+
+
+DAY = timedelta(days=1)
+RETENTION: Mapping[str, timedelta] = {"deliveries": 7 * DAY, "history": 400 * DAY, "audit": 400 * DAY}
+"""design.md §4: a week of bodies, a year and a month of what was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that ``responder.yml`` and the flags say.
+
+    ``digest`` is the SHA-256 of the file's text; ``files`` are all files that were read, to be watched for changes;
+    ``secrets`` are all secret values, so that no log line may hold one. Paths are absolute.
+    """
+
+    file: str = ""
+    digest: str = ""
+    files: tuple[Path, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    listen: tuple[str, ...] = ("127.0.0.1:9095",)
+    external_url: str = ""
+    store: StoreSettings = StoreSettings()
+    redis: RedisSettings | None = None
+    max_mode: Mode = Mode.AUTO
+    playbooks: tuple[Path, ...] = ()
+    sources: Mapping[str, SourceSettings] = field(default_factory=dict)
+    access: Access = Access()
+    severity: SeverityRule = SeverityRule()
+    team_label: str = "team"
+    prometheus: Mapping[str, PrometheusSettings] = field(default_factory=dict)
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    connections: Connections = Connections()
+    connections_http: Mapping[str, HttpConnection] = field(default_factory=dict)
+    connections_redis: Mapping[str, RedisConnection] = field(default_factory=dict)
+    connections_postgres: Mapping[str, PostgresConnection] = field(default_factory=dict)
+    time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(default_factory=dict)
+    policies: Sequence[Policy] = ()
+    notify: Notify = Notify()
+    page: PageSettings | None = None
+    routes: Sequence[Route] = ()
+    protect: tuple[str, ...] = ()
+    retention: Mapping[str, timedelta] = field(default_factory=lambda: RETENTION)
+    group_interval: timedelta = timedelta(minutes=5)
+    episode_ttl: timedelta = timedelta(hours=24)

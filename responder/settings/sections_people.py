@@ -1,0 +1,191 @@
+"""Reading who may send, who may use the API, and who is told."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, cast, get_args
+
+from responder.language.suggest import did_you_mean
+from responder.settings.http import HttpConfig
+from responder.settings.model import (
+    Access,
+    HmacSettings,
+    Notify,
+    PagerDutySettings,
+    PageSettings,
+    Role,
+    Route,
+    SlackSettings,
+    SourceSettings,
+    Token,
+)
+from responder.settings.reader import Fields, Node, with_file
+from responder.settings.sections_http import AUTH_KEYS, read_auth, read_http
+
+_ROLES: tuple[Role, ...] = get_args(Role)
+_SHORTEST_TOKEN = 8
+_CHANNELS = ("slack", "pagerduty", "console")
+_NAMES_A_SOURCE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def read_sources(node: Node, *, anonymous: bool) -> Mapping[str, SourceSettings]:
+    """Read the senders; without ``anonymous`` each needs a way to prove who it is."""
+    found = {}
+    for name, one in node.named().items():
+        if not name or not set(name) <= _NAMES_A_SOURCE:
+            hint = "use letters, digits, dots, dashes and underscores"
+            one.complain(f"{name!r} cannot stand in a URL", "name", hint, at_key=True)
+        found[name] = _source(one)
+        if _unprotected(found[name]) and not anonymous:
+            hint = "add authorization: { credentials_file: … }, or basic_auth; access.anonymous is for loopback only"
+            one.complain("anybody could send alerts here", "missing-key", hint, at_key=True)
+    return found
+
+
+def _unprotected(source: SourceSettings) -> bool:
+    return source.auth.empty and source.hmac is None and not source.client_certificate
+
+
+def _source(node: Node) -> SourceSettings:
+    fields = node.keys(("kind", *AUTH_KEYS, "api_url", "hmac", "client_certificate"))
+    kind = cast("Literal['alertmanager', 'grafana']", fields.read("kind", _kind, "alertmanager"))
+    api: HttpConfig | None = fields.read("api_url", read_http, None)
+    hmac = fields.read("hmac", _hmac, None)
+    if hmac is not None and kind != "grafana":
+        fields.get("hmac").complain("Alertmanager cannot sign", "value", "use authorization or basic_auth", at_key=True)
+    certificate = fields.read("client_certificate", Node.flag, otherwise=False)
+    return SourceSettings(kind, read_auth(fields), api, hmac, certificate)
+
+
+def _kind(node: Node) -> str:
+    return node.choice(("alertmanager", "grafana"))
+
+
+def _hmac(node: Node) -> HmacSettings:
+    fields = node.keys((*with_file("secret"), "header", "timestamp_header", "max_age"))
+    usual = HmacSettings("")
+    return HmacSettings(
+        secret=fields.required_secret("secret", "what Grafana signs with"),
+        header=fields.read("header", Node.text, usual.header),
+        timestamp_header=fields.read("timestamp_header", Node.text, None),
+        max_age=fields.read("max_age", Node.duration, usual.max_age),
+    )
+
+
+def read_access(node: Node) -> Access:
+    """Read the tokens, the roles of users and whether no credentials are needed."""
+    fields = node.keys(("tokens", "users", "anonymous"))
+    tokens = tuple(_token(one) for one in fields.get("tokens").items())
+    names = [token.name for token in tokens]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            fields.get("tokens").items()[place].complain(f"a second token named {name!r}", "duplicate")
+    users = {name: _role(one) for name, one in fields.get("users").named().items()}
+    return Access(tokens, users, fields.read("anonymous", Node.flag, otherwise=False))
+
+
+def _role(node: Node) -> Role:
+    return cast("Role", node.choice(_ROLES))
+
+
+def _token(node: Node) -> Token:
+    fields = node.keys(("name", "role", *with_file("token")))
+    value = fields.required_secret("token", "the secret itself")
+    if value and len(value) < _SHORTEST_TOKEN:
+        node.complain(
+            f"the token has fewer than {_SHORTEST_TOKEN} characters", "value", "make one: openssl rand -hex 32"
+        )
+    return Token(
+        name=fields.required("name", Node.text, "", "who holds it; appears in the audit log"),
+        role=fields.required("role", _role, "viewer", "viewer, operator or admin"),
+        value=value,
+    )
+
+
+def read_notify(node: Node) -> Notify:
+    """Read the channels."""
+    fields = node.keys(_CHANNELS)
+    return Notify(
+        slack=fields.read("slack", _slack, None),
+        pagerduty=fields.read("pagerduty", _pagerduty, None),
+        console=fields.read("console", Node.flag, otherwise=False),
+    )
+
+
+def _slack(node: Node) -> SlackSettings:
+    fields = node.keys((*with_file("token", "signing_secret"), "api_url"))
+    return SlackSettings(
+        token=fields.required_secret("token", "the bot's token, xoxb-…"),
+        signing_secret=fields.secret("signing_secret"),
+        api_url=fields.read("api_url", Node.url, "https://slack.com/api/").rstrip("/") + "/",
+    )
+
+
+def _pagerduty(node: Node) -> PagerDutySettings:
+    fields = node.keys(("services", "api_url"))
+    services = {
+        name: one.keys(with_file("routing_key")).required_secret("routing_key", "of an Events API v2 integration")
+        for name, one in fields.get("services").named().items()
+    }
+    return PagerDutySettings(services, fields.read("api_url", Node.url, "https://events.pagerduty.com").rstrip("/"))
+
+
+def read_page(node: Node, notify: Notify) -> PageSettings | None:
+    """Read where "a person is needed" goes: exactly one place."""
+    fields = node.keys((*_CHANNELS, "after"))
+    places = _destinations(fields, notify)
+    if len(places) != 1:
+        node.complain(
+            "exactly one place to page is needed", "missing-key", "write page: { pagerduty: SERVICE }", at_key=True
+        )
+        return None
+    usual = PageSettings("")
+    return PageSettings(places[0], fields.read("after", Node.duration, usual.after))
+
+
+def read_routes(node: Node, notify: Notify) -> tuple[Route, ...]:
+    """Read who hears of what, in order."""
+    return tuple(_route(one, notify) for one in node.items())
+
+
+def _route(node: Node, notify: Notify) -> Route:
+    fields = node.keys(("matchers", *_CHANNELS, "incidents", "continue"))
+    told = ("handled", "unhandled", "all")
+    incidents = fields.read("incidents", lambda one: one.choice(told), "handled")
+    places = _destinations(fields, notify)
+    if not places and not any(name in fields for name in _CHANNELS):
+        node.complain(
+            "this route tells nobody", "missing-key", 'add slack: "#channel" or pagerduty: SERVICE', at_key=True
+        )
+    return Route(
+        destinations=places,
+        matchers=fields.get("matchers").matchers(),
+        incidents=cast("Literal['handled', 'unhandled', 'all']", incidents),
+        continue_=fields.read("continue", Node.flag, otherwise=False),
+    )
+
+
+def _destinations(fields: Fields, notify: Notify) -> tuple[str, ...]:
+    """Read ``slack``, ``pagerduty`` and ``console`` of a route or page, and hold them against the channels."""
+    found: list[str] = []
+    if "slack" in fields:
+        node = fields.get("slack")
+        if notify.slack is None:
+            node.complain(
+                "notify.slack is not configured", "unknown-destination", "add notify: { slack: … }", at_key=True
+            )
+        found += [f"slack:{one.text()}" for one in node.one_or_many()]
+    if "pagerduty" in fields:
+        known = notify.pagerduty.services if notify.pagerduty else {}
+        found += [f"pagerduty:{_service(one, known)}" for one in fields.get("pagerduty").one_or_many()]
+    if fields.read("console", Node.flag, otherwise=False):
+        found.append("console:")
+    return tuple(found)
+
+
+def _service(node: Node, known: Iterable[str]) -> str:
+    name = node.text()
+    names = sorted(known)
+    if name and name not in names:
+        near = did_you_mean(name, names)
+        hint = f'did you mean "{near}"?' if near else f"notify.pagerduty.services has {', '.join(names) or 'nothing'}"
+        node.complain(f'there is no PagerDuty service "{name}"', "unknown-destination", hint)
+    return name

@@ -1,0 +1,257 @@
+"""The configuration: what the design's example says, and what each mistake is answered with."""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from responder.domain.alerts import Severity
+from responder.domain.modes import Mode
+from responder.settings import Settings, WrongSettings, cross_check, load_settings, unread_secret
+
+EXAMPLE = """\
+store: sqlite:///responder.db
+redis: { url: redis://127.0.0.1:6379/0 }
+max_mode: auto
+playbooks: [ playbooks/ ]
+sources:
+  alertmanager: { kind: alertmanager, authorization: { credentials_file: am.token }, api_url: http://127.0.0.1:9093 }
+access:
+  tokens: [ { name: oncall, role: operator, token_file: oncall.token } ]
+severity: { label: severity, map: { page: critical, warning: high } }
+prometheus:
+  default: { url: http://127.0.0.1:9090 }
+kubernetes:
+  cluster_label: cluster
+  clusters: { prod-eu: { kubeconfig: eu.kubeconfig, context: eu, prometheus: default } }
+connections:
+  http:     { checkout: { url: "http://127.0.0.1:8081", allow: [ "GET /*", "PUT /admin/*" ] } }
+  redis:    { cache: { url: redis://127.0.0.1:6380, matchers: [ 'instance="cache-01:9121"' ] } }
+  postgres: { main: { dsn_file: main.dsn, matchers: [ 'instance="pg-main:9187"' ] } }
+time_intervals: []
+policies:
+  - { matchers: [ 'env="prod"' ], max_mode: approve }
+notify:
+  slack: { token_file: slack.token, signing_secret_file: slack.secret, api_url: https://slack.com/api/ }
+  pagerduty: { services: { payments: { routing_key_file: pd.key } }, api_url: https://events.pagerduty.com }
+page: { pagerduty: payments, after: 5m }
+routes:
+  - { matchers: [ 'severity="critical"' ], slack: "#oncall", pagerduty: payments, continue: true }
+  - { slack: "#alerts", incidents: all }
+protect: [ '*/namespace/kube-system', '*/deployment/*/responder' ]
+retention: { deliveries: 7d, history: 400d, audit: 400d }
+"""
+SECRETS = {
+    "am.token": "am-secret",
+    "oncall.token": "oncall-secret",
+    "main.dsn": "postgresql://u:dsn-password@h/db",
+    "slack.token": "xoxb-secret",
+    "slack.secret": "slack-signing",
+    "pd.key": "routing-key",
+}
+
+
+def read(folder: Path, text: str, **flags: str) -> Settings:
+    path = folder / "responder.yml"
+    path.write_text(text)
+    return load_settings(path, {name.replace("_", "."): value for name, value in flags.items()})
+
+
+def wrong(folder: Path, text: str, **flags: str) -> str:
+    with pytest.raises(WrongSettings) as caught:
+        read(folder, text, **flags)
+    return str(caught.value).replace(str(folder), "")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, secret in SECRETS.items():
+        (tmp_path / name).write_text(f"{secret}\n")
+    return tmp_path
+
+
+def test_the_example_of_the_design_is_read_in_full(folder: Path) -> None:
+    settings = read(folder, EXAMPLE)
+    assert settings.store.url == f"sqlite:///{folder}/responder.db"
+    assert settings.redis is not None
+    assert settings.redis.url == "redis://127.0.0.1:6379/0"
+    assert settings.playbooks == (folder / "playbooks",)
+    source = settings.sources["alertmanager"]
+    assert (source.kind, source.auth.header(), source.api_url) == (
+        "alertmanager",
+        "Bearer am-secret",
+        "http://127.0.0.1:9093",
+    )
+    assert [(one.name, one.role, one.value) for one in settings.access.tokens] == [
+        ("oncall", "operator", "oncall-secret")
+    ]
+    assert settings.prometheus["default"].http.url == "http://127.0.0.1:9090"
+    assert settings.kubernetes.clusters["prod-eu"].kubeconfig == folder / "eu.kubeconfig"
+    assert settings.connections_http["checkout"].allow == ("GET /*", "PUT /admin/*")
+    assert settings.connections_postgres["main"].dsn == "postgresql://u:dsn-password@h/db"
+    assert settings.policies[0].max_mode is Mode.APPROVE
+    assert settings.notify.slack is not None
+    assert settings.notify.slack.signing_secret == "slack-signing"
+    assert settings.notify.pagerduty is not None
+    assert settings.notify.pagerduty.services == {"payments": "routing-key"}
+    assert settings.page is not None
+    assert (settings.page.destination, settings.page.after) == ("pagerduty:payments", timedelta(minutes=5))
+    assert settings.routes[0].destinations == ("slack:#oncall", "pagerduty:payments")
+    assert settings.routes[0].continue_
+    assert (settings.routes[1].incidents, settings.routes[1].matchers) == ("all", ())
+    assert settings.protect[0] == "*/namespace/kube-system"
+    assert settings.retention["history"] == timedelta(days=400)
+    assert {*SECRETS.values(), "dsn-password"} <= settings.secrets
+    assert {path.name for path in settings.files} == {"responder.yml", *SECRETS}
+
+
+def test_no_secret_appears_when_settings_are_shown(folder: Path) -> None:
+    shown = repr(read(folder, EXAMPLE))
+    assert not [secret for secret in SECRETS.values() if secret in shown]
+
+
+def test_without_a_file_there_are_defaults() -> None:
+    settings = load_settings(None, {})
+    assert settings.max_mode is Mode.AUTO
+    assert settings.store.url == f"sqlite:///{Path.cwd()}/responder.db"
+    assert (settings.group_interval, settings.episode_ttl) == (timedelta(minutes=5), timedelta(hours=24))
+    assert settings.team_label == "team"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_mod: auto", '/responder.yml:1:1: error: max_mod: unknown key "max_mod" [unknown-key]: did you mean "max_mode"'),
+        ("teams: {}", "teams: this key is reserved for a later version [reserved-key]"),
+        ("services: {}", "reserved for a later version"),
+        ("max_mode: automatic", "'automatic' is not one of disabled, observe, approve, auto"),
+        ("store: mysql://x/y", "this is not the URL of a store [url]: write sqlite:///responder.db"),
+        ("episode_ttl: 24", "has no unit: write 24s, 24m or 24h"),
+        ("playbooks: 3", 'a text is expected [type]: put it in quotes: "3"'),
+        ("prometheus: { a: http://x, b: http://y }", "a and b both answer for every alert"),
+        ("prometheus: { a: http://user:pass@x }", "the URL holds credentials"),
+        ("prometheus: { a: ftp://x }", "is not a URL of http or https"),
+        ("prometheus: { a: { url: http://x, basic_auth: { username: u } } }", 'missing key "password_file"'),
+        ("prometheus: { a: { url: http://x, matchers: [ 'a=~\"(\"' ] } }", "[matcher]"),
+        ("sources: { am: { kind: alertmanager } }", "anybody could send alerts here"),
+        ("sources: { 'a/b': { authorization: { credentials: abc } } }", "cannot stand in a URL"),
+        ("sources: { am: { authorization: { credentials_file: missing } } }", "/missing cannot be read: No such file"),
+        ("sources: { am: { hmac: { secret: abc } } }", "Alertmanager cannot sign"),
+        ("access: { tokens: [ { name: a, role: owner, token: abcdefgh } ] }", "'owner' is not one of viewer"),
+        ("access: { tokens: [ { name: a, role: admin, token: abc } ] }", "fewer than 8 characters"),
+        ("connections: { http: { a: { url: http://x } } }", "nothing may be called here"),
+        ("connections: { http: { a: { url: http://x, allow: [ 'admin' ] } } }", "is not a method and a path"),
+        ("connections: { http: { a: { url: http://x, allow: [ 'GET /' ], timeout: 1m } } }", "too long: at most 15s"),
+        ("connections: { postgres: { a: { dsn: http://x } } }", "the dsn is not a URL of postgresql"),
+        ("page: { pagerduty: payments }", 'there is no PagerDuty service "payments"'),
+        ("page: {}", "exactly one place to page"),
+        ("routes: [ { slack: '#x' } ]", "notify.slack is not configured"),
+        ("routes: [ { incidents: all } ]", "this route tells nobody"),
+        ("retention: { history: 1h }", "limits look back further"),
+        ("time_intervals: [ { name: a, time_intervals: [ { times: 3 } ] } ]", "[interval]"),
+        ("a: 1\na: 2", "[yaml-duplicate-key]"),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_answered_with_its_place_and_how_to_mend_it(tmp_path: Path, text: str, said: str) -> None:
+    message = wrong(tmp_path, text)
+    assert message.startswith("/responder.yml:")
+    assert said in message
+
+
+def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
+    assert len(wrong(tmp_path, "max_mod: auto\nepisode_ttl: 5\nfoo: 1\n").splitlines()) == 3
+
+
+def test_a_secret_is_given_once(folder: Path) -> None:
+    text = "access: { tokens: [ { name: a, role: admin, token: abcdefgh, token_file: oncall.token } ] }"
+    assert "give either token or token_file, not both" in wrong(folder, text)
+
+
+def test_a_check_without_secrets_at_hand_opens_no_secret_file(tmp_path: Path) -> None:
+    (tmp_path / "responder.yml").write_text(EXAMPLE)
+    assert load_settings(tmp_path / "responder.yml", {}, unread_secret).secrets
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    from responder.domain.errors import SettingsError
+
+    with pytest.raises(SettingsError, match="responder init"):
+        load_settings(tmp_path / "nothing.yml", {})
+
+
+@pytest.mark.parametrize(
+    ("listen", "fits"),
+    [
+        ("127.0.0.1:9095", True),
+        ("localhost:9095,[::1]:9095", True),
+        (":9095", False),
+        ("0.0.0.0:9095", False),
+        ("127.0.0.1:1,[::]:2", False),
+        ("responder.example:9095", False),
+    ],
+)
+def test_only_this_machine_may_come_in_without_credentials(tmp_path: Path, listen: str, fits: bool) -> None:  # noqa: FBT001 - a table's column
+    path = tmp_path / "responder.yml"
+    path.write_text("access: { anonymous: true }\nsources: { am: {} }\n")
+    flags = {"web.listen-address": listen}
+    if fits:
+        assert load_settings(path, flags).access.anonymous
+    else:
+        with pytest.raises(WrongSettings, match="only this machine may reach it"):
+            load_settings(path, flags)
+
+
+def test_a_place_to_page_is_needed_once_a_playbook_may_act(folder: Path) -> None:
+    modes = {"a": Mode.OBSERVE, "b": Mode.AUTO}
+    assert "b may act" in str(cross_check(read(folder, "max_mode: auto"), modes)[0])
+    assert cross_check(read(folder, "max_mode: observe"), modes) == ()
+    assert cross_check(read(folder, "max_mode: auto"), {"a": Mode.OBSERVE}) == ()
+    assert cross_check(read(folder, EXAMPLE), modes) == ()
+
+
+def test_severity_goes_by_the_map_and_then_by_the_usual_words(folder: Path) -> None:
+    rule = read(folder, EXAMPLE).severity
+    words = ["page", "warning", "critical", "info", "strange", ""]
+    assert [rule.of({"severity": word}) for word in words] == [
+        Severity.CRITICAL,
+        Severity.HIGH,
+        Severity.CRITICAL,
+        Severity.LOW,
+        Severity.MEDIUM,
+        Severity.MEDIUM,
+    ]
+
+
+def test_a_connection_is_picked_by_matchers_or_by_being_the_only_one(folder: Path) -> None:
+    one = read(folder, EXAMPLE).connections
+    assert one.pick("http", {}) == "checkout"
+    assert one.pick("redis", {"instance": "cache-01:9121"}) == "cache"
+    with pytest.raises(ValueError, match="no redis connection fits"):
+        one.pick("redis", {"instance": "other"})
+    two = "a: { url: redis://a, matchers: [ 'x=~\".+\"' ] }, b: { url: redis://b, matchers: [ x=1 ] }"
+    text = f"connections: {{ redis: {{ {two} }} }}"
+    with pytest.raises(ValueError, match="several redis connections fit this alert: a, b"):
+        read(folder, text).connections.pick("redis", {"x": "1"})
+
+
+def test_http_config_gives_the_headers_to_send(folder: Path) -> None:
+    text = """\
+prometheus:
+  a: { url: http://a, basic_auth: { username: u, password: p w }, matchers: [ 'x="1"' ] }
+  b: { url: http://b, authorization: { type: Token, credentials: tok }, matchers: [ 'x="2"' ],
+       http_headers: { X-Scope-OrgID: { values: [ a, b ] } } }
+  c: http://c/
+"""
+    servers = read(folder, text).prometheus
+    assert servers["a"].http.headers() == {"Authorization": "Basic dTpwIHc="}
+    assert servers["b"].http.headers() == {"Authorization": "Token tok", "X-Scope-OrgID": "a, b"}
+    bare = servers["c"].http
+    assert (bare.url, bare.headers(), bare.ssl_context()) == ("http://c", {}, None)
+
+
+def test_settings_are_light_to_import() -> None:
+    code = "import responder.settings, sys; print([m for m in ('aiohttp','sqlalchemy','redis') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
