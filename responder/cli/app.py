@@ -38,6 +38,7 @@ for command in (
 
 @app.command()
 def serve(
+    *,
     config_file: ConfigFile = Path("responder.yml"),
     listen: Annotated[list[str] | None, typer.Option("--web.listen-address", help="host:port, repeatable")] = None,
     web_config: Annotated[Path | None, typer.Option("--web.config.file", help="TLS and basic auth")] = None,

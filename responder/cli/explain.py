@@ -23,8 +23,8 @@ def _episode(story: Story) -> Iterator[str]:
     lines = [
         (str(episode.get("opened_at")), f"received   {episode.get('severity', '')}, from {episode.get('source', '')}")
     ]
-    for decision in cast("Sequence[Story]", story.get("decisions") or ()):
-        lines.append((str(decision.get("last_at")), _decision(decision)))
+    decisions = cast("Sequence[Story]", story.get("decisions") or ())
+    lines += [(str(decision.get("last_at")), _decision(decision)) for decision in decisions]
     for run in cast("Sequence[Story]", story.get("runs") or ()):
         lines.extend(_run(run))
     if episode.get("closed_at"):

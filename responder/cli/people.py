@@ -43,8 +43,8 @@ def _filters(where: Sequence[str] | None) -> dict[str, str]:
 
 
 def _listing(
-    kind: str, url: str, token_file: Path | None, output: str, limit: int, where: Sequence[str] | None
-) -> None:  # noqa: PLR0917 - the flags of a list
+    kind: str, *, url: str, token_file: Path | None, output: str, limit: int, where: Sequence[str] | None
+) -> None:
     rows = connect(url, token_file).items(kind, limit, **_filters(where))
     show(rows, COLUMNS[kind], output, f"There are no {kind}.")
 
@@ -53,26 +53,27 @@ def incidents(
     url: Url = "", token_file: TokenFile = None, output: Output = "table", limit: Limit = 50, where: Where = None
 ) -> None:
     """List incidents, newest first."""
-    _listing("incidents", url, token_file, output, limit, where)
+    _listing("incidents", url=url, token_file=token_file, output=output, limit=limit, where=where)
 
 
 def decisions(
     url: Url = "", token_file: TokenFile = None, output: Output = "table", limit: Limit = 50, where: Where = None
 ) -> None:
     """List decisions: why playbooks ran or did not run."""
-    _listing("decisions", url, token_file, output, limit, where)
+    _listing("decisions", url=url, token_file=token_file, output=output, limit=limit, where=where)
 
 
 def deliveries(
     url: Url = "", token_file: TokenFile = None, output: Output = "table", limit: Limit = 50, where: Where = None
 ) -> None:
     """List accepted webhook bodies."""
-    _listing("deliveries", url, token_file, output, limit, where)
+    _listing("deliveries", url=url, token_file=token_file, output=output, limit=limit, where=where)
 
 
 def runs(
     what: Annotated[str, typer.Argument(help="ls, show or watch")] = "ls",
     run: Annotated[str, typer.Argument(metavar="[RUN]", help="for show and watch")] = "",
+    *,
     url: Url = "",
     token_file: TokenFile = None,
     output: Output = "table",
@@ -81,7 +82,7 @@ def runs(
 ) -> None:
     """List runs, show one, or watch one to its end."""
     if what == "ls":
-        _listing("runs", url, token_file, output, limit, where)
+        _listing("runs", url=url, token_file=token_file, output=output, limit=limit, where=where)
         return
     if what not in ("show", "watch") or not run:
         fail("use: responder runs [ls], responder runs show RUN, responder runs watch RUN")
@@ -185,6 +186,7 @@ def rollback(run: RunId, url: Url = "", token_file: TokenFile = None, reason: Re
 
 def pause(
     scope: Annotated[str, typer.Argument(help="all, playbook:NAME or target:PATTERN")] = "all",
+    *,
     url: Url = "",
     token_file: TokenFile = None,
     reason: Reason = "",

@@ -1,14 +1,17 @@
 """``checkout``: a small real service whose latency and errors follow its workers.
 
-Customers arrive at a fixed rate; each worker serves one at a time. Below the needed number of workers the queue grows,
+Customers arrive at a steady rate; each worker serves one at a time. Below the needed number of workers the queue grows,
 customers wait, and those who wait too long are errors: what an on-call engineer knows from a saturated service. A
-``leak`` keeps a share of requests failing whatever the workers do, so that adding workers does not help.
+``leak`` keeps a share of requests failing whatever the workers do, so that no setting helps.
 """
 
 import asyncio
+import contextlib
 import random
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from json import JSONDecodeError
 
 from aiohttp import web
 
@@ -17,31 +20,48 @@ SERVICE_SECONDS = 0.05
 PATIENCE_SECONDS = 0.4
 WINDOW = 150
 """How many of the latest requests the error rate and the latency are computed from."""
+TICK_SECONDS = 0.1
+LARGEST = 4096
+KEYS = {"workers": "workers", "cache": "cache_megabytes"}
+"""The settings by the last part of their path, and the key that each has in JSON."""
 
 
 @dataclass
 class Checkout:
-    """The service's state: its workers and what the latest customers met."""
+    """The service's state: its settings and what the latest customers met."""
 
-    workers: int = 4
-    cache_megabytes: int = 64
+    settings: dict[str, int] = field(default_factory=lambda: {"workers": 4, "cache": 64})
+    versions: dict[str, int] = field(default_factory=lambda: {"workers": 1, "cache": 1})
+    arrivals: float = ARRIVALS_PER_SECOND
     leak: float = 0.0
-    version: int = 1
-    answers: dict[str, tuple[int, int]] = field(default_factory=dict)
+    backlog: float = 0.0
     waits: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     failed: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
-    backlog: float = 0.0
+    answered: set[str] = field(default_factory=set)
+    """Idempotency keys of the changes that were made: the same key changes nothing a second time."""
+    chance: random.Random = field(default_factory=random.Random)
 
-    def second(self, seconds: float) -> None:
+    @property
+    def workers(self) -> int:
+        """How many customers are served at once."""
+        return self.settings["workers"]
+
+    def pass_time(self, seconds: float) -> None:
         """Let customers arrive and be served for a while."""
-        arrived = ARRIVALS_PER_SECOND * seconds
-        capacity = self.workers / SERVICE_SECONDS * seconds
-        self.backlog = min(max(0.0, self.backlog + arrived - capacity), ARRIVALS_PER_SECOND * PATIENCE_SECONDS * 2)
-        wait = self.backlog * SERVICE_SECONDS / max(self.workers, 1)
+        arrived = self.arrivals * seconds
+        served = self.workers / SERVICE_SECONDS * seconds
+        longest = ARRIVALS_PER_SECOND * PATIENCE_SECONDS * 2  # whoever waits longer has left the queue
+        self.backlog = min(max(0.0, self.backlog + arrived - served), longest)
+        wait = self.backlog * SERVICE_SECONDS / self.workers
         for _ in range(round(arrived)):
+            gave_up = wait > PATIENCE_SECONDS and self.chance.random() < 1 - PATIENCE_SECONDS / wait
             self.waits.append(wait + SERVICE_SECONDS)
-            gave_up = wait > PATIENCE_SECONDS and random.random() < 1 - PATIENCE_SECONDS / wait  # noqa: S311 - a model of customers
-            self.failed.append(gave_up or random.random() < self.leak)  # noqa: S311 - a model of customers
+            self.failed.append(gave_up or self.chance.random() < self.leak)
+
+    def change(self, name: str, value: int) -> None:
+        """Set ``name``; its version, which the ETag shows, goes up."""
+        self.settings[name] = value
+        self.versions[name] += 1
 
     @property
     def error_rate(self) -> float:
@@ -59,78 +79,63 @@ STATE = web.AppKey("state", Checkout)
 
 async def _health(request: web.Request) -> web.Response:
     state = request.app[STATE]
-    return web.json_response(
-        {
-            "error_rate": round(state.error_rate, 4),
-            "latency_seconds": round(state.latency, 3),
-            "workers": state.workers,
-            "cache_megabytes": state.cache_megabytes,
-        },
-    )
+    figures = {"error_rate": round(state.error_rate, 4), "latency_seconds": round(state.latency, 3)}
+    return web.json_response({**figures, **{KEYS[name]: value for name, value in state.settings.items()}})
 
 
 def _setting(request: web.Request) -> str:
     name = request.match_info["name"]
-    if name not in ("workers", "cache"):
+    if name not in KEYS:
         raise web.HTTPNotFound(text=f"no setting {name}")
     return name
 
 
-def _body(state: Checkout, name: str) -> dict[str, int]:
-    return {"workers": state.workers} if name == "workers" else {"cache_megabytes": state.cache_megabytes}
+def _answer(state: Checkout, name: str) -> web.Response:
+    return web.json_response({KEYS[name]: state.settings[name]}, headers={"ETag": f'"{state.versions[name]}"'})
 
 
 async def _read(request: web.Request) -> web.Response:
-    state = request.app[STATE]
-    return web.json_response(_body(state, _setting(request)), headers={"ETag": f'"{state.version}"'})
+    return _answer(request.app[STATE], _setting(request))
 
 
 async def _write(request: web.Request) -> web.Response:
     state, name = request.app[STATE], _setting(request)
-    wanted = request.headers.get("If-Match")
-    if wanted is not None and wanted != f'"{state.version}"':
+    key = request.headers.get("Idempotency-Key", "")
+    if key and key in state.answered:
+        return _answer(state, name)
+    if request.headers.get("If-Match", f'"{state.versions[name]}"') != f'"{state.versions[name]}"':
         raise web.HTTPPreconditionFailed(text="somebody else changed it")
-    body = await request.json()
-    key = next(iter(_body(state, name)))
-    value = body.get(key)
-    if not isinstance(value, int) or not 1 <= value <= 4096:  # noqa: PLR2004 - what the service can take
-        raise web.HTTPUnprocessableEntity(text=f"{key} is a whole number from 1 to 4096")
-    if name == "workers":
-        state.workers = value
-    else:
-        state.cache_megabytes = value
-    state.version += 1
-    return web.json_response(_body(state, name), headers={"ETag": f'"{state.version}"'})
+    try:
+        body = await request.json()
+    except JSONDecodeError as error:
+        raise web.HTTPBadRequest(text="the body is not JSON") from error
+    value = body.get(KEYS[name]) if isinstance(body, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
+        raise web.HTTPUnprocessableEntity(text=f"{KEYS[name]} is a whole number from 1 to {LARGEST}")
+    state.change(name, value)
+    state.answered.add(key)
+    return _answer(state, name)
 
 
-async def _weather(request: web.Request) -> web.Response:
-    """Let trouble begin or end; the demonstration's own lever, not a part of the service."""
-    state = request.app[STATE]
-    body = await request.json()
-    state.workers = int(body.get("workers", state.workers))
-    state.leak = float(body.get("leak", state.leak))
-    return web.json_response({"leak": state.leak, "workers": state.workers})
+async def _customers(app: web.Application) -> AsyncIterator[None]:
+    async def come_and_go() -> None:
+        while True:
+            app[STATE].pass_time(TICK_SECONDS)
+            await asyncio.sleep(TICK_SECONDS)
+
+    coming = asyncio.create_task(come_and_go(), name="customers")
+    yield
+    coming.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await coming
 
 
-async def _customers(app: web.Application) -> None:
-    while True:
-        app[STATE].second(0.1)
-        await asyncio.sleep(0.1)
-
-
-def make_app() -> web.Application:
-    """Return the service, with customers coming."""
+def make_app(state: Checkout | None = None) -> web.Application:
+    """Return the service, with customers coming; whoever holds ``state`` makes its weather."""
     app = web.Application()
-    app[STATE] = Checkout()
+    app[STATE] = state or Checkout()
     app.router.add_get("/health", _health)
     app.router.add_get("/admin/{name}", _read)
     app.router.add_put("/admin/{name}", _write)
-    app.router.add_post("/weather", _weather)
-
-    async def open_doors(app: web.Application):  # type: ignore[no-untyped-def]  # noqa: ANN202 - aiohttp's own generator form
-        task = asyncio.create_task(_customers(app))
-        yield
-        task.cancel()
-
-    app.cleanup_ctx.append(open_doors)
+    app.cleanup_ctx.append(_customers)
     return app
