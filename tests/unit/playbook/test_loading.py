@@ -204,3 +204,21 @@ def test_a_file_that_is_not_utf8_is_a_complaint() -> None:
 
 def test_bytes_and_text_give_the_same_playbook() -> None:
     assert examine(MINIMAL.encode(), "a.yaml", CATALOGUE, None)[0] == load()
+
+
+@pytest.mark.parametrize(
+    ("lines", "allowed"),
+    [
+        (('  - id: b\n    fake.scale: { by: 1, max: 2, note: "{{ steps.a.after.n }}" }',), True),
+        (('  - id: b\n    fake.scale: { by: 1, max: 2, note: "{{ steps.b.after.n }}" }',), False),
+        (("    verify: [ { query: 'up{n=\"{{ steps.a.after.n }}\"}', equals: 1 } ]",), True),
+        (("    when: [ { query: 'up{n=\"{{ steps.a.after.n }}\"}', equals: 1 } ]",), False),
+        (("verify: [ { query: 'up{n=\"{{ steps.a.after.n }}\"}', equals: 1 } ]",), True),
+        (("when: [ { query: 'up{n=\"{{ steps.a.after.n }}\"}', equals: 1 } ]",), False),
+        (('docs: { by_hand: "{{ steps.a.before.n }}" }',), True),
+        (('docs: { by_hand: "{{ steps.a.later.n }}" }',), False),
+    ],
+)
+def test_a_steps_images_exist_only_behind_it(lines: tuple[str, ...], allowed: bool) -> None:  # noqa: FBT001 - a column of the table
+    text = with_lines(*lines, base=MINIMAL.replace("  - fake", "  - id: a\n    fake"))
+    assert rules(text) == ([] if allowed else [("error", "unknown-step")])
