@@ -10,8 +10,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ColumnElement, FromClause, Table, Text, TextClause, bindparam, cast, column, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Table,
+    Text,
+    TextClause,
+    bindparam,
+    cast,
+    column,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
@@ -26,7 +41,8 @@ from responder.stores.core.types import decode, encode
 STATEMENT = timedelta(seconds=5)
 """How long one statement may take before the store counts as unavailable."""
 _CONNECT = timedelta(seconds=3)
-_SYNC_EVERY = timedelta(seconds=5)
+SYNC_EVERY = timedelta(seconds=5)
+"""How old the clock's anchor may become."""
 _POOL = 12
 _MIGRATION_LOCK = "responder/migrations"
 _SETTINGS = {
@@ -74,6 +90,7 @@ class PostgresDatabase:
             json_serializer=encode,
             json_deserializer=decode,
         )
+        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         try:
             async with self.writing(Order.CONTROL) as tx:
                 if await tx.run_sync(migrate.current) != migrate.head():
@@ -199,9 +216,16 @@ class PostgresDatabase:
 
     async def _keep_anchored(self) -> None:
         while True:
-            await asyncio.sleep(_SYNC_EVERY.total_seconds() * 0.8)
+            await asyncio.sleep(SYNC_EVERY.total_seconds() * 0.8)
             with contextlib.suppress(Unavailable):  # whoever needs the store now hears of it
                 await self._anchor()
+
+
+def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
+    """Make the pool replace a connection that the server closed meanwhile; asyncpg knows without asking."""
+    driver: asyncpg.Connection[asyncpg.Record] = connection.driver_connection
+    if driver.is_closed():
+        raise DisconnectionError("the server closed the connection")
 
 
 _Shape = tuple[str, tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]]

@@ -1,4 +1,5 @@
 """Small builders and walks for the stores' tests."""
+# ruff: noqa: ANN401 - a builder takes whatever fields the test is about
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from responder.domain.limits import Limits, Rate, Refusal
 from responder.domain.modes import Mode
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Context, Run, RunState
-from responder.ports.store import Authority, NewDelivery, RunEnd, Slice, SliceChanges
+from responder.ports.store import Authority, Kind, NewDelivery, RunEnd, Slice, SliceChanges
 from responder.stores.core.store import SqlStore
 
 HOUR = timedelta(hours=1)
@@ -164,7 +165,7 @@ def verdict(refusal: Refusal | None) -> str:
     return "" if refusal is None else refusal.verdict.value
 
 
-async def by_id(store: SqlStore, kind: Any, **filters: str) -> Mapping[str, Mapping[str, Any]]:
+async def by_id(store: SqlStore, kind: Kind, **filters: str) -> Mapping[str, Mapping[str, Any]]:
     """Return a list's items by id."""
     page = await store.page(kind, filters, 1000, "")
     return {str(item["id"]): item for item in page.items}

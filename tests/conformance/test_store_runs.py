@@ -271,8 +271,8 @@ async def _asked(store: SqlStore, plan_hash: str = "h1") -> Run:
 
 async def test_an_approval_is_given_once_and_used_once(store: SqlStore) -> None:
     one = await _asked(store)
-    assert await store.answer(one.id, True, "ann", "h1", "go") is None
-    assert verdict(await store.answer(one.id, False, "bob", "h1", "no")) == "acted"
+    assert await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="go") is None
+    assert verdict(await store.answer(one.id, approve=False, actor="bob", plan_hash="h1", comment="no")) == "acted"
 
     one = await claimed(store, one.id)
     approval = (await store.standing(one, store.now())).approval
@@ -284,16 +284,20 @@ async def test_an_approval_is_given_once_and_used_once(store: SqlStore) -> None:
 
 
 async def test_an_answer_must_be_in_time_and_to_the_plan_that_was_shown(store: SqlStore) -> None:
-    assert verdict(await store.answer("none", True, "ann", "h1", "")) == "acted"
+    assert verdict(await store.answer("none", approve=True, actor="ann", plan_hash="h1", comment="")) == "acted"
     one = await _asked(store)
-    assert verdict(await store.answer(one.id, True, "ann", "other", "")) == "plan_changed"
+    assert (
+        verdict(await store.answer(one.id, approve=True, actor="ann", plan_hash="other", comment="")) == "plan_changed"
+    )
     advance(store, timedelta(minutes=10))
-    assert verdict(await store.answer(one.id, True, "ann", "h1", "")) == "approval_expired"
+    assert (
+        verdict(await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="")) == "approval_expired"
+    )
 
 
 async def test_an_approval_does_not_outlive_its_time(store: SqlStore) -> None:
     one = await _asked(store)
-    assert await store.answer(one.id, True, "ann", "h1", "") is None
+    assert await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="") is None
     one = await claimed(store, one.id)
     approval = (await store.standing(one, store.now())).approval
     assert approval is not None
@@ -303,7 +307,7 @@ async def test_an_approval_does_not_outlive_its_time(store: SqlStore) -> None:
 
 async def test_a_new_question_voids_the_old_answer(store: SqlStore) -> None:
     one = await _asked(store)
-    assert await store.answer(one.id, True, "ann", "h1", "") is None
+    assert await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="") is None
     one = await claimed(store, one.id)
     old = (await store.standing(one, store.now())).approval
     now = store.now()

@@ -55,10 +55,14 @@ async def test_what_a_slice_writes_the_next_one_reads(store: SqlStore) -> None:
 
 async def test_an_exception_leaves_nothing_behind(store: SqlStore) -> None:
     one = episode(store)
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with store.slice() as slice_:
             await slice_.write(SliceChanges(episodes=[one]))
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     async with store.slice() as slice_:
         assert await slice_.episodes_by_key([(one.source, one.fingerprint)]) == []
 

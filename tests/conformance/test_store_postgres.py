@@ -1,0 +1,184 @@
+"""What PostgreSQL's absence, silence and return mean: nothing starts, nothing is lost, nobody needs to help."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from responder.domain.errors import Unavailable
+from responder.domain.runs import RunState
+from responder.ports.store import NewDelivery, RunEnd
+from responder.stores.core.database import Order
+from responder.stores.postgres import PostgresDatabase, PostgresStore, postgres_store
+from tests.bed.postgres import Postgres
+from tests.bed.proxy import Mode, Proxy, proxied
+from tests.conformance.building import FREE, acting, by_id, deliver, record, started
+
+
+@pytest.fixture
+async def proxy(postgres_url: str) -> AsyncIterator[Proxy]:
+    async with proxied(postgres_url) as one:
+        yield one
+
+
+@pytest.fixture
+async def shared(postgres_url: str, proxy: Proxy) -> AsyncIterator[PostgresStore]:
+    store = postgres_store(proxy.through(postgres_url))
+    await store.open()
+    yield store
+    await proxy.switch(Mode.PASS)
+    await store.close()
+
+
+def _new(store: PostgresStore, *ids: str) -> list[NewDelivery]:
+    return [NewDelivery(one, "am", store.now(), b"{}", 1) for one in ids]
+
+
+async def test_a_commit_whose_answer_is_lost_is_read_back(shared: PostgresStore, proxy: Proxy) -> None:
+    await deliver(shared, "warm")
+    await proxy.switch(Mode.LOSE_REPLY, when=b"d1", once=True)
+
+    answers = await shared.accept(_new(shared, "d1", "d2"))
+
+    assert proxy.struck == 1
+    assert answers == [None, None]
+    assert set(await by_id(shared, "deliveries")) == {"warm", "d1", "d2"}
+
+
+async def test_deliveries_that_did_not_arrive_are_not_accepted(shared: PostgresStore, proxy: Proxy) -> None:
+    await deliver(shared, "warm")
+    await proxy.switch(Mode.REFUSE)
+    with pytest.raises(Unavailable):
+        await shared.accept(_new(shared, "d1"))
+    await proxy.switch(Mode.PASS)
+    assert set(await by_id(shared, "deliveries")) == {"warm"}
+    await deliver(shared, "d1")
+
+
+async def test_a_connection_cut_in_the_middle_leaves_all_or_nothing(shared: PostgresStore, proxy: Proxy) -> None:
+    await deliver(shared, "warm")
+    await proxy.switch(Mode.RESET)
+    with pytest.raises(Unavailable):
+        await shared.accept(_new(shared, "d1"))
+    await proxy.switch(Mode.PASS)
+    assert set(await by_id(shared, "deliveries")) == {"warm"}
+
+
+async def test_a_store_that_is_away_is_unavailable_and_comes_back_by_itself(
+    shared: PostgresStore, proxy: Proxy
+) -> None:
+    one = await acting(shared)
+    await proxy.switch(Mode.REFUSE)
+    for attempt in (
+        shared.claim_runs(1),
+        shared.claim_deliveries(1),
+        shared.claim_outbox(1, []),
+        shared.standing(one, shared.now()),
+        shared.save(one),
+        shared.intend(one, record(shared, one), FREE),
+        shared.finish(replace(one, state=RunState.FAILED), RunEnd()),
+        shared.page("runs", {}, 1, ""),
+        shared.ping(),
+    ):
+        with pytest.raises(Unavailable):
+            await attempt
+    with pytest.raises(Unavailable):
+        async with shared.slice() as slice_:
+            await slice_.pauses()
+
+    await proxy.switch(Mode.PASS)
+    await shared.ping()
+    assert await shared.intend(one, record(shared, one), FREE) is None
+
+
+async def test_an_effect_whose_permission_was_lost_on_the_way_is_not_permitted(
+    shared: PostgresStore, proxy: Proxy
+) -> None:
+    one = await acting(shared)
+    await proxy.switch(Mode.LOSE_REPLY, when=b"COMMIT", once=True)
+    with pytest.raises(Unavailable):
+        await shared.intend(one, record(shared, one), FREE)
+    assert proxy.struck == 1
+    await shared.save(one)
+
+
+async def test_a_silent_store_is_unavailable_in_time(shared: PostgresStore, proxy: Proxy) -> None:
+    await deliver(shared, "warm")
+    await shared.ping()
+    await proxy.switch(Mode.BLACKHOLE)
+    began = time.monotonic()
+    answers = await asyncio.gather(
+        shared.ping(), shared.accept(_new(shared, "d1")), shared.claim_runs(1), return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [Unavailable] * 3
+    assert time.monotonic() - began < 10
+    await proxy.switch(Mode.PASS)
+    await shared.ping()
+
+
+async def test_a_server_that_restarts_is_found_again(durable_postgres: Postgres, durable_postgres_url: str) -> None:
+    store = postgres_store(durable_postgres_url)
+    await store.open()
+    try:
+        await deliver(store, "kept")
+        assert durable_postgres.server is not None
+        durable_postgres.server.crash()
+        with pytest.raises(Unavailable):
+            await store.accept(_new(store, "lost"))
+        durable_postgres.server.start()
+        assert set(await by_id(store, "deliveries")) == {"kept"}
+        await deliver(store, "next")
+    finally:
+        await store.close()
+
+
+async def test_commits_wait_for_the_disk(shared: PostgresStore) -> None:
+    async with shared.db.writing(Order.CONTROL) as tx:
+        assert await tx.scalar(text("SHOW synchronous_commit")) == "on"
+        assert await tx.scalar(text("SHOW statement_timeout")) == "5s"
+        assert await tx.scalar(text("SHOW timezone")) == "UTC"
+
+
+async def test_the_clock_is_the_server_s(shared: PostgresStore) -> None:
+    async with shared.db.reading() as tx:
+        server = await tx.scalar(text("SELECT clock_timestamp()"))
+    assert abs(shared.now() - server) < timedelta(seconds=0.5)
+
+
+async def test_the_clock_follows_the_server(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("responder.stores.postgres.SYNC_EVERY", timedelta(milliseconds=20))
+    database = PostgresDatabase(postgres_url)
+    await database.open()
+    try:
+        anchored = asyncio.Event()
+        database.clock.on_anchor = lambda _: anchored.set()
+        database.clock.anchor(database.now() + timedelta(hours=1))
+        anchored.clear()
+        async with asyncio.timeout(5):
+            await anchored.wait()
+        assert database.clock.disagreement < timedelta(minutes=-59), "what a jump looks like"
+    finally:
+        await database.close()
+
+
+async def test_a_wrong_password_or_database_is_unavailable(postgres_url: str) -> None:
+    with pytest.raises(Unavailable, match="does not exist"):
+        await postgres_store(postgres_url + "_missing").open()
+
+
+async def test_a_lock_that_is_held_too_long_is_reported(shared: PostgresStore, postgres_url: str) -> None:
+    one = await started(shared)
+    other = postgres_store(postgres_url)
+    await other.open()
+    try:
+        async with other.db.writing(Order.CONTROL) as tx:
+            await tx.execute(text("SELECT id FROM runs FOR UPDATE"))
+            assert await shared.claim_runs(1) == [], "claims skip what others hold"
+            with pytest.raises(Unavailable):
+                await shared.save(one)
+    finally:
+        await other.close()
