@@ -1,6 +1,8 @@
 """Output: plain tables for people, JSON and YAML for programs; data on stdout only."""
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -30,20 +32,29 @@ def show(rows: Iterable[Row], columns: Sequence[str], output: str, empty: str) -
         for row in found:
             print(row.get("id") or row.get("name"))
     elif found:
-        print(table(found, columns))
+        print(table(found, columns, _width()))
     else:
         print(empty, file=sys.stderr)
 
 
-def table(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Return a table with a heading, two spaces between the columns, the last one running free."""
+def table(rows: Sequence[Row], columns: Sequence[str], width: int = 0) -> str:
+    """Return a table with a heading, two spaces between the columns; lines longer than ``width`` (0: any) are cut."""
     cells = [[column.replace("_", " ").upper() for column in columns]]
     cells += [[plain(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    return "\n".join(
-        "  ".join([*(text.ljust(width) for text, width in zip(line[:-1], widths, strict=False)), line[-1]]).rstrip()
-        for line in cells
-    )
+    padded = (zip(line[:-1], widths, strict=False) for line in cells)
+    lines = [
+        "  ".join([*(text.ljust(wide) for text, wide in start), line[-1]]).rstrip()
+        for start, line in zip(padded, cells, strict=True)
+    ]
+    return "\n".join(f"{line[: width - 1]}…" if 0 < width < len(line) else line for line in lines)
+
+
+def _width() -> int:
+    """Return how wide the terminal is; a pipe takes lines of any length, unless COLUMNS says otherwise."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size().columns
+    return 0
 
 
 def plain(value: object) -> str:

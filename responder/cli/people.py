@@ -24,8 +24,8 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="a run's id, or its be
 Reason = Annotated[str, typer.Option("--reason", help="why, for the audit log and the message")]
 
 COLUMNS = {
-    "runs": ("id", "created_at", "state", "playbook", "target", "mode", "verdict", "reason"),
-    "incidents": ("id", "opened_at", "status", "severity", "receiver", "needs_person", "group_key"),
+    "runs": ("id", "created_at", "state", "playbook", "target", "reason"),
+    "incidents": ("id", "opened_at", "status", "severity", "group_key", "needs_person"),
     "decisions": ("last_at", "verdict", "playbook", "target", "count", "run", "reason"),
     "deliveries": ("id", "received_at", "source", "state", "alerts", "error"),
 }
@@ -119,7 +119,7 @@ def describe(run: Mapping[str, object]) -> str:
     """Return a run for reading: what, where, each step with its change, how it ended."""
     lines = [f"{run.get('id')}  {run.get('playbook')} → {run.get('target')}  {run.get('state')}"]
     lines.append(f"  mode {run.get('mode')}, created {plain(run.get('created_at'))}, incident {run.get('incident')}")
-    steps = cast("Sequence[Mapping[str, object]]", run.get("steps") or run.get("plan") or ())
+    steps = cast("Sequence[Mapping[str, object]]", run.get("steps") or ())
     lines += [f"  {step.get('id')}: {change(step)}  [{step.get('state', 'planned')}]" for step in steps]
     if run.get("reason"):
         lines.append(f"  {plain(run['reason'])}")
@@ -154,9 +154,11 @@ def approve(
     """Approve the plan that a run shows; exactly that plan, once."""
     client = connect(url, token_file)
     run_id = client.run_id(run)
-    row = client.get(f"runs/{segment(run_id)}")
-    print(describe(row))
-    shown = plan_hash or str(row.get("plan_hash") or "")
+    print(describe(client.get(f"runs/{segment(run_id)}")))
+    asked = next(client.items("approvals", 1, run=run_id), None)
+    if asked is None:
+        fail(f"run {run_id} asks for nothing", Exit.FINDINGS)
+    shown = plan_hash or str(asked.get("plan_hash") or "")
     client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
     print("approved")
 

@@ -1,0 +1,69 @@
+"""``responder doctor``: looks at the configuration, the store and everything it reaches out to. Changes nothing."""
+
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from responder import app as root
+from responder.cli.doctor_store import look_at_store
+from responder.cli.exits import Exit
+from responder.cli.findings import Finding, note, summary, well, wrong
+from responder.cli.reach import look_outside
+from responder.domain.errors import SettingsError
+from responder.domain.modes import Mode
+from responder.playbook.library import load_library
+from responder.settings import Settings, WrongSettings, cross_check
+
+
+async def run_doctor(config_file: Path) -> int:
+    """Print one line for each thing looked at; 0 all well, 1 something to mend, 2 no usable configuration."""
+    try:
+        settings = root.read_settings(config_file)
+    except SettingsError as error:
+        for complaint in error.complaints if isinstance(error, WrongSettings) else (error,):
+            print(wrong("configuration", str(complaint)))
+        return Exit.USAGE
+    found = [well("configuration", str(config_file)), *_playbooks(settings), *_secret_files(settings)]
+    found += await look_at_store(settings.store)
+    found += await look_outside(settings)
+    for finding in found:
+        print(finding)
+    print(summary(found))
+    return Exit.FINDINGS if any(finding.mark == "✘" for finding in found) else Exit.OK
+
+
+def _playbooks(settings: Settings) -> Iterator[Finding]:
+    library = load_library(settings.playbooks, root.catalogue(), root.names_of(settings), {})
+    for file, count in library.errors.items():
+        more = f" and {count - 1} more" if count > 1 else ""
+        first = next(one for one in library.complaints[file] if one.severity == "error")
+        yield wrong("playbooks", f"{first}{more}; see: responder check")
+    modes = {playbook.name: playbook.mode for playbook in library.playbooks.values()}
+    for complaint in cross_check(settings, modes):
+        yield wrong("playbooks", f"{complaint.message}; {complaint.hint}")
+    if not library.files:
+        yield note("playbooks", f"none in {', '.join(str(path) for path in settings.playbooks)}")
+    elif not library.errors:
+        acting = sum(mode.reach >= Mode.APPROVE.reach for mode in modes.values())
+        yield well("playbooks", f"{len(modes)} loaded, {acting} of them may act")
+
+
+def _secret_files(settings: Settings) -> Iterator[Finding]:
+    secrets = [path for path in settings.files if _is_secret(path, settings.secrets)]
+    open_to_all = [path for path in secrets if path.exists() and path.stat().st_mode & stat.S_IROTH]
+    for path in open_to_all:
+        if any(part.startswith("..") for part in path.resolve().parts):
+            yield note("secrets", f"{path} is readable by everybody in the container; defaultMode: 0400 mends it")
+        else:
+            yield wrong("secrets", f"{path} is readable by everybody; chmod 600 {path}")
+    if secrets and not open_to_all:
+        yield well("secrets", f"{len(secrets)} file(s), none readable by everybody")
+
+
+def _is_secret(path: Path, secrets: Collection[str]) -> bool:
+    """Tell tokens and private keys from the configuration and from certificates, which everybody may read."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.strip() in secrets or "PRIVATE KEY-----" in text

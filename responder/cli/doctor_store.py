@@ -1,0 +1,107 @@
+"""Looking at the store without changing it: no migration, no lock that outlives the look."""
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from responder.cli.findings import Finding, note, well, wrong
+from responder.settings import StoreSettings
+
+_SQLITE = "sqlite:///"
+_SECONDS = 5.0
+_WAL_RESET_FIXED = (3, 51, 3)
+"""Before this version two connections that write or checkpoint at once can corrupt a WAL file (sqlite.org/wal.html)."""
+
+
+async def look_at_store(store: StoreSettings) -> list[Finding]:
+    """Say what kind of store it is, whether it can be used, and what is worth knowing about its durability."""
+    if store.url.startswith(_SQLITE):
+        return _sqlite(Path(store.url.removeprefix(_SQLITE)))
+    return await _postgres(store)
+
+
+def _sqlite(path: Path) -> list[Finding]:
+    found = [_sqlite_version()]
+    holder = _holder(path)
+    if holder:
+        return [well("store", f"SQLite {path}, in use by {holder}: a running responder"), *found]
+    if not path.exists():
+        folder = next((parent for parent in path.parents if parent.exists()), path.parent)
+        if not _writable(folder):
+            return [wrong("store", f"SQLite {path} cannot be made: {folder} is not writable for this user"), *found]
+        return [well("store", f"SQLite {path}, made at the first start"), *found]
+    return [_schema(path), *found]
+
+
+def _schema(path: Path) -> Finding:
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=_SECONDS)
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return wrong("store", f"SQLite {path} cannot be read: {error}")
+    return well("store", f"SQLite {path}, schema {row[0] if row else 'empty'}, nobody uses it now")
+
+
+def _sqlite_version() -> Finding:
+    version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info >= _WAL_RESET_FIXED:
+        return well("sqlite", version)
+    text = (
+        f"{version} has the WAL-reset bug that 3.51.3 fixed; it needs two writers, and the responder is the only one: "
+        "let no other program write to the file"
+    )
+    return note("sqlite", text)
+
+
+def _holder(path: Path) -> str:
+    """Return who holds the lock beside the file, empty when nobody does."""
+    try:
+        with path.with_name(f"{path.name}.lock").open(encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return lock.read().strip() or "another process"
+    except OSError:
+        return ""
+    return ""
+
+
+def _writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+async def _postgres(store: StoreSettings) -> list[Finding]:
+    import asyncpg
+
+    parts = urlsplit(store.url)
+    place = f"PostgreSQL {parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+    try:
+        connection = await asyncpg.connect(store.url, password=store.password, timeout=_SECONDS)
+        try:
+            version = await connection.fetchval("SHOW server_version", timeout=_SECONDS)
+            commit = await connection.fetchval("SHOW synchronous_commit", timeout=_SECONDS)
+            standbys = await connection.fetchval("SHOW synchronous_standby_names", timeout=_SECONDS)
+            known = await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL", timeout=_SECONDS)
+            query = "SELECT version_num FROM alembic_version"
+            schema = await connection.fetchval(query, timeout=_SECONDS) if known else None
+        finally:
+            await connection.close(timeout=_SECONDS)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        return [wrong("store", f"{place} cannot be used: {str(error) or type(error).__name__}")]
+    text = f"{place}, version {version}, {f'schema {schema}' if schema else 'its schema is made at the first start'}"
+    return [well("store", text), _durability(str(commit), str(standbys or ""))]
+
+
+def _durability(commit: str, standbys: str) -> Finding:
+    if commit in ("off", "local") and (commit == "off" or standbys):
+        text = f"synchronous_commit is {commit} here; the responder sets it to on for its own sessions"
+        return note("durability", text)
+    if not standbys:
+        text = f"synchronous_commit={commit}, no synchronous standby: safe against a crash, not against a lost disk"
+        return note("durability", text)
+    return well("durability", f"synchronous_commit={commit}, synchronous standby {standbys}")

@@ -1,0 +1,145 @@
+"""Looking at what the configuration reaches out to: read-only requests over the standard library."""
+
+import asyncio
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.client import HTTPException
+from urllib.parse import urlsplit
+
+from responder.cli.findings import Finding, note, well, wrong
+from responder.domain.errors import SettingsError
+from responder.settings import HttpConfig, Settings, SlackSettings
+
+SECONDS = 5.0
+_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "postgres": 5432, "postgresql": 5432}
+_LARGEST = 65_536
+"""How much of an answer is read; the ones asked for are a few hundred bytes."""
+
+
+async def look_outside(settings: Settings) -> list[Finding]:
+    """Look at everything outside at once."""
+    return list(await asyncio.gather(*(asyncio.to_thread(look) for look in _looks(settings))))
+
+
+def _looks(settings: Settings) -> Iterator[Callable[[], Finding]]:
+    for name, prometheus in settings.prometheus.items():
+        yield partial(_prometheus, f"prometheus {name}", prometheus.http)
+    for name, source in settings.sources.items():
+        if source.api is not None:
+            yield partial(_alertmanager, f"source {name}", source.api)
+    for name, connection in settings.connections_http.items():
+        http = connection.http
+        yield partial(_connects, f"connection http/{name}", http.proxy_url or http.url)
+    if settings.redis is not None:
+        yield partial(_connects, "redis", settings.redis.url)
+    if settings.notify.slack is not None:
+        yield partial(_slack, settings.notify.slack)
+    if settings.notify.pagerduty is not None:
+        yield partial(_connects, "pagerduty", settings.notify.pagerduty.api_url)
+
+
+def _prometheus(subject: str, http: HttpConfig) -> Finding:
+    def ask() -> Finding:
+        status, _ = _request(http, "/-/ready")
+        if status == 404:  # noqa: PLR2004 - not every server that speaks the API has this page
+            status, _ = _request(http, "/api/v1/status/buildinfo")
+        return _judged(subject, status, "ready")
+
+    return _guarded(subject, http, ask)
+
+
+def _alertmanager(subject: str, http: HttpConfig) -> Finding:
+    def ask() -> Finding:
+        status, body = _request(http, "/api/v2/status")
+        version = _field(_field(_decoded(body), "versionInfo"), "version")
+        return _judged(subject, status, f"its API answers, version {version or 'unknown'}")
+
+    return _guarded(subject, http, ask)
+
+
+def _slack(slack: SlackSettings) -> Finding:
+    http = HttpConfig(slack.api_url.rstrip("/"), http_headers={"Authorization": f"Bearer {slack.token}"})
+
+    def ask() -> Finding:
+        status, body = _request(http, "/auth.test", b"")
+        answer = _decoded(body)
+        if _field(answer, "ok") is not True:
+            return wrong(
+                "slack", f"auth.test says {_field(answer, 'error') or status}; is the token the bot's (xoxb-…)?"
+            )
+        return well("slack", f"{_field(answer, 'user')} in {_field(answer, 'team')}")
+
+    return _guarded("slack", http, ask)
+
+
+def _judged(subject: str, status: int, good: str) -> Finding:
+    if status == 200:  # noqa: PLR2004 - OK
+        return well(subject, good)
+    hint = "; check its credentials" if status in (401, 403) else ""
+    return wrong(subject, f"answered {status}{hint}")
+
+
+def _guarded(subject: str, http: HttpConfig, ask: Callable[[], Finding]) -> Finding:
+    if http.oauth2 is not None:
+        return note(subject, "not asked: oauth2 is reserved for later")
+    try:
+        return ask()
+    except (OSError, HTTPException, SettingsError, ValueError) as error:
+        return wrong(subject, f"{_place(http.url)} cannot be asked: {_reason(error)}")
+
+
+def _connects(subject: str, url: str) -> Finding:
+    parts = urlsplit(url)
+    address = parts.hostname or "127.0.0.1", parts.port or _PORTS.get(parts.scheme, 80)
+    try:
+        with socket.create_connection(address, timeout=SECONDS):
+            return well(subject, f"{_place(url)} accepts connections")
+    except OSError as error:
+        return wrong(subject, f"{_place(url)} cannot be reached: {_reason(error)}")
+
+
+def _request(http: HttpConfig, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    url = f"{http.url.rstrip('/')}{path}"
+    proxies = {"http": http.proxy_url, "https": http.proxy_url} if http.proxy_url else {}
+    opener = urllib.request.OpenerDirector()  # without the usual handler of redirects: credentials follow nobody
+    for handler in (
+        urllib.request.ProxyHandler(proxies),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=http.ssl_context()),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    request = urllib.request.Request(url, data=body, headers=dict(http.headers()))  # noqa: S310 - the configuration allows http and https only
+    try:
+        with opener.open(request, timeout=SECONDS) as answer:
+            return answer.status, answer.read(_LARGEST)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(_LARGEST)
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _field(found: object, name: str) -> object:
+    return found.get(name) if isinstance(found, dict) else None
+
+
+def _place(url: str) -> str:
+    """Return host and port: a URL may hold a password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or '127.0.0.1'}:{parts.port or _PORTS.get(parts.scheme, 80)}"
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return str(getattr(reason, "strerror", None) or reason) or type(error).__name__
