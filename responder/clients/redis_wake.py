@@ -1,8 +1,8 @@
-"""Wake-ups between replicas over Redis: what may be lost. Without Redis, or while it is down, polling finds the work."""
+"""Wake-ups between replicas over Redis, which may be lost: without it, or while it is down, polling finds the work."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 from redis.asyncio import Redis
@@ -16,7 +16,7 @@ CHANNEL = "responder:wake"
 TIMEOUT_SECONDS = 0.25
 """A slow Redis must not slow anything down (measured: the library's defaults wait for more than 3 s)."""
 AGAIN_SECONDS = 2.0
-_QUEUES = frozenset(get_args(Queue))
+QUEUES: Mapping[str, Queue] = {queue: queue for queue in get_args(Queue)}
 
 
 class RedisWake:
@@ -79,9 +79,8 @@ class RedisWake:
                     await channel.subscribe(CHANNEL)
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=TIMEOUT_SECONDS)
-                        queue = message["data"] if message else None
-                        if queue in _QUEUES:
-                            self._local.notify(queue)
+                        if message and message["data"] in QUEUES:
+                            self._local.notify(QUEUES[message["data"]])
             except (RedisError, OSError, TimeoutError) as error:
                 self._on_failure(str(error))
                 await asyncio.sleep(AGAIN_SECONDS)
