@@ -90,5 +90,5 @@ def change(step: Mapping[str, object]) -> str:
     before, after = step.get("before"), step.get("after")
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [key for key in after if before.get(key) != after[key]] or list(after)
-        return ", ".join(f"{key}: {before.get(key)} → {after[key]}" for key in keys)
-    return "" if after is None else f"{before} → {after}"
+        return plain(", ".join(f"{key}: {before.get(key)} → {after[key]}" for key in keys))
+    return "" if after is None else plain(f"{before} → {after}")

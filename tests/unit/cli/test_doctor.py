@@ -1,0 +1,238 @@
+"""``responder doctor``: a line for each thing; 0 all well, 1 something to mend, 2 no usable configuration."""
+
+import asyncio
+import fcntl
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from responder.cli.doctor import run_doctor
+
+PLAYBOOK = """\
+schema: 1
+name: look
+summary: Look at it.
+matchers:
+  - alertname="Slow"
+docs:
+  by_hand: Look.
+"""
+ACTING = """\
+schema: 1
+name: act
+summary: Do it.
+mode: auto
+matchers:
+  - alertname="Slow"
+target: http/shop
+steps:
+  - http.request:
+      service: shop
+      read: GET /a
+      send: PUT /a
+      json:
+        a: 1
+verify:
+  - name: a
+    probe: http.get
+    with:
+      service: shop
+      path: /a
+      pointer: /a
+    equals: 1
+"""
+
+
+class Outside:
+    """A server that answers as Prometheus, Alertmanager and Slack do, until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, object]] = {
+            "/-/ready": (200, "Prometheus Server is Ready."),
+            "/api/v2/status": (200, {"versionInfo": {"version": "0.33.1"}}),
+            "/api/auth.test": (200, {"ok": True, "user": "responder", "team": "Shop"}),
+        }
+        self.authorization: list[str] = []
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.authorization.append(request.headers.get("Authorization", ""))
+        status, body = self.answers.get(request.path, (404, {}))
+        headers = {"Location": "/elsewhere"} if status == 302 else {}
+        return web.json_response(body, status=status, headers=headers)
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+@pytest.fixture
+async def url(outside: Outside) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", outside.handle)
+    server = TestServer(app)
+    await server.start_server()
+    yield str(server.make_url("")).rstrip("/")
+    await server.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "look.yaml").write_text(PLAYBOOK)
+    return tmp_path
+
+
+def configure(folder: Path, text: str = "") -> Path:
+    """Write the configuration and a token that only its owner reads."""
+    file = folder / "responder.yml"
+    file.write_text(f"playbooks: [ playbooks/ ]\n{text}")
+    token = folder / "secret.token"
+    token.write_text("planted-secret-token")
+    token.chmod(0o600)
+    return file
+
+
+async def test_all_well_exits_0_with_a_tick_for_each(
+    folder: Path, url: str, outside: Outside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = configure(
+        folder,
+        f"prometheus: {{ default: {{ url: {url} }} }}\n"
+        f"sources: {{ am: {{ authorization: {{ credentials_file: secret.token }}, api_url: {url} }} }}\n"
+        f'connections: {{ http: {{ shop: {{ url: "{url}", allow: [ "GET /*" ] }} }} }}\n'
+        f"notify: {{ slack: {{ token_file: secret.token, api_url: {url}/api/ }} }}\n",
+    )
+    assert await run_doctor(file) == 0
+    said = capsys.readouterr().out
+    for line in (
+        f"✔ configuration: {file}",
+        "✔ playbooks: 1 loaded, 0 of them may act",
+        "✔ prometheus default: ready",
+        "✔ source am: its API answers, version 0.33.1",
+        "✔ slack: responder in Shop",
+    ):
+        assert line in said.splitlines()
+    assert "✔ connection http/shop: 127.0.0.1:" in said
+    assert "Bearer planted-secret-token" in outside.authorization
+    assert "planted-secret-token" not in said
+
+
+async def test_a_wrong_configuration_exits_2_with_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await run_doctor(configure(folder, "max_mod: auto\n")) == 2
+    assert "responder.yml:2:1" in capsys.readouterr().out
+
+
+async def test_a_missing_configuration_exits_2(folder: Path) -> None:
+    assert await run_doctor(folder / "nowhere.yml") == 2
+
+
+async def test_a_wrong_playbook_is_named_with_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "playbooks" / "wrong.yaml").write_text(PLAYBOOK.replace("summary:", "sumary:").replace("look", "other"))
+    assert await run_doctor(configure(folder)) == 1
+    assert "wrong.yaml:3:1" in capsys.readouterr().out
+
+
+async def test_a_playbook_that_acts_needs_somebody_to_page(
+    folder: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "playbooks" / "act.yaml").write_text(ACTING)
+    file = configure(
+        folder, f'connections: {{ http: {{ shop: {{ url: "{url}", allow: [ "GET /*", "PUT /a" ] }} }} }}\n'
+    )
+    assert await run_doctor(file) == 1
+    assert "nobody is told when a person is needed" in capsys.readouterr().out
+
+
+async def test_a_token_that_everybody_reads_is_to_be_mended(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = configure(folder, "sources: { am: { authorization: { credentials_file: secret.token } } }\n")
+    (folder / "secret.token").chmod(0o644)
+    assert await run_doctor(file) == 1
+    assert "✘ secrets" in capsys.readouterr().out
+
+
+async def test_what_cannot_be_reached_is_said_without_a_secret(
+    folder: Path, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    file = configure(
+        folder,
+        f"prometheus: {{ default: {{ url: {url} }} }}\n"
+        f'connections: {{ http: {{ shop: {{ url: "{url}", allow: [ "GET /*" ] }} }} }}\n'
+        f"notify: {{ slack: {{ token_file: secret.token, api_url: {url}/api/ }} }}\n",
+    )
+    assert await run_doctor(file) == 1
+    said = capsys.readouterr().out
+    assert [line.split(":")[0] for line in said.splitlines() if line.startswith("✘")] == [
+        "✘ prometheus default",
+        "✘ connection http/shop",
+        "✘ slack",
+    ]
+    assert "planted-secret-token" not in said
+
+
+async def test_a_redirect_is_not_followed(
+    folder: Path, url: str, outside: Outside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.answers["/-/ready"] = (302, {})
+    assert await run_doctor(configure(folder, f"prometheus: {{ default: {{ url: {url} }} }}\n")) == 1
+    assert "✘ prometheus default: answered 302" in capsys.readouterr().out
+    assert len(outside.authorization) == 1
+
+
+async def test_slack_refusing_the_token_is_told_in_slacks_words(
+    folder: Path, url: str, outside: Outside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.answers["/api/auth.test"] = (200, {"ok": False, "error": "invalid_auth"})
+    file = configure(folder, f"notify: {{ slack: {{ token_file: secret.token, api_url: {url}/api/ }} }}\n")
+    assert await run_doctor(file) == 1
+    assert "invalid_auth" in capsys.readouterr().out
+
+
+async def test_a_store_in_use_is_well_and_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (folder / "responder.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("process 4711\n")
+        lock.flush()
+        assert await run_doctor(configure(folder)) == 0
+    assert "in use by process 4711" in capsys.readouterr().out
+    assert not (folder / "responder.db").exists()
+
+
+async def test_a_store_at_rest_shows_its_schema(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with sqlite3.connect(folder / "responder.db") as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0007')")
+    connection.close()
+    assert await run_doctor(configure(folder)) == 0
+    assert "schema 0007" in capsys.readouterr().out
+
+
+async def test_a_store_that_is_no_database_is_to_be_mended(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "responder.db").write_text("not a database, but long enough to have a header " * 9)
+    assert await run_doctor(configure(folder)) == 1
+    assert "✘ store" in capsys.readouterr().out
+
+
+async def test_postgresql_says_how_safe_a_commit_is(
+    folder: Path, postgres_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = await run_doctor(configure(folder, f"store: {postgres_url}\n"))
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert "✔ store: PostgreSQL" in said
+    assert "! durability: synchronous_commit is off here" in said
+
+
+async def test_a_postgresql_that_is_down_is_to_be_mended(
+    folder: Path, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"postgresql://responder:planted-secret-token@127.0.0.1:{unused_tcp_port}/responder"
+    assert await asyncio.wait_for(run_doctor(configure(folder, f"store: {url}\n")), 20) == 1
+    said = capsys.readouterr().out
+    assert "✘ store: PostgreSQL 127.0.0.1:" in said
+    assert "planted-secret-token" not in said

@@ -1,0 +1,83 @@
+"""``responder explain``: the story of an alert in the order of time."""
+
+from tests.unit.cli.conftest import Json, Peer, Responder
+
+EPISODE: Json = {
+    "id": "e1",
+    "source": "alertmanager",
+    "severity": "critical",
+    "labels": {"alertname": "CheckoutOverloaded", "service": "checkout", "severity": "critical"},
+    "opened_at": "2026-01-05T12:00:00Z",
+    "closed_at": "2026-01-05T12:03:00Z",
+    "closed_reason": "",
+}
+STORY: Json = {
+    "episode": EPISODE,
+    "decisions": [
+        {
+            "playbook": "grow-cache",
+            "verdict": "cooldown",
+            "reason": "The target was worked on a short time ago.",
+            "last_at": "2026-01-05T12:00:01Z",
+            "retry_at": "2026-01-05T12:10:00Z",
+            "count": 3,
+        },
+        {
+            "playbook": "add-workers",
+            "verdict": "run",
+            "reason": "A run was started.",
+            "last_at": "2026-01-05T12:00:02Z",
+            "retry_at": None,
+            "count": 1,
+        },
+    ],
+    "runs": [
+        {
+            "id": "abcdefgh-12345678",
+            "playbook": "add-workers",
+            "target": "http/checkout/workers",
+            "mode": "auto",
+            "created_at": "2026-01-05T12:00:02Z",
+            "started_at": "2026-01-05T12:00:03Z",
+            "finished_at": "2026-01-05T12:01:00Z",
+            "state": "verified",
+            "reason": "error rate: 0.1 %, needs < 2 %",
+            "steps": [{"id": "add", "state": "applied", "before": {"workers": 4}, "after": {"workers": 6}}],
+        },
+    ],
+}
+TOLD = """\
+CheckoutOverloaded  service=checkout, severity=critical
+12:00:00 received   critical, from alertmanager
+12:00:01 decided    ✘ grow-cache: The target was worked on a short time ago. [cooldown] (3×), looked at again 12:10:00
+12:00:02 decided    ✔ add-workers: A run was started. [run]
+12:00:02 run        abcdefgh-12345678: add-workers on http/checkout/workers, mode auto
+12:00:03 step       ✔ add workers: 4 → 6 [applied]
+12:01:00 ended      ✔ verified: error rate: 0.1 %, needs < 2 %
+12:03:00 closed     resolved
+"""
+
+
+def test_the_story_is_told_in_the_order_of_time(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "explain"] = {"items": [STORY]}
+    result = responder("explain", "alertname=CheckoutOverloaded")
+    assert result.exit_code == 0
+    assert result.stdout == TOLD
+
+
+def test_a_run_under_way_ends_with_where_it_stands(peer: Peer, responder: Responder, run_row: Json) -> None:
+    still_firing: Json = {**EPISODE, "closed_at": None}
+    story: Json = {"episode": still_firing, "decisions": [], "runs": [run_row]}
+    peer.answers["GET", "explain"] = {"items": [story]}
+    assert responder("explain", "alertname=CheckoutOverloaded").stdout.splitlines()[-1].endswith("◐ awaiting_approval")
+
+
+def test_an_alert_that_never_came_exits_1(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "explain"] = {"items": []}
+    result = responder("explain", "alertname=Nothing")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "No alert with these labels" in result.stderr
+
+
+def test_labels_are_pairs(responder: Responder) -> None:
+    assert responder("explain", "CheckoutOverloaded").exit_code == 2

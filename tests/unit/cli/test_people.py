@@ -1,0 +1,208 @@
+"""The commands that talk to a running responder: what they send, what they print, how they exit."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.unit.cli.conftest import TOKEN, Json, Peer, Responder
+
+
+def rows(count: int) -> list[Json]:
+    """Return runs, newest first."""
+    return [
+        {
+            "id": f"aaaa{index:04d}-{index:08d}",
+            "created_at": f"2026-01-05T12:00:{59 - index:02d}Z",
+            "state": "verified",
+            "playbook": "add-workers" if index % 2 else "grow-cache",
+            "target": "http/checkout/workers",
+            "reason": "error rate: 0.1 %",
+        }
+        for index in range(count)
+    ]
+
+
+def test_a_table_has_a_heading_and_a_line_for_each_row(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(3))
+    result = responder("runs")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["ID", "CREATED", "AT", "STATE", "PLAYBOOK", "TARGET", "REASON"]
+    assert lines[1].startswith("aaaa0000-00000000  2026-01-05 12:00:59  verified  grow-cache")
+    assert len(lines) == 4
+
+
+def test_a_list_is_followed_page_by_page_up_to_the_limit(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(9))
+    result = responder("runs", "--limit", "5", "-o", "name")
+    assert result.stdout.split() == [str(row["id"]) for row in rows(5)]
+
+
+@pytest.mark.parametrize("output", ["json", "jsonl", "yaml"])
+def test_what_programs_read_is_complete_and_well_formed(peer: Peer, responder: Responder, output: str) -> None:
+    peer.lists("decisions", [{"id": "1", "verdict": "cooldown", "reason": "wait „a bit“", "count": 3}])
+    text = responder("decisions", "-o", output).stdout
+    parsed = yaml.safe_load(text) if output == "yaml" else json.loads(text)
+    first = parsed if output == "jsonl" else parsed[0]
+    assert first == {"id": "1", "verdict": "cooldown", "reason": "wait „a bit“", "count": 3}
+
+
+def test_an_unknown_output_is_a_mistake_of_the_caller(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(1))
+    result = responder("runs", "-o", "xml")
+    assert result.exit_code == 2
+    assert "table, json, jsonl, yaml, name" in result.stderr
+
+
+def test_an_empty_list_says_so_beside_the_data(peer: Peer, responder: Responder) -> None:
+    peer.lists("incidents", [])
+    result = responder("incidents")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "There are no incidents.\n"
+
+
+def test_filters_are_sent_as_they_are(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(6))
+    result = responder("runs", "-w", "playbook=add-workers", "-o", "json")
+    assert {row["playbook"] for row in json.loads(result.stdout)} == {"add-workers"}
+
+
+def test_a_filter_without_a_value_is_refused(peer: Peer, responder: Responder) -> None:
+    assert responder("runs", "-w", "playbook").exit_code == 2
+
+
+def test_control_characters_of_an_alert_never_reach_the_terminal(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", [{**rows(1)[0], "reason": "\x1b[2Jgone\nand more"}])
+    assert "\x1b" not in responder("runs").stdout
+    assert len(responder("runs").stdout.splitlines()) == 2
+
+
+def test_lines_are_cut_to_the_width_that_is_asked_for(
+    peer: Peer, responder: Responder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer.lists("runs", rows(2))
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = responder("runs").stdout.splitlines()
+    assert [len(line) for line in lines] == [60, 60, 60]
+    assert all(line.endswith("…") for line in lines)
+
+
+def test_nobody_listening_exits_3_and_says_where_it_looked(responder: Responder, unused_tcp_port: int) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    result = responder("runs", "--url", url)
+    assert result.exit_code == 3
+    assert url in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_a_wrong_token_exits_2_and_says_how_to_give_one(
+    peer: Peer, responder: Responder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").write_text("nobody")
+    result = responder("runs", "--token-file", str(tmp_path / "other"))
+    assert result.exit_code == 2
+    assert "who are you? (401)" in result.stderr
+
+
+def test_a_missing_token_file_is_named(responder: Responder, tmp_path: Path) -> None:
+    result = responder("runs", "--token-file", str(tmp_path / "nowhere"))
+    assert result.exit_code == 2
+    assert "nowhere" in result.stderr
+
+
+def test_the_token_is_never_printed(peer: Peer, responder: Responder) -> None:
+    peer.status["runs"] = (503, {"error": "the store is down"})
+    result = responder("runs")
+    assert TOKEN not in result.output
+
+
+def test_a_failing_server_exits_3(peer: Peer, responder: Responder) -> None:
+    peer.status["runs"] = (503, {"error": "the store is down", "hint": "look at /-/ready"})
+    result = responder("runs")
+    assert result.exit_code == 3
+    assert result.stderr == "responder: the store is down; look at /-/ready\n"
+
+
+def test_an_address_that_is_none_is_refused(responder: Responder) -> None:
+    assert responder("runs", "--url", "localhost:9095").exit_code == 2
+
+
+def test_approve_shows_the_plan_and_sends_its_hash(peer: Peer, responder: Responder, run_row: Json) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = run_row
+    peer.lists("approvals", [{"run": run_row["id"], "plan_hash": "beef", "state": "pending"}])
+    peer.answers["POST", f"runs/{run_row['id']}/approve"] = {}
+    result = responder("approve", str(run_row["id"]), "--comment", "quiet night")
+    assert result.exit_code == 0
+    assert "shrink: workers: 6 → 4  [planned]" in result.stdout
+    assert peer.of("POST") == [(f"runs/{run_row['id']}/approve", {"plan_hash": "beef", "comment": "quiet night"})]
+
+
+def test_approve_refuses_a_run_that_asks_for_nothing(peer: Peer, responder: Responder, run_row: Json) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = run_row
+    peer.lists("approvals", [])
+    result = responder("approve", str(run_row["id"]))
+    assert result.exit_code == 1
+    assert peer.of("POST") == []
+
+
+def test_a_refusal_of_the_responder_exits_1_with_its_words(peer: Peer, responder: Responder, run_row: Json) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = run_row
+    peer.lists("approvals", [{"run": run_row["id"], "plan_hash": "beef", "state": "pending"}])
+    peer.status[f"runs/{run_row['id']}/approve"] = (409, {"error": "the plan has changed"})
+    result = responder("approve", str(run_row["id"]))
+    assert result.exit_code == 1
+    assert "the plan has changed" in result.stderr
+    assert "approved" not in result.stdout
+
+
+def test_the_end_of_an_id_is_enough(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(3))
+    peer.answers["POST", "runs/aaaa0002-00000002/stop"] = {}
+    assert responder("stop", "00000002").exit_code == 0
+    assert peer.of("POST") == [("runs/aaaa0002-00000002/stop", {})]
+
+
+def test_an_ambiguous_id_does_nothing(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(3))
+    result = responder("rollback", "aaaa")
+    assert result.exit_code == 2
+    assert "3 of the latest runs" in result.stderr
+    assert peer.of("POST") == []
+
+
+def test_a_short_id_is_not_guessed_at(peer: Peer, responder: Responder) -> None:
+    assert responder("stop", "aa").exit_code == 2
+    assert peer.asked == []
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("verified", 0), ("skipped", 0), ("rolled_back", 1), ("failed", 1), ("unknown", 4)]
+)
+def test_watch_exits_as_the_run_ends(peer: Peer, responder: Responder, run_row: Json, state: str, code: int) -> None:
+    ended = {**run_row, "state": state, "finished_at": "2026-01-05T12:01:00Z"}
+    peer.answers["GET", f"runs/{run_row['id']}"] = ended
+    result = responder("runs", "watch", str(run_row["id"]))
+    assert result.exit_code == code
+    assert state in result.stdout
+
+
+def test_pause_sends_scope_reason_and_time(peer: Peer, responder: Responder) -> None:
+    peer.answers["POST", "pauses"] = {"id": "pause-1"}
+    result = responder("pause", "playbook:add-*", "--for", "30m", "--reason", "release")
+    assert result.stdout == "pause-1\n"
+    assert peer.of("POST") == [
+        ("pauses", {"scope": "playbook:add-*", "kind": "pause", "reason": "release", "for": "30m"})
+    ]
+
+
+def test_halt_is_said_to_be_one(peer: Peer, responder: Responder) -> None:
+    peer.answers["POST", "pauses"] = {"id": "pause-2"}
+    responder("pause", "--halt")
+    assert peer.of("POST")[0][1]["kind"] == "halt"
+
+
+def test_resume_lifts_by_id(peer: Peer, responder: Responder) -> None:
+    peer.answers["DELETE", "pauses/all"] = {"lifted": 2}
+    assert responder("resume", "all").stdout == "lifted 2\n"
