@@ -1,42 +1,152 @@
 """The running responder: store, playbooks, workers, web; started in order, stopped in reverse."""
 
 import asyncio
-import contextlib
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping
 from datetime import datetime
 
-from responder.act.actor import Actor
+from pydantic import JsonValue
+
 from responder.act.engine import Engine
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox
 from responder.clients.toolbox import Toolbox
-from responder.decide.decider import Decider
-from responder.domain.errors import ResponderError, SettingsError, StoreError
+from responder.domain.errors import ResponderError
 from responder.domain.records import Record
 from responder.domain.runs import Run
-from responder.housekeeping import Housekeeper
+from responder.playbook.model import Playbook
 from responder.playbook.shelf import Shelf, fingerprint
 from responder.ports.action import Action
 from responder.ports.store import Store
 from responder.ports.tools import HttpService, Prometheus
-from responder.settings import Settings
+from responder.ports.wake import Queue, Wake
+from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
-from responder.tell.courier import Courier
-from responder.telemetry import Telemetry
-from responder.worker import LocalWake, Worker
+from responder.telemetry import Redactor, Telemetry
+from responder.worker import LocalWake
 
-POLL_SECONDS = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.5}
+POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.5}
 """How long each queue waits for a wake-up; a lost one costs that much."""
 WATCH_SECONDS = 5.0
 """How often the files are looked at: ConfigMap mounts change under us without a signal."""
-WAKES: Mapping[str, tuple[str, ...]] = {
-    "delivery_stored": ("deliveries",),
-    "run_created": ("runs", "outbox"),
+WAKES: Mapping[str, tuple[Queue, ...]] = {
+    "delivery": ("deliveries",),
     "delivery_decided": ("runs", "outbox"),
     "turn": ("outbox", "deliveries"),
     "asked": ("runs", "deliveries", "outbox"),
 }
 """Which queues have work after a fact."""
+EMPTY_TOOLS = Toolbox({}, {})
+
+
+class StoreClock:
+    """The store's clock, with the machine's monotonic one beside it (``ports.clock.Clock``)."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from ``store``."""
+        self._store = store
+
+    def now(self) -> datetime:
+        """Return the store's now."""
+        return self._store.now()
+
+    def monotonic(self) -> float:
+        """Return the machine's monotonic seconds."""
+        return time.monotonic()
+
+
+class LiveTools:
+    """The tools of the configuration in force: a reload swaps them under the engine (``ports.tools.Tools``)."""
+
+    def __init__(self) -> None:
+        """Know no connection yet."""
+        self.current = EMPTY_TOOLS
+
+    def http(self, name: str) -> HttpService:
+        """Return the named service."""
+        return self.current.http(name)
+
+    def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
+        """Return the Prometheus for these labels."""
+        return self.current.prometheus(labels)
+
+
+class Runtime:
+    """Everything that runs in one process; what a reload may change is held here and nowhere else."""
+
+    def __init__(self, options: ServeOptions, settings: Settings, telemetry: Telemetry, redactor: Redactor) -> None:
+        """Make the parts; nothing is opened yet."""
+        self.options = options
+        self.settings = settings
+        self.telemetry = telemetry
+        self.redactor = redactor
+        self.catalogue = catalogue()
+        self.store = open_store(settings.store.url, settings.store.password)
+        self.shelf = Shelf(self.catalogue, self.store, self.store)
+        self.tools = LiveTools()
+        self.wake: Wake = LocalWake()
+        self.started_at = time.time()
+        self._seen: tuple[tuple[str, int, int], ...] = ()
+        self._reloading = asyncio.Lock()
+
+    def on_fact(self, name: str, /, **fields: object) -> None:
+        """Log and count a fact, and wake the queues that have work after it."""
+        self.telemetry.fact(name, **fields)
+        for queue in WAKES.get(name, ()):
+            self.wake.notify(queue)
+
+    async def adopt(self, settings: Settings) -> None:
+        """Put settings and their playbooks to use; what is wrong with single playbooks is told, not raised."""
+        tools = toolbox(settings)
+        self.redactor.learn(settings.secrets)
+        old, self.tools.current = self.tools.current, tools
+        self.settings = settings
+        library = await self.shelf.load(settings.playbooks, names_of(settings))
+        self._seen = fingerprint(settings.playbooks, settings.files)
+        modes = {playbook.name: playbook.mode for playbook in library.playbooks.values() if playbook.steps}
+        for complaint in (*(c for found in library.complaints.values() for c in found), *cross_check(settings, modes)):
+            self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
+        self.on_fact("playbooks", loaded=len(library.playbooks), stale=len(library.stale), errors=dict(library.errors))
+        await old.close()
+
+    async def reload(self) -> str:
+        """Read everything again; returns what is wrong, empty when all is in use. The last good settings stay."""
+        async with self._reloading:
+            try:
+                settings = await asyncio.to_thread(read_settings, self.options.config_file, self.options.flags())
+                await self.adopt(settings)
+            except ResponderError as error:
+                self.on_fact("reload", ok=False, error=str(error))
+                return str(error)
+            self.on_fact("reload", ok=True, digest=settings.digest)
+            return ""
+
+    async def watch(self) -> None:
+        """Reload when a file has changed."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            seen = await asyncio.to_thread(fingerprint, self.settings.playbooks, self.settings.files)
+            if seen != self._seen:
+                self._seen = seen
+                await self.reload()
+
+    def engine(self) -> Engine:
+        """Return what act works with."""
+        return Engine(
+            store=self.store,
+            tools=self.tools,
+            clock=StoreClock(self.store),
+            playbook_of=self._playbook_of,
+            holds_secret=self._holds_secret,
+            action_of=self._action_of,
+            on_fact=self.on_fact,
+            external_url=self.settings.external_url,
+        )
+
+    async def _playbook_of(self, run: Run) -> Playbook | None:
+        return await self.shelf.of(run)
+
+    def _holds_secret(self, value: JsonValue) -> bool:
+        return self.redactor.holds_secret(value)
+
+    def _action_of(self, record: Record) -> Action:
+        return self.catalogue.actions[record.action].model_validate(dict(record.arguments))

@@ -1,0 +1,101 @@
+"""The verbs' parts, made from the settings: what decide goes by, how bodies are read, who is told and how."""
+
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+from responder.decide.rules import Rules
+from responder.domain.alerts import Notice
+from responder.domain.errors import IntakeError
+from responder.domain.runs import Run
+from responder.intake.formats import parse
+from responder.playbook.model import Playbook
+from responder.playbook.render import render_text
+from responder.ports.notifier import Notifier
+from responder.settings import Settings
+from responder.tell.compose import RunDocs
+
+
+def rules_of(settings: Settings) -> Rules:
+    """Return the configuration's share in decisions."""
+    clusters = settings.kubernetes.clusters
+
+    def cluster_of(labels: Mapping[str, str]) -> str:
+        named = labels.get(settings.kubernetes.cluster_label, "")
+        if not named and len(clusters) == 1:
+            return next(iter(clusters))
+        if named and named not in clusters:
+            known = ", ".join(clusters) or "none"
+            raise ValueError(f"the cluster {named!r} is not configured (configured: {known})")
+        return named
+
+    return Rules(
+        severity_of=settings.severity.of,
+        connection_of=settings.connections.pick,
+        cluster_of=cluster_of,
+        team_label=settings.team_label,
+        max_mode=settings.max_mode,
+        policies=settings.policies,
+        protect=settings.protect,
+        routes=settings.routes,
+        page=settings.page.destination if settings.page else "",
+        group_interval=settings.group_interval,
+        episode_ttl=settings.episode_ttl,
+    )
+
+
+def parser_of(settings: Callable[[], Settings]) -> Callable[[str, bytes], Notice]:
+    """Return what reads a source's bodies by the kind it is configured with now."""
+
+    def read(source: str, body: bytes) -> Notice:
+        found = settings().sources.get(source)
+        if found is None:
+            raise IntakeError(f"the source {source!r} is no longer configured; its delivery cannot be read", 404)
+        return parse(found.kind, body)
+
+    return read
+
+
+def docs_of(playbook_for: Callable[[Run], Playbook | None]) -> Callable[[Run], RunDocs | None]:
+    """Return what tells a run's docs, with its alert's values put in."""
+
+    def docs(run: Run) -> RunDocs | None:
+        playbook = playbook_for(run)
+        if playbook is None:
+            return None
+        names: dict[str, object] = {
+            "labels": run.context.labels,
+            "annotations": run.context.annotations,
+            "connection": run.context.connection,
+            "owner": {},
+            "steps": {},
+        }
+        written = playbook.docs
+        texts = {
+            "meaning": written.meaning,
+            "impact": written.impact,
+            "by_hand": written.by_hand,
+            "runbook_url": written.runbook_url,
+        }
+        rendered = {name: render_text(text, names) for name, text in texts.items() if text is not None}
+        return RunDocs(summary=playbook.summary, **rendered)
+
+    return docs
+
+
+def notifiers_of(settings: Settings, console: TextIO) -> Mapping[str, Notifier]:
+    """Return the configured channels by kind; the console is always there."""
+    from responder.notifiers.console import ConsoleNotifier
+
+    found: dict[str, Notifier] = {"console": ConsoleNotifier(console)}
+    slack, pagerduty = settings.notify.slack, settings.notify.pagerduty
+    if slack is not None:
+        from responder.clients.slack import SlackClient
+        from responder.notifiers.slack import SlackNotifier
+
+        found["slack"] = SlackNotifier(SlackClient(slack.token, slack.api_url))
+    if pagerduty is not None:
+        from responder.clients.pagerduty import PagerDutyClient
+        from responder.notifiers.pagerduty import PagerDutyNotifier
+
+        found["pagerduty"] = PagerDutyNotifier(PagerDutyClient(pagerduty.services, pagerduty.api_url))
+    return found
