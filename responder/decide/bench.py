@@ -1,0 +1,112 @@
+"""What the judge has before it: the facts that a slice read, and the runs that the slice itself creates."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from responder.domain.limits import Pause, Usage
+from responder.domain.runs import Run, RunState
+from responder.domain.targets import ancestors
+from responder.ports.store import RunFact
+
+JOINABLE = frozenset(
+    {
+        RunState.RESOLVING,
+        RunState.CHECKING,
+        RunState.AWAITING_APPROVAL,
+        RunState.READY,
+        RunState.ACTING,
+        RunState.VERIFYING,
+    },
+)
+"""A run in these states may still help whoever joins it; later it is giving back or undoing."""
+NOT_IN_THE_WAY = frozenset({RunState.AWAITING_APPROVAL, RunState.KEPT})
+"""States in which a run neither holds its target's slot nor is about to (engine.md)."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A run that this slice creates, with the episodes that it serves."""
+
+    run: Run
+    effects: int
+    episodes: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was read: runs near the targets and of the episodes, usage, doubts, stop signs."""
+
+    now: datetime
+    runs: Sequence[RunFact] = ()
+    usage: Mapping[tuple[str, str], Usage] = field(default_factory=dict)
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    pauses: Sequence[Pause] = ()
+
+
+class Bench:
+    """Answers questions about the facts by look-up, however many alerts a slice holds."""
+
+    def __init__(self, facts: Facts) -> None:
+        """Index the facts."""
+        self.facts = facts
+        self.now = facts.now
+        self.drafts: dict[tuple[str, str], Draft] = {}
+        self.joins: dict[tuple[str, str], None] = {}
+        self._of_episode: defaultdict[str, list[RunFact]] = defaultdict(list)
+        self._joinable: dict[tuple[str, str], RunFact] = {}
+        self._at: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._below: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._running: defaultdict[str, list[Draft]] = defaultdict(list)
+        for run in facts.runs:
+            for episode in run.episodes:
+                self._of_episode[episode].append(run)
+            if not run.state.final:
+                self._index(run)
+
+    def _index(self, run: RunFact) -> None:
+        if run.state in JOINABLE:
+            self._joinable.setdefault((run.playbook, run.target), run)
+        if run.state not in NOT_IN_THE_WAY:
+            self._occupy(run.target, run.playbook, run.id)
+
+    def _occupy(self, target: str, playbook: str, run_id: str) -> None:
+        self._at[target].append((playbook, run_id))
+        for name in (target, *ancestors(target)):
+            self._below[name].append((playbook, run_id))
+
+    def runs_of(self, episode_id: str) -> Sequence[RunFact]:
+        """Return every run that serves or served the episode, oldest first."""
+        return sorted(self._of_episode.get(episode_id, ()), key=lambda run: (run.created_at, run.id))
+
+    def run_to_join(self, pair: tuple[str, str]) -> RunFact | None:
+        """Return the run of this playbook on this target that is still under way."""
+        return self._joinable.get(pair)
+
+    def holder(self, target: str) -> tuple[str, str] | None:
+        """Return (playbook, run) of one that works at, above or below the target."""
+        for found in (self._below.get(target), *(self._at.get(name) for name in ancestors(target))):
+            if found:
+                return found[0]
+        return None
+
+    def usage(self, pair: tuple[str, str]) -> Usage:
+        """Return the usage of a playbook and target, with what this slice has given out already."""
+        usage = self.facts.usage.get(pair, Usage())
+        given = self._running.get(pair[0])
+        if not given:
+            return usage
+        effects = (self.now,) * sum(draft.effects for draft in given)
+        return replace(usage, running=usage.running + len(given), by_playbook=(*usage.by_playbook, *effects))
+
+    def add(self, draft: Draft, *, observes: bool) -> None:
+        """Note a run that this slice creates; one that only observes takes no room."""
+        self.drafts[draft.run.playbook, draft.run.target] = draft
+        if not observes:
+            self._running[draft.run.playbook].append(draft)
+            self._occupy(draft.run.target, draft.run.playbook, draft.run.id)
+
+    def created_runs(self) -> Iterable[tuple[Run, frozenset[str]]]:
+        """Return the new runs with the episodes that they serve."""
+        return [(draft.run, frozenset(draft.episodes)) for draft in self.drafts.values()]

@@ -1,0 +1,285 @@
+"""The chain of candidates for one episode: what is done about it, and why nothing else is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from responder.decide.bench import Bench, Draft
+from responder.decide.guards import (
+    OF_AN_EFFECT,
+    OF_THE_ALERT,
+    OF_THE_MOMENT,
+    Question,
+    disabled,
+    first_refusal,
+    muted,
+    retry_at,
+)
+from responder.decide.newrun import new_run
+from responder.decide.options import Option
+from responder.decide.rules import Rules
+from responder.domain.episodes import Decision, Episode, EpisodeState
+from responder.domain.limits import Refusal
+from responder.domain.modes import Mode
+from responder.domain.runs import RunState
+from responder.domain.verdicts import Verdict
+from responder.playbook.model import Playbook
+from responder.ports.store import RunFact
+
+SKIPPED_BACK_OFF = timedelta(seconds=30)
+SKIPPED_BACK_OFF_MAX = timedelta(minutes=5)
+TAKEN = frozenset({Verdict.RUN, Verdict.JOINED, Verdict.TOLD})
+"""Verdicts by which a candidate takes the alert on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An episode to be judged. ``urgent``: it is new, changed or due, not merely heard of again."""
+
+    episode: Episode
+    options: tuple[Option, ...]
+    urgent: bool = True
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What was decided about one episode. ``leading`` is the playbook whose wishes count in telling."""
+
+    decisions: list[Decision] = field(default_factory=list)
+    leading: Playbook | None = None
+    handled: bool = False
+    may_act: bool = False
+    retry_at: datetime | None = None
+    after: str = ""
+    needs_person: str = ""
+    needs_person_run: str = ""
+
+    def verdicts(self) -> set[str]:
+        """Return the verdicts that were reached."""
+        return {decision.verdict for decision in self.decisions}
+
+    def waits_or_acts(self) -> bool:
+        """Whether a candidate took the alert on or may do so later."""
+        return self.retry_at is not None or not TAKEN.isdisjoint(self.verdicts())
+
+
+def judge(case: Case, bench: Bench, rules: Rules) -> Judgement:
+    """Go through the candidates of one episode; runs that come of it are left on the bench."""
+    return _Judge(case, bench, rules).judge()
+
+
+class _Judge:
+    """One episode before the bench."""
+
+    def __init__(self, case: Case, bench: Bench, rules: Rules) -> None:
+        self._case = case
+        self._episode = case.episode
+        self._bench = bench
+        self._rules = rules
+        self._runs = bench.runs_of(case.episode.id)
+        self._result = Judgement(after=case.episode.after)
+
+    def judge(self) -> Judgement:
+        options = self._case.options
+        self._result.handled = any(option.mode is not Mode.DISABLED for option in options)
+        self._result.may_act = any(option.playbook.steps and option.mode is not Mode.DISABLED for option in options)
+        if not options:
+            self._note(None, Verdict.NO_MATCH, Verdict.NO_MATCH.sentence)
+        elif self._episode.state is EpisodeState.LATE:
+            self._late(options[0])
+        elif not any(not run.state.final for run in self._runs):
+            verified = next((run for run in self._runs if run.state is RunState.VERIFIED), None)
+            if verified is None:
+                self._chain(options)
+            else:
+                self._fixed(options, verified)
+        return self._result
+
+    def _late(self, option: Option) -> None:
+        wait = self._rules.group_interval + timedelta(seconds=60)
+        settles = self._episode.evidence_at + wait
+        reason = f"{Verdict.LATE.sentence} It counts when it is heard again after {settles:%H:%M:%S} UTC."
+        self._note(option, Verdict.LATE, reason)
+
+    def _fixed(self, options: Sequence[Option], verified: RunFact) -> None:
+        """One candidate fixed it: that is what each of them hears from now on."""
+        for option in options:
+            if option.playbook.name == verified.playbook:
+                self._note(option, Verdict.ACTED, _ran(verified), run_id=verified.id)
+                self._result.leading = option.playbook
+            else:
+                reason = f"{Verdict.SUPERSEDED.sentence} {verified.playbook}, run {verified.id}."
+                self._note(option, Verdict.SUPERSEDED, reason, run_id=verified.id)
+
+    def _chain(self, options: Sequence[Option]) -> None:
+        """Start behind the candidate whose run did not help; at the end of the chain try again later, or ask."""
+        names = [option.playbook.name for option in options]
+        start = names.index(self._episode.after) + 1 if self._episode.after in names else 0
+        self._walk(options[start:])
+        if not self._result.waits_or_acts() and self._case.urgent:
+            if start:
+                self._at_the_end(options[:start])
+            elif Verdict.ATTEMPTS_EXHAUSTED in self._result.verdicts():
+                self._ask_for_exhausted()
+        if self._result.leading is None:
+            self._result.leading = next((o.playbook for o in options if o.mode is not Mode.DISABLED), None)
+
+    def _at_the_end(self, tried: Sequence[Option]) -> None:
+        last = next((run for run in reversed(self._runs) if run.playbook == self._episode.after), None)
+        if last is None or last.state is RunState.SKIPPED:
+            skipped = sum(run.state is RunState.SKIPPED for run in self._runs)
+            wait = min(SKIPPED_BACK_OFF * 2 ** min(max(skipped - 1, 0), 10), SKIPPED_BACK_OFF_MAX)
+            self._result.retry_at = self._bench.now + wait
+            self._result.after = ""
+            return
+        # `attempts` may allow what was tried once more before a person is asked.
+        again = [option for option in tried if (option.playbook.limits.attempts or 1) > 1]
+        self._walk(again)
+        if not self._result.waits_or_acts():
+            reason = f"{last.playbook}: {_ran(last)} No other playbook applies."
+            self._result.needs_person = reason
+            self._result.needs_person_run = last.id
+
+    def _ask_for_exhausted(self) -> None:
+        for decision in self._result.decisions:
+            if decision.verdict == Verdict.ATTEMPTS_EXHAUSTED:
+                self._result.needs_person = f"{decision.playbook} on {decision.target}: {decision.reason}"
+
+    def _walk(self, options: Sequence[Option]) -> None:
+        """Ask each option in order until one takes the alert on, or one says that it has to wait."""
+        reach = -1
+        for option in options:
+            if option.mode.reach <= reach:
+                continue
+            taken, stops = self._consider(option)
+            if taken:
+                self._result.leading = option.playbook
+            if stops:
+                return
+            if taken:
+                # What only watches does not keep a playbook that may act from acting.
+                reach = option.mode.reach
+
+    def _consider(self, option: Option) -> tuple[bool, bool]:
+        """Decide one option; says whether it took the alert on, and whether the chain stops here."""
+        if option.playbook.tells_only:
+            return self._tell(option)
+        refusal = first_refusal(OF_THE_ALERT, self._question(option))
+        if refusal is not None:
+            return False, self._refuse(option, refusal)
+        acted = self._acted(option)
+        if acted is not None:
+            run, stops = acted
+            self._note(option, Verdict.ACTED, _ran(run), run_id=run.id)
+            return run.state is RunState.OBSERVED, stops
+        return self._act(option)
+
+    def _tell(self, option: Option) -> tuple[bool, bool]:
+        """Take the alert on by telling: what must never be automated is not left to another playbook."""
+        refusal = first_refusal((disabled, muted), self._question(option))
+        if refusal is not None:
+            return False, self._refuse(option, refusal)
+        self._note(option, Verdict.TOLD, Verdict.TOLD.sentence)
+        return True, True
+
+    def _act(self, option: Option) -> tuple[bool, bool]:
+        """Join or start a run, unless the moment is wrong."""
+        refusal = first_refusal(OF_THE_MOMENT, self._question(option))
+        if refusal is None and self._join(option):
+            return True, True
+        if refusal is None and option.mode is not Mode.OBSERVE:
+            refusal = first_refusal(OF_AN_EFFECT, self._question(option))
+        if refusal is not None:
+            return False, self._refuse(option, refusal)
+        self._start(option)
+        return True, option.mode is not Mode.OBSERVE
+
+    def _question(self, option: Option) -> Question:
+        return Question(option, self._episode, self._bench, self._rules)
+
+    def _acted(self, option: Option) -> tuple[RunFact, bool] | None:
+        """Return the run that settled this option for the episode, and whether the chain ends with it.
+
+        A skipped run changed nothing and settles nothing; one that only observed settles as long as the playbook only
+        observes. Behind an undone run the next candidate has its turn; what a person stopped or is asked about is not
+        followed by a blunter try.
+        """
+        done = [run for run in self._runs if run.playbook == option.playbook.name and _counts(run, option.mode)]
+        if not done:
+            return None
+        if len(done) < (option.playbook.limits.attempts or 1) and done[-1].state is not RunState.OBSERVED:
+            return None
+        last = done[-1]
+        if last.state is RunState.OBSERVED or self._passed_on(last):
+            return last, False
+        return last, True
+
+    def _passed_on(self, last: RunFact) -> bool:
+        if last.state is not RunState.ROLLED_BACK:
+            return False
+        return self._episode.after == last.playbook or any(
+            run.playbook != last.playbook and run.created_at >= last.created_at for run in self._runs
+        )
+
+    def _join(self, option: Option) -> bool:
+        """Take part in a run of the same playbook on the same target; the first alert's labels stay its own."""
+        draft = self._bench.drafts.get(option.pair)
+        if draft is not None:
+            draft.episodes.add(self._episode.id)
+            run_id = draft.run.id
+        else:
+            run = self._bench.run_to_join(option.pair)
+            if run is None:
+                return False
+            self._bench.joins[run.id, self._episode.id] = None
+            run_id = run.id
+        self._note(option, Verdict.JOINED, f"{Verdict.JOINED.sentence} Run {run_id}.", run_id=run_id)
+        return True
+
+    def _start(self, option: Option) -> None:
+        run = new_run(option, self._episode, self._bench.now)
+        draft = Draft(run, len(option.playbook.steps), {self._episode.id})
+        self._bench.add(draft, observes=option.mode is Mode.OBSERVE)
+        self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.", run_id=run.id)
+
+    def _refuse(self, option: Option, refusal: Refusal) -> bool:
+        """Write down a refusal; says whether the chain stops: what has to wait is not replaced by something blunter.
+
+        A muted playbook does not count at this time, so the next one has its turn.
+        """
+        at = retry_at(refusal, self._bench.now) if refusal.verdict.later else None
+        self._note(option, refusal.verdict, refusal.reason, at=at)
+        if at is not None:
+            known = self._result.retry_at
+            self._result.retry_at = at if known is None else min(known, at)
+        return refusal.verdict.later and refusal.verdict is not Verdict.MUTED
+
+    def _note(
+        self, option: Option | None, verdict: Verdict, reason: str, *, run_id: str = "", at: datetime | None = None
+    ) -> None:
+        self._result.decisions.append(
+            Decision(
+                episode_id=self._episode.id,
+                playbook="" if option is None else option.playbook.name,
+                verdict=verdict.value,
+                reason=reason,
+                at=self._bench.now,
+                target="" if option is None else option.target,
+                run_id=run_id,
+                retry_at=at,
+            ),
+        )
+
+
+def _counts(run: RunFact, mode: Mode) -> bool:
+    if not run.state.final:
+        return False
+    if run.state is RunState.OBSERVED:
+        return mode is Mode.OBSERVE
+    return run.state is not RunState.SKIPPED or run.effects > 0
+
+
+def _ran(run: RunFact) -> str:
+    ended = f" at {run.finished_at:%H:%M:%S} UTC" if run.finished_at else ""
+    changes = f"{run.effects} effects" if run.effects != 1 else "1 effect"
+    return f"Run {run.id} on {run.target} ended {run.state.value.replace('_', ' ')}{ended} after {changes}."

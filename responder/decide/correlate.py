@@ -1,0 +1,173 @@
+"""From alerts to episodes: the life of one alert as a pure state machine.
+
+``startsAt`` is evidence, not identity: an HA twin moves it, a hidden flap moves it. The status of a group and the
+absence of an alert from a payload mean nothing.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from responder.decide.rules import Rules
+from responder.domain.alerts import Alert
+from responder.domain.episodes import Episode, EpisodeState
+from responder.domain.ids import new_id
+
+TWIN_WINDOW = timedelta(minutes=2)
+"""Two instances of Prometheus that start up fire the same alert at different times (engine.md)."""
+TWIN_JITTER = timedelta(seconds=1)
+"""An HA twin moves ``startsAt`` by less, at any time (measured: 74 ms); an alert that really ended takes longer."""
+LATE_GRACE = timedelta(seconds=60)
+"""On top of a group interval: a late alert that is seen again after that was not just a delayed retry (engine.md)."""
+REPEAT_GAP = timedelta(seconds=30)
+"""Sightings closer together are copies from HA peers and retries, not new evidence."""
+MAX_FLAPS = 32
+
+RESOLVED, FLAPPED, EXPIRED = "resolved", "flap", "expired"
+
+
+class Change(StrEnum):
+    """What a sighting did to an alert's episode."""
+
+    OPENED = "opened"
+    REOPENED = "reopened"
+    FLAPPED = "flapped"
+    CHANGED = "changed"
+    SEEN = "seen"
+    REPEATED = "repeated"
+    LATE = "late"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+    IGNORED = "ignored"
+
+
+FRESH = frozenset({Change.OPENED, Change.REOPENED, Change.FLAPPED, Change.CHANGED})
+"""After these the episode is judged whatever was decided before."""
+VISIBLE = frozenset({Change.OPENED, Change.REOPENED, Change.FLAPPED, Change.CLOSED, Change.EXPIRED})
+"""After these people read something else than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one alert of a delivery did: ``episode`` is the alert's episode now, ``ended`` the one it replaced."""
+
+    change: Change
+    episode: Episode | None
+    ended: Episode | None = None
+
+
+def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: Rules, *, has_run: bool) -> Sighting:
+    """Apply one alert, received ``at``, to what is known of it: the open or late episode, else the one closed last.
+
+    ``has_run`` says whether a run serves the known episode.
+    """
+    if alert.status == "resolved":
+        return _resolved(known, alert, at)
+    if known is None:
+        return Sighting(Change.OPENED, _opened(alert, source, at, rules))
+    if known.state is EpisodeState.OPEN:
+        return _firing_again(known, alert, at, rules, has_run=has_run)
+    return _firing_after_end(known, alert, at, rules)
+
+
+def expire(episode: Episode, now: datetime) -> Episode:
+    """Close an episode that nothing has confirmed for too long."""
+    if episode.state is EpisodeState.LATE:
+        return replace(episode, state=EpisodeState.CLOSED, reconsider_at=None)
+    return _closed(episode, now, now, EXPIRED)
+
+
+def _opened(alert: Alert, source: str, at: datetime, rules: Rules, flaps: tuple[datetime, ...] = ()) -> Episode:
+    return Episode(
+        id=new_id(),
+        source=source,
+        fingerprint=alert.fingerprint,
+        state=EpisodeState.OPEN,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        generator_url=alert.generator_url,
+        severity=rules.severity_of(alert.labels),
+        starts_at=alert.starts_at,
+        opened_at=at,
+        evidence_at=at,
+        flaps=(*flaps, at)[-MAX_FLAPS:],
+    )
+
+
+def _closed(episode: Episode, end: datetime, at: datetime, reason: str) -> Episode:
+    return replace(
+        episode,
+        state=EpisodeState.CLOSED,
+        closed_at=end,
+        closed_reason=reason,
+        reconsider_at=None,
+        flaps=(*episode.flaps, at)[-MAX_FLAPS:],
+    )
+
+
+def _firing_again(known: Episode, alert: Alert, at: datetime, rules: Rules, *, has_run: bool) -> Sighting:
+    moved = alert.starts_at - known.starts_at
+    if moved >= TWIN_JITTER and (has_run or moved > TWIN_WINDOW):
+        ended = _closed(known, min(alert.starts_at, at), at, FLAPPED)
+        opened = _opened(alert, known.source, at, rules, ended.flaps)
+        return Sighting(Change.FLAPPED, replace(opened, incident_id=known.incident_id), ended)
+    if alert.annotations != known.annotations:
+        change = Change.CHANGED
+    else:
+        change = Change.SEEN if at - known.evidence_at > REPEAT_GAP else Change.REPEATED
+    episode = replace(
+        known,
+        annotations=alert.annotations,
+        generator_url=alert.generator_url,
+        severity=rules.severity_of(alert.labels),
+        # The latest start: the twin that reports it will be heard again, and must not look like a flap then.
+        starts_at=max(known.starts_at, alert.starts_at),
+        evidence_at=max(known.evidence_at, at),
+    )
+    return Sighting(change, episode)
+
+
+def _firing_after_end(known: Episode, alert: Alert, at: datetime, rules: Rules) -> Sighting:
+    """A notice after the end: of a new life, a delayed copy of an old one, or a sign that the end was none."""
+    if known.state is EpisodeState.CLOSED and known.closed_reason == EXPIRED:
+        return Sighting(Change.REOPENED, _reopened(known, alert, at, rules))
+    if known.closed_at is None or alert.starts_at > known.closed_at:
+        opened = _opened(alert, known.source, at, rules, known.flaps)
+        if known.state is EpisodeState.LATE:
+            return Sighting(Change.OPENED, opened, replace(known, state=EpisodeState.CLOSED, reconsider_at=None))
+        return Sighting(Change.OPENED, opened)
+    if known.state is EpisodeState.CLOSED:
+        # From here ``evidence_at`` is when the doubt began.
+        return Sighting(Change.LATE, replace(known, state=EpisodeState.LATE, evidence_at=at, reconsider_at=at))
+    if at >= known.evidence_at + rules.group_interval + LATE_GRACE:
+        return Sighting(Change.REOPENED, _reopened(known, alert, at, rules))
+    return Sighting(Change.REPEATED, known)
+
+
+def _reopened(known: Episode, alert: Alert, at: datetime, rules: Rules) -> Episode:
+    return replace(
+        known,
+        state=EpisodeState.OPEN,
+        annotations=alert.annotations,
+        generator_url=alert.generator_url,
+        severity=rules.severity_of(alert.labels),
+        starts_at=max(known.starts_at, alert.starts_at),
+        evidence_at=at,
+        closed_at=None,
+        closed_reason="",
+        flaps=(*known.flaps, at)[-MAX_FLAPS:],
+    )
+
+
+def _resolved(known: Episode | None, alert: Alert, at: datetime) -> Sighting:
+    if known is None:
+        return Sighting(Change.IGNORED, None)
+    # A clock ahead of ours must not make the next firing look late.
+    end = at if alert.ends_at is None else min(alert.ends_at, at)
+    if known.state is EpisodeState.OPEN:
+        if end < known.starts_at and alert.starts_at < known.starts_at:
+            return Sighting(Change.IGNORED, known)  # the end of an earlier life, delivered late
+        return Sighting(Change.CLOSED, _closed(known, end, at, RESOLVED))
+    latest = end if known.closed_at is None else max(end, known.closed_at)
+    closed = replace(known, state=EpisodeState.CLOSED, closed_at=latest, closed_reason=RESOLVED, reconsider_at=None)
+    return Sighting(Change.IGNORED, closed)

@@ -1,0 +1,287 @@
+"""The decider: claims deliveries and due episodes and takes them through slices, one transaction each."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from responder.decide.memory import Memory
+from responder.decide.options import Library
+from responder.decide.rules import Rules
+from responder.decide.slices import Decided, Desk, Share, decide_deliveries, decide_due
+from responder.domain.alerts import Delivery, Notice, Severity
+from responder.domain.episodes import Incident
+from responder.domain.errors import Conflict, Unavailable
+from responder.domain.ids import new_id
+from responder.ports.store import MAX_ATTEMPTS, Audit, DecideStore, DeliveryProgress, SliceChanges
+from responder.ports.wake import Queue, Wake
+
+SLICE = 200
+"""Alerts or episodes in one transaction (engine.md)."""
+CLAIM = 64
+TURN = timedelta(seconds=15)
+"""After this a turn takes up no further slice; a lease is 30 s."""
+CONFLICTS = 3
+"""How often a slice that met another one is tried again as a whole."""
+THREAD_FROM = 64 * 1024
+"""A body from this size on is parsed beside the event loop."""
+BACK_OFF = timedelta(seconds=1)
+POISON_BACK_OFF = timedelta(minutes=5)
+
+
+class OnFact(Protocol):
+    """Takes a fact once, to log and to count."""
+
+    def __call__(self, name: str, /, **fields: object) -> None:
+        """Note the fact ``name``."""
+        ...
+
+
+Parse = Callable[[str, bytes], Notice]
+"""Reads the body of a source's delivery; raises when it cannot."""
+
+
+class Decider:
+    """Turns deliveries and due episodes into episodes, incidents, decisions and runs."""
+
+    def __init__(
+        self,
+        store: DecideStore,
+        library: Library,
+        rules: Callable[[], Rules],
+        parse: Parse,
+        *,
+        on_fact: OnFact,
+        wake: Wake | None = None,
+    ) -> None:
+        """``library`` and ``rules`` return what is in force now; both are swapped as a whole on a reload."""
+        self._store = store
+        self._library = library
+        self._rules = rules
+        self._parse = parse
+        self._on_fact = on_fact
+        self._wake = wake
+        self._memory = Memory()
+
+    async def turn(self) -> int:
+        """Decide what is there, deliveries first; returns how many deliveries and episodes that were."""
+        return await self._deliveries() + await self._due_episodes()
+
+    # --- deliveries ---------------------------------------------------------------------------------------------
+
+    async def _deliveries(self) -> int:
+        claimed = await self._store.claim_deliveries(CLAIM)
+        if not claimed:
+            return 0
+        until = asyncio.get_running_loop().time() + TURN.total_seconds()
+        readable = []
+        for delivery in claimed:
+            notice = await self._read(delivery)
+            if notice is not None:
+                readable.append((delivery, notice))
+        for shares in packed(readable):
+            if asyncio.get_running_loop().time() > until:
+                for share in shares:
+                    await self._release(share.delivery, timedelta())
+                continue
+            await self._slice(shares)
+            await asyncio.sleep(0)
+        return len(claimed)
+
+    async def _read(self, delivery: Delivery) -> Notice | None:
+        try:
+            if len(delivery.body) >= THREAD_FROM:
+                return await asyncio.to_thread(self._parse, delivery.source, delivery.body)
+            return self._parse(delivery.source, delivery.body)
+        except Exception as error:  # noqa: BLE001 - whatever a body does to the parser, it is set aside, not fatal
+            await self._failed(delivery, error)
+            return None
+
+    async def _slice(self, shares: Sequence[Share]) -> None:
+        """Decide one slice; when it fails as a whole, delivery by delivery, so that only the bad one stays behind."""
+        try:
+            await self._with_retries(shares)
+        except Conflict as error:
+            await self._one_by_one(shares, error)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not keep other deliveries from being decided
+            await self._one_by_one(shares, error)
+
+    async def _with_retries(self, shares: Sequence[Share]) -> None:
+        for attempt in range(CONFLICTS):
+            try:
+                await self._decide(shares)
+            except Conflict:
+                if attempt == CONFLICTS - 1:
+                    raise
+                await asyncio.sleep(0.01 * 2**attempt)
+            else:
+                return
+
+    async def _one_by_one(self, shares: Sequence[Share], error: Exception) -> None:
+        if len(shares) == 1:
+            await self._failed(shares[0].delivery, error)
+            return
+        for share in shares:
+            await self._slice([share])
+
+    async def _decide(self, shares: Sequence[Share]) -> None:
+        async with self._store.slice() as tx:
+            decided = await decide_deliveries(tx, shares, self._desk())
+            now = tx.now
+        self._emit(decided)
+        for share, progress in zip(shares, decided.changes.progress, strict=True):
+            if progress.done:
+                seconds = (now - share.delivery.received_at).total_seconds()
+                self._on_fact(
+                    "delivery_decided", delivery=share.delivery.id, source=share.delivery.source, seconds=seconds
+                )
+
+    async def _failed(self, delivery: Delivery, error: Exception) -> None:
+        """Give a delivery back for another try, or set it aside after too many, where people see it."""
+        reason = f"{type(error).__name__}: {error}"
+        self._on_fact("delivery_failed", delivery=delivery.id, source=delivery.source, error=reason)
+        if isinstance(error, Conflict) or delivery.attempts < MAX_ATTEMPTS:
+            await self._release(delivery, BACK_OFF * 2 ** min(delivery.attempts, 6))
+            return
+        with contextlib.suppress(Conflict):
+            await self._set_aside(delivery, reason)
+
+    async def _release(self, delivery: Delivery, back_off: timedelta) -> None:
+        # Without the lease there is nothing to give back: whoever has it now decides.
+        with contextlib.suppress(Conflict):
+            async with self._store.slice() as tx:
+                now = tx.now
+            await self._store.release_delivery(delivery, now + back_off)
+
+    async def _set_aside(self, delivery: Delivery, reason: str) -> None:
+        rules = self._rules()
+        async with self._store.slice() as tx:
+            incident = unreadable(delivery, reason, tx.now)
+            await tx.write(
+                SliceChanges(
+                    incidents=[incident],
+                    tell={incident.id: frozenset({rules.page} if rules.page else ())},
+                    progress=[DeliveryProgress(delivery.id, delivery.epoch, delivery.cursor, done=False, dead=reason)],
+                    audit=[
+                        Audit("delivery.dead", delivery.id, details={"reason": reason}),
+                        Audit("incident.opened", incident.id),
+                    ],
+                ),
+            )
+        self._on_fact("delivery_dead", delivery=delivery.id, source=delivery.source, error=reason)
+        self._notify("outbox")
+
+    # --- due episodes -------------------------------------------------------------------------------------------
+
+    async def _due_episodes(self) -> int:
+        until = asyncio.get_running_loop().time() + TURN.total_seconds()
+        total = 0
+        while asyncio.get_running_loop().time() < until:
+            done = await self._due_slice()
+            total += done
+            if done < SLICE:
+                break
+            await asyncio.sleep(0)
+        return total
+
+    async def _due_slice(self) -> int:
+        for _ in range(CONFLICTS):
+            try:
+                return await self._decide_due(None)
+            except Conflict:
+                await asyncio.sleep(0.01)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one bad episode must not keep the others from their turn
+                self._on_fact("due_slice_failed", error=f"{type(error).__name__}: {error}")
+                break
+        return await self._due_one_by_one()
+
+    async def _decide_due(self, only: str | None) -> int:
+        async with self._store.slice() as tx:
+            episodes = [one for one in await tx.due_episodes(SLICE) if only in (None, one.id)]
+            if not episodes:
+                return 0
+            decided = await decide_due(tx, episodes, self._desk())
+        self._emit(decided)
+        return len(episodes)
+
+    async def _due_one_by_one(self) -> int:
+        async with self._store.slice() as tx:
+            ids = [one.id for one in await tx.due_episodes(SLICE)]
+        done = 0
+        for one in ids:
+            try:
+                done += await self._decide_due(one)
+            except Conflict:
+                continue
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - put off and reported; the rest goes on
+                self._on_fact("episode_failed", episode=one, error=f"{type(error).__name__}: {error}")
+                await self._put_off(one)
+        return done
+
+    async def _put_off(self, episode_id: str) -> None:
+        with contextlib.suppress(Conflict):
+            async with self._store.slice() as tx:
+                found = [one for one in await tx.due_episodes(SLICE) if one.id == episode_id]
+                later = [replace(one, reconsider_at=tx.now + POISON_BACK_OFF) for one in found]
+                await tx.write(SliceChanges(episodes=later))
+
+    # --- both ---------------------------------------------------------------------------------------------------
+
+    def _desk(self) -> Desk:
+        return Desk(self._rules(), self._library(), self._memory)
+
+    def _emit(self, decided: Decided) -> None:
+        for name, fields in decided.facts:
+            self._on_fact(name, **fields)
+        if decided.changes.runs:
+            self._notify("runs")
+        if decided.changes.tell:
+            self._notify("outbox")
+
+    def _notify(self, queue: Queue) -> None:
+        if self._wake is not None:
+            self._wake.notify(queue)
+
+
+def packed(readable: Iterable[tuple[Delivery, Notice]]) -> Iterator[list[Share]]:
+    """Pack the undecided alerts of deliveries, in their order, into slices; a large delivery fills several."""
+    slice_: list[Share] = []
+    room = SLICE
+    for delivery, notice in readable:
+        first = min(delivery.cursor, len(notice.alerts))
+        while True:
+            alerts = notice.alerts[first : first + room]
+            slice_.append(Share(delivery, notice, first, alerts))
+            first += len(alerts)
+            room -= len(alerts)
+            if room > 0:
+                break
+            yield slice_
+            slice_, room = [], SLICE
+            if first >= len(notice.alerts):
+                break
+    if slice_:
+        yield slice_
+
+
+def unreadable(delivery: Delivery, reason: str, now: datetime) -> Incident:
+    """Return the incident that tells people of a delivery that could not be read."""
+    return Incident(
+        id=new_id(),
+        source=delivery.source,
+        receiver="",
+        group_key=f"delivery {delivery.id}",
+        group_labels={"alertname": "a delivery could not be read", "delivery": delivery.id},
+        external_url="",
+        severity=Severity.HIGH,
+        opened_at=now,
+        needs_person=f"Delivery {delivery.id} from {delivery.source} could not be read and was set aside: {reason}",
+    )

@@ -1,0 +1,102 @@
+"""From episodes to incidents: what belongs together in people's eyes. Pure; the slice reads and writes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from responder.domain.alerts import worst
+from responder.domain.episodes import Episode, EpisodeState, Incident
+from responder.domain.ids import new_id
+
+RESOLVED, REGROUPED = "resolved", "regrouped"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The group that a delivery is about."""
+
+    source: str
+    receiver: str
+    group_key: str
+    labels: Mapping[str, str]
+    external_url: str
+
+
+class Shelf:
+    """The incidents of one slice: those that were read, and what becomes of them."""
+
+    def __init__(self, known: Iterable[Incident], now: datetime) -> None:
+        """Start with the open incidents of the slice's groups and those of its episodes."""
+        self._now = now
+        self.by_id: dict[str, Incident] = {}
+        self._open: dict[tuple[str, str, str, str], str] = {}
+        self.created: set[str] = set()
+        self.touched: set[str] = set()
+        self.moved_from: set[str] = set()
+        self.changed: set[str] = set()
+        for incident in known:
+            self._keep(incident)
+
+    def _keep(self, incident: Incident) -> None:
+        self.by_id[incident.id] = incident
+        if incident.open:
+            self._open[incident.source, incident.receiver, incident.group_key, incident.team] = incident.id
+
+    def place(self, episode: Episode, group: Group, team: str) -> Episode:
+        """Return an open episode within its incident: the one it is in, another of its receiver, or a new one."""
+        current = self.by_id.get(episode.incident_id)
+        standing = current is not None and current.open
+        if current is not None and standing:
+            here = (current.source, current.receiver) == (group.source, group.receiver)
+            if not here or current.group_key == group.group_key:
+                # Another receiver hears of the same alert: one incident is enough.
+                self.touched.add(current.id)
+                return episode
+            self.moved_from.add(current.id)
+            self.touched.add(current.id)
+        incident_id = self._open.get((group.source, group.receiver, group.group_key, team))
+        if incident_id is None:
+            incident_id = self._create(episode, group, team)
+        self.touched.add(incident_id)
+        return replace(episode, incident_id=incident_id)
+
+    def _create(self, episode: Episode, group: Group, team: str) -> str:
+        incident = Incident(
+            id=new_id(),
+            source=group.source,
+            receiver=group.receiver,
+            group_key=group.group_key,
+            group_labels=group.labels,
+            external_url=group.external_url,
+            severity=episode.severity,
+            opened_at=self._now,
+            team=team,
+        )
+        self._keep(incident)
+        self.created.add(incident.id)
+        self.changed.add(incident.id)
+        return incident.id
+
+    def need_person(self, incident_id: str, reason: str, run_id: str) -> bool:
+        """Latch that a person is needed; the first reason stands. Says whether it is news."""
+        incident = self.by_id.get(incident_id)
+        if incident is None or incident.needs_person:
+            return False
+        self.by_id[incident_id] = replace(incident, needs_person=reason, needs_person_run=run_id)
+        self.changed.add(incident_id)
+        return True
+
+    def settle(self, incident_id: str, members: Sequence[Episode], unfinished: int) -> None:
+        """Bring an incident in line with its episodes: its severity, and whether it is over."""
+        incident = self.by_id[incident_id]
+        if not incident.open:
+            return
+        firing = [episode for episode in members if episode.state is EpisodeState.OPEN]
+        severity = worst(episode.severity for episode in firing) if firing else incident.severity
+        settled = replace(incident, severity=severity)
+        if not firing and not unfinished and not incident.needs_person:
+            reason = REGROUPED if incident_id in self.moved_from else RESOLVED
+            settled = replace(settled, resolved_at=self._now, closed_reason=reason)
+        if settled != incident:
+            self.by_id[incident_id] = settled
+            self.changed.add(incident_id)

@@ -1,0 +1,53 @@
+"""A run as decide creates it: everything frozen that its turns will need."""
+
+from datetime import datetime, timedelta
+
+from responder.decide.options import Option
+from responder.domain.episodes import Episode
+from responder.domain.ids import new_id
+from responder.domain.modes import Mode
+from responder.domain.runs import Context, Run, RunState
+from responder.playbook.model import Condition, Playbook
+
+GRACE = timedelta(minutes=5)
+OWN_RULE_TIME = timedelta(minutes=5)
+"""How long a playbook without ``verify`` is judged by the alert's own rule (playbook/model.py, ``within``)."""
+
+
+def new_run(option: Option, episode: Episode, now: datetime) -> Run:
+    """Return the run of ``option`` for ``episode``, due at once, pinned to the playbook as it is now."""
+    playbook = option.playbook
+    return Run(
+        id=new_id(),
+        kind="forward",
+        playbook=playbook.name,
+        revision=playbook.revision,
+        target=option.target,
+        state=RunState.RESOLVING,
+        mode=option.mode,
+        severity=episode.severity,
+        incident_id=episode.incident_id,
+        context=Context(
+            source=episode.source,
+            fingerprint=episode.fingerprint,
+            labels=dict(episode.labels),
+            annotations=dict(episode.annotations),
+            generator_url=episode.generator_url,
+            connection=option.connection,
+        ),
+        created_at=now,
+        due_at=now,
+        deadline=now + time_allowed(playbook, option.mode),
+    )
+
+
+def time_allowed(playbook: Playbook, mode: Mode) -> timedelta:
+    """Return how long a run may take: its steps, its checks, the wait for a person, and some grace."""
+    steps = sum((step.timeout * (step.retries + 1) + _longest(step.verify) for step in playbook.steps), timedelta())
+    check = _longest(playbook.verify) if playbook.verify else OWN_RULE_TIME
+    may_ask = mode is Mode.APPROVE or bool(playbook.approval.matchers)
+    return steps + check + (playbook.approval.timeout if may_ask else timedelta()) + GRACE
+
+
+def _longest(conditions: tuple[Condition, ...]) -> timedelta:
+    return max((condition.within + condition.hold for condition in conditions), default=timedelta())
