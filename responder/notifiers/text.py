@@ -1,0 +1,51 @@
+"""What every notifier does to text before it leaves: no control characters, no direction tricks, no overlong parts."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from responder.domain.notification import Notification
+
+_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co"})
+"""Unicode categories that show nothing and may change what is shown."""
+_HARMLESS = frozenset("\n\u200d\ufe0f")
+"""A line's end, and what holds emoji together."""
+
+
+def plain(text: str) -> str:
+    """Return ``text`` without control, format and surrogate characters; tabs and returns become spaces."""
+    text = text.replace("\r\n", "\n").replace("\t", " ").replace("\r", " ")
+    return "".join(one for one in text if one in _HARMLESS or unicodedata.category(one) not in _HARMFUL)
+
+
+def line(text: str, length: int) -> str:
+    """Return ``text`` harmless, on one line and cut to ``length`` characters."""
+    return cut(" ".join(plain(text[: 4 * length]).split()), length)
+
+
+def cut(text: str, length: int) -> str:
+    """Return ``text`` cut to ``length`` characters, the last of them an ellipsis."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+
+
+def block(lines: Sequence[str], length: int) -> str:
+    """Join whole lines up to ``length`` characters; what does not fit is counted."""
+    shown: list[str] = []
+    used = 0
+    for index, one in enumerate(lines):
+        rest = f"… {len(lines) - index} more"
+        if used + len(one) + 1 + len(rest) > length:
+            return "\n".join([*shown, rest])
+        shown.append(one)
+        used += len(one) + 1
+    return "\n".join(shown)
+
+
+def heading(news: Notification) -> str:
+    """Return icon and headline with its time, as ``🟢 Fixed in 3m12s``."""
+    timed = dict(news.facts).get("time", "")
+    return f"{news.headline.icon} {timed if timed.startswith(str(news.headline)) else news.headline}"
+
+
+def about(news: Notification) -> str:
+    """Return who and what it concerns: ``critical · payments · alertmanager``."""
+    return " · ".join(line(one, 60) for one in (str(news.severity), news.team, news.source) if one)

@@ -1,0 +1,239 @@
+"""From an incident's account to what people are told: pure, from the state now, never from what was told before."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote, urlsplit
+
+from responder.domain.episodes import DecisionRow, Episode
+from responder.domain.notification import Account, Headline, Notification
+from responder.domain.records import RecordState
+from responder.domain.runs import Run, RunState
+from responder.tell.entries import entries
+from responder.tell.headline import WORKING, firing, headline, main_run, phrase, ranked
+from responder.tell.lines import account_lines, measured, named, undo_line
+from responder.tell.words import change, clock, short
+
+PAGE = 1024
+"""Characters of the pager's sentence (PagerDuty Events API v2, payload.summary)."""
+NAME, TARGET, TEXT, BY_HAND, URL = 120, 120, 600, 1500, 2000
+"""Characters of the parts, so that one hostile label cannot crowd out the rest."""
+LABELS_SHOWN = 64
+_PLACES = (
+    ("namespace", "deployment"),
+    ("namespace", "statefulset"),
+    ("namespace", "daemonset"),
+    ("namespace", "job_name"),
+    ("namespace", "pod"),
+    ("node",),
+    ("instance",),
+    ("service",),
+    ("job",),
+    ("namespace",),
+)
+"""Labels that say where, the most telling first: for alerts that no playbook has a target for."""
+_QUIET = frozenset({"run", "joined", "acted"})
+"""Decisions that the runs themselves tell."""
+_OVER = frozenset({Headline.FIXED, Headline.RESOLVED})
+
+
+@dataclass(frozen=True, slots=True)
+class RunDocs:
+    """What the playbook of a run says to people, with the alert's values already in it."""
+
+    summary: str = ""
+    meaning: str = ""
+    impact: str = ""
+    by_hand: str = ""
+    runbook_url: str = ""
+
+
+DocsOf = Callable[[Run], RunDocs | None]
+
+
+def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, external_url: str) -> Notification:
+    """Return the account of an incident as it stands at ``now``."""
+    incident, word, run = account.incident, headline(account), main_run(account)
+    docs = (docs_of(run) if run is not None else None) or RunDocs()
+    episodes = ranked(account)
+    worst = episodes[0] if episodes else None
+    name, heading = title(account, run), phrase(account, word, now)
+    why = _why(account, word)
+    return Notification(
+        incident_id=incident.id,
+        revision=revision,
+        headline=word,
+        title=name,
+        severity=incident.severity,
+        team=incident.team,
+        since=incident.opened_at,
+        summary=_summary(worst, docs),
+        lines=account_lines(account),
+        why=why,
+        by_hand=_by_hand(account, word, run, docs),
+        facts=tuple((key, value) for key, value in _facts(account, word, run, docs, heading) if value),
+        links=tuple(_links(account, run, worst, docs, external_url)),
+        entries=entries(account, now),
+        fallback=short(f"{word.icon} {heading} · {name}{_outcome(account, word, run, why)}", PAGE),
+        source=incident.source,
+        group_key=incident.group_key,
+        page=_page(account, word, name),
+        resolved=not firing(account),
+        run_id=run.id if run else "",
+        labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
+    )
+
+
+def title(account: Account, run: Run | None) -> str:
+    """Return ``alertname · target``, with how many other alerts there are: ``+3 more``."""
+    episodes = firing(account) or ranked(account)
+    worst = episodes[0] if episodes else None
+    labels = worst.labels if worst else account.incident.group_labels
+    name = short(labels.get("alertname") or "(no alertname)", NAME)
+    where = short((run.target if run else "") or _decided_target(account, worst) or _place(labels), TARGET)
+    more = f" +{len(episodes) - 1} more" if len(episodes) > 1 else ""
+    return f"{name}{f' · {where}' if where else ''}{more}"
+
+
+def _decided_target(account: Account, episode: Episode | None) -> str:
+    targets = [one.target for one in account.decisions if episode and one.episode_id == episode.id and one.target]
+    return targets[-1] if targets else ""
+
+
+def _place(labels: Mapping[str, str]) -> str:
+    for names in _PLACES:
+        if all(labels.get(name) for name in names):
+            return "/".join(labels[name] for name in names)
+    return ""
+
+
+def _summary(worst: Episode | None, docs: RunDocs) -> str:
+    annotations = worst.annotations if worst else {}
+    for name in ("summary", "description", "message"):
+        if annotations.get(name):
+            return short(annotations[name], TEXT)
+    return short(docs.summary, TEXT)
+
+
+def _why(account: Account, word: Headline) -> str:
+    """Return why a person is needed, or why nothing is being done now: the latest decision or skipped run says it."""
+    if account.incident.needs_person:
+        return short(account.incident.needs_person, TEXT)
+    if word in (Headline.FIXED, Headline.FIXING, Headline.WAITING, Headline.OBSERVED):
+        return ""
+    acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
+    if acted and (word is Headline.RESOLVED or any(run.state in WORKING for run in account.runs)):
+        return ""
+    told = [one for one in account.decisions if one.verdict not in _QUIET]
+    latest = max(told, key=lambda one: (one.at, one.id), default=None)
+    skipped = [run for run in account.runs if run.state is RunState.SKIPPED and run.reason]
+    last = max(skipped, key=lambda run: (run.finished_at or run.created_at, run.id), default=None)
+    if last is not None and (latest is None or (last.finished_at or last.created_at) >= latest.at):
+        return short(f"{last.playbook}: {last.reason}", TEXT)
+    if latest is not None:
+        return _decision(latest)
+    return "" if account.runs or word is Headline.RESOLVED else "Nothing has been decided yet."
+
+
+def _decision(one: DecisionRow) -> str:
+    who = f"{one.playbook}: " if one.playbook else ""
+    again = f" Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
+    return short(f"{who}{one.reason}", TEXT) + again
+
+
+def _by_hand(account: Account, word: Headline, run: Run | None, docs: RunDocs) -> str:
+    """Return what a person can do: the playbook's words while it is not over, else how to take a change back."""
+    if word not in _OVER:
+        return docs.by_hand[:BY_HAND].strip()
+    stands = [
+        one for one in account.records if run is not None and one.run_id == run.id and one.state is RecordState.APPLIED
+    ]
+    return f"To take it back: responder rollback {stands[0].run_id}" if stands else ""
+
+
+def _facts(account: Account, word: Headline, run: Run | None, docs: RunDocs, heading: str) -> Iterator[tuple[str, str]]:
+    yield "time", heading
+    yield "needs a person", short(account.incident.needs_person, TEXT)
+    if run is not None:
+        yield "target", short(run.target, TARGET)
+        yield "playbook", short(f"{run.playbook} ({run.mode})", TARGET)
+        yield "checks", "; ".join(short(f"{check.name}{measured(check)}", TEXT) for check in run.progress.checks[:10])
+        yield "tried", "; ".join(_tried(account, run))
+    undone = [undo_line(one) for one in account.records if one.state is RecordState.UNDONE]
+    yield "undone", "; ".join(line.text for line in undone if line is not None)
+    yield "state now", _state_now(account)
+    if word not in _OVER:
+        yield "meaning", short(docs.meaning, TEXT)
+        yield "impact", short(docs.impact, TEXT)
+
+
+def _tried(account: Account, run: Run) -> Iterator[str]:
+    for record in account.records:
+        if record.run_id in (run.id, run.of_run) and record.state is not RecordState.NOT_APPLIED:
+            seen = record.observed if record.observed is not None else record.planned
+            what = change(record.before, seen)
+            yield named(record.step, what)
+
+
+def _state_now(account: Account) -> str:
+    """Return what the responder has left at the targets."""
+    states = {record.state for record in account.records} - {RecordState.NOT_APPLIED}
+    if not states:
+        return "nothing was changed"
+    doubtful = {RecordState.UNCERTAIN, RecordState.UNDO_UNCERTAIN, RecordState.INTENDED, RecordState.UNDO_INTENDED}
+    if states & doubtful:
+        return "in doubt, see the lines"
+    if states == {RecordState.UNDONE}:
+        return "as before the run"
+    left = [one for one in account.records if one.state not in (RecordState.NOT_APPLIED, RecordState.UNDONE)]
+    seen = [change(one.before, one.observed if one.observed is not None else one.planned) or one.step for one in left]
+    return short(f"changed: {'; '.join(seen)}", TEXT)
+
+
+def _links(
+    account: Account, run: Run | None, worst: Episode | None, docs: RunDocs, external_url: str
+) -> Iterator[tuple[str, str]]:
+    base = external_url.rstrip("/")
+    if base and run is not None:
+        yield "run", f"{base}/runs/{quote(run.id)}"
+    if base:
+        yield "incident", f"{base}/incidents/{quote(account.incident.id)}"
+    annotations = worst.annotations if worst else {}
+    for text, url in (
+        ("graph", worst.generator_url if worst else ""),
+        ("runbook", docs.runbook_url or annotations.get("runbook_url", "")),
+        ("dashboard", annotations.get("dashboard_url", "")),
+    ):
+        if _is_link(url):
+            yield text, url
+
+
+def _is_link(url: str) -> bool:
+    """Say whether a URL that came with an alert may be shown as a link."""
+    if not url or len(url) > URL or not url.isprintable() or set(url) & set(" <>|\"'`\\"):
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _outcome(account: Account, word: Headline, run: Run | None, why: str) -> str:
+    """Return the end of the one-line account: what matters beyond the headline."""
+    if account.incident.needs_person:
+        return f": {account.incident.needs_person}"
+    if word is Headline.WAITING and run is not None:
+        return f": responder approve {run.id}"
+    if run is not None and word in (Headline.FIXED, Headline.RESOLVED) and run.progress.checks:
+        return ": " + "; ".join(f"{check.name}{measured(check)}" for check in run.progress.checks)
+    return f": {why}" if why else ""
+
+
+def _page(account: Account, word: Headline, name: str) -> str:
+    """Return the pager's sentence while a person is needed, empty otherwise."""
+    reason = account.incident.needs_person
+    if not reason:
+        return ""
+    over = "" if firing(account) else " (the alert is resolved)"
+    return short(f"{word}: {name}{over}. {reason}", PAGE)

@@ -1,0 +1,244 @@
+"""The courier: takes what is behind in the outbox, composes it from the state now, and tells it, once per message."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Protocol, runtime_checkable
+
+from responder.domain.errors import DeliveryError, StoreError
+from responder.domain.ids import new_id
+from responder.domain.notification import Notification, Receipt
+from responder.ports.clock import Clock
+from responder.ports.notifier import Destination, Notifier
+from responder.ports.store import Outbox, OutboxItem
+from responder.tell.compose import DocsOf, compose
+from responder.tell.lanes import Lane, back_off
+
+BATCH = 16
+"""Items of one claim."""
+TURN_SECONDS = 20.0
+"""Everything that is sent for one item; with what it waited for its lane it stays within the lease of 30 s."""
+START_WITHIN_SECONDS = 8.0
+"""An item whose turn has not begun by then is handed back: its lease would not last."""
+ITEM_PATIENCE = 4.0
+"""An item that failed waits so many times longer than its lane, so that it does not block the others behind it."""
+
+
+class OnFact(Protocol):
+    """Takes a fact once, to log and to count."""
+
+    def __call__(self, name: str, /, **fields: object) -> None:
+        """Note the fact ``name``."""
+        ...
+
+
+@runtime_checkable
+class Partly(Protocol):
+    """A delivery error after the message itself arrived: ``receipt`` is kept, the rest is sent again."""
+
+    @property
+    def receipt(self) -> Receipt:
+        """What was told."""
+        ...
+
+
+class Courier:
+    """Tells every destination side by side, each one thing at a time."""
+
+    def __init__(
+        self,
+        store: Outbox,
+        clock: Clock,
+        notifiers: Mapping[str, Notifier],
+        *,
+        docs_of: DocsOf,
+        external_url: str,
+        on_fact: OnFact,
+        on_free: Callable[[], None] = lambda: None,
+        jitter: Callable[[], float] = random.random,
+        turn_seconds: float = TURN_SECONDS,
+    ) -> None:
+        """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again."""
+        self._store = store
+        self._clock = clock
+        self._notifiers = notifiers
+        self._docs_of = docs_of
+        self._external_url = external_url
+        self._on_fact = on_fact
+        self._on_free = on_free
+        self._jitter = jitter
+        self._turn_seconds = turn_seconds
+        self._lanes: dict[str, Lane] = {}
+        self._alarms: dict[str, asyncio.TimerHandle] = {}
+
+    async def turn(self) -> int:
+        """Claim what may be told now and begin telling it; returns how much was claimed."""
+        now = self._clock.monotonic()
+        self._forget_idle(now)
+        closed = [name for name, lane in self._lanes.items() if lane.closed(now)]
+        items = await self._store.claim_outbox(BATCH, closed)
+        by_lane: dict[str, list[OutboxItem]] = {}
+        for item in items:
+            by_lane.setdefault(item.destination, []).append(item)
+        for name, batch in by_lane.items():
+            lane = self._lanes.setdefault(name, Lane(Destination.parse(name)))
+            lane.task = asyncio.create_task(self._tell_lane(lane, batch, now), name=f"tell {lane.destination.kind}")
+        return len(items)
+
+    async def drain(self) -> None:
+        """Wait for what is in flight; nothing new is claimed here."""
+        while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
+            await asyncio.wait(tasks)
+        for alarm in self._alarms.values():
+            alarm.cancel()
+        self._alarms.clear()
+
+    def _forget_idle(self, now: float) -> None:
+        for name in [name for name, lane in self._lanes.items() if not lane.closed(now) and not lane.failures]:
+            del self._lanes[name]
+
+    async def _tell_lane(self, lane: Lane, items: Sequence[OutboxItem], claimed: float) -> None:
+        """Tell one destination its items, in order, at its pace; what there is no time for is handed back."""
+        try:
+            for item in items:
+                delay = max(0.0, lane.free_at - self._clock.monotonic())
+                if self._clock.monotonic() + delay - claimed > START_WITHIN_SECONDS:
+                    await self._store.tell_later(item, self._clock.now(), "")
+                    continue
+                if delay:
+                    await asyncio.sleep(delay)
+                await self._tell_guarded(lane, item)
+        except StoreError as error:
+            # The leases of the rest run out; what was sent without being noted is found again or edited again.
+            self._on_fact("tell_waits_for_store", destination=str(lane.destination), error=str(error))
+        finally:
+            lane.task = None
+            self._announce_free(lane)
+
+    def _announce_free(self, lane: Lane) -> None:
+        delay = max(0.0, lane.free_at - self._clock.monotonic())
+        name = str(lane.destination)
+        if name in self._alarms:
+            self._alarms.pop(name).cancel()
+        self._alarms[name] = asyncio.get_running_loop().call_later(delay, self._ring, name)
+
+    def _ring(self, name: str) -> None:
+        self._alarms.pop(name, None)
+        self._on_free()
+
+    async def _tell_guarded(self, lane: Lane, item: OutboxItem) -> None:
+        """Tell one item; whatever goes wrong with it is written to its row."""
+        try:
+            await self._tell(lane, item)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours costs one message its turn, not its lane
+            text = f"{type(error).__name__}: {error}"
+            self._on_fact("tell_failed", destination=item.destination, incident=item.incident_id, error=text)
+            seconds = ITEM_PATIENCE * back_off(item.attempts, self._jitter())
+            await self._store.tell_later(item, self._clock.now() + timedelta(seconds=seconds), text)
+
+    async def _tell(self, lane: Lane, item: OutboxItem) -> None:
+        notifier = self._notifiers.get(lane.destination.kind)
+        if notifier is None:
+            await self._give_up(item, f"there is no channel {lane.destination.kind!r}: configure it under notify")
+            return
+        account = await self._store.account(item.incident_id)
+        if account is None:
+            await self._give_up(item, "the incident is no longer there")
+            return
+        news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+        started = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(self._turn_seconds):
+                receipt = await self._deliver(notifier, lane, item, news)
+        except TimeoutError:
+            slow = DeliveryError(f"no answer within {self._turn_seconds:g} s", uncertain=True)
+            await self._settle(lane, item, slow)
+        except DeliveryError as error:
+            await self._settle(lane, item, error)
+        else:
+            await self._store.told(item, receipt)
+            lane.worked(self._clock.monotonic())
+            self._told(item, self._clock.monotonic() - started)
+
+    def _told(self, item: OutboxItem, seconds: float) -> None:
+        self._on_fact(
+            "told",
+            destination=item.destination,
+            incident=item.incident_id,
+            revision=item.want_rev,
+            seconds=round(seconds, 3),
+        )
+
+    async def _deliver(self, notifier: Notifier, lane: Lane, item: OutboxItem, news: Notification) -> Receipt:
+        """Edit what is known to be there; otherwise post, after the attempt is committed."""
+        address = lane.destination.address
+        receipt = item.receipt
+        if item.attempt:
+            receipt = await notifier.find(address, item.attempt)
+            if receipt is None:
+                self._on_fact("told_again", destination=item.destination, incident=item.incident_id)
+                return await notifier.deliver(_repeated(news), address, None, item.attempt)
+        if receipt is not None:
+            try:
+                return await notifier.deliver(news, address, receipt, item.attempt)
+            except DeliveryError as error:
+                if not error.gone:
+                    raise
+                self._on_fact("message_gone", destination=item.destination, error=str(error))
+        return await self._first_post(notifier, address, item, news)
+
+    async def _first_post(self, notifier: Notifier, address: str, item: OutboxItem, news: Notification) -> Receipt:
+        attempt = new_id()
+        await self._store.announce(item, attempt)
+        try:
+            return await notifier.deliver(news, address, None, attempt)
+        except DeliveryError as error:
+            if not error.uncertain and not isinstance(error, Partly):
+                # It certainly did not arrive: there is nothing to look for, and no repetition to mark.
+                await self._store.announce(item, "")
+            raise
+
+    async def _settle(self, lane: Lane, item: OutboxItem, error: DeliveryError) -> None:
+        """Write down what a failed delivery means: give up, wait for the channel, or try again."""
+        receipt = error.receipt if isinstance(error, Partly) else None
+        now = self._clock.monotonic()
+        if error.permanent:
+            lane.worked(now)
+            await self._give_up(item, str(error))
+            return
+        if error.retry_after is not None:
+            lane.wait(now, error.retry_after.total_seconds())
+            await self._later(item, error.retry_after.total_seconds(), error, counted=False, receipt=receipt)
+            return
+        # When the channel itself is down, no message is worn out by waiting for it.
+        counted = not lane.broken
+        lane.failed(now, self._jitter())
+        seconds = ITEM_PATIENCE * back_off(max(lane.failures, item.attempts), self._jitter())
+        await self._later(item, seconds, error, counted=counted, receipt=receipt)
+
+    async def _later(
+        self, item: OutboxItem, seconds: float, error: DeliveryError, *, counted: bool, receipt: Receipt | None
+    ) -> None:
+        self._on_fact(
+            "tell_later",
+            destination=item.destination,
+            incident=item.incident_id,
+            seconds=round(seconds, 1),
+            counted=counted,
+            error=str(error),
+        )
+        at = self._clock.now() + timedelta(seconds=seconds)
+        await self._store.tell_later(item, at, str(error) if counted else "", receipt)
+
+    async def _give_up(self, item: OutboxItem, error: str) -> None:
+        self._on_fact("tell_gave_up", destination=item.destination, incident=item.incident_id, error=error)
+        await self._store.give_up(item, error)
+
+
+def _repeated(news: Notification) -> Notification:
+    """Mark what may already have been posted: rather twice than not at all."""
+    return replace(news, title=f"{news.title} (repeated)", fallback=f"{news.fallback} (repeated)")

@@ -1,0 +1,104 @@
+"""The thread: everything that happened, each once, with its time."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+
+from responder.domain.episodes import EpisodeState
+from responder.domain.notification import Account, Approval, Entry
+from responder.domain.records import Record, RecordState
+from responder.domain.runs import Run, RunState
+from responder.tell.headline import ranked
+from responder.tell.lines import LINE, check_lines, record_line, run_line, undo_line
+from responder.tell.words import clock, short
+
+ENTRIES = 100
+"""How many of the latest entries are told."""
+EPISODES = 20
+_R = RecordState
+_SETTLED_WITHOUT_EFFECT = frozenset({_R.NOT_APPLIED, _R.UNCERTAIN})
+_QUIET_VERDICTS = frozenset({"run", "joined", "acted"})
+"""Decisions that the runs themselves tell."""
+
+
+def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
+    """Return what happened, oldest first; keys stay the same whenever it is composed."""
+    found = [
+        *_episodes(account),
+        *_decisions(account),
+        *(entry for run in account.runs for entry in _run(run, now)),
+        *(entry for record in account.records for entry in _record(record)),
+        *(entry for approval in account.approvals for entry in _approval(approval)),
+        *_person(account, now),
+    ]
+    ordered = sorted(found, key=lambda entry: (entry.at, entry.key))
+    return tuple(Entry(entry.key, entry.at, short(entry.text, LINE)) for entry in ordered[-ENTRIES:])
+
+
+def _episodes(account: Account) -> Iterator[Entry]:
+    for episode in ranked(account)[:EPISODES]:
+        name = episode.labels.get("alertname") or "(no alertname)"
+        rest = ", ".join(f"{key}={value}" for key, value in sorted(episode.labels.items()) if key != "alertname")
+        yield Entry(f"episode:{episode.id}:open", episode.opened_at, f"firing: {short(name, 100)} ({rest})")
+        if episode.state is EpisodeState.CLOSED and episode.closed_at is not None:
+            text = f"{episode.closed_reason or 'resolved'}: {short(name, 100)}"
+            yield Entry(f"episode:{episode.id}:closed", episode.closed_at, text)
+
+
+def _decisions(account: Account) -> Iterator[Entry]:
+    for one in account.decisions:
+        if one.verdict not in _QUIET_VERDICTS:
+            who = f"{one.playbook}: " if one.playbook else ""
+            key = one.id or f"{one.episode_id}:{one.playbook}:{one.verdict}"
+            yield Entry(f"decision:{key}", one.first_at or one.at, f"– {who}{one.reason}")
+
+
+def _run(run: Run, now: datetime) -> Iterator[Entry]:
+    by = f", asked by {run.context.requested_by}" if run.context.requested_by else ""
+    what = f"undo of run {run.of_run}" if run.kind == "rollback" else run.playbook
+    yield Entry(f"run:{run.id}:created", run.created_at, f"○ {what} on {run.target}, mode {run.mode}{by}: run {run.id}")
+    if run.progress.verify_from is not None:
+        until = f" until {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
+        yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{until}")
+    if run.state is RunState.PARKED:
+        line = run_line(run)
+        yield Entry(f"run:{run.id}:parked", now, f"{line.symbol} {line.text}")
+    if run.finished_at is not None:
+        line = run_line(run)
+        checks = "; ".join(f"{check.symbol} {check.text}" for check in check_lines(run))
+        text = f"{line.symbol} {line.text}{f' ({checks})' if checks and run.state in _MEASURED else ''}"
+        yield Entry(f"run:{run.id}:{run.state}", run.finished_at, text)
+
+
+_MEASURED = frozenset({RunState.VERIFIED, RunState.KEPT})
+
+
+def _record(record: Record) -> Iterator[Entry]:
+    at = record.settled_at or record.created_at
+    if record.state is _R.INTENDED:
+        return
+    line = record_line(record)
+    fate = record.state if record.state in _SETTLED_WITHOUT_EFFECT else _R.APPLIED
+    yield Entry(f"record:{record.id}:{fate}", at, f"{line.symbol} {line.text}")
+    undone = undo_line(record)
+    if undone is not None and record.state is not _R.UNDO_INTENDED:
+        yield Entry(f"record:{record.id}:{record.state}", record.undone_at or at, f"{undone.symbol} {undone.text}")
+
+
+def _approval(approval: Approval) -> Iterator[Entry]:
+    asked = f"○ run {approval.run_id} asks for approval until {clock(approval.expires_at)}"
+    yield Entry(f"approval:{approval.id}:asked", approval.asked_at, asked)
+    if approval.decided_at is not None and approval.decided_by:
+        verb = {"rejected": "✖ rejected", "void": "– withdrawn"}.get(approval.state, "✔ approved")
+        comment = f": {approval.comment}" if approval.comment else ""
+        text = f"{verb} by {approval.decided_by}{comment}"
+        yield Entry(f"approval:{approval.id}:decided", approval.decided_at, text)
+
+
+def _person(account: Account, now: datetime) -> Iterator[Entry]:
+    reason = account.incident.needs_person
+    if reason:
+        by_id = {run.id: run for run in account.runs}
+        run = by_id.get(account.incident.needs_person_run)
+        key = hashlib.sha256(reason.encode(errors="replace")).hexdigest()[:12]
+        yield Entry(f"person:{key}", (run.finished_at if run else None) or now, f"⚠ a person is needed: {reason}")

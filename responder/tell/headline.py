@@ -1,0 +1,118 @@
+"""The outcome in a word: from the state now, with the latch that a person is needed before everything else."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from responder.domain.episodes import Episode, EpisodeState
+from responder.domain.notification import Account, Headline
+from responder.domain.runs import Run, RunState
+from responder.language.durations import human_duration
+from responder.tell.words import clock
+
+LOOKING = frozenset({RunState.RESOLVING, RunState.CHECKING})
+"""States in which nobody can say yet that anything will be done."""
+WORKING = frozenset({RunState.READY, RunState.ACTING, RunState.VERIFYING, RunState.REVERTING, RunState.UNDOING})
+LATCHED = {
+    RunState.ROLLED_BACK: Headline.ROLLED_BACK,
+    RunState.PARTLY_ROLLED_BACK: Headline.ROLLED_BACK,
+    RunState.FAILED: Headline.FAILED,
+    RunState.UNKNOWN: Headline.UNKNOWN,
+}
+
+
+def firing(account: Account) -> Sequence[Episode]:
+    """Return the open episodes, the most severe and oldest first."""
+    return [one for one in ranked(account) if one.state is EpisodeState.OPEN]
+
+
+def ranked(account: Account) -> Sequence[Episode]:
+    """Return every episode: open ones first, then the most severe, then the oldest."""
+    return sorted(
+        account.episodes, key=lambda one: (one.state is not EpisodeState.OPEN, one.severity.rank, one.opened_at, one.id)
+    )
+
+
+def main_run(account: Account) -> Run | None:
+    """Return the run that the headline is about: the latched one, else the one that waits, works or ended last."""
+    latched = account.incident.needs_person and _latched_run(account)
+    if latched:
+        return latched
+    order = [{RunState.AWAITING_APPROVAL}, {RunState.PARKED}, WORKING, LOOKING]
+    for states in order:
+        found = [run for run in account.runs if run.state in states]
+        if found:
+            return found[-1]
+    ended = [run for run in account.runs if run.state is not RunState.SKIPPED] or list(account.runs)
+    return max(ended, key=lambda run: (run.finished_at or run.created_at, run.id), default=None)
+
+
+def _latched_run(account: Account) -> Run | None:
+    by_id = {run.id: run for run in account.runs}
+    named = by_id.get(account.incident.needs_person_run)
+    if named is not None:
+        return named
+    ended = [run for run in account.runs if run.state in LATCHED]
+    return max(ended, key=lambda run: (run.finished_at or run.created_at, run.id), default=None)
+
+
+def headline(account: Account) -> Headline:
+    """Return the state of the incident now in a word."""
+    if account.incident.needs_person:
+        run = _latched_run(account)
+        return LATCHED.get(run.state, Headline.NEEDS_YOU) if run else Headline.NEEDS_YOU
+    states = {run.state for run in account.runs}
+    if RunState.AWAITING_APPROVAL in states:
+        return Headline.WAITING
+    if RunState.PARKED in states:
+        return Headline.NEEDS_YOU
+    if states & WORKING:
+        return Headline.FIXING
+    if account.incident.resolved_at is not None:
+        return Headline.RESOLVED
+    return _settled(account)
+
+
+def _settled(account: Account) -> Headline:
+    """Return the word for an incident at which nobody is working."""
+    last = [_last_run(account, episode) for episode in firing(account)]
+    if not last:
+        verified = any(run.state in (RunState.VERIFIED, RunState.KEPT) for run in account.runs)
+        return Headline.FIXED if verified else Headline.RESOLVED
+    if all(run is not None and run.state in (RunState.VERIFIED, RunState.KEPT) for run in last):
+        return Headline.FIXED
+    if all(run is not None and run.state is RunState.OBSERVED for run in last):
+        return Headline.OBSERVED
+    return Headline.FIRING
+
+
+def _last_run(account: Account, episode: Episode) -> Run | None:
+    """Return the latest run that served ``episode``, as its decisions say; without decisions, the latest of all."""
+    ids = {one.run_id for one in account.decisions if one.episode_id == episode.id and one.run_id}
+    served = [run for run in account.runs if run.id in ids or not account.decisions]
+    told = [run for run in served if run.state is not RunState.SKIPPED and run.kind == "forward"]
+    return max(told, key=lambda run: (run.created_at, run.id), default=None)
+
+
+def phrase(account: Account, word: Headline, now: datetime) -> str:
+    """Return the headline with its time: ``Fixed in 3m12s``, ``Firing 2m (since 14:02 UTC)``."""
+    since = account.incident.opened_at
+    age = human_duration(max(now - since, now - now))
+    run = main_run(account)
+    if word is Headline.FIXED and run is not None:
+        return f"{word} in {human_duration((run.finished_at or now) - since)}"
+    if word is Headline.RESOLVED:
+        end = account.incident.resolved_at or max(
+            (one.closed_at for one in account.episodes if one.closed_at), default=now
+        )
+        return f"{word} after {human_duration(end - since)}"
+    if word is Headline.WAITING and run is not None:
+        return f"{word} until {clock(_expiry(account, run))}"
+    fires = f"firing {age} (since {clock(since)})"
+    if word is Headline.FIRING:
+        return f"F{fires[1:]}"
+    return f"{word}, {fires if firing(account) else 'the alert is resolved'}"
+
+
+def _expiry(account: Account, run: Run) -> datetime:
+    waiting = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
+    return waiting[-1] if waiting else run.deadline

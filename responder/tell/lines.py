@@ -1,0 +1,180 @@
+"""What was done, in lines: steps with before → after, checks with what they measured, questions with their end."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from responder.domain.notification import Account, Line
+from responder.domain.records import Record, RecordState
+from responder.domain.runs import Check, PlannedStep, Run, RunState
+from responder.language.durations import human_duration
+from responder.tell.words import change, clock, short
+
+LINE = 300
+"""Characters of one line."""
+RUNS_SHOWN = 3
+DONE, UNDER_WAY, TO_DO, BAD, BACK, NOT = "✔", "◐", "○", "✖", "↩", "–"
+_S, _R = RunState, RecordState
+
+RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
+    _S.RESOLVING: (UNDER_WAY, "looking up the target"),
+    _S.CHECKING: (UNDER_WAY, "checking its conditions"),
+    _S.AWAITING_APPROVAL: (TO_DO, "waits for approval"),
+    _S.READY: (UNDER_WAY, "about to act"),
+    _S.ACTING: (UNDER_WAY, "acting"),
+    _S.VERIFYING: (UNDER_WAY, "checking whether it helps"),
+    _S.KEPT: (DONE, "helped, kept for now"),
+    _S.REVERTING: (UNDER_WAY, "putting back what was kept"),
+    _S.UNDOING: (UNDER_WAY, "undoing"),
+    _S.PARKED: (NOT, "parked"),
+    _S.VERIFIED: (DONE, "helped"),
+    _S.ROLLED_BACK: (BACK, "undone"),
+    _S.PARTLY_ROLLED_BACK: (BAD, "only partly undone"),
+    _S.FAILED: (BAD, "failed"),
+    _S.UNKNOWN: (BAD, "nobody can tell how it ended"),
+    _S.SKIPPED: (NOT, "not done"),
+    _S.OBSERVED: (NOT, "would have run (mode observe)"),
+    _S.CANCELLED: (NOT, "stopped"),
+    _S.EXPIRED: (BAD, "ran out of time"),
+}
+_BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
+_SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT})
+"""Ends whose reason only repeats what the lines below say."""
+
+
+def account_lines(account: Account) -> tuple[Line, ...]:
+    """Return the lines of the latest runs that did or will do something, in order."""
+    told = [run for run in account.runs if run.state is not _S.SKIPPED or run.progress.plan]
+    lines: list[Line] = []
+    if len(told) > RUNS_SHOWN:
+        lines.append(Line(NOT, f"{len(told) - RUNS_SHOWN} earlier runs, see the thread"))
+    for run in told[-RUNS_SHOWN:]:
+        lines.append(run_line(run))
+        lines.extend(step_lines(run, [record for record in account.records if record.run_id == run.id]))
+        lines.extend(check_lines(run))
+        lines.extend(_approval_lines(account, run))
+    return tuple(Line(line.symbol, short(line.text, LINE)) for line in lines)
+
+
+def run_line(run: Run) -> Line:
+    """Return how a run stands: its playbook, its state and why it ended so."""
+    symbol, words = RUN_WORDS[run.state]
+    if run.kind == "rollback" and run.state is _S.ROLLED_BACK:
+        symbol = DONE
+    what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
+    took = ""
+    if run.finished_at is not None and run.state is _S.VERIFIED:
+        took = f", took {human_duration(run.finished_at - (run.started_at or run.created_at))}"
+    reason = "" if run.state in _SELF_EXPLAINING else run.reason
+    return Line(symbol, f"{what}: {words}{took}{f': {reason}' if reason else ''}")
+
+
+def step_lines(run: Run, records: Sequence[Record]) -> Iterator[Line]:
+    """Return a line for each step, with what changed, and one for each change that was undone or could not be."""
+    latest = {record.index: record for record in sorted(records, key=lambda record: (record.created_at, record.id))}
+    for index, step in enumerate(run.progress.plan):
+        record = latest.pop(index, None)
+        yield _step_line(run, step) if record is None else record_line(record)
+    for _, record in sorted(latest.items()):
+        yield record_line(record)
+    for record in sorted(records, key=lambda record: record.index, reverse=True):
+        undone = undo_line(record)
+        if undone is not None:
+            yield undone
+
+
+def _step_line(run: Run, step: PlannedStep) -> Line:
+    what = named(step.id, change(step.before, step.after))
+    if step.id in run.progress.unchanged:
+        return Line(NOT, f"{step.id}: nothing to change")
+    if run.state is _S.OBSERVED:
+        return Line(NOT, f"would do {what}")
+    return Line(NOT, f"{what}: not done") if run.state.final else Line(TO_DO, what)
+
+
+def record_line(record: Record) -> Line:
+    """Return what a record says of its effect."""
+    seen = record.observed if record.observed is not None else record.planned
+    what = named(record.step, change(record.before, seen))
+    detail = f": {record.message}" if record.message else ""
+    if record.state is _R.INTENDED:
+        return Line(UNDER_WAY, what)
+    if record.state is _R.NOT_APPLIED:
+        return Line(BAD, f"{record.step}: not applied{detail}")
+    if record.state is _R.UNCERTAIN:
+        return Line(BAD, f"{what}: nobody can tell whether it was applied{detail}")
+    return Line(DONE, what)
+
+
+def undo_line(record: Record) -> Line | None:
+    """Return what became of undoing a record; None when nobody tried."""
+    seen = record.observed if record.observed is not None else record.planned
+    back = named(record.step, change(seen, record.before))
+    detail = f": {record.message}" if record.message else ""
+    if record.state is _R.UNDO_INTENDED:
+        return Line(UNDER_WAY, f"undoing {back}")
+    if record.state is _R.UNDONE:
+        return Line(BACK, f"{back}{f', at {clock(record.undone_at)}' if record.undone_at else ''}")
+    if record.state is _R.DRIFTED:
+        return Line(BAD, f"{record.step}: not undone, somebody else has changed it since{detail}")
+    if record.state is _R.UNDO_FAILED:
+        return Line(BAD, f"{record.step}: could not be undone{detail}")
+    if record.state is _R.UNDO_UNCERTAIN:
+        return Line(BAD, f"{back}: nobody can tell whether it was undone{detail}")
+    return None
+
+
+def named(step: str, what: str) -> str:
+    """Return what changed, and which step did it."""
+    return f"{what} ({step})" if what else step
+
+
+def check_lines(run: Run) -> Iterator[Line]:
+    """Return a line for each check: what it measured before, what now, and what it needs."""
+    if run.state in _BEFORE_ACTING and not run.progress.checks:
+        return
+    until = run.progress.verify_until if run.state is _S.VERIFYING else None
+    for check in run.progress.checks:
+        yield Line(_check_symbol(run, check), f"check {check.name}{measured(check)}{_until(check, until)}")
+
+
+def _until(check: Check, until: datetime | None) -> str:
+    return f", by {clock(until)}" if until is not None and not check.done else ""
+
+
+def _check_symbol(run: Run, check: Check) -> str:
+    if check.last is None:
+        return NOT if run.state.final else TO_DO
+    if check.done or (run.state in (_S.VERIFIED, _S.KEPT) and check.last.outcome == "pass"):
+        return DONE
+    if not run.state.final and run.state is not _S.UNDOING:
+        return UNDER_WAY
+    return NOT if check.last.outcome == "unknown" else BAD
+
+
+def measured(check: Check) -> str:
+    """Return what a check saw: `` 4.1 % → 0.3 %, needs < 1 %``; empty before its first look."""
+    if check.last is None:
+        return ""
+    if check.last.outcome == "unknown":
+        return f": unknown: {check.last.reason}"
+    before = _before(check)
+    return f" {before} → {check.last.reason}" if before else f" {check.last.reason}"
+
+
+def _before(check: Check) -> str:
+    """Return the first figure, written as the samples write theirs."""
+    shown = check.last.reason.partition(", needs")[0] if check.last else ""
+    if check.baseline is not None:
+        return f"{check.baseline * 100:.3g} %" if shown.endswith(" %") else f"{check.baseline:.4g}"
+    if check.first is not None and check.first != check.last and check.first.value is not None:
+        return check.first.reason.partition(", needs")[0]
+    return ""
+
+
+def _approval_lines(account: Account, run: Run) -> Iterator[Line]:
+    if run.state is not _S.AWAITING_APPROVAL:
+        return
+    for one in account.approvals:
+        if one.run_id == run.id and one.state == "pending":
+            yield Line(TO_DO, f"may it? `responder approve {run.id}` or `responder reject {run.id}`, "
+                              f"until {clock(one.expires_at)}")  # fmt: skip

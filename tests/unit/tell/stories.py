@@ -1,0 +1,278 @@
+"""Incidents as the store gives them, one for every headline, told by small builders."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from responder.domain.alerts import Severity
+from responder.domain.episodes import DecisionRow, Episode, EpisodeState, Incident
+from responder.domain.modes import Mode
+from responder.domain.notification import Account, Approval, Notification
+from responder.domain.records import Record, RecordState
+from responder.domain.runs import Check, Context, PlannedStep, Progress, Run, RunState, Sample
+from responder.domain.verdicts import Verdict
+from responder.tell.compose import RunDocs, compose
+
+START = datetime(2026, 12, 1, 14, 2, tzinfo=UTC)
+LABELS = {"alertname": "CheckoutErrorsHigh", "service": "checkout", "severity": "critical"}
+DOCS = RunDocs(
+    summary="Add workers when checkout fails under load",
+    meaning="More than 1 % of checkouts fail.",
+    impact="Customers cannot pay.",
+    by_hand="responder rollback RUN, then scale the service:\nkubectl -n shop scale deploy/checkout --replicas=6",
+    runbook_url="https://runbooks.example/checkout",
+)
+URL = "https://responder.example"
+
+
+def at(seconds: float) -> datetime:
+    """Return the instant so many seconds after the alert."""
+    return START + timedelta(seconds=seconds)
+
+
+def incident(**changes: Any) -> Incident:  # noqa: ANN401 - fields
+    one = Incident(
+        id="i1",
+        source="alertmanager",
+        receiver="responder",
+        group_key='{}:{alertname="CheckoutErrorsHigh"}',
+        group_labels={"alertname": "CheckoutErrorsHigh"},
+        external_url="http://am",
+        severity=Severity.CRITICAL,
+        opened_at=START,
+        team="payments",
+    )
+    return replace(one, **changes)
+
+
+def episode(**changes: Any) -> Episode:  # noqa: ANN401 - fields
+    one = Episode(
+        id="e1",
+        source="alertmanager",
+        fingerprint="f1",
+        state=EpisodeState.OPEN,
+        labels=LABELS,
+        annotations={"summary": "4.1 % of checkouts fail"},
+        generator_url="http://prometheus.example/graph?g0.expr=errors",
+        severity=Severity.CRITICAL,
+        starts_at=START,
+        opened_at=START,
+        evidence_at=START,
+        incident_id="i1",
+    )
+    return replace(one, **changes)
+
+
+def closed(seconds: float = 300, **changes: Any) -> Episode:  # noqa: ANN401 - fields
+    return episode(state=EpisodeState.CLOSED, closed_at=at(seconds), closed_reason="resolved", **changes)
+
+
+def sample(seconds: float, value: float | None, outcome: Any, reason: str = "") -> Sample:  # noqa: ANN401 - literal
+    text = reason or (f"{value * 100:.3g} %, needs < 1 %" if value is not None else "no data")
+    return Sample(at=at(seconds), value=value, outcome=outcome, reason=text)
+
+
+def check(*samples: Sample, baseline: float | None = 0.041, done: bool = False) -> Check:
+    first, last = (samples[0], samples[-1]) if samples else (None, None)
+    return Check(name="error rate", baseline=baseline, first=first, last=last, done=done)
+
+
+PLAN = (
+    PlannedStep(
+        id="set-workers",
+        action="http.request",
+        arguments={"service": "checkout"},
+        before={"workers": 4},
+        after={"workers": 6},
+    ),
+)
+
+
+def run(state: RunState, *, progress: Progress | None = None, **changes: Any) -> Run:  # noqa: ANN401 - fields
+    one = Run(
+        id="r1",
+        kind="forward",
+        playbook="checkout-workers",
+        revision="0" * 64,
+        target="http/checkout",
+        state=state,
+        mode=Mode.AUTO,
+        severity=Severity.CRITICAL,
+        incident_id="i1",
+        context=Context(labels=LABELS),
+        created_at=at(2),
+        due_at=at(2),
+        deadline=at(1800),
+        started_at=at(4),
+        progress=progress or Progress(plan=PLAN),
+        finished_at=at(192) if state.final else None,
+    )
+    return replace(one, **changes)
+
+
+def record(state: RecordState, **changes: Any) -> Record:  # noqa: ANN401 - fields
+    one = Record(
+        id="c1",
+        run_id="r1",
+        index=0,
+        step="set-workers",
+        action="http.request",
+        target="http/checkout",
+        arguments={"service": "checkout"},
+        before={"workers": 4},
+        planned={"workers": 6},
+        observed={"workers": 6} if state is not RecordState.INTENDED else None,
+        state=state,
+        created_at=at(5),
+        settled_at=at(6),
+        undone_at=at(190) if state is RecordState.UNDONE else None,
+    )
+    return replace(one, **changes)
+
+
+def decision(verdict: Verdict, reason: str = "", **changes: Any) -> DecisionRow:  # noqa: ANN401 - fields
+    one = DecisionRow(
+        episode_id="e1",
+        playbook="" if verdict is Verdict.NO_MATCH else "checkout-workers",
+        verdict=verdict.value,
+        reason=reason or verdict.sentence,
+        at=at(2),
+        first_at=at(2),
+        id=f"d-{verdict.value}",
+    )
+    return replace(one, **changes)
+
+
+RAN = decision(Verdict.RUN, run_id="r1", target="http/checkout")
+
+
+def verifying(*samples: Sample, done: bool = False, until: float = 300) -> Progress:
+    checks = (check(*samples, done=done),)
+    return Progress(plan=PLAN, step=1, checks=checks, verify_from=at(10), verify_until=at(until))
+
+
+def account(**changes: Any) -> Account:  # noqa: ANN401 - fields
+    one = Account(incident=incident(), episodes=(episode(),), runs=(), records=(), decisions=(), approvals=())
+    return replace(one, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """An incident at an instant."""
+
+    account: Account
+    now: datetime
+
+    def told(self, revision: int = 1) -> Notification:
+        """Compose it."""
+        return compose(self.account, revision, self.now, lambda _: DOCS, URL)
+
+
+_GOOD = (sample(12, 0.03, "fail"), sample(190, 0.003, "pass"))
+_BAD = (sample(12, 0.041, "fail"), sample(180, 0.039, "fail"))
+_NOT_HELPED = "error rate: 3.9 %, needs < 1 %"
+_ROLLED_BACK = f"checkout-workers: {Verdict.VERIFY_FAILED.sentence} {_NOT_HELPED}"
+
+
+def _approval() -> Account:
+    asked = Approval(
+        id="a1", run_id="r1", plan_hash="h", plan=None, state="pending", asked_at=at(3), expires_at=at(1803)
+    )
+    return account(runs=(run(RunState.AWAITING_APPROVAL, mode=Mode.APPROVE),), decisions=(RAN,), approvals=(asked,))
+
+
+STORIES: dict[str, Story] = {
+    "firing": Story(
+        account(
+            decisions=(
+                decision(
+                    Verdict.COOLDOWN,
+                    "The target was worked on a short time ago. Until 14:12:00 UTC.",
+                    retry_at=at(600),
+                ),
+            )
+        ),
+        at(120),
+    ),
+    "nothing-matches": Story(account(decisions=(decision(Verdict.NO_MATCH),)), at(3)),
+    "fixing": Story(
+        account(
+            runs=(run(RunState.VERIFYING, progress=verifying(sample(12, 0.03, "fail"), sample(40, 0.017, "fail"))),),
+            records=(record(RecordState.APPLIED),),
+            decisions=(RAN,),
+        ),
+        at(45),
+    ),
+    "waiting": Story(_approval(), at(60)),
+    "fixed": Story(
+        account(
+            runs=(run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),),
+            records=(record(RecordState.APPLIED),),
+            decisions=(RAN,),
+        ),
+        at(193),
+    ),
+    "observed": Story(
+        account(
+            runs=(run(RunState.OBSERVED, mode=Mode.OBSERVE, finished_at=at(4), verdict=Verdict.OBSERVED),),
+            decisions=(RAN,),
+        ),
+        at(5),
+    ),
+    "rolled-back": Story(
+        account(
+            incident=incident(needs_person=_ROLLED_BACK, needs_person_run="r1"),
+            runs=(run(RunState.ROLLED_BACK, progress=verifying(*_BAD), reason=_NOT_HELPED),),
+            records=(record(RecordState.UNDONE),),
+            decisions=(RAN, decision(Verdict.ATTEMPTS_EXHAUSTED, at=at(193), first_at=at(193))),
+        ),
+        at(200),
+    ),
+    "failed": Story(
+        account(
+            incident=incident(needs_person="checkout-workers: A change could not be undone.", needs_person_run="r1"),
+            runs=(run(RunState.FAILED, progress=verifying(*_BAD), reason="step set-workers: 403 forbidden"),),
+            records=(record(RecordState.UNDO_FAILED, message="403 forbidden"),),
+            decisions=(RAN,),
+        ),
+        at(200),
+    ),
+    "unknown": Story(
+        account(
+            incident=incident(needs_person="checkout-workers: Nobody can tell whether a step was applied.", needs_person_run="r1"),
+            runs=(run(RunState.UNKNOWN, reason="step set-workers: no answer to PUT"),),
+            records=(record(RecordState.UNCERTAIN, observed=None, message="no answer to PUT"),),
+            decisions=(RAN,),
+        ),
+        at(200),
+    ),
+    "needs-you": Story(
+        account(incident=incident(needs_person="Every playbook for this alert has been tried.")), at(200)
+    ),
+    "resolved": Story(
+        account(
+            incident=incident(resolved_at=at(420), closed_reason="resolved"),
+            episodes=(closed(415),),
+            runs=(run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),),
+            records=(record(RecordState.APPLIED),),
+            decisions=(RAN,),
+        ),
+        at(421),
+    ),
+}  # fmt: skip
+HOSTILE = {
+    "alertname": "<!channel> *now* & `rm` <@U1>",
+    "instance": "x" * 10_000,
+    "pod": "a\x00b\x1b[31mred\u202egnp.exe\r\n> quoted",
+    "job": "*bold* _it_ ~gone~ ```code``` &lt;!here&gt;",
+}
+
+
+def hostile() -> Story:
+    """Tell an incident whose alert came from somebody who means ill."""
+    one = replace(STORIES["rolled-back"].account, episodes=(episode(labels=HOSTILE, annotations={k: v for k, v in [
+        ("summary", "<!everyone> " + "s" * 10_000), ("runbook_url", "javascript:alert(1)"),
+        ("dashboard_url", "https://x.example/|<!channel>")]}, generator_url="https://p.example/a b"),))  # fmt: skip
+    reason = "<!here> \x07 " + "w" * 9_000
+    runs = tuple(replace(run, target="http/" + "t" * 9_000, reason=reason, context=run.context) for run in one.runs)
+    return Story(replace(one, incident=replace(one.incident, needs_person=reason), runs=runs), at(200))
