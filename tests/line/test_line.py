@@ -75,7 +75,9 @@ async def line(request: pytest.FixtureRequest, tmp_path: Path, target: Target) -
     for playbook in library.playbooks.values():
         bed.playbooks[playbook.revision] = playbook
     rules = Rules(max_mode=Mode.AUTO)
-    decider = Decider(bed.store, lambda: library, lambda: rules, lambda _, body: parse("alertmanager", body), _ignore)
+    decider = Decider(
+        bed.store, lambda: library, lambda: rules, lambda _, body: parse("alertmanager", body), on_fact=_ignore
+    )
     yield Line(bed, decider)
     await bed.tools.close()
     await bed.store.close()
