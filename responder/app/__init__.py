@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from responder.domain.errors import SettingsError
 from responder.ports.action import Action
@@ -18,8 +18,6 @@ if TYPE_CHECKING:  # `responder check` builds the catalogue and must not load th
     from responder.clients.toolbox import Toolbox
     from responder.playbook.names import Names
     from responder.settings import HttpConfig, Settings
-
-Found = TypeVar("Found", Action, Probe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,15 @@ def catalogue() -> Catalogue:
     actions = importlib.import_module("responder.actions")
     probes = importlib.import_module("responder.probes")
     return Catalogue(
-        actions={kind.name: kind for kind in _found(actions, Action)},
-        probes={kind.name: kind for kind in _found(probes, Probe)},
+        actions={kind.name: kind for kind in _found(actions) if issubclass(kind, Action)},
+        probes={kind.name: kind for kind in _found(probes) if issubclass(kind, Probe)},
     )
 
 
-def _found(package: ModuleType, base: type[Found]) -> Iterator[type[Found]]:
+def _found(package: ModuleType) -> Iterator[type[Action] | type[Probe]]:
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, type) and issubclass(value, base) and value is not base and "name" in vars(value):
+            if isinstance(value, type) and issubclass(value, Action | Probe) and "name" in vars(value):
                 yield value
     for point in entry_points(group=package.__name__):
         yield point.load()

@@ -1,28 +1,38 @@
 """The running responder: store, playbooks, workers, web; started in order, stopped in reverse."""
 
 import asyncio
+import signal
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
 from pydantic import JsonValue
 
+from responder import __version__
+from responder.act.actor import Actor
 from responder.act.engine import Engine
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox
+from responder.app.parts import docs_of, notifiers_of, parser_of, rules_of
 from responder.clients.toolbox import Toolbox
+from responder.decide.decider import Decider
 from responder.domain.errors import ResponderError
 from responder.domain.records import Record
 from responder.domain.runs import Run
+from responder.housekeeping import Housekeeper
 from responder.playbook.model import Playbook
 from responder.playbook.shelf import Shelf, fingerprint
 from responder.ports.action import Action
+from responder.ports.notifier import Notifier
 from responder.ports.store import Store
 from responder.ports.tools import HttpService, Prometheus
 from responder.ports.wake import Queue, Wake
 from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
-from responder.telemetry import Redactor, Telemetry
-from responder.worker import LocalWake
+from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
+from responder.tell.courier import Courier
+from responder.worker import LocalWake, Worker
 
 POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.5}
 """How long each queue waits for a wake-up; a lost one costs that much."""
@@ -84,6 +94,8 @@ class Runtime:
         self.shelf = Shelf(self.catalogue, self.store, self.store)
         self.tools = LiveTools()
         self.wake: Wake = LocalWake()
+        self.rules = rules_of(settings)
+        self.notifiers: dict[str, Notifier] = {}
         self.started_at = time.time()
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self._reloading = asyncio.Lock()
@@ -99,7 +111,9 @@ class Runtime:
         tools = toolbox(settings)
         self.redactor.learn(settings.secrets)
         old, self.tools.current = self.tools.current, tools
-        self.settings = settings
+        self.settings, self.rules = settings, rules_of(settings)
+        self.notifiers.clear()
+        self.notifiers.update(notifiers_of(settings, sys.stdout))
         library = await self.shelf.load(settings.playbooks, names_of(settings))
         self._seen = fingerprint(settings.playbooks, settings.files)
         modes = {playbook.name: playbook.mode for playbook in library.playbooks.values() if playbook.steps}
@@ -150,3 +164,101 @@ class Runtime:
 
     def _action_of(self, record: Record) -> Action:
         return self.catalogue.actions[record.action].model_validate(dict(record.arguments))
+
+
+@asynccontextmanager
+async def started(runtime: Runtime) -> AsyncIterator[None]:
+    """Open the store, load everything, take turns; leaving the block stops claiming, ends the turns and closes."""
+    async with AsyncExitStack() as stack:
+        await runtime.store.open()
+        stack.push_async_callback(runtime.store.close)
+        await runtime.adopt(runtime.settings)
+        stack.push_async_callback(_close_tools, runtime)
+        await _redis_wakes(runtime, stack)
+        await _workers(runtime, stack)
+        keeper = Housekeeper(runtime.store, runtime.on_fact, lambda: runtime.settings.retention)
+        keeper.start()
+        stack.push_async_callback(keeper.stop)
+        watcher = asyncio.create_task(runtime.watch(), name="watch files")
+        stack.callback(watcher.cancel)
+        yield
+
+
+async def _close_tools(runtime: Runtime) -> None:
+    await runtime.tools.current.close()
+
+
+async def _redis_wakes(runtime: Runtime, stack: AsyncExitStack) -> None:
+    if runtime.settings.redis is None:
+        return
+    from responder.clients.redis_wake import RedisWake
+
+    def failed(error: str) -> None:
+        runtime.on_fact("redis_unavailable", error=error)
+
+    redis = RedisWake(runtime.settings.redis.url, runtime.wake, failed, runtime.settings.redis.password)
+    redis.start()
+    stack.push_async_callback(redis.stop)
+    runtime.wake = redis
+
+
+async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
+    """Start one worker for each queue; they stop before what they started is waited for."""
+    actor = Actor(runtime.engine())
+    courier = Courier(
+        runtime.store,
+        StoreClock(runtime.store),
+        runtime.notifiers,
+        docs_of=docs_of(runtime.shelf.known),
+        external_url=runtime.settings.external_url,
+        on_fact=runtime.on_fact,
+        on_free=lambda: runtime.wake.notify("outbox"),
+    )
+    decider = Decider(
+        runtime.store,
+        lambda: runtime.shelf.library,
+        lambda: runtime.rules,
+        parser_of(lambda: runtime.settings),
+        on_fact=runtime.on_fact,
+        wake=runtime.wake,
+    )
+    stack.push_async_callback(courier.drain)
+    stack.push_async_callback(actor.drain)
+    turns: tuple[tuple[Queue, Callable[[], Awaitable[int]]], ...] = (
+        ("outbox", courier.turn),
+        ("runs", actor.turn),
+        ("deliveries", decider.turn),
+    )
+    for queue, turn in turns:
+        worker = Worker(queue, turn, runtime.wake, runtime.on_fact, POLL_SECONDS[queue])
+        worker.start()
+        stack.push_async_callback(worker.stop)
+
+
+async def run(options: ServeOptions) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    redactor = Redactor()
+    configure_logging(options.log_level, options.log_format, redactor)
+    settings = read_settings(options.config_file, options.flags())
+    redactor.learn(settings.secrets)
+    telemetry = Telemetry(Metrics())
+    runtime = Runtime(options, settings, telemetry, redactor)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    reloads: set[asyncio.Task[str]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(runtime.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    async with started(runtime), serving(runtime):
+        runtime.on_fact("reload", ok=True, digest=settings.digest)
+        runtime.on_fact("started", version=__version__, listen=list(options.listen))
+        await stop.wait()
+        runtime.on_fact("stopping")
+    runtime.on_fact("stopped")
+    return 0

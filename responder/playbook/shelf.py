@@ -40,6 +40,13 @@ class Shelf:
         self.library = library
         return library
 
+    def known(self, run: Run) -> Playbook | None:
+        """Return the run's playbook when it is at hand: the pinned text, else the version in use now."""
+        current = self.library.playbooks.get(run.playbook)
+        if current is not None and current.revision == run.revision:
+            return current
+        return self._pinned.get(run.revision) or current
+
     async def of(self, run: Run) -> Playbook | None:
         """Return the playbook that a run is pinned to, whatever the files say by now; None when its text is gone."""
         current = self.library.playbooks.get(run.playbook)
