@@ -24,6 +24,8 @@ PLAYBOOKS = Path(__file__).with_name("playbooks")
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 COMMAND_SECONDS = 10.0
+SHOWN_LINES = 6
+"""How much of the log is shown when it did not start: the last lines say why."""
 CONFIGURATION = """\
 store: {store}
 playbooks: [ playbooks/ ]
@@ -83,6 +85,7 @@ class Stage:
             "RESPONDER_URL": self.url,
             "RESPONDER_TOKEN_FILE": str(self.folder / "you.token"),
             "COLUMNS": str(columns),
+            "PYTHONUTF8": "1",
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "responder", *arguments),
@@ -160,6 +163,7 @@ async def _start_responder(folder: Path, port: int) -> Process:
             *(sys.executable, "-u", "-m", "responder", "serve", "--log.level", "warn", "--log.format", "logfmt"),
             *("--config.file", str(folder / "responder.yml"), "--web.listen-address", f"127.0.0.1:{port}"),
             cwd=folder,
+            env={**os.environ, "PYTHONUTF8": "1"},
             stdout=PIPE,
             stderr=log,
             start_new_session=True,
@@ -181,8 +185,8 @@ async def _ready(stage: Stage) -> None:
                         if answer.status == web.HTTPOk.status_code:
                             return
                 await asyncio.sleep(0.1)
-    said = (stage.folder / "responder.log").read_text(encoding="utf-8", errors="replace").strip()
-    raise StageError(f"the responder did not start:\n{said[-2000:] or '(it said nothing)'}")
+    said = (stage.folder / "responder.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    raise StageError("\n".join(["the responder did not start:", *(said[-SHOWN_LINES:] or ["(it said nothing)"])]))
 
 
 async def _relay(stage: Stage, tell: Callable[[str], None]) -> None:

@@ -139,3 +139,7 @@ def make_app(state: Checkout | None = None) -> web.Application:
     app.router.add_put("/admin/{name}", _write)
     app.cleanup_ctx.append(_customers)
     return app
+
+
+if __name__ == "__main__":  # the tutorial's service: python -m responder.demo.checkout
+    web.run_app(make_app(), host="127.0.0.1", port=8081, access_log=None)

@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from typing import TextIO, cast
+
+import aiohttp
 
 from responder.demo.alerts import DemoAlert, webhook
 from responder.demo.backstage import Row, Stage, StageError, backstage
@@ -16,6 +19,8 @@ from responder.demo.screen import Screen, gauge
 ACT_SECONDS = 25.0
 """No act takes longer: the slowest one verifies for 8 s."""
 POLL_SECONDS = 0.15
+TERMINATED = 128 + signal.SIGTERM
+"""What a shell reports for a program that SIGTERM ended."""
 ENDS = frozenset(
     {
         "verified",
@@ -115,24 +120,22 @@ ACTS: Sequence[Act] = (
 
 async def tell(stream: TextIO = sys.stdout, acts: Sequence[Act] = ACTS) -> int:
     """Tell the story; 0 when every act ended as told, 1 otherwise. Whatever happens, nothing is left behind."""
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
-    screen = Screen(stream)
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine runs in a task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="replace")  # a terminal that cannot show a symbol is no reason to break off
+    screen, loop = Screen(stream), asyncio.get_running_loop()
+    story = asyncio.create_task(_tell(screen, acts), name="story")
+    loop.add_signal_handler(signal.SIGTERM, story.cancel)
     try:
-        return await _tell(screen, acts)
-    except asyncio.CancelledError:
-        screen.still()
-        screen.line("Stopped; everything is cleaned up.")
-        raise
-    except (StageError, OSError, TimeoutError) as error:
-        screen.still()
+        await asyncio.wait([story])
+        return TERMINATED if story.cancelled() else story.result()
+    except (StageError, OSError, aiohttp.ClientError) as error:
         screen.line(f"The demonstration broke off: {str(error) or type(error).__name__}", "red")
         return 1
     finally:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(signal.SIGTERM)
+        story.cancel()  # Ctrl-C arrives here: what the story has started is cleared away first
+        await asyncio.wait([story])
+        screen.still()
 
 
 async def _tell(screen: Screen, acts: Sequence[Act]) -> int:

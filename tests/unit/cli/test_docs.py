@@ -1,0 +1,76 @@
+"""What the documentation shows is true: its playbooks load, its configurations are read, its commands exist."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from responder.app import catalogue
+from responder.cli.app import app
+from responder.playbook.schema import examine
+from responder.settings import load_settings, unread_secret
+
+ROOT = Path(__file__).parents[3]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:^|[`$(;&] ?)responder ((?:[a-z]+)(?: [^`\n;)#]*)?)", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+def blocks(language: str) -> Iterator[object]:
+    """Return every block in a language, named by its page and line."""
+    for page in PAGES:
+        text = page.read_text()
+        for found in BLOCK.finditer(text):
+            if found[1] == language:
+                line = text.count("\n", 0, found.start()) + 2
+                yield pytest.param(found[2], id=f"{page.relative_to(ROOT)}:{line}")
+
+
+YAML = list(blocks("yaml"))
+
+
+@pytest.mark.parametrize("text", YAML)
+def test_each_yaml_block_is_a_faultless_playbook_or_configuration(text: str, tmp_path: Path) -> None:
+    if "schema: 1" in text:
+        _, complaints = examine(text, "playbook.yaml", catalogue(), None)
+        assert [str(complaint) for complaint in complaints] == []
+        return
+    file = tmp_path / "responder.yml"
+    file.write_text(text)
+    settings = load_settings(file, {}, read_secret=unread_secret)
+    assert settings.sources
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(YAML) >= 6
+
+
+def test_the_readmes_playbook_has_as_few_lines_as_it_says() -> None:
+    playbook = next(text for _, text in BLOCK.findall((ROOT / "README.md").read_text()) if "schema: 1" in text)
+    assert len([line for line in playbook.splitlines() if line.strip()]) == 17
+
+
+def commands() -> set[str]:
+    """Return the commands that exist."""
+    group = typer.main.get_command(app)
+    return set(getattr(group, "commands", {}))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_command_in_a_shell_block_exists(page: Path) -> None:
+    used = {
+        words.split()[0]
+        for language, text in BLOCK.findall(page.read_text())
+        if language == "sh"
+        for words in COMMAND.findall(text)
+    }
+    assert used - commands() == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert missing == []
