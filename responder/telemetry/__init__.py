@@ -1,0 +1,8 @@
+"""Each fact once: a name and its fields are logged and counted together, and no secret leaves in either."""
+
+from responder.telemetry.facts import FACTS, Telemetry
+from responder.telemetry.logs import configure_logging
+from responder.telemetry.metrics import Metrics
+from responder.telemetry.redact import Redactor
+
+__all__ = ["FACTS", "Metrics", "Redactor", "Telemetry", "configure_logging"]

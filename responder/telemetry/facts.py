@@ -1,0 +1,183 @@
+"""The table of facts: how each is logged, and what it counts."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import structlog
+
+from responder.telemetry.metrics import Metrics
+
+Fields = Mapping[str, object]
+Note = Callable[[Metrics, Fields], None]
+_Level = Literal["debug", "info", "warning", "error"]
+_DIGEST_DIGITS = 12
+"""48 bits of a digest: exact in the double that a metric is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """How loud a fact is, and what it moves."""
+
+    level: _Level
+    note: Note | None = None
+
+
+def _text(fields: Fields, name: str) -> str:
+    return str(fields.get(name, ""))
+
+
+def _number(fields: Fields, name: str, otherwise: float = 0) -> float:
+    value = fields.get(name, otherwise)
+    return float(value) if isinstance(value, int | float) else otherwise
+
+
+def _delivery(metrics: Metrics, fields: Fields) -> None:
+    metrics.deliveries.labels(_text(fields, "source"), _text(fields, "result") or "accepted").inc()
+    if "alerts" in fields:
+        metrics.alerts.labels(_text(fields, "source")).inc(_number(fields, "alerts"))
+
+
+def _flush(metrics: Metrics, fields: Fields) -> None:
+    metrics.flush_seconds.observe(_number(fields, "seconds"))
+    metrics.flush_rows.observe(_number(fields, "rows"))
+
+
+def _reload(metrics: Metrics, fields: Fields) -> None:
+    metrics.reload_ok.set(bool(fields.get("ok")))
+    if fields.get("ok"):
+        metrics.reload_at.set(time.time())
+        metrics.config_hash.set(int(_text(fields, "digest")[:_DIGEST_DIGITS] or "0", 16))
+
+
+def _playbooks(metrics: Metrics, fields: Fields) -> None:
+    metrics.playbooks.set(_number(fields, "loaded"))
+    metrics.playbooks_stale.set(_number(fields, "stale"))
+    metrics.playbook_errors.clear()
+    for file, errors in cast("Mapping[str, int]", fields.get("errors") or {}).items():
+        metrics.playbook_errors.labels(file).set(errors)
+
+
+def _queue_depth(metrics: Metrics, fields: Fields) -> None:
+    queue = _text(fields, "queue")
+    metrics.depth.labels(queue).set(_number(fields, "waiting"))
+    metrics.oldest.labels(queue).set(_number(fields, "oldest_seconds"))
+    metrics.dead.labels(queue).set(_number(fields, "dead"))
+
+
+def _run_finished(metrics: Metrics, fields: Fields) -> None:
+    metrics.runs.labels(_text(fields, "state"), _text(fields, "playbook")).inc()
+    if "seconds" in fields:
+        metrics.run_seconds.observe(_number(fields, "seconds"))
+
+
+def _effect(metrics: Metrics, fields: Fields) -> None:
+    names = ("action", "direction", "state")
+    metrics.effects.labels(*(_text(fields, name) for name in names)).inc()
+
+
+def _notification(result: str) -> Note:
+    def note(metrics: Metrics, fields: Fields) -> None:
+        kind = _text(fields, "destination").partition(":")[0]
+        metrics.notifications.labels(kind, result).inc()
+        if result == "delivered":
+            metrics.notification_seconds.observe(_number(fields, "seconds"))
+
+    return note
+
+
+def _tell_later(metrics: Metrics, fields: Fields) -> None:
+    # Pacing puts a message off without anything having failed.
+    _notification("failed" if fields.get("counted", True) else "paced")(metrics, fields)
+
+
+FACTS: Mapping[str, Fact] = {
+    # configuration
+    "started": Fact("info", lambda m, f: m.build_info.labels(_text(f, "version"), _text(f, "revision"), "").set(1)),
+    "stopping": Fact("info"),
+    "stopped": Fact("info"),
+    "listening": Fact("info"),
+    "reload": Fact("info", _reload),
+    "playbooks": Fact("info", _playbooks),
+    "complaint": Fact("warning"),
+    # intake
+    "delivery": Fact("info", _delivery),
+    "delivery_refused": Fact("warning", _delivery),
+    "intake_flush": Fact("debug", _flush),
+    "http_request": Fact(
+        "debug", lambda m, f: m.http.labels(_text(f, "handler"), _text(f, "code")).observe(_number(f, "seconds"))
+    ),
+    "http_failed": Fact("error"),
+    "access_refused": Fact("warning"),
+    "web_config": Fact("warning"),
+    # decide
+    "delivery_decided": Fact("debug", lambda m, f: m.decided_after.observe(_number(f, "seconds"))),
+    "delivery_failed": Fact("warning"),
+    "delivery_dead": Fact("error"),
+    "due_slice_failed": Fact("warning"),
+    "episode_failed": Fact("warning"),
+    "alerts_quarantined": Fact(
+        "warning", lambda m, f: m.quarantined.labels(_text(f, "source")).inc(_number(f, "count"))
+    ),
+    "episode": Fact("info", lambda m, f: m.episodes.labels(_text(f, "change")).inc()),
+    "decision": Fact("info", lambda m, f: m.decisions.labels(_text(f, "verdict")).inc()),
+    "run_created": Fact("info", lambda m, f: m.runs_started.labels(_text(f, "playbook"), _text(f, "mode")).inc()),
+    # act
+    "turn": Fact("debug", lambda m, f: m.turn_seconds.observe(_number(f, "seconds"))),
+    "turn_lost": Fact("warning"),
+    "turn_failed": Fact("warning"),
+    "turn_crashed": Fact("error"),
+    "run_state": Fact("info"),
+    "run_finished": Fact("info", _run_finished),
+    "effect": Fact("info", _effect),
+    "effect_uncertain": Fact("warning"),
+    "read_back_failed": Fact("warning"),
+    # tell
+    "told": Fact("info", _notification("delivered")),
+    "told_again": Fact("warning", _notification("repeated")),
+    "tell_later": Fact("info", _tell_later),
+    "tell_failed": Fact("warning", _notification("failed")),
+    "tell_gave_up": Fact("error", _notification("dead")),
+    "tell_waits_for_store": Fact("warning"),
+    "message_gone": Fact("info"),
+    # people
+    "asked": Fact("info", lambda m, f: m.asked.labels(_text(f, "what")).inc()),
+    # keeping house
+    "worker_waits": Fact("warning"),
+    "worker_failed": Fact("error"),
+    "chore_failed": Fact("warning"),
+    "set_aside": Fact("error", lambda m, f: m.set_aside.labels(_text(f, "what").partition(" ")[0]).inc()),
+    "redis_unavailable": Fact("warning"),
+    "queue_depth": Fact("debug", _queue_depth),
+    "untold": Fact("debug", lambda m, f: m.untold.set(_number(f, "count"))),
+    "expired": Fact("info", lambda m, f: m.expired.inc(_number(f, "rows"))),
+}
+_UNKNOWN = Fact("info")
+
+
+class Telemetry:
+    """Where facts go."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """Count in ``metrics``; log as configured."""
+        self.metrics = metrics
+        self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+    def fact(self, name: str, /, **fields: object) -> None:
+        """Log and count the fact ``name``; never raises for what its fields hold."""
+        fact = FACTS.get(name, _UNKNOWN)
+        level = fact.level
+        if name == "reload" and not fields.get("ok"):
+            level = "error"
+        # A field may have the name of structlog's own parameter.
+        shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}
+        getattr(self._log, level)(name, **shown)
+        if level in ("warning", "error"):
+            self.metrics.problems.labels(name).inc()
+        if fact.note is not None:
+            try:
+                fact.note(self.metrics, fields)
+            except (TypeError, ValueError, AttributeError) as error:
+                self._log.error("fact_not_counted", fact=name, error=str(error))
+                self.metrics.problems.labels("fact_not_counted").inc()
