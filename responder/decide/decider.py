@@ -81,14 +81,26 @@ class Decider:
             notice = await self._read(delivery)
             if notice is not None:
                 readable.append((delivery, notice))
+        left: set[str] = set()
         for shares in packed(readable):
+            # Behind a part that failed, the rest of a delivery waits: the cursor must not leap over it.
+            going = [share for share in shares if share.delivery.id not in left]
             if asyncio.get_running_loop().time() > until:
-                for share in shares:
-                    await self._release(share.delivery, timedelta())
-                continue
-            await self._slice(shares)
-            await asyncio.sleep(0)
+                left |= {share.delivery.id for share in going}
+                await self._put_back(going)
+            elif going:
+                left |= await self._slice(going)
+                await asyncio.sleep(0)
         return len(claimed)
+
+    async def _put_back(self, shares: Sequence[Share]) -> None:
+        """Give back what this turn did not get to, in its old place and without counting it as a failure."""
+        for share in shares:
+            untouched = replace(share.progress(), cursor=share.first, done=False)
+            with contextlib.suppress(Conflict):
+                async with self._store.slice() as tx:
+                    await tx.write(SliceChanges(progress=[untouched]))
+                await self._store.release_delivery(share.delivery, share.delivery.received_at)
 
     async def _read(self, delivery: Delivery) -> Notice | None:
         try:
@@ -99,16 +111,18 @@ class Decider:
             await self._failed(delivery, error)
             return None
 
-    async def _slice(self, shares: Sequence[Share]) -> None:
-        """Decide one slice; when it fails as a whole, delivery by delivery, so that only the bad one stays behind."""
+    async def _slice(self, shares: Sequence[Share]) -> set[str]:
+        """Decide one slice; when it fails as a whole, delivery by delivery, so that only the bad one stays behind.
+
+        Returns the deliveries that stay behind.
+        """
         try:
             await self._with_retries(shares)
-        except Conflict as error:
-            await self._one_by_one(shares, error)
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not keep other deliveries from being decided
-            await self._one_by_one(shares, error)
+            return await self._one_by_one(shares, error)
+        return set()
 
     async def _with_retries(self, shares: Sequence[Share]) -> None:
         for attempt in range(CONFLICTS):
@@ -121,12 +135,14 @@ class Decider:
             else:
                 return
 
-    async def _one_by_one(self, shares: Sequence[Share], error: Exception) -> None:
+    async def _one_by_one(self, shares: Sequence[Share], error: Exception) -> set[str]:
         if len(shares) == 1:
             await self._failed(shares[0].delivery, error)
-            return
+            return {shares[0].delivery.id}
+        behind: set[str] = set()
         for share in shares:
-            await self._slice([share])
+            behind |= await self._slice([share])
+        return behind
 
     async def _decide(self, shares: Sequence[Share]) -> None:
         async with self._store.slice() as tx:
@@ -145,7 +161,7 @@ class Decider:
         reason = f"{type(error).__name__}: {error}"
         self._on_fact("delivery_failed", delivery=delivery.id, source=delivery.source, error=reason)
         if isinstance(error, Conflict) or delivery.attempts < MAX_ATTEMPTS:
-            await self._release(delivery, BACK_OFF * 2 ** min(delivery.attempts, 6))
+            await self._release(delivery, BACK_OFF * 2**delivery.attempts)
             return
         with contextlib.suppress(Conflict):
             await self._set_aside(delivery, reason)

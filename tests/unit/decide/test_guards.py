@@ -1,0 +1,204 @@
+"""Each reason not to act, its sentence and when it is looked at again."""
+
+from datetime import timedelta
+
+import pytest
+
+from responder.domain.limits import Limits, Pause, Rate, Usage
+from responder.domain.modes import Mode
+from responder.domain.runs import RunState
+from responder.language.intervals import TimeInterval
+from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, matchers, playbook, scene
+
+
+class Policy:
+    """Everything in production is at most observed."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.matchers = matchers('env="prod"')
+        self.max_mode = mode
+
+
+async def verdict(s: Scene, **labels: str) -> tuple[str, str]:
+    await s.turn(alert(**labels))
+    return s.world.last().verdict, s.world.last().reason
+
+
+def retry_in(s: Scene) -> timedelta | None:
+    at = s.world.last().retry_at
+    return None if at is None else at - s.world.now
+
+
+async def test_a_disabled_playbook() -> None:
+    assert (await verdict(scene(playbook(mode=Mode.DISABLED))))[0] == "disabled"
+    word, reason = await verdict(scene(playbook(), max_mode=Mode.DISABLED))
+    assert word == "disabled"
+    assert "max_mode" in reason
+
+
+@pytest.mark.parametrize(("env", "mode"), [("prod", Mode.APPROVE), ("dev", Mode.AUTO)])
+async def test_the_strictest_of_playbook_policy_and_highest_mode(env: str, mode: Mode) -> None:
+    s = scene(playbook(), policies=[Policy(Mode.APPROVE)])
+    await s.turn(alert(env=env))
+    assert s.world.run.mode is mode
+
+
+def hours(start: str, end: str) -> TimeInterval:
+    return TimeInterval.parse({"times": [{"start_time": start, "end_time": end}]})
+
+
+@pytest.mark.parametrize(
+    ("more", "minutes"),
+    [({"mute": (hours("11:00", "12:30"), hours("11:30", "13:00"))}, 60), ({"active": (hours("14:00", "15:00"),)}, 120)],
+)
+async def test_a_muted_playbook_acts_when_its_time_has_come(more: dict[str, object], minutes: int) -> None:
+    s = scene(playbook(limits=Limits(max_age=timedelta(days=1)), **more))
+    word, _ = await verdict(s)
+    assert (word, retry_in(s)) == ("muted", minutes * MINUTE)
+    await s.wait(minutes * MINUTE)
+    assert len(s.world.runs) == 1
+
+
+async def test_a_muted_playbook_leaves_the_alert_to_the_next() -> None:
+    s = scene(playbook("day", active=(hours("14:00", "15:00"),), priority=1), playbook())
+    await s.turn(alert())
+    assert s.world.run.playbook == "restart"
+
+
+async def test_old_evidence() -> None:
+    s = scene(playbook(limits=Limits(max_age=10 * MINUTE)))
+    s.world.deliver(alert())
+    await s.wait(15 * MINUTE)
+    assert s.world.last().verdict == "stale"
+    assert "15m ago; the limit is 10m" in s.world.last().reason
+    await s.turn(alert(), at=16 * MINUTE)
+    assert len(s.world.runs) == 1
+
+
+async def test_an_alert_that_goes_on_and_off() -> None:
+    s = scene(playbook("never", 'alertname="X"'))
+    for minute in range(3):
+        await s.turn(alert(starts_at=START + minute * MINUTE), at=minute * MINUTE)
+        if minute < 2:
+            await s.turn(alert("resolved", ends_at=START + minute * MINUTE + 30 * SECOND), at=(minute + 0.6) * MINUTE)
+    s.shelf.playbooks = (playbook(),)
+    await s.turn(alert(starts_at=START + 2 * MINUTE, annotations={"a": "b"}), at=3 * MINUTE)
+    assert s.world.last().verdict == "flapping"
+    assert "5 changes in 10m" in s.world.last().reason
+    assert s.world.last().retry_at == START + 10 * MINUTE
+    await s.wait(7 * MINUTE)
+    assert len(s.world.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "labels", "word"),
+    [
+        ("http/{{ labels.gone }}", {}, "label_missing"),
+        ("http/{{ labels.path }}", {"path": "a/b"}, "target_invalid"),
+        ("http/{{ owner.deployment }}", {}, "target_invalid"),
+        ("redis/{{ connection }}", {}, "connection_unknown"),
+        ("deployment/shop/{{ labels.service }}", {}, "cluster_unknown"),
+    ],
+)
+async def test_without_a_valid_target_nothing_starts(target: str, labels: dict[str, str], word: str) -> None:
+    s = scene(playbook(target=target))
+    assert (await verdict(s, **labels))[0] == word
+    assert not s.world.runs
+    assert retry_in(s) is None
+
+
+async def test_the_connection_and_the_cluster_come_from_the_rules() -> None:
+    s = scene(playbook(target="redis/{{ connection }}"), connection_of=lambda kind, _: f"{kind}-1")
+    await s.turn(alert())
+    assert (s.world.run.target, s.world.run.context.connection) == ("redis/redis-1", "redis-1")
+    s = scene(playbook(target="node/{{ labels.service }}"))
+    await s.turn(alert(cluster="eu"))
+    assert s.world.run.target == "eu/node/checkout"
+
+
+async def test_an_unknown_cluster_is_refused_only_where_a_cluster_is_needed() -> None:
+    def unknown(_: object) -> str:
+        raise ValueError("no cluster eu is configured; there is us")
+
+    s = scene(playbook(target="node/{{ labels.service }}", priority=1), playbook("http"), cluster_of=unknown)
+    word, reason = await verdict(s)
+    assert word == "cluster_unknown"
+    assert "there is us" in reason
+    assert s.world.run.playbook == "http"
+
+
+async def test_a_protected_target() -> None:
+    s = scene(playbook(), protect=["http/*"])
+    assert (await verdict(s))[0] == "protected"
+
+
+@pytest.mark.parametrize(("kind", "word"), [("pause", "paused"), ("halt", "halted")])
+async def test_a_stop_sign_waits_and_lets_nothing_blunter_act(kind: str, word: str) -> None:
+    s = scene(playbook(priority=1), playbook("blunt"))
+    s.world.stops = [Pause("p", kind, "playbook:restart", "deploying", "ann", START, None)]
+    await s.turn(alert())
+    assert s.world.last().verdict == word
+    assert "ann: deploying" in s.world.last().reason
+    assert not s.world.runs
+    s.world.stops = []
+    await s.wait(61 * SECOND)
+    assert s.world.run.playbook == "restart"
+
+
+async def test_a_quarantined_target() -> None:
+    s = scene(playbook(), playbook("z"))
+    s.world.doubts["http/checkout"] = "Run r: nobody knows"
+    word, reason = await verdict(s)
+    assert word == "quarantined"
+    assert "nobody knows" in reason
+    assert s.world.verdicts("z") == []
+
+
+@pytest.mark.parametrize(
+    ("mine", "state", "word"),
+    [
+        ("http/checkout", RunState.ACTING, "busy"),
+        ("http/checkout/items", RunState.ACTING, "busy"),
+        ("http/checkout", RunState.AWAITING_APPROVAL, "run"),
+        ("http/checkout", RunState.KEPT, "run"),
+        ("http/checkouts", RunState.ACTING, "run"),
+    ],
+)
+async def test_a_target_on_which_another_playbook_works(mine: str, state: RunState, word: str) -> None:
+    s = scene(playbook("other", 'alertname="Up"', target="http/checkout"), playbook(target=mine))
+    await s.turn(alert(alertname="Up"))
+    s.world.put(s.world.run, state)
+    await s.turn(alert())
+    assert s.world.last().verdict == word
+    if word == "busy":
+        assert retry_in(s) == 5 * SECOND
+
+
+async def test_a_target_above_one_that_is_worked_on_is_busy_even_within_one_slice() -> None:
+    s = scene(playbook("other", 'alertname="Up"', target="http/checkout/items"), playbook(target="http/checkout"))
+    await s.turn(alert(alertname="Up"), alert())
+    assert s.world.last().verdict == "busy"
+
+
+LIMITED: list[tuple[Limits, Usage, str, timedelta | None]] = [
+    (Limits(cooldown=10 * MINUTE), Usage(last_end=START - MINUTE), "cooldown", 9 * MINUTE),
+    (Limits(per_target=Rate(1, 60 * MINUTE)), Usage(on_target=(START - MINUTE,)), "rate_target", 59 * MINUTE),
+    (Limits(per_playbook=Rate(1, 60 * MINUTE)), Usage(by_playbook=(START - MINUTE,)), "rate_playbook", 59 * MINUTE),
+    (Limits(concurrent=1), Usage(running=1), "concurrent", 5 * SECOND),
+    (Limits(attempts=3), Usage(unsuccessful=3), "attempts_exhausted", None),
+]
+
+
+@pytest.mark.parametrize(("limits", "usage", "word", "wait"), LIMITED)
+async def test_the_limits(limits: Limits, usage: Usage, word: str, wait: timedelta | None) -> None:
+    s = scene(playbook(limits=limits))
+    s.world.usages["restart", "http/checkout"] = usage
+    assert (await verdict(s))[0] == word
+    assert retry_in(s) == wait
+
+
+@pytest.mark.parametrize("limits", [Limits(concurrent=2), Limits(per_playbook=Rate(2, MINUTE))])
+async def test_the_limits_count_what_the_same_slice_starts(limits: Limits) -> None:
+    s = scene(playbook(limits=limits))
+    await s.turn(*(alert(service=f"s{index}") for index in range(5)))
+    assert len(s.world.runs) == 2
