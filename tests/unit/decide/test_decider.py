@@ -1,0 +1,149 @@
+"""The decider: slices, cursors, what goes wrong and what is reported."""
+
+import pytest
+
+from responder.decide.decider import SLICE
+from responder.domain.alerts import Notice, Quarantined
+from responder.domain.errors import Conflict, IntakeError, Unavailable
+from responder.domain.limits import Limits
+from tests.unit.decide.bed import MINUTE, SECOND, START, alert, playbook, scene
+
+
+async def test_a_large_delivery_is_decided_in_slices_and_advances_its_cursor() -> None:
+    s = scene(playbook())
+    delivery = s.world.deliver(*(alert(service=f"s{index}") for index in range(2 * SLICE + 50)))
+    assert await s.decider.turn() == 1
+    assert len(s.world.runs) == 2 * SLICE + 50
+    assert s.world.deliveries[delivery.id].cursor == 2 * SLICE + 50
+    assert s.world.finished == {delivery.id: "done"}
+    assert len(s.world.open_incidents()) == 1
+
+
+async def test_a_delivery_goes_on_at_its_cursor() -> None:
+    s = scene(playbook())
+    delivery = s.world.deliver(alert(service="a"), alert(service="b"))
+    s.world.deliveries[delivery.id] = type(delivery)(delivery.id, "am", START, delivery.body, cursor=1)
+    await s.decider.turn()
+    assert [run.target for run in s.world.runs.values()] == ["http/b"]
+
+
+async def test_small_deliveries_share_a_slice_and_the_number_of_statements_does_not_grow() -> None:
+    few, many = scene(playbook()), scene(playbook())
+    few.world.deliver(alert())
+    for index in range(40):
+        many.world.deliver(*(alert(service=f"{index}-{one}") for one in range(5)), group_key=str(index))
+    await few.decider.turn()
+    await many.decider.turn()
+    assert len(many.world.runs) == 200
+    assert max(many.world.statements) == max(few.world.statements) <= 8
+
+
+async def test_a_delivery_with_nothing_readable_in_it_is_done() -> None:
+    s = scene()
+    delivery = s.world.post(Notice("r", "g", {}, "", (), quarantined=(Quarantined(0, "no labels"),)))
+    await s.decider.turn()
+    assert s.world.finished == {delivery.id: "done"}
+    assert s.facts.named("alerts_quarantined") == [{"source": "am", "count": 1}]
+
+
+async def test_a_body_that_cannot_be_read_is_tried_five_times_and_then_shown_to_people() -> None:
+    s = scene(page="pagerduty:payments")
+    bad = s.world.post(IntakeError("not ours"))
+    await s.turn(alert())
+    assert len(s.world.open_episodes()) == 1
+    for _ in range(4):
+        assert not s.world.finished.get(bad.id)
+        await s.wait(MINUTE)
+    assert "not ours" in s.world.finished[bad.id]
+    (incident,) = [one for one in s.world.open_incidents() if one.needs_person]
+    assert bad.id in incident.needs_person
+    assert s.world.outbox[incident.id] == {"pagerduty:payments"}
+    assert len(s.facts.named("delivery_dead")) == 1
+
+
+async def test_a_slice_that_met_another_one_is_tried_again() -> None:
+    s = scene(playbook())
+    s.world.fail_next = [Conflict("first"), Conflict("second")]
+    await s.turn(alert())
+    assert len(s.world.runs) == 1
+    assert not s.facts.named("delivery_failed")
+
+
+async def test_one_bad_delivery_does_not_keep_the_others_of_its_slice_back() -> None:
+    s = scene(playbook())
+    s.shelf.candidates = _stumbling(s.shelf.candidates)
+    s.world.deliver(alert(service="good"))
+    bad = s.world.deliver(alert(service="bad"))
+    s.world.deliver(alert(service="fine"))
+    await s.decider.turn()
+    assert sorted(run.target for run in s.world.runs.values()) == ["http/fine", "http/good"]
+    assert bad.id not in s.world.finished
+    assert s.world.due[bad.id] > s.world.now
+
+
+async def test_behind_a_part_that_failed_the_rest_of_the_delivery_waits() -> None:
+    s = scene(playbook())
+    s.shelf.candidates = _stumbling(s.shelf.candidates)
+    delivery = s.world.deliver(alert(service="bad"), *(alert(service=f"s{index}") for index in range(SLICE)))
+    await s.decider.turn()
+    assert s.world.deliveries[delivery.id].cursor == 0
+    assert not s.world.runs
+
+
+async def test_one_bad_episode_does_not_keep_the_others_from_their_turn() -> None:
+    s = scene(playbook())
+    for name in ("a", "bad", "c"):
+        s.world.doubts[f"http/{name}"] = "in doubt"
+    await s.turn(*(alert(service=name) for name in ("a", "bad", "c")))
+    s.world.doubts.clear()
+    s.shelf.candidates = _stumbling(s.shelf.candidates)
+    await s.wait(61 * SECOND)
+    assert sorted(run.target for run in s.world.runs.values()) == ["http/a", "http/c"]
+    assert len(s.facts.named("episode_failed")) == 1
+    await s.wait(SECOND)
+    assert len(s.facts.named("episode_failed")) == 1
+
+
+async def test_a_store_that_cannot_be_reached_is_the_workers_business() -> None:
+    s = scene(playbook())
+    s.world.fail_next = [Unavailable("down")]
+    with pytest.raises(Unavailable):
+        await s.turn(alert())
+    assert not s.world.runs
+
+
+async def test_what_happened_is_reported_once_it_is_committed() -> None:
+    s = scene(playbook())
+    s.world.deliver(alert())
+    s.world.now += 3 * SECOND
+    await s.decider.turn()
+    assert [name for name, _ in s.facts.seen] == ["episode", "decision", "run_created", "delivery_decided"]
+    assert s.facts.named("episode")[0]["change"] == "opened"
+    assert s.facts.named("decision")[0]["verdict"] == "run"
+    assert s.facts.named("delivery_decided")[0]["seconds"] == 3
+
+
+async def test_nothing_to_do_is_said() -> None:
+    assert await scene().decider.turn() == 0
+
+
+async def test_many_due_episodes_are_all_decided_in_one_turn() -> None:
+    s = scene(playbook(limits=Limits(concurrent=1)))
+    s.world.stops = []
+    services = [f"s{index}" for index in range(SLICE + 20)]
+    for service in services:
+        s.world.doubts[f"http/{service}"] = "in doubt"
+    await s.turn(*(alert(service=service) for service in services))
+    s.shelf.playbooks = (playbook(),)
+    s.world.doubts.clear()
+    await s.wait(61 * SECOND)
+    assert len(s.world.runs) == SLICE + 20
+
+
+def _stumbling(candidates):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - wraps a method of the bed as it is
+    def stumble(labels):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as above
+        if labels["service"] == "bad":
+            raise RuntimeError("this one")
+        return candidates(labels)
+
+    return stumble
