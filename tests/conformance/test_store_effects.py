@@ -51,7 +51,10 @@ async def test_targets_conflict_by_path(store: SqlStore, held: str, wanted: str,
 
 
 async def test_of_many_that_want_a_target_one_gets_it(store: SqlStore, replica: SqlStore) -> None:
-    runs = [await started(store, target=f"eu/deployment/{name}") for name in ("a", "a/b", "a/c", "a", "a/b/c", "a")]
+    names = ("a", "a/b", "a/c", "a", "a/b/c", "a", "a/b", "a/c")
+    runs = [
+        await started(store, target=f"eu/deployment/{name}", playbook=f"p{place}") for place, name in enumerate(names)
+    ]
 
     answers = await asyncio.gather(*((store, replica)[n % 2].take_slot(one) for n, one in enumerate(runs)))
 

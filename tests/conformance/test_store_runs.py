@@ -200,6 +200,17 @@ async def test_an_incident_closes_with_its_last_run(store: SqlStore) -> None:
     assert kept["resolved_at"] is not None
 
 
+async def test_a_run_that_goes_on_keeps_the_incident_open(store: SqlStore) -> None:
+    one = await acting(store)
+    second = run(store, incident_id=one.incident_id, target="http/other")
+    await write(store, runs=[(second, frozenset())])
+    await _close_episodes(store, one)
+    await finished(store, one)
+    assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "open"
+    await finished(store, await claimed(store, second.id), RunState.SKIPPED)
+    assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
+
+
 async def test_a_person_that_is_needed_keeps_the_incident_open(store: SqlStore) -> None:
     one = await acting(store, tell=["console:"])
     await applied(store, one)

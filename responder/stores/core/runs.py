@@ -115,7 +115,6 @@ class RunsPart(Part):
                         (runs.c.nudged, literal(rows.rank_at(now, run.severity), Instant)),
                         else_=literal(rows.rank_at(run.due_at, run.severity), Instant),
                     ),
-                    nudged=False,
                     attempts=0,
                     lease_until=None,
                 ),
@@ -215,7 +214,7 @@ async def finish_in(tx: AsyncConnection, db: Database, now: datetime, run: Run, 
     written = await tx.execute(
         update(runs)
         .where(runs.c.id == run.id, runs.c.epoch == run.epoch, runs.c.finished_at.is_(None))
-        .values(**rows.run_changes(finished), lease_until=None, attempts=0, nudged=False),
+        .values(**rows.run_changes(finished), lease_until=None, attempts=0),
     )
     one_row(written, f"run {run.id}")
     await void_approvals(tx, run.id)
