@@ -1,8 +1,10 @@
 """The console: the first message whole, then what changed."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
+
+from pydantic import JsonValue
 
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
@@ -27,22 +29,20 @@ class ConsoleNotifier:
         known = receipt.get("shown") if receipt else None
         shown = [one for one in known if isinstance(one, str)] if isinstance(known, list) else []
         first = f"{heading(notification)} · {line(notification.title, LINE)}"
-        body = [one for one in _body(notification) if _digest(one) not in shown]
+        new = [one for one in _body(notification) if _digest(one) not in shown]
         if receipt is None:
-            first = f"{first}\n    {about(notification)}"
-        elif not body and _digest(first) in shown:
-            return receipt
-        else:
-            first = f"↻ {first}"
-        self._print("\n".join([first, *(f"    {one}" for one in body)]))
-        printed = [*shown, *(_digest(one) for one in (first.removeprefix("↻ ").partition("\n")[0], *body))]
-        return {"shown": [*dict.fromkeys(printed)][-REMEMBERED:]}
+            self._print([first, about(notification), *new])
+        elif new or _digest(first) not in shown:
+            self._print([f"↻ {first}", *new])
+        digests: list[JsonValue] = [*dict.fromkeys([*shown, *map(_digest, (first, *new))])]
+        return {"shown": digests[-REMEMBERED:]}
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """Nobody can tell what a console has shown."""
         return None
 
-    def _print(self, text: str) -> None:
+    def _print(self, lines: Sequence[str]) -> None:
+        text = "\n    ".join(lines)
         try:
             encoding = getattr(self._out, "encoding", None) or "utf-8"
             self._out.write(text.encode(encoding, "replace").decode(encoding) + "\n")

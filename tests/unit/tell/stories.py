@@ -239,7 +239,7 @@ STORIES: dict[str, Story] = {
     ),
     "unknown": Story(
         account(
-            incident=incident(needs_person="checkout-workers: Nobody can tell whether a step was applied.", needs_person_run="r1"),
+            incident=incident(needs_person=f"checkout-workers: {Verdict.UNCERTAIN.sentence}", needs_person_run="r1"),
             runs=(run(RunState.UNKNOWN, reason="step set-workers: no answer to PUT"),),
             records=(record(RecordState.UNCERTAIN, observed=None, message="no answer to PUT"),),
             decisions=(RAN,),
@@ -270,9 +270,14 @@ HOSTILE = {
 
 def hostile() -> Story:
     """Tell an incident whose alert came from somebody who means ill."""
-    one = replace(STORIES["rolled-back"].account, episodes=(episode(labels=HOSTILE, annotations={k: v for k, v in [
-        ("summary", "<!everyone> " + "s" * 10_000), ("runbook_url", "javascript:alert(1)"),
-        ("dashboard_url", "https://x.example/|<!channel>")]}, generator_url="https://p.example/a b"),))  # fmt: skip
+    one = STORIES["rolled-back"].account
+    annotations = {
+        "summary": "<!everyone> " + "s" * 10_000,
+        "runbook_url": "javascript:alert(1)",
+        "dashboard_url": "https://x.example/|<!channel>",
+    }
     reason = "<!here> \x07 " + "w" * 9_000
-    runs = tuple(replace(run, target="http/" + "t" * 9_000, reason=reason, context=run.context) for run in one.runs)
-    return Story(replace(one, incident=replace(one.incident, needs_person=reason), runs=runs), at(200))
+    runs = tuple(replace(run, target="http/" + "t" * 9_000, reason=reason) for run in one.runs)
+    firing = episode(labels=HOSTILE, annotations=annotations, generator_url="https://p.example/a b")
+    told = replace(one, incident=replace(one.incident, needs_person=reason), runs=runs, episodes=(firing,))
+    return Story(told, at(200))

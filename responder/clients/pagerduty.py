@@ -1,0 +1,87 @@
+"""PagerDuty's Events API v2: one event a call, sent once."""
+
+import ssl
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from responder.domain.errors import DeliveryError
+
+if TYPE_CHECKING:  # loaded on first use: a `responder` without PagerDuty does not pay for it
+    import aiohttp
+
+ACCEPTED, TOO_MANY, SERVER_ERROR = 202, 429, 500
+SLOW_DOWN = timedelta(seconds=30)
+"""What the rate limits page asks for when an answer does not say (developer.pagerduty.com)."""
+LONGEST_RETRY = timedelta(minutes=15)
+SHOWN = 300
+"""How many bytes of an error body are shown."""
+
+
+class PagerDutyClient:
+    """The event endpoint and one connection pool. Raises DeliveryError."""
+
+    def __init__(
+        self,
+        *,
+        api_url: str = "https://events.pagerduty.com",
+        timeout: timedelta = timedelta(seconds=10),
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        """``timeout`` bounds one call with everything in it."""
+        self._url = f"{api_url.rstrip('/')}/v2/enqueue"
+        self._timeout = timeout.total_seconds()
+        self._tls = tls
+        self._proxy = proxy
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, event: Mapping[str, JsonValue]) -> None:
+        """Enqueue one event; its dedup key makes a repetition harmless."""
+        import aiohttp
+
+        try:
+            async with self._open().post(
+                self._url, json=dict(event), allow_redirects=False, proxy=self._proxy
+            ) as response:
+                body = await response.content.read(SHOWN)
+                if response.status != ACCEPTED:
+                    raise _refused(response.status, response.headers.get("Retry-After", ""), body)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise DeliveryError(f"PagerDuty cannot be reached: {_plain(error)}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise DeliveryError(f"PagerDuty did not answer: {_plain(error)}", uncertain=True) from error
+
+    def _open(self) -> "aiohttp.ClientSession":
+        if self._session is None:
+            import aiohttp
+
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=16, ssl=self._tls if self._tls is not None else True),
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+
+def _refused(status: int, retry_after: str, body: bytes) -> DeliveryError:
+    """Translate a status: slow down (429), try again (5xx), no use (the rest)."""
+    shown = " ".join(body.decode(errors="replace").split())
+    message = f"PagerDuty answered {status}{f': {shown}' if shown else ''}"
+    if status == TOO_MANY:
+        asked = timedelta(seconds=int(retry_after)) if retry_after.isdecimal() else SLOW_DOWN
+        return DeliveryError(message, retry_after=min(asked, LONGEST_RETRY))
+    if status >= SERVER_ERROR:
+        return DeliveryError(message, uncertain=True)
+    return DeliveryError(message, permanent=True)
+
+
+def _plain(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,221 @@
+"""Slack's Web API: four calls, one request each, every failure said in terms of what to do next."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from responder.domain.errors import DeliveryError
+
+if TYPE_CHECKING:  # loaded on first use: a `responder` without Slack does not pay for it
+    import aiohttp
+    from slack_sdk.web.async_client import AsyncWebClient
+    from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+Json = Mapping[str, Any]
+
+GONE = frozenset({"message_not_found", "edit_window_closed", "cant_update_message"})
+"""Answers of chat.update after which only a new message helps (docs.slack.dev, chat.update)."""
+PERMANENT = frozenset(
+    {
+        "channel_not_found",
+        "invalid_arguments",
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "invalid_metadata_format",
+        "invalid_metadata_schema",
+        "is_archived",
+        "metadata_too_large",
+        "missing_scope",
+        "msg_blocks_too_long",
+        "msg_too_long",
+        "no_text",
+        "not_in_channel",
+        "restricted_action",
+        "thread_not_found",
+        "unknown_method",
+    }
+)
+"""Answers that the same call would get again; a wrong or revoked token is not among them: it may be put right."""
+UNCERTAIN = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
+"""Answers after which the call may nevertheless have done its work (docs.slack.dev, chat.postMessage, errors)."""
+HINTS = {
+    "channel_not_found": "check the name, or invite the app to the private channel",
+    "invalid_auth": "check notify.slack.token",
+    "missing_scope": "the app needs chat:write, and channels:history to recognise its own messages",
+    "not_in_channel": "invite the app to the channel",
+}
+LIST_PAGES, LIST_LIMIT = 10, 500
+HISTORY_LIMIT = 200
+TOO_MANY, SERVER_ERROR = 429, 500
+DEFAULT_RETRY = timedelta(seconds=30)
+LONGEST_RETRY = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A message as history shows it: its ``ts`` and its metadata's payload."""
+
+    ts: str
+    event_type: str = ""
+    payload: Json = field(default_factory=dict)
+
+
+class SlackClient:
+    """A bot's token and one connection pool. Every method raises DeliveryError."""
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        api_url: str = "https://slack.com/api/",
+        timeout: timedelta = timedelta(seconds=10),
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        """``timeout`` bounds one call with everything in it; nothing is sent twice in here."""
+        self._token = token
+        self._api_url = api_url
+        self._timeout = timeout.total_seconds()
+        self._tls = tls
+        self._proxy = proxy
+        self._session: aiohttp.ClientSession | None = None
+        self._web: AsyncWebClient | None = None
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def post(
+        self, channel: str, text: str, blocks: Sequence[Json], metadata: Json, thread_ts: str | None = None
+    ) -> tuple[str, str]:
+        """Post a message, or a reply to ``thread_ts``; returns the channel's id and the message's ts."""
+        reply = await self._call(
+            lambda web: web.chat_postMessage(
+                channel=channel,
+                text=text,
+                blocks=[dict(block) for block in blocks],
+                metadata=dict(metadata),
+                thread_ts=thread_ts,
+                mrkdwn=False,
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        )
+        return str(reply["channel"]), str(reply["ts"])
+
+    async def update(self, channel_id: str, ts: str, text: str, blocks: Sequence[Json]) -> None:
+        """Edit a message of ours."""
+        await self._call(
+            lambda web: web.chat_update(channel=channel_id, ts=ts, text=text, blocks=[dict(block) for block in blocks])
+        )
+
+    async def history(self, channel_id: str, cursor: str = "") -> tuple[Sequence[Seen], str]:
+        """Return a page of a channel's messages, newest first, and the cursor of the next."""
+        reply = await self._call(
+            lambda web: web.conversations_history(
+                channel=channel_id, cursor=cursor or None, limit=HISTORY_LIMIT, include_all_metadata=True
+            )
+        )
+        return _seen(reply), _cursor(reply)
+
+    async def replies(self, channel_id: str, ts: str) -> Sequence[Seen]:
+        """Return the latest replies of a thread, oldest first."""
+        reply = await self._call(
+            lambda web: web.conversations_replies(
+                channel=channel_id, ts=ts, limit=HISTORY_LIMIT, include_all_metadata=True
+            )
+        )
+        return _seen(reply)
+
+    async def channel_id(self, name: str) -> str | None:
+        """Return the id of the channel called ``name`` (without ``#``), None when the app does not see it."""
+        cursor = ""
+        for _ in range(LIST_PAGES):
+            page = cursor or None
+            reply = await self._call(
+                lambda web, page=page: web.conversations_list(  # type: ignore[misc] # a default binds the loop's value
+                    cursor=page, limit=LIST_LIMIT, exclude_archived=True, types="public_channel,private_channel"
+                )
+            )
+            for one in reply.get("channels") or ():
+                if one.get("name") == name:
+                    return str(one.get("id"))
+            cursor = _cursor(reply)
+            if not cursor:
+                return None
+        return None
+
+    def _open(self) -> "AsyncWebClient":
+        if self._web is None:
+            import aiohttp
+            from slack_sdk.web.async_client import AsyncWebClient
+
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=32),
+                timeout=aiohttp.ClientTimeout(total=self._timeout),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            self._web = AsyncWebClient(
+                self._token, base_url=self._api_url, ssl=self._tls, session=self._session, retry_handlers=[]
+            )
+            # The constructor falls back to the environment's proxy; ours is the configured one or none.
+            self._web.proxy = self._proxy
+        return self._web
+
+    async def _call(self, send: "Callable[[AsyncWebClient], Awaitable[AsyncSlackResponse]]") -> Json:
+        """Send once and return the answer's fields."""
+        import aiohttp
+        from slack_sdk.errors import SlackApiError, SlackClientError
+
+        try:
+            reply = await send(self._open())
+        except SlackApiError as error:
+            raise _refused(error.response) from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise DeliveryError(f"Slack cannot be reached: {_plain(error)}") from error
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise DeliveryError(f"Slack did not answer: {_plain(error)}", uncertain=True) from error
+        except (SlackClientError, AttributeError, ValueError) as error:
+            # What answered was not Slack: the library trips over a body that is not its JSON.
+            raise DeliveryError(f"not an answer of Slack's: {_plain(error)}", uncertain=True) from error
+        return reply.data if isinstance(reply.data, dict) else {}
+
+
+def _refused(response: Any) -> DeliveryError:  # noqa: ANN401 - the library hands over its own or aiohttp's response
+    """Translate a refusal: how long to wait, whether it may have worked, whether it makes sense to try again."""
+    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
+    if status == TOO_MANY:
+        return DeliveryError("Slack asks to slow down", retry_after=_retry_after(response))
+    data = getattr(response, "data", None)
+    code = str(data.get("error") or "") if isinstance(data, dict) else ""
+    if status >= SERVER_ERROR or not code:
+        return DeliveryError(f"Slack answered {status}", uncertain=True)
+    if code == "ratelimited":
+        return DeliveryError("Slack asks to slow down", retry_after=_retry_after(response))
+    message = f"Slack refused: {code}{f' ({HINTS[code]})' if code in HINTS else ''}"
+    return DeliveryError(message, permanent=code in PERMANENT, gone=code in GONE, uncertain=code in UNCERTAIN)
+
+
+def _retry_after(response: Any) -> timedelta:  # noqa: ANN401 - as above
+    header = str((getattr(response, "headers", None) or {}).get("Retry-After", ""))
+    return min(timedelta(seconds=int(header)), LONGEST_RETRY) if header.isdecimal() else DEFAULT_RETRY
+
+
+def _seen(reply: Json) -> Sequence[Seen]:
+    found = []
+    for one in reply.get("messages") or ():
+        metadata = one.get("metadata") or {}
+        found.append(Seen(str(one.get("ts")), str(metadata.get("event_type", "")), metadata.get("event_payload") or {}))
+    return found
+
+
+def _cursor(reply: Json) -> str:
+    return str((reply.get("response_metadata") or {}).get("next_cursor") or "")
+
+
+def _plain(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,184 @@
+"""Slack: one message per incident, edited in place; what happened goes into its thread, each thing once."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from responder.clients.slack import SlackClient
+from responder.domain.errors import DeliveryError
+from responder.domain.notification import Notification, Receipt
+from responder.notifiers.slack_blocks import blocks, fallback, thread
+
+INCIDENT_EVENT, ENTRIES_EVENT = "responder_incident", "responder_entries"
+POST_EVERY = 1.1
+"""Seconds between two posts in one channel: Slack takes about one a second (docs.slack.dev, rate limits)."""
+THREAD_SECONDS = 8.0
+"""How long the reply may take; the message itself is told by then."""
+HISTORY_PAGES = 5
+REMEMBERED = 10_000
+_CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
+
+
+class PartlyDelivered(DeliveryError):
+    """The message arrived, the thread is behind; ``receipt`` is what was told."""
+
+    def __init__(
+        self, message: str, receipt: Receipt, *, retry_after: timedelta | None = None, uncertain: bool = False
+    ) -> None:
+        """Keep the receipt for the next edit."""
+        super().__init__(message, retry_after=retry_after, uncertain=uncertain)
+        self.receipt = receipt
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """Where the message stands, and which entries its thread has."""
+
+    channel: str
+    ts: str
+    posted: frozenset[str]
+
+    def receipt(self) -> Receipt:
+        return {"channel": self.channel, "ts": self.ts, "posted": [*sorted(self.posted)]}
+
+
+class SlackNotifier:
+    """Posts, edits and finds the app's own messages."""
+
+    kind = "slack"
+
+    def __init__(self, client: SlackClient, *, post_every: float = POST_EVERY) -> None:
+        """``client`` carries the token; ``post_every`` is the least number of seconds between posts in a channel."""
+        self._client = client
+        self._post_every = post_every
+        self._free_at: dict[str, float] = {}
+        self._ids: dict[str, str] = {}
+        self._sure: dict[str, None] = {}
+
+    async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
+        """Post or edit the message, then put what is new into its thread."""
+        text, body = fallback(notification), blocks(notification)
+        if receipt is None:
+            event = {"incident": notification.incident_id, "attempt": attempt}
+            await self._space(address)
+            channel, ts = await self._client.post(
+                address, text, body, {"event_type": INCIDENT_EVENT, "event_payload": event}
+            )
+            self._remember_channel(address, channel)
+            self._make_sure(ts)
+            message = _Message(channel, ts, frozenset())
+        else:
+            message = _read(receipt)
+            await self._client.update(message.channel, message.ts, text, body)
+        return (await self._thread(notification, message)).receipt()
+
+    async def find(self, address: str, attempt: str) -> Receipt | None:
+        """Look through the channel's latest messages for the one that carries ``attempt``."""
+        try:
+            channel = await self._channel(address)
+            return await self._found(channel, attempt) if channel else None
+        except DeliveryError as error:
+            if error.permanent:
+                return None  # without the right to read nobody can tell
+            raise
+
+    async def _found(self, channel: str, attempt: str) -> Receipt | None:
+        cursor = ""
+        for _ in range(HISTORY_PAGES):
+            seen, cursor = await self._client.history(channel, cursor)
+            for one in seen:
+                if one.event_type == INCIDENT_EVENT and one.payload.get("attempt") == attempt:
+                    return _Message(channel, one.ts, frozenset()).receipt()
+            if not cursor:
+                return None
+        return None
+
+    async def _thread(self, news: Notification, message: _Message) -> _Message:
+        """Reply with the entries that the thread does not have."""
+        digests = {_digest(entry.key): entry for entry in news.entries}
+        message = _Message(message.channel, message.ts, message.posted & digests.keys())
+        if digests.keys() <= message.posted:
+            return message
+        try:
+            async with asyncio.timeout(THREAD_SECONDS):
+                message = await self._reconciled(message, digests.keys())
+                new = [digest for digest in digests if digest not in message.posted]
+                if new:
+                    await self._space(message.channel)
+                    text, body = thread([digests[digest] for digest in new])
+                    event = {"event_type": ENTRIES_EVENT, "event_payload": {"entries": new}}
+                    await self._client.post(message.channel, text, body, event, message.ts)
+        except TimeoutError as error:
+            self._sure.pop(message.ts, None)
+            raise PartlyDelivered("the thread took too long", message.receipt(), uncertain=True) from error
+        except DeliveryError as error:
+            if error.uncertain:
+                self._sure.pop(message.ts, None)
+            if not error.permanent:
+                raise PartlyDelivered(
+                    str(error), message.receipt(), retry_after=error.retry_after, uncertain=error.uncertain
+                ) from error
+            # A thread that takes no replies must not keep the message itself from being told.
+        return _Message(message.channel, message.ts, frozenset(digests))
+
+    async def _reconciled(self, message: _Message, wanted: Collection[str]) -> _Message:
+        """Add the entries that are in the thread though the receipt does not say so: after a lost reply, or a crash."""
+        if message.ts in self._sure:
+            return message
+        try:
+            replies = await self._client.replies(message.channel, message.ts)
+        except DeliveryError as error:
+            if error.permanent or error.retry_after is not None:
+                return message  # rather an entry twice than a message late
+            raise
+        told = {
+            str(digest)
+            for one in replies
+            if one.event_type == ENTRIES_EVENT
+            for digest in one.payload.get("entries") or ()
+        }
+        self._make_sure(message.ts)
+        return _Message(message.channel, message.ts, message.posted | (told & set(wanted)))
+
+    def _make_sure(self, ts: str) -> None:
+        """Remember that the receipt of ``ts`` says all that its thread has, as far as this process knows."""
+        self._sure[ts] = None
+        if len(self._sure) > REMEMBERED:
+            del self._sure[next(iter(self._sure))]
+
+    def _remember_channel(self, address: str, channel: str) -> None:
+        self._ids[address] = channel
+        self._free_at[channel] = self._free_at.get(address, 0.0)
+
+    async def _channel(self, address: str) -> str | None:
+        if _CHANNEL_ID.fullmatch(address):
+            return address
+        if address not in self._ids:
+            found = await self._client.channel_id(address.removeprefix("#"))
+            if found is None:
+                return None
+            self._ids[address] = found
+        return self._ids[address]
+
+    async def _space(self, channel: str) -> None:
+        """Wait until the channel takes another post."""
+        now = asyncio.get_running_loop().time()
+        free_at = max(now, self._free_at.get(self._ids.get(channel, channel), 0.0))
+        self._free_at[self._ids.get(channel, channel)] = free_at + self._post_every
+        if free_at > now:
+            await asyncio.sleep(free_at - now)
+
+
+def _read(receipt: Receipt) -> _Message:
+    """Read a receipt of ours; what is not one belongs to no message that could be edited."""
+    channel, ts, posted = receipt.get("channel"), receipt.get("ts"), receipt.get("posted")
+    if not isinstance(channel, str) or not isinstance(ts, str):
+        raise DeliveryError("the receipt names no message", gone=True)
+    return _Message(channel, ts, frozenset(str(one) for one in posted) if isinstance(posted, list) else frozenset())
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode(errors="replace")).hexdigest()[:12]

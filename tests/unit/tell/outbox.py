@@ -1,0 +1,108 @@
+"""An outbox in memory, for the courier: leases, attempts and dead letters as the stores keep them."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from responder.domain.errors import Conflict
+from responder.domain.notification import Account, Receipt
+from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
+from tests.unit.tell.stories import START
+
+
+@dataclass(slots=True)
+class Moved:
+    """A clock that stands where it is put, and otherwise runs."""
+
+    offset: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return START + timedelta(minutes=5) + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time() + self.offset.total_seconds()
+
+    def advance(self, seconds: float) -> None:
+        self.offset += timedelta(seconds=seconds)
+
+
+@dataclass(slots=True)
+class Row:
+    """One (incident, destination)."""
+
+    item: OutboxItem
+    due_at: datetime = START
+    lease_until: datetime = START
+    dead: str = ""
+    error: str = ""
+
+    @property
+    def behind(self) -> bool:
+        return self.item.told_rev < self.item.want_rev
+
+
+@dataclass(slots=True)
+class MemoryOutbox:
+    """Rows by (incident, destination); ``accounts`` by incident."""
+
+    clock: Moved
+    accounts: dict[str, Account] = field(default_factory=dict)
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    announced: list[tuple[str, str]] = field(default_factory=list)
+
+    def tell(self, account: Account, destination: str) -> Row:
+        """Mark an incident dirty for a destination."""
+        key = (account.incident.id, destination)
+        self.accounts[account.incident.id] = account
+        row = self.rows.setdefault(key, Row(OutboxItem(*key, 0, 0, "", None, 0, 0)))
+        row.item = replace(row.item, want_rev=row.item.want_rev + 1)
+        return row
+
+    async def claim_outbox(self, limit: int, skip: Collection[str]) -> Sequence[OutboxItem]:
+        now = self.clock.now()
+        due = [
+            row
+            for row in self.rows.values()
+            if row.behind
+            and not row.dead
+            and row.due_at <= now
+            and row.lease_until <= now
+            and row.item.destination not in skip
+        ]
+        for row in due[:limit]:
+            row.lease_until = now + LEASE
+            row.item = replace(row.item, attempts=row.item.attempts + 1, epoch=row.item.epoch + 1)
+        return [row.item for row in due[:limit]]
+
+    async def account(self, incident_id: str) -> Account | None:
+        return self.accounts.get(incident_id)
+
+    async def announce(self, item: OutboxItem, attempt: str) -> None:
+        self.announced.append((item.incident_id, attempt))
+        row = self._row(item)
+        row.item = replace(row.item, attempt=attempt)
+
+    async def told(self, item: OutboxItem, receipt: Receipt) -> None:
+        row = self._row(item)
+        row.item = replace(row.item, told_rev=item.want_rev, receipt=receipt, attempt="", attempts=0)
+        row.lease_until, row.due_at, row.error = START, self.clock.now(), ""
+
+    async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
+        row = self._row(item)
+        if receipt is not None:
+            row.item = replace(row.item, receipt=receipt, attempt="")
+        if not error:
+            row.item = replace(row.item, attempts=max(0, item.attempts - 1))
+        row.due_at, row.error, row.lease_until = at, error, START
+        if error and item.attempts >= MAX_ATTEMPTS:
+            row.dead = error
+
+    async def give_up(self, item: OutboxItem, error: str) -> None:
+        self._row(item).dead = error
+
+    def _row(self, item: OutboxItem) -> Row:
+        row = self.rows[item.incident_id, item.destination]
+        if row.item.epoch != item.epoch:
+            raise Conflict("the lease was lost")
+        return row
