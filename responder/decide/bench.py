@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from responder.decide.options import Option
 from responder.domain.limits import Pause, Usage
+from responder.domain.modes import Mode
 from responder.domain.runs import Run, RunState
 from responder.domain.targets import ancestors
 from responder.ports.store import RunFact
@@ -30,7 +32,6 @@ class Draft:
     """A run that this slice creates, with the episodes that it serves."""
 
     run: Run
-    effects: int
     episodes: set[str] = field(default_factory=set)
 
 
@@ -58,7 +59,7 @@ class Bench:
         self._joinable: dict[tuple[str, str], RunFact] = {}
         self._at: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         self._below: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-        self._running: defaultdict[str, list[Draft]] = defaultdict(list)
+        self._given: dict[str, tuple[int, tuple[datetime, ...]]] = {}
         for run in facts.runs:
             for episode in run.episodes:
                 self._of_episode[episode].append(run)
@@ -94,18 +95,23 @@ class Bench:
     def usage(self, pair: tuple[str, str]) -> Usage:
         """Return the usage of a playbook and target, with what this slice has given out already."""
         usage = self.facts.usage.get(pair, Usage())
-        given = self._running.get(pair[0])
-        if not given:
+        given = self._given.get(pair[0])
+        if given is None:
             return usage
-        effects = (self.now,) * sum(draft.effects for draft in given)
-        return replace(usage, running=usage.running + len(given), by_playbook=(*usage.by_playbook, *effects))
+        runs, effects = given
+        return replace(usage, running=usage.running + runs, by_playbook=(*usage.by_playbook, *effects))
 
-    def add(self, draft: Draft, *, observes: bool) -> None:
-        """Note a run that this slice creates; one that only observes takes no room."""
+    def add(self, draft: Draft, option: Option) -> None:
+        """Note a run that this slice creates for ``option``; one that only observes takes no room."""
         self.drafts[draft.run.playbook, draft.run.target] = draft
-        if not observes:
-            self._running[draft.run.playbook].append(draft)
-            self._occupy(draft.run.target, draft.run.playbook, draft.run.id)
+        if option.mode is Mode.OBSERVE:
+            return
+        self._occupy(draft.run.target, draft.run.playbook, draft.run.id)
+        limits = option.playbook.limits
+        if limits.concurrent is not None or limits.per_playbook is not None:
+            runs, effects = self._given.get(draft.run.playbook, (0, ()))
+            added = (self.now,) * len(option.playbook.steps)
+            self._given[draft.run.playbook] = (runs + 1, (*effects, *added))
 
     def created_runs(self) -> Iterable[tuple[Run, frozenset[str]]]:
         """Return the new runs with the episodes that they serve."""

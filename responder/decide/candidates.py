@@ -147,9 +147,9 @@ class _Judge:
 
     def _walk(self, options: Sequence[Option]) -> None:
         """Ask each option in order until one takes the alert on, or one says that it has to wait."""
-        reach = -1
+        watched: Mode | None = None
         for option in options:
-            if option.mode.reach <= reach:
+            if watched is not None and option.mode.reach <= watched.reach:
                 continue
             taken, stops = self._consider(option)
             if taken:
@@ -158,7 +158,7 @@ class _Judge:
                 return
             if taken:
                 # What only watches does not keep a playbook that may act from acting.
-                reach = option.mode.reach
+                watched = option.mode
 
     def _consider(self, option: Option) -> tuple[bool, bool]:
         """Decide one option; says whether it took the alert on, and whether the chain stops here."""
@@ -238,8 +238,7 @@ class _Judge:
 
     def _start(self, option: Option) -> None:
         run = new_run(option, self._episode, self._bench.now)
-        draft = Draft(run, len(option.playbook.steps), {self._episode.id})
-        self._bench.add(draft, observes=option.mode is Mode.OBSERVE)
+        self._bench.add(Draft(run, {self._episode.id}), option)
         self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.", run_id=run.id)
 
     def _refuse(self, option: Option, refusal: Refusal) -> bool:

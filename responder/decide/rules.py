@@ -92,7 +92,10 @@ class Rules:
 
     def mode_for(self, labels: Labels, wanted: Mode) -> Mode:
         """Return the strictest of a playbook's mode, the policies for these labels and the highest mode allowed."""
-        return strictest((wanted, self.max_mode, *(p.max_mode for p in self.policies if fits(p.matchers, labels))))
+        allowed = [policy.max_mode for policy in self.policies if fits(policy.matchers, labels)]
+        if not allowed and self.max_mode is Mode.AUTO:
+            return wanted
+        return strictest((wanted, self.max_mode, *allowed))
 
 
 def fits(matchers: Iterable[Matcher], labels: Labels) -> bool:

@@ -20,9 +20,10 @@ from responder.domain.targets import conflicts
 from responder.language.matchers import Matcher, parse_matcher
 from responder.language.templates import Template
 from responder.playbook.model import Playbook, Step
-from responder.ports.action import Action
 from responder.ports.store import MAX_ATTEMPTS, RunFact, SliceChanges
+from tests.unit.playbook.fakes import CATALOGUE
 
+ACTION = next(iter(CATALOGUE.actions.values()))
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -38,10 +39,10 @@ def playbook(
     target: str = "http/{{ labels.service }}",
     steps: int = 1,
     mode: Mode = Mode.AUTO,
-    **more: Any,
+    **more: Any,  # noqa: ANN401 - whatever a playbook has
 ) -> Playbook:
     """Return a playbook for the alert ``Down`` that acts on the service it names."""
-    step = Step(id="one", action=Action, arguments={}, timeout=MINUTE)
+    step = Step(id="one", action=ACTION, arguments={}, timeout=MINUTE)
     return Playbook(
         name=name,
         summary=name,
@@ -61,8 +62,11 @@ class Shelf:
 
     def __init__(self, *playbooks: Playbook) -> None:
         self.playbooks = playbooks
+        self.stumbles_over = ""
 
     def candidates(self, labels: Mapping[str, str]) -> list[Playbook]:
+        if self.stumbles_over and self.stumbles_over in labels.values():
+            raise RuntimeError("a fault of ours")
         fit = [p for p in self.playbooks if any(all(m.matches(labels) for m in one) for one in p.alternatives)]
         return sorted(fit, key=lambda one: one.order)
 
@@ -327,7 +331,7 @@ class Scene:
     facts: Facts
     decider: Decider
 
-    async def turn(self, *alerts: Alert, at: timedelta | None = None, **delivery: Any) -> None:
+    async def turn(self, *alerts: Alert, at: timedelta | None = None, **delivery: Any) -> None:  # noqa: ANN401 - what deliver takes
         """Let time pass until ``at`` after the start, deliver alerts if any, and decide."""
         if at is not None:
             self.world.now = START + at
@@ -341,7 +345,7 @@ class Scene:
         await self.decider.turn()
 
 
-def scene(*playbooks: Playbook, **rules: Any) -> Scene:
+def scene(*playbooks: Playbook, **rules: Any) -> Scene:  # noqa: ANN401 - whatever rules have
     """Set a scene with these playbooks and rules."""
     made = Scene(World(), Shelf(*playbooks), Rules(**rules), Facts(), None)  # type: ignore[arg-type]  # made below
     made.decider = Decider(made.world, lambda: made.shelf, lambda: made.rules, made.world.parse, on_fact=made.facts)

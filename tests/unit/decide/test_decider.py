@@ -71,7 +71,7 @@ async def test_a_slice_that_met_another_one_is_tried_again() -> None:
 
 async def test_one_bad_delivery_does_not_keep_the_others_of_its_slice_back() -> None:
     s = scene(playbook())
-    s.shelf.candidates = _stumbling(s.shelf.candidates)
+    s.shelf.stumbles_over = "bad"
     s.world.deliver(alert(service="good"))
     bad = s.world.deliver(alert(service="bad"))
     s.world.deliver(alert(service="fine"))
@@ -83,7 +83,7 @@ async def test_one_bad_delivery_does_not_keep_the_others_of_its_slice_back() -> 
 
 async def test_behind_a_part_that_failed_the_rest_of_the_delivery_waits() -> None:
     s = scene(playbook())
-    s.shelf.candidates = _stumbling(s.shelf.candidates)
+    s.shelf.stumbles_over = "bad"
     delivery = s.world.deliver(alert(service="bad"), *(alert(service=f"s{index}") for index in range(SLICE)))
     await s.decider.turn()
     assert s.world.deliveries[delivery.id].cursor == 0
@@ -96,7 +96,7 @@ async def test_one_bad_episode_does_not_keep_the_others_from_their_turn() -> Non
         s.world.doubts[f"http/{name}"] = "in doubt"
     await s.turn(*(alert(service=name) for name in ("a", "bad", "c")))
     s.world.doubts.clear()
-    s.shelf.candidates = _stumbling(s.shelf.candidates)
+    s.shelf.stumbles_over = "bad"
     await s.wait(61 * SECOND)
     assert sorted(run.target for run in s.world.runs.values()) == ["http/a", "http/c"]
     assert len(s.facts.named("episode_failed")) == 1
@@ -129,7 +129,6 @@ async def test_nothing_to_do_is_said() -> None:
 
 async def test_many_due_episodes_are_all_decided_in_one_turn() -> None:
     s = scene(playbook(limits=Limits(concurrent=1)))
-    s.world.stops = []
     services = [f"s{index}" for index in range(SLICE + 20)]
     for service in services:
         s.world.doubts[f"http/{service}"] = "in doubt"
@@ -138,12 +137,3 @@ async def test_many_due_episodes_are_all_decided_in_one_turn() -> None:
     s.world.doubts.clear()
     await s.wait(61 * SECOND)
     assert len(s.world.runs) == SLICE + 20
-
-
-def _stumbling(candidates):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - wraps a method of the bed as it is
-    def stumble(labels):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - as above
-        if labels["service"] == "bad":
-            raise RuntimeError("this one")
-        return candidates(labels)
-
-    return stumble

@@ -1,9 +1,11 @@
 """Each reason not to act, its sentence and when it is looked at again."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from responder.domain.alerts import Alert
 from responder.domain.limits import Limits, Pause, Rate, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import RunState
@@ -19,8 +21,8 @@ class Policy:
         self.max_mode = mode
 
 
-async def verdict(s: Scene, **labels: str) -> tuple[str, str]:
-    await s.turn(alert(**labels))
+async def verdict(s: Scene, one: Alert | None = None) -> tuple[str, str]:
+    await s.turn(one or alert())
     return s.world.last().verdict, s.world.last().reason
 
 
@@ -51,7 +53,7 @@ def hours(start: str, end: str) -> TimeInterval:
     ("more", "minutes"),
     [({"mute": (hours("11:00", "12:30"), hours("11:30", "13:00"))}, 60), ({"active": (hours("14:00", "15:00"),)}, 120)],
 )
-async def test_a_muted_playbook_acts_when_its_time_has_come(more: dict[str, object], minutes: int) -> None:
+async def test_a_muted_playbook_acts_when_its_time_has_come(more: dict[str, Any], minutes: int) -> None:
     s = scene(playbook(limits=Limits(max_age=timedelta(days=1)), **more))
     word, _ = await verdict(s)
     assert (word, retry_in(s)) == ("muted", minutes * MINUTE)
@@ -100,9 +102,9 @@ async def test_an_alert_that_goes_on_and_off() -> None:
         ("deployment/shop/{{ labels.service }}", {}, "cluster_unknown"),
     ],
 )
-async def test_without_a_valid_target_nothing_starts(target: str, labels: dict[str, str], word: str) -> None:
+async def test_without_a_valid_target_nothing_starts(target: str, labels: dict[str, Any], word: str) -> None:
     s = scene(playbook(target=target))
-    assert (await verdict(s, **labels))[0] == word
+    assert (await verdict(s, alert(**labels)))[0] == word
     assert not s.world.runs
     assert retry_in(s) is None
 

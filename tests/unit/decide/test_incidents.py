@@ -13,8 +13,8 @@ def by_label(labels: dict[str, str]) -> Severity:
     return Severity(labels.get("severity", "medium"))
 
 
-async def resolve(s: Scene, **labels: str) -> None:
-    await s.turn(alert("resolved", ends_at=END, **labels), at=11 * MINUTE)
+async def resolve(s: Scene, service: str = "checkout") -> None:
+    await s.turn(alert("resolved", ends_at=END, service=service), at=11 * MINUTE)
 
 
 async def test_alerts_of_one_group_share_an_incident_with_the_worst_severity() -> None:
