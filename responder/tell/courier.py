@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
@@ -58,6 +58,7 @@ class Courier:
         on_fact: OnFact,
         on_free: Callable[[], None] = lambda: None,
         jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         turn_seconds: float = TURN_SECONDS,
     ) -> None:
         """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again."""
@@ -69,6 +70,7 @@ class Courier:
         self._on_fact = on_fact
         self._on_free = on_free
         self._jitter = jitter
+        self._sleep = sleep
         self._turn_seconds = turn_seconds
         self._lanes: dict[str, Lane] = {}
         self._alarms: dict[str, asyncio.TimerHandle] = {}
@@ -108,7 +110,7 @@ class Courier:
                     await self._store.tell_later(item, self._clock.now(), "")
                     continue
                 if delay:
-                    await asyncio.sleep(delay)
+                    await self._sleep(delay)
                 await self._tell_guarded(lane, item)
         except StoreError as error:
             # The leases of the rest run out; what was sent without being noted is found again or edited again.

@@ -26,6 +26,9 @@ class Moved:
     def advance(self, seconds: float) -> None:
         self.offset += timedelta(seconds=seconds)
 
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
 
 @dataclass(slots=True)
 class Row:
@@ -37,7 +40,6 @@ class Row:
     dead: str = ""
     error: str = ""
 
-    @property
     def behind(self) -> bool:
         return self.item.told_rev < self.item.want_rev
 
@@ -50,6 +52,7 @@ class MemoryOutbox:
     accounts: dict[str, Account] = field(default_factory=dict)
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     announced: list[tuple[str, str]] = field(default_factory=list)
+    noted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, account: Account, destination: str) -> Row:
         """Mark an incident dirty for a destination."""
@@ -64,7 +67,7 @@ class MemoryOutbox:
         due = [
             row
             for row in self.rows.values()
-            if row.behind
+            if row.behind()
             and not row.dead
             and row.due_at <= now
             and row.lease_until <= now
@@ -87,6 +90,7 @@ class MemoryOutbox:
         row = self._row(item)
         row.item = replace(row.item, told_rev=item.want_rev, receipt=receipt, attempt="", attempts=0)
         row.lease_until, row.due_at, row.error = START, self.clock.now(), ""
+        self.noted.set()
 
     async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
         row = self._row(item)

@@ -1,0 +1,410 @@
+"""One suite for every notifier, against peers that hold to the channels' documented limits."""
+
+import io
+import json
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from responder.clients.pagerduty import PagerDutyClient
+from responder.clients.slack import SlackClient
+from responder.domain.errors import DeliveryError
+from responder.domain.notification import Notification, Receipt
+from responder.notifiers.console import ConsoleNotifier
+from responder.notifiers.pagerduty import PagerDutyNotifier
+from responder.notifiers.slack import PartlyDelivered, SlackNotifier
+from responder.ports.notifier import Notifier
+from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
+from tests.bed.slack_peer import SlackPeer
+from tests.bed.slack_peer import slack as serve_slack
+from tests.bed.web import Kind, Rate
+from tests.unit.tell.stories import STORIES, hostile
+
+SHORT = timedelta(seconds=0.3)
+FIRING, ROLLED_BACK, FIXED = (STORIES[name].told() for name in ("firing", "rolled-back", "fixed"))
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A notifier, an address of its own, what stands there now, and what the channel has refused."""
+
+    notifier: Notifier
+    address: str
+    standing: Callable[[], Sequence[str]]
+    refused: Callable[[], Sequence[Any]]
+
+
+def slack_notifier(peer: SlackPeer, stack: AsyncExitStack, *, post_every: float = 0.0) -> SlackNotifier:
+    client = SlackClient(peer.token, api_url=peer.api_url, timeout=SHORT)
+    stack.push_async_callback(client.close)
+    return SlackNotifier(client, post_every=post_every)
+
+
+def pagerduty_notifier(peer: PagerDutyPeer, stack: AsyncExitStack) -> PagerDutyNotifier:
+    client = PagerDutyClient(api_url=peer.url, timeout=SHORT)
+    stack.push_async_callback(client.close)
+    return PagerDutyNotifier(client, {"payments": ROUTING_KEY})
+
+
+def main_messages(peer: SlackPeer) -> list[str]:
+    """Return the messages outside of threads, as their readers see them."""
+    return [_texts(message.blocks) for message in peer.messages if message.thread_ts in {None, message.ts}]
+
+
+def replies(peer: SlackPeer) -> list[str]:
+    return [_texts(message.blocks) for message in peer.messages if message.thread_ts not in {None, message.ts}]
+
+
+def _texts(value: object) -> str:
+    if isinstance(value, list):
+        return "\n".join(_texts(one) for one in value)
+    if not isinstance(value, dict):
+        return ""
+    own = [value["text"]] if isinstance(value.get("text"), str) else []
+    return "\n".join([*own, *(_texts(one) for one in value.values() if not isinstance(one, str))])
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as one:
+        yield one
+
+
+@pytest.fixture
+def free_slack(slack: SlackPeer) -> SlackPeer:
+    """Give a Slack that takes posts as fast as they come."""
+    slack.posts = Rate(None, 1.0)
+    return slack
+
+
+@pytest.fixture(params=["console", "slack", "pagerduty"])
+def bench(
+    request: pytest.FixtureRequest, stack: AsyncExitStack, free_slack: SlackPeer, pagerduty: PagerDutyPeer
+) -> Bench:
+    """Give every notifier in turn."""
+    if request.param == "slack":
+        return Bench(
+            slack_notifier(free_slack, stack), "#alerts", lambda: main_messages(free_slack), lambda: free_slack.refused
+        )
+    if request.param == "pagerduty":
+        return Bench(
+            pagerduty_notifier(pagerduty, stack),
+            "payments",
+            lambda: [json.dumps(one.payload, ensure_ascii=False) for one in pagerduty.incidents],
+            lambda: pagerduty.rejected,
+        )
+    out = io.StringIO()
+    return Bench(
+        ConsoleNotifier(out),
+        "",
+        lambda: [one for one in out.getvalue().split("\n") if one[:1] not in {"", " ", "↻"}],
+        list,
+    )
+
+
+async def delivered(bench: Bench, *told: Notification) -> Receipt:
+    receipt: Receipt | None = None
+    for news in told:
+        receipt = await bench.notifier.deliver(news, bench.address, receipt, "attempt-1")
+    assert receipt is not None
+    return receipt
+
+
+async def test_an_incident_is_posted_once_and_edited_from_then_on(bench: Bench) -> None:
+    await delivered(bench, ROLLED_BACK, ROLLED_BACK, replace(ROLLED_BACK, revision=2))
+    assert len(bench.standing()) == 1
+    assert "CheckoutErrorsHigh" in bench.standing()[0]
+
+
+async def test_a_receipt_survives_being_stored_as_json(bench: Bench) -> None:
+    receipt = await delivered(bench, ROLLED_BACK)
+    stored = json.loads(json.dumps(dict(receipt)))
+    again = await bench.notifier.deliver(ROLLED_BACK, bench.address, stored, "")
+    assert len(bench.standing()) == 1
+    assert json.loads(json.dumps(dict(again))) == dict(again)
+
+
+async def test_limits_are_kept_whatever_an_alert_is_called(bench: Bench) -> None:
+    news = hostile().told()
+    await delivered(bench, news, news)
+    assert bench.refused() == []
+    assert len(bench.standing()) == 1
+
+
+async def test_nothing_that_shows_nothing_reaches_a_channel(bench: Bench) -> None:
+    nasty = "a\x00b\x1b[31m\u202egnp\u2066\x07\x9b"
+    news = replace(ROLLED_BACK, title=nasty, page=nasty, by_hand=nasty, summary=nasty, why=nasty)
+    await delivered(bench, news)
+    shown = "".join(bench.standing())
+    assert not [one for one in shown if unicodedata.category(one) in {"Cc", "Cf"} and one not in "\n\ufe0f\u200d"]
+
+
+async def test_an_unknown_attempt_is_not_found(bench: Bench) -> None:
+    assert await bench.notifier.find(bench.address, "nobody") is None
+
+
+# --- Slack --------------------------------------------------------------------------------------------------------
+
+
+async def test_slack_never_calls_a_channel_on_an_alerts_behalf(free_slack: SlackPeer, stack: AsyncExitStack) -> None:
+    await slack_notifier(free_slack, stack).deliver(hostile().told(), "#alerts", None, "a")
+    for message in free_slack.messages:
+        assert "<!" not in message.text
+        assert "<@" not in message.text
+        assert "<!" not in _texts(message.blocks)
+        assert "<@" not in _texts(message.blocks)
+
+
+async def test_a_first_post_whose_answer_was_lost_is_found_and_edited(
+    free_slack: SlackPeer, stack: AsyncExitStack
+) -> None:
+    free_slack.faults.next("lost_reply", on="chat.postMessage")
+    notifier = slack_notifier(free_slack, stack)
+    with pytest.raises(DeliveryError) as lost:
+        await notifier.deliver(FIRING, "C0ALERTS", None, "attempt-1")
+    assert lost.value.uncertain
+    free_slack.say("#alerts", "what is going on?")
+    receipt = await notifier.find("C0ALERTS", "attempt-1")
+    assert receipt is not None
+    await notifier.deliver(FIXED, "C0ALERTS", receipt, "")
+    mine = [one for one in main_messages(free_slack) if "CheckoutErrorsHigh" in one]
+    assert len(mine) == 1
+    assert "Fixed in 3m12s" in mine[0]
+
+
+class NamingSlack(SlackPeer):
+    """Also lists its channels."""
+
+    def app(self) -> web.Application:
+        app = super().app()
+        app.router.add_route("*", "/api/conversations.list", self._list)
+        return app
+
+    async def _list(self, _: web.Request) -> web.Response:
+        channels = [{"id": found, "name": name} for name, found in self.channels.items()]
+        return web.json_response({"ok": True, "channels": channels, "response_metadata": {"next_cursor": ""}})
+
+
+async def test_a_lost_post_is_found_after_a_restart_though_the_channel_is_known_by_name_only(
+    stack: AsyncExitStack,
+) -> None:
+    peer = await stack.enter_async_context(serve_slack(NamingSlack(posts=Rate(None, 1.0))))
+    await slack_notifier(peer, stack).deliver(FIRING, "#alerts", None, "attempt-1")
+    found = await slack_notifier(peer, stack).find("#alerts", "attempt-1")
+    assert found is not None
+    assert found["channel"] == "C0ALERTS"
+
+
+async def test_without_the_right_to_read_nothing_is_found_and_nothing_fails(
+    free_slack: SlackPeer, stack: AsyncExitStack
+) -> None:
+    free_slack.scopes.discard("channels:history")
+    assert await slack_notifier(free_slack, stack).find("C0ALERTS", "attempt-1") is None
+    assert await slack_notifier(free_slack, stack).find("#alerts", "attempt-1") is None
+
+
+async def test_slacks_own_pace_is_asked_for(free_slack: SlackPeer, stack: AsyncExitStack) -> None:
+    free_slack.faults.next("status", status=429, retry_after=7, on="chat.postMessage")
+    with pytest.raises(DeliveryError) as slow:
+        await slack_notifier(free_slack, stack).deliver(FIRING, "#alerts", None, "a")
+    assert slow.value.retry_after == timedelta(seconds=7)
+    assert not slow.value.uncertain
+    assert free_slack.messages == []
+
+
+async def test_posts_and_replies_keep_slacks_pace_by_themselves(slack: SlackPeer, stack: AsyncExitStack) -> None:
+    notifier = slack_notifier(slack, stack, post_every=1.05)
+    receipt = await notifier.deliver(FIRING, "#alerts", None, "a")
+    await notifier.deliver(ROLLED_BACK, "#alerts", receipt, "a")
+    assert slack.limited == 0
+    assert len(replies(slack)) == 2
+
+
+@pytest.mark.parametrize("why", ["deleted", "edit_window_closed", "somebody else's"])
+async def test_a_message_that_cannot_be_edited_any_more_is_gone(
+    free_slack: SlackPeer, stack: AsyncExitStack, why: str
+) -> None:
+    notifier = slack_notifier(free_slack, stack)
+    receipt: Receipt = await notifier.deliver(FIRING, "#alerts", None, "a")
+    if why == "deleted":
+        free_slack.delete(free_slack.messages[0])
+    elif why == "edit_window_closed":
+        free_slack.edit_window_closed = True
+    else:
+        receipt = {"channel": "C0ALERTS", "ts": free_slack.say("#alerts", "mine").ts, "posted": []}
+    with pytest.raises(DeliveryError) as gone:
+        await notifier.deliver(FIXED, "#alerts", receipt, "")
+    assert gone.value.gone
+
+
+async def test_everything_that_happened_is_in_the_thread_once(free_slack: SlackPeer, stack: AsyncExitStack) -> None:
+    notifier = slack_notifier(free_slack, stack)
+    receipt: Receipt | None = None
+    for name in ("nothing-matches", "fixing", "fixing", "fixed", "resolved"):
+        receipt = await notifier.deliver(STORIES[name].told(), "#alerts", receipt, "a")
+    told = "\n".join(replies(free_slack))
+    for text in ("firing: CheckoutErrorsHigh", "workers: 4 → 6", "helped, took", "resolved: CheckoutErrorsHigh"):
+        assert told.count(text) == 1, text
+
+
+async def test_a_reply_whose_answer_was_lost_is_not_repeated(free_slack: SlackPeer, stack: AsyncExitStack) -> None:
+    notifier = slack_notifier(free_slack, stack)
+    first = await notifier.deliver(replace(FIRING, entries=()), "#alerts", None, "a")
+    free_slack.faults.next("lost_reply", on="chat.postMessage")
+    with pytest.raises(PartlyDelivered) as partly:
+        await notifier.deliver(FIXED, "#alerts", first, "")
+    await notifier.deliver(FIXED, "#alerts", partly.value.receipt, "")
+    assert "\n".join(replies(free_slack)).count("workers: 4 → 6") == 1
+
+
+async def test_a_restart_does_not_repeat_the_thread(free_slack: SlackPeer, stack: AsyncExitStack) -> None:
+    await slack_notifier(free_slack, stack).deliver(FIXED, "#alerts", None, "attempt-1")
+    restarted = slack_notifier(free_slack, stack)
+    found = await restarted.find("C0ALERTS", "attempt-1")
+    await restarted.deliver(FIXED, "#alerts", found, "")
+    assert len(replies(free_slack)) == 1
+
+
+async def test_a_slow_thread_does_not_lose_the_message(free_slack: SlackPeer, stack: AsyncExitStack) -> None:
+    notifier = slack_notifier(free_slack, stack)
+    first = await notifier.deliver(replace(FIRING, entries=()), "#alerts", None, "a")
+    free_slack.faults.next("status", status=429, retry_after=3, on="chat.postMessage")
+    with pytest.raises(PartlyDelivered) as partly:
+        await notifier.deliver(FIXED, "#alerts", first, "")
+    assert partly.value.retry_after == timedelta(seconds=3)
+    assert "Fixed in 3m12s" in main_messages(free_slack)[0]
+    await notifier.deliver(FIXED, "#alerts", partly.value.receipt, "")
+    assert len(main_messages(free_slack)) == 1
+    assert "workers: 4 → 6" in "\n".join(replies(free_slack))
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset", "status"])
+async def test_an_answer_that_does_not_come_may_mean_that_the_post_arrived(
+    free_slack: SlackPeer, stack: AsyncExitStack, fault: Kind
+) -> None:
+    free_slack.faults.next(fault, on="chat.postMessage")
+    with pytest.raises(DeliveryError) as error:
+        await slack_notifier(free_slack, stack).deliver(FIRING, "#alerts", None, "a")
+    assert error.value.uncertain
+    assert free_slack.token not in str(error.value)
+
+
+async def test_a_slack_that_cannot_be_reached_has_certainly_not_taken_the_post(stack: AsyncExitStack) -> None:
+    client = SlackClient("xoxb-none", api_url="http://127.0.0.1:9/api/", timeout=SHORT)
+    stack.push_async_callback(client.close)
+    with pytest.raises(DeliveryError, match="cannot be reached") as error:
+        await SlackNotifier(client).deliver(FIRING, "#alerts", None, "a")
+    assert not error.value.uncertain
+
+
+async def test_a_channel_that_does_not_exist_is_said_at_once_and_how_to_mend_it(
+    free_slack: SlackPeer, stack: AsyncExitStack
+) -> None:
+    with pytest.raises(DeliveryError, match=r"channel_not_found.*check the name") as error:
+        await slack_notifier(free_slack, stack).deliver(FIRING, "#nowhere", None, "a")
+    assert error.value.permanent
+
+
+# --- PagerDuty ----------------------------------------------------------------------------------------------------
+
+
+async def test_nobody_is_called_while_no_person_is_needed(pagerduty: PagerDutyPeer, stack: AsyncExitStack) -> None:
+    notifier = pagerduty_notifier(pagerduty, stack)
+    receipt: Receipt | None = None
+    for name in ("firing", "fixing", "waiting", "fixed", "observed", "resolved"):
+        receipt = await notifier.deliver(STORIES[name].told(), "payments", receipt, "a")
+    assert pagerduty.events == []
+
+
+async def test_a_person_is_called_once_and_let_go_only_when_the_latch_is_clear(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    notifier = pagerduty_notifier(pagerduty, stack)
+    receipt = await notifier.deliver(FIRING, "payments", None, "a")
+    receipt = await notifier.deliver(ROLLED_BACK, "payments", receipt, "")
+    receipt = await notifier.deliver(replace(ROLLED_BACK, resolved=True), "payments", receipt, "")
+    assert [one.status for one in pagerduty.incidents] == ["triggered"]
+    receipt = await notifier.deliver(FIXED, "payments", receipt, "")
+    await notifier.deliver(FIXED, "payments", receipt, "")
+    assert [one.status for one in pagerduty.incidents] == ["resolved"]
+    assert [one["event_action"] for one in pagerduty.events] == ["trigger", "resolve"]
+
+
+async def test_a_call_whose_answer_was_lost_is_repeated_under_the_same_key(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    pagerduty.faults.next("lost_reply")
+    notifier = pagerduty_notifier(pagerduty, stack)
+    with pytest.raises(DeliveryError) as lost:
+        await notifier.deliver(ROLLED_BACK, "payments", None, "attempt-1")
+    assert lost.value.uncertain
+    await notifier.deliver(ROLLED_BACK, "payments", None, "attempt-1")
+    assert len(pagerduty.incidents) == 1
+
+
+async def test_whoever_is_called_reads_what_was_tried_and_how_it_stands(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    await pagerduty_notifier(pagerduty, stack).deliver(ROLLED_BACK, "payments", None, "a")
+    payload = pagerduty.incidents[0].payload
+    assert payload["severity"] == "critical"
+    assert "Rolled back, needs you" in payload["summary"]
+    details = payload["custom_details"]
+    assert "4 → 6" in details["tried"]
+    assert "6 → 4" in details["undone"]
+    assert details["state_now"] == "as before the run"
+    assert "3.9 %, needs < 1 %" in details["checks"]
+    assert "kubectl" in details["by_hand"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ({"status": 429, "retry_after": 12}, {"retry_after": timedelta(seconds=12), "permanent": False}),
+        ({"status": 429}, {"retry_after": timedelta(seconds=30), "permanent": False}),
+        ({"status": 503}, {"retry_after": None, "permanent": False}),
+        ({"status": 400}, {"retry_after": None, "permanent": True}),
+    ],
+)
+async def test_pagerdutys_answers_say_whether_to_try_again(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack, fault: dict[str, int], expected: dict[str, object]
+) -> None:
+    pagerduty.faults.next("status", status=fault["status"], retry_after=fault.get("retry_after"))
+    with pytest.raises(DeliveryError) as error:
+        await pagerduty_notifier(pagerduty, stack).deliver(ROLLED_BACK, "payments", None, "a")
+    assert {key: getattr(error.value, key) for key in expected} == expected
+    assert ROUTING_KEY not in str(error.value)
+
+
+async def test_a_service_without_a_key_is_named(pagerduty: PagerDutyPeer, stack: AsyncExitStack) -> None:
+    with pytest.raises(DeliveryError, match="'search'") as error:
+        await pagerduty_notifier(pagerduty, stack).deliver(ROLLED_BACK, "search", None, "a")
+    assert error.value.permanent
+
+
+# --- console ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_console_shows_an_update_with_what_is_new() -> None:
+    out = io.StringIO()
+    notifier = ConsoleNotifier(out)
+    receipt = await notifier.deliver(STORIES["fixing"].told(), "", None, "a")
+    before = len(out.getvalue())
+    await notifier.deliver(FIXED, "", receipt, "")
+    update = out.getvalue()[before:]
+    assert update.startswith("↻ 🟢 Fixed in 3m12s")
+    assert "4.1 % → 0.3 %" in update
+    assert "4.1 % of checkouts fail" not in update
+
+
+async def test_a_closed_console_is_a_delivery_error() -> None:
+    out = io.StringIO()
+    out.close()
+    with pytest.raises(DeliveryError):
+        await ConsoleNotifier(out).deliver(FIRING, "", None, "a")

@@ -1,0 +1,195 @@
+"""What an incident's account says, in every state, whatever its parts hold."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from responder.domain.alerts import Severity
+from responder.domain.notification import Account, Headline, Notification
+from responder.domain.records import RecordState
+from responder.domain.runs import RunState
+from responder.domain.verdicts import Verdict
+from responder.tell.compose import compose
+from responder.tell.words import change, short
+from tests.unit.tell.stories import (
+    DOCS,
+    HOSTILE,
+    RAN,
+    STORIES,
+    URL,
+    Story,
+    account,
+    at,
+    closed,
+    decision,
+    episode,
+    hostile,
+    incident,
+    record,
+    run,
+    verifying,
+)
+
+
+def told(one: Account, seconds: float = 200) -> Notification:
+    return Story(one, at(seconds)).told()
+
+
+def texts(news: Notification) -> str:
+    return "\n".join(f"{line.symbol} {line.text}" for line in news.lines)
+
+
+@pytest.mark.parametrize("state", list(RunState))
+def test_needing_a_person_outranks_whatever_a_run_is_doing(state: RunState) -> None:
+    latched = incident(needs_person="look at it")
+    news = told(account(incident=latched, runs=(run(state),), decisions=(RAN,)))
+    assert str(news.headline).lower().endswith("needs you")
+    assert "look at it" in news.page
+    assert "look at it" in news.fallback
+
+
+@pytest.mark.parametrize("state", list(RunState))
+def test_nobody_is_paged_while_no_person_is_needed(state: RunState) -> None:
+    assert told(account(runs=(run(state),), decisions=(RAN,))).page == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "headline"),
+    [
+        (RunState.CHECKING, Headline.FIRING),
+        (RunState.AWAITING_APPROVAL, Headline.WAITING),
+        (RunState.ACTING, Headline.FIXING),
+        (RunState.UNDOING, Headline.FIXING),
+        (RunState.PARKED, Headline.NEEDS_YOU),
+        (RunState.KEPT, Headline.FIXED),
+        (RunState.VERIFIED, Headline.FIXED),
+        (RunState.OBSERVED, Headline.OBSERVED),
+        (RunState.ROLLED_BACK, Headline.FIRING),
+        (RunState.SKIPPED, Headline.FIRING),
+        (RunState.CANCELLED, Headline.FIRING),
+    ],
+)
+def test_the_headline_is_the_state_now(state: RunState, headline: Headline) -> None:
+    assert told(account(runs=(run(state),), decisions=(RAN,))).headline is headline
+
+
+def test_an_alert_that_the_fix_did_not_serve_still_fires() -> None:
+    second = episode(id="e2", fingerprint="f2", opened_at=at(100))
+    fixed = run(RunState.VERIFIED, progress=verifying(done=True))
+    news = told(account(episodes=(closed(), second), runs=(fixed,), decisions=(RAN,)))
+    assert news.headline is Headline.FIRING
+
+
+def test_an_alert_that_went_away_does_not_clear_the_latch() -> None:
+    latched = incident(needs_person="undo failed", resolved_at=at(300))
+    news = told(account(incident=latched, episodes=(closed(),)))
+    assert news.headline is Headline.NEEDS_YOU
+    assert news.resolved
+    assert "the alert is resolved" in news.page
+
+
+def test_the_title_names_the_worst_alert_and_counts_the_others() -> None:
+    mild = [episode(id=f"m{n}", labels={"alertname": "Mild"}, severity=Severity.LOW) for n in range(3)]
+    news = told(account(episodes=(*mild, episode())))
+    assert news.title == "CheckoutErrorsHigh · checkout +3 more"
+
+
+def test_a_change_is_told_as_before_and_after_with_what_the_check_measured() -> None:
+    news = STORIES["fixed"].told()
+    assert "✔ workers: 4 → 6" in texts(news)
+    assert "✔ check error rate 4.1 % → 0.3 %, needs < 1 %" in texts(news)
+    assert dict(news.facts)["time"] == "Fixed in 3m12s"
+
+
+def test_what_was_undone_and_what_was_not_are_told_apart() -> None:
+    rolled_back = run(RunState.PARTLY_ROLLED_BACK, reason="it did not help")
+    drifted = record(RecordState.DRIFTED, id="c2", index=1, step="set-cache", before={"mb": 1}, observed={"mb": 2})
+    news = told(account(runs=(rolled_back,), records=(record(RecordState.UNDONE), drifted), decisions=(RAN,)))
+    assert "↩ workers: 6 → 4" in texts(news)
+    assert "✖ set-cache: not undone, somebody else has changed it since" in texts(news)
+    assert dict(news.facts)["state now"] == "changed: mb: 1 → 2"
+
+
+def test_a_step_that_may_have_landed_is_never_called_done() -> None:
+    news = STORIES["unknown"].told()
+    assert "nobody can tell whether it was applied" in texts(news)
+    assert "✔" not in texts(news)
+
+
+def test_an_approval_says_what_is_asked_how_to_answer_and_until_when() -> None:
+    news = STORIES["waiting"].told()
+    assert "○ workers: 4 → 6" in texts(news)
+    assert "responder approve r1" in texts(news)
+    assert "until 14:32 UTC" in texts(news)
+
+
+def test_nothing_done_comes_with_its_reason_and_when_it_is_looked_at_again() -> None:
+    assert STORIES["nothing-matches"].told().why == Verdict.NO_MATCH.sentence
+    assert STORIES["firing"].told().why.endswith("Looked at again at 14:12 UTC.")
+
+
+def test_the_latest_reason_wins() -> None:
+    early, late = decision(Verdict.PAUSED), decision(Verdict.RATE_TARGET, at=at(90), first_at=at(3))
+    assert "The limit per target is used up" in told(account(decisions=(late, early))).why
+
+
+def test_entries_keep_their_keys_while_the_incident_goes_on() -> None:
+    before = {entry.key: entry.text for entry in STORIES["fixing"].told().entries}
+    after = {entry.key: entry.text for entry in STORIES["resolved"].told().entries}
+    assert before.items() <= after.items()
+
+
+def test_entries_are_in_order_and_each_key_is_there_once() -> None:
+    for story in STORIES.values():
+        entries = story.told().entries
+        assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+        assert len({entry.key for entry in entries}) == len(entries)
+
+
+def test_a_storm_stays_a_message() -> None:
+    storm = tuple(episode(id=f"e{n}", fingerprint=f"f{n}") for n in range(5_000))
+    many = tuple(decision(Verdict.PAUSED, id=f"d{n}", episode_id=f"e{n}") for n in range(5_000))
+    news = told(account(episodes=storm, decisions=many))
+    assert news.title.endswith("+4999 more")
+    assert len(news.entries) <= 100
+
+
+def test_links_lead_only_where_a_browser_may_go() -> None:
+    assert {url.partition(":")[0] for _, url in STORIES["fixed"].told().links} <= {"http", "https"}
+    named = dict(hostile().told().links)
+    assert set(named) == {"run", "incident", "runbook"}
+    assert named["runbook"] == DOCS.runbook_url
+
+
+def test_a_hostile_label_crowds_out_nothing() -> None:
+    news = hostile().told()
+    assert len(news.page) <= 1024
+    assert len(news.title) <= 300
+    assert max(len(line.text) for line in news.lines) <= 300
+    assert "↩ workers: 6 → 4" in texts(news)
+    assert HOSTILE["alertname"] in news.title
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=200) | st.none(), max_size=12))
+def test_an_image_that_did_not_change_shows_no_change(image: dict[str, int | str | None]) -> None:
+    assert change(dict(image), dict(image)) == ""
+
+
+@given(st.text(), st.integers(min_value=1, max_value=80))
+def test_a_cut_text_is_one_line_of_at_most_its_length(text: str, length: int) -> None:
+    cut = short(text, length)
+    assert len(cut) <= length
+    assert cut.splitlines() in ([], [cut])
+
+
+@given(st.sampled_from(sorted(STORIES)), st.integers(min_value=0, max_value=10**9))
+def test_composing_depends_on_nothing_but_what_it_is_given(name: str, seconds: int) -> None:
+    story = replace(STORIES[name], now=at(seconds))
+    assert story.told() == story.told()
+
+
+def test_without_an_address_of_our_own_there_are_no_links_to_us() -> None:
+    news = compose(STORIES["fixed"].account, 1, at(200), lambda _: None, "")
+    assert not [url for _, url in news.links if URL in url]

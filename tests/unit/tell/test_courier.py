@@ -1,0 +1,425 @@
+"""The courier against real peers: told once, edited after, nothing lost, nobody delayed by somebody else's channel."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from responder.clients.pagerduty import PagerDutyClient
+from responder.clients.slack import SlackClient
+from responder.domain.errors import DeliveryError
+from responder.domain.notification import Account, Notification, Receipt
+from responder.notifiers.pagerduty import PagerDutyNotifier
+from responder.notifiers.slack import SlackNotifier
+from responder.ports.notifier import Notifier
+from responder.tell.courier import Courier
+from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
+from tests.bed.slack_peer import SlackPeer
+from tests.bed.web import Rate
+from tests.unit.tell.outbox import MemoryOutbox, Moved, Row
+from tests.unit.tell.stories import DOCS, STORIES, URL
+
+SLACK, PAGER = "slack:C0ALERTS", "pagerduty:payments"
+FIXING, FIXED, ROLLED_BACK = (STORIES[name].account for name in ("fixing", "fixed", "rolled-back"))
+
+
+@dataclass(slots=True)
+class Office:
+    """A courier, its outbox and what it said."""
+
+    outbox: MemoryOutbox
+    clock: Moved
+    courier: Courier
+    facts: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+
+    async def work(self) -> None:
+        """Take turns until nothing is due any more, then wait for what is in flight."""
+        while await self.courier.turn():
+            await self.courier.drain()
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass, then work."""
+        self.clock.advance(seconds)
+        await self.work()
+
+    def said(self, name: str) -> list[Mapping[str, object]]:
+        return [fields for one, fields in self.facts if one == name]
+
+
+def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
+    clock = Moved()
+    outbox = MemoryOutbox(clock)
+    facts: list[tuple[str, Mapping[str, object]]] = []
+
+    def on_fact(name: str, /, **fields: object) -> None:
+        facts.append((name, fields))
+
+    courier = Courier(
+        outbox,
+        clock,
+        notifiers,
+        docs_of=lambda _: DOCS,
+        external_url=URL,
+        on_fact=on_fact,
+        jitter=lambda: 0.0,
+        sleep=clock.sleep,
+        turn_seconds=options.get("turn_seconds", 5.0),
+    )
+    return Office(outbox, clock, courier, facts)
+
+
+@pytest.fixture
+async def peers(slack: SlackPeer, pagerduty: PagerDutyPeer) -> AsyncIterator[Callable[[], Office]]:
+    """Give a way to open an office on both peers; opening another one is a restart."""
+    slack.posts = Rate(None, 1.0)
+    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=0.4))
+    pager = PagerDutyClient(api_url=pagerduty.url, timeout=timedelta(seconds=0.4))
+    yield lambda: office(
+        {
+            "slack": SlackNotifier(chat, post_every=0.0),
+            "pagerduty": PagerDutyNotifier(pager, {"payments": ROUTING_KEY}),
+        }
+    )
+    await chat.close()
+    await pager.close()
+
+
+@dataclass(slots=True)
+class Scripted:
+    """A channel that does what it is told: raises, or waits for a gate."""
+
+    kind: str = "slack"
+    errors: list[Exception] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    poison: str = ""
+    posted: list[Notification] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            if self.errors:
+                raise self.errors.pop(0)
+            if notification.incident_id == self.poison:
+                raise RuntimeError("a fault of ours")
+            self.posted.append(notification)
+            return {"id": len(self.posted)}
+        finally:
+            self.in_flight -= 1
+
+    async def find(self, address: str, attempt: str) -> Receipt | None:
+        return None
+
+
+def other(account: Account, number: int) -> Account:
+    return replace(account, incident=replace(account.incident, id=f"i{number}"))
+
+
+def mine(slack: SlackPeer) -> list[str]:
+    """Return what the incident's messages say now, outside of threads."""
+    return [message.text for message in slack.messages if message.thread_ts in {None, message.ts}]
+
+
+# --- once, and edited ---------------------------------------------------------------------------------------------
+
+
+async def test_an_incident_is_one_message_that_tells_how_it_stands_now(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    one = peers()
+    for account in (FIXING, FIXED):
+        row = one.outbox.tell(account, SLACK)
+        await one.later(2)
+        assert not row.behind()
+    assert len(mine(slack)) == 1
+    assert "Fixed in 3m12s" in mine(slack)[0]
+
+
+async def test_what_happened_while_waiting_is_told_in_one_go(peers: Callable[[], Office], slack: SlackPeer) -> None:
+    one = peers()
+    one.outbox.tell(FIXING, SLACK)
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.work()
+    assert row.item.told_rev == row.item.want_rev == 2
+    assert [call.method for call in slack.calls if "thread_ts" not in call.arguments] == ["chat.postMessage"]
+
+
+async def test_a_first_post_is_announced_before_it_is_sent(peers: Callable[[], Office], slack: SlackPeer) -> None:
+    one = peers()
+    one.outbox.tell(FIXED, SLACK)
+    await one.work()
+    ((_, attempt),) = one.outbox.announced
+    assert slack.messages[0].metadata is not None
+    assert slack.messages[0].metadata["event_payload"]["attempt"] == attempt
+
+
+async def test_a_post_whose_answer_was_lost_is_adopted_not_repeated(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    one = peers()
+    slack.faults.next("lost_reply", on="chat.postMessage")
+    row = one.outbox.tell(FIXING, SLACK)
+    await one.work()
+    assert row.behind()
+    assert row.item.attempt
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.later(60)
+    assert not row.behind()
+    assert len(mine(slack)) == 1
+    assert "Fixed" in mine(slack)[0]
+    assert "(repeated)" not in mine(slack)[0]
+
+
+async def test_a_crash_between_sending_and_noting_it_does_not_repeat_the_post(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    before = peers()
+    row = before.outbox.tell(FIXED, SLACK)
+    await before.work()
+    # As a process leaves it that dies right after the post: announced, not told.
+    (_, attempt), *_ = before.outbox.announced
+    row.item = replace(row.item, told_rev=0, attempt=attempt, receipt=None)
+    after = peers()
+    after.outbox.rows, after.outbox.accounts = before.outbox.rows, before.outbox.accounts
+    await after.later(60)
+    assert not row.behind()
+    assert len(mine(slack)) == 1
+    assert sum("workers: 4 → 6" in message.text for message in slack.messages) == 1
+
+
+async def test_a_post_that_cannot_be_found_is_repeated_and_says_so(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    slack.scopes.discard("channels:history")
+    one = peers()
+    slack.faults.next("lost_reply", on="chat.postMessage")
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.work()
+    await one.later(60)
+    assert not row.behind()
+    assert ["(repeated)" in text for text in mine(slack)] == [False, True]
+
+
+async def test_a_post_that_certainly_did_not_arrive_is_not_called_a_repetition(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    one = peers()
+    slack.faults.next("status", status=429, retry_after=9, on="chat.postMessage")
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.work()
+    assert row.item.attempt == ""
+    await one.later(10)
+    assert ["(repeated)" in text for text in mine(slack)] == [False]
+
+
+async def test_a_deleted_message_is_posted_anew(peers: Callable[[], Office], slack: SlackPeer) -> None:
+    one = peers()
+    one.outbox.tell(FIXING, SLACK)
+    await one.work()
+    slack.delete(slack.messages[0])
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.later(2)
+    assert not row.behind()
+    assert [text for text in mine(slack) if "Fixed" in text]
+
+
+async def test_an_edit_whose_answer_was_lost_is_made_again(peers: Callable[[], Office], slack: SlackPeer) -> None:
+    one = peers()
+    one.outbox.tell(FIXING, SLACK)
+    await one.work()
+    slack.faults.next("lost_reply", on="chat.update")
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.later(2)
+    assert row.behind()
+    await one.later(60)
+    assert not row.behind()
+    assert len(mine(slack)) == 1
+
+
+async def test_a_thread_that_must_wait_keeps_the_message_and_is_finished_later(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    one = peers()
+    slack.posts = Rate(1, 5, one.clock.monotonic)
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.work()
+    assert row.behind()
+    assert len(mine(slack)) == 1
+    await one.later(60)
+    assert not row.behind()
+    assert len(mine(slack)) == 1
+    assert any("workers: 4 → 6" in message.text for message in slack.messages)
+
+
+async def test_a_person_is_called_and_let_go(peers: Callable[[], Office], pagerduty: PagerDutyPeer) -> None:
+    one = peers()
+    for account in (FIXING, ROLLED_BACK, ROLLED_BACK, FIXED):
+        one.outbox.tell(account, PAGER)
+        await one.later(2)
+    assert [event["event_action"] for event in pagerduty.events] == ["trigger", "resolve"]
+
+
+# --- waiting, failing, giving up ----------------------------------------------------------------------------------
+
+
+async def test_the_wait_that_a_channel_asks_for_holds_for_all_its_messages_and_wears_none_out(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    one = peers()
+    slack.faults.next("status", status=429, retry_after=30, on="chat.postMessage")
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(3)]
+    await one.work()
+    await one.later(25)
+    assert slack.messages == []
+    assert [(row.item.attempts, row.error, row.dead) for row in rows] == [(0, "", "")] * 3
+    for _ in range(5):
+        await one.later(6)
+    assert not any(row.behind() for row in rows)
+    assert len(mine(slack)) == 3
+
+
+async def test_what_can_never_be_told_becomes_a_dead_letter_with_its_reason(peers: Callable[[], Office]) -> None:
+    one = peers()
+    nowhere = one.outbox.tell(FIXED, "slack:#nowhere")
+    unknown = one.outbox.tell(FIXED, "teams:general")
+    await one.work()
+    assert "channel_not_found" in nowhere.dead
+    assert "'teams'" in unknown.dead
+    assert len(one.said("tell_gave_up")) == 2
+
+
+async def test_a_message_that_keeps_failing_is_set_aside_while_others_get_through() -> None:
+    one = office({"slack": Scripted(poison="i1")})
+    bad = one.outbox.tell(other(FIXED, 1), SLACK)
+    good = one.outbox.tell(other(FIXED, 2), SLACK)
+    for _ in range(10):
+        await one.later(300)
+    assert "a fault of ours" in bad.dead
+    assert not good.behind()
+
+
+async def test_no_message_is_worn_out_by_a_channel_that_is_down_for_hours() -> None:
+    channel = Scripted(errors=[DeliveryError("down") for _ in range(100)])
+    one = office({"slack": channel})
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(3)]
+    for _ in range(40):
+        await one.later(300)
+    assert not any(row.dead for row in rows)
+    channel.errors.clear()
+    for _ in range(4):
+        await one.later(300)
+    assert not any(row.behind() for row in rows)
+
+
+async def test_an_unreachable_channel_is_tried_less_and_less_often() -> None:
+    channel = Scripted(errors=[DeliveryError("down") for _ in range(1000)])
+    one = office({"slack": channel})
+    for number in range(20):
+        one.outbox.tell(other(FIXED, number), SLACK)
+    for _ in range(120):
+        await one.later(1)
+    assert 3 <= 1000 - len(channel.errors) <= 25
+
+
+async def test_a_message_of_an_incident_that_is_gone_is_set_aside(peers: Callable[[], Office]) -> None:
+    one = peers()
+    row = one.outbox.tell(FIXED, SLACK)
+    one.outbox.accounts.clear()
+    await one.work()
+    assert "no longer there" in row.dead
+
+
+# --- side by side -------------------------------------------------------------------------------------------------
+
+
+async def test_a_channel_that_hangs_delays_no_other(pagerduty: PagerDutyPeer) -> None:
+    hanging = Scripted(gate=asyncio.Event())
+    pager = PagerDutyClient(api_url=pagerduty.url)
+    one = office({"slack": hanging, "pagerduty": PagerDutyNotifier(pager, {"payments": ROUTING_KEY})})
+    one.outbox.tell(ROLLED_BACK, SLACK)
+    await one.courier.turn()
+    row = one.outbox.tell(ROLLED_BACK, PAGER)
+    assert await one.courier.turn() == 1
+    async with asyncio.timeout(5):
+        await one.outbox.noted.wait()
+    assert not row.behind()
+    assert hanging.in_flight == 1
+    assert hanging.gate is not None
+    hanging.gate.set()
+    await one.courier.drain()
+    assert [len(hanging.posted), len(pagerduty.incidents)] == [1, 1]
+    await pager.close()
+
+
+async def test_one_destination_has_one_message_in_flight() -> None:
+    channel = Scripted(gate=asyncio.Event())
+    one = office({"slack": channel})
+    for number in range(4):
+        one.outbox.tell(other(FIXED, number), SLACK)
+    await one.courier.turn()
+    await asyncio.sleep(0)
+    one.outbox.tell(other(FIXED, 9), SLACK)
+    assert await one.courier.turn() == 0
+    assert channel.gate is not None
+    channel.gate.set()
+    await one.courier.drain()
+    for _ in range(6):
+        await one.later(3)
+    assert channel.most_in_flight == 1
+    assert len(channel.posted) == 5
+
+
+async def test_an_answer_that_takes_too_long_frees_the_lane_and_is_looked_for_later() -> None:
+    channel = Scripted(gate=asyncio.Event())
+    one = office({"slack": channel}, turn_seconds=0.05)
+    row = one.outbox.tell(FIXED, SLACK)
+    await one.work()
+    assert "no answer" in row.error
+    assert row.item.attempt
+    assert channel.gate is not None
+    channel.gate.set()
+    await one.later(60)
+    assert not row.behind()
+
+
+async def test_it_says_when_a_destination_is_free_again() -> None:
+    rang = asyncio.Event()
+    clock = Moved()
+    outbox = MemoryOutbox(clock)
+    courier = Courier(
+        outbox,
+        clock,
+        {"pagerduty": Scripted(kind="pagerduty")},
+        docs_of=lambda _: None,
+        external_url="",
+        on_fact=_ignore,
+        on_free=rang.set,
+    )
+    outbox.tell(FIXED, PAGER)
+    await courier.turn()
+    async with asyncio.timeout(3):
+        await rang.wait()
+    assert not outbox.rows["i1", PAGER].behind()
+
+
+async def test_a_lost_lease_is_no_error_of_the_courier() -> None:
+    channel = Scripted(gate=asyncio.Event())
+    one = office({"slack": channel})
+    row: Row = one.outbox.tell(FIXED, SLACK)
+    await one.courier.turn()
+    await asyncio.sleep(0)
+    row.item = replace(row.item, epoch=row.item.epoch + 1)
+    assert channel.gate is not None
+    channel.gate.set()
+    await one.courier.drain()
+    assert one.said("tell_waits_for_store")
+
+
+def _ignore(name: str, /, **fields: object) -> None:
+    """Take a fact and forget it."""
