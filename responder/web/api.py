@@ -1,0 +1,201 @@
+"""What the API shows: lists, single rows, the status and the story of an alert."""
+
+from collections.abc import Mapping
+from typing import cast, get_args
+
+from aiohttp import web
+from pydantic import JsonValue
+
+from responder.ports.store import Kind
+from responder.web.auth import Caller
+from responder.web.parts import PARTS, Parts, Refused
+from responder.web.routes import JsonHandler, Parameter, Route
+
+Row = dict[str, JsonValue]
+
+USUAL_LIMIT = 50
+LARGEST_LIMIT = 1000
+STORIES = 20
+"""How many of the latest episodes ``explain`` tells."""
+LISTS: tuple[Kind, ...] = get_args(Kind)
+_PAGE: Row = {
+    "type": "object",
+    "required": ["items", "next"],
+    "properties": {
+        "items": {"type": "array", "items": {"type": "object"}},
+        "next": {"type": ["string", "null"], "description": "the cursor of the next page"},
+    },
+}
+_PAGING = (
+    Parameter("limit", f"at most this many rows, {USUAL_LIMIT} unless given, {LARGEST_LIMIT} at most", "integer"),
+    Parameter("cursor", "`next` of the page before"),
+)
+
+
+def reading_routes() -> tuple[Route, ...]:
+    """Return the routes that change nothing."""
+    lists = tuple(
+        Route(
+            "GET",
+            f"/{kind}",
+            _list_of(kind),
+            "viewer",
+            f"List {kind}, newest first; filter by field.",
+            _PAGING,
+            answer=_PAGE,
+        )
+        for kind in LISTS
+    )
+    return (
+        *lists,
+        Route("GET", "/playbooks", playbooks, "viewer", "List the playbooks in use.", answer=_PAGE),
+        Route("GET", "/runs/{id}", one_of("runs"), "viewer", "Show one run with its steps."),
+        Route("GET", "/incidents/{id}", incident, "viewer", "Show one incident with its decisions."),
+        Route("GET", "/status", status, "viewer", "Show what runs, how it is configured and what waits."),
+        Route("GET", "/explain", explain, "viewer", "Tell the story of the alerts with these labels.", _LABELS),
+        Route("GET", "/report", report, "viewer", "Report what was done and how well it worked."),
+    )
+
+
+_LABELS = (Parameter("LABEL", "every parameter is a label and its value; all must match"),)
+
+
+def _filters(request: web.Request) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in found:
+            raise Refused(400, f"{name} is given twice", "a filter takes one value")
+        found[name] = value
+    return found
+
+
+def _list_of(kind: Kind) -> JsonHandler:
+    async def handle(request: web.Request, _caller: Caller) -> JsonValue:
+        filters = _filters(request)
+        limit, cursor = _limit(filters.pop("limit", "")), filters.pop("cursor", "")
+        try:
+            page = await request.app[PARTS].people.page(kind, filters, limit, cursor)
+        except ValueError as error:
+            raise Refused(400, str(error)) from error
+        return {"items": [dict(item) for item in page.items], "next": page.next or None}
+
+    return handle
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return USUAL_LIMIT
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= LARGEST_LIMIT:
+        raise Refused(400, f"limit={text[:20]!r} is not a number from 1 to {LARGEST_LIMIT}")
+    return int(text)
+
+
+async def rows(parts: Parts, kind: Kind, limit: int, **filters: str) -> list[Row]:
+    """Return rows of a list."""
+    return [dict(item) for item in (await parts.people.page(kind, filters, limit, "")).items]
+
+
+async def find(parts: Parts, kind: Kind, row_id: str) -> Row:
+    """Return the row with this id; raises Refused (404)."""
+    found = await rows(parts, kind, 1, id=row_id)
+    if not found:
+        raise Refused(404, f"there is no {kind[:-1]} {row_id[:60]!r}", f"/api/v1/{kind} lists them")
+    return found[0]
+
+
+def one_of(kind: Kind) -> JsonHandler:
+    """Return the handler that shows one row."""
+
+    async def handle(request: web.Request, _caller: Caller) -> JsonValue:
+        return await find(request.app[PARTS], kind, request.match_info["id"])
+
+    return handle
+
+
+async def incident(request: web.Request, _caller: Caller) -> JsonValue:
+    """Show an incident, and why each playbook ran or did not run for it."""
+    parts = request.app[PARTS]
+    found = await find(parts, "incidents", request.match_info["id"])
+    return {
+        **found,
+        "decisions": cast("list[JsonValue]", await rows(parts, "decisions", 200, incident=str(found["id"]))),
+    }
+
+
+async def playbooks(request: web.Request, _caller: Caller) -> JsonValue:
+    """List the playbooks in use."""
+    found = [dict(one) for one in request.app[PARTS].playbooks()]
+    filters = _filters(request)
+    filters.pop("limit", None)
+    filters.pop("cursor", None)
+    fitting = [one for one in found if all(str(one.get(name)) == value for name, value in filters.items())]
+    return {"items": cast("list[JsonValue]", fitting), "next": None}
+
+
+async def status(request: web.Request, _caller: Caller) -> JsonValue:
+    """Show the process: version, configuration, playbooks and queues."""
+    parts = request.app[PARTS]
+    settings, now = parts.settings(), parts.now()
+    queues: Row = {
+        name: {"waiting": depth.waiting, "oldest_seconds": depth.oldest_seconds, "dead": depth.dead}
+        for name, depth in (await parts.depths()).items()
+    }
+    complaints = [dict(one) for one in parts.complaints()]
+    return {
+        "version": parts.version,
+        "now": now.isoformat().replace("+00:00", "Z"),
+        "uptime_seconds": round((now - parts.started_at).total_seconds(), 3),
+        "config": {"file": settings.file, "digest": settings.digest, "max_mode": str(settings.max_mode)},
+        "queues": queues,
+        "playbooks": {"loaded": len(parts.playbooks()), "complaints": cast("list[JsonValue]", complaints)},
+        "sources": cast("list[JsonValue]", sorted(settings.sources)),
+        "pauses": cast("list[JsonValue]", await _in_force(parts)),
+    }
+
+
+async def _in_force(parts: Parts) -> list[Row]:
+    now = parts.now().isoformat().replace("+00:00", "Z")
+    return [
+        one
+        for one in await rows(parts, "pauses", 200)
+        if one.get("lifted_at") is None and (one.get("until") is None or str(one["until"]) > now)
+    ]
+
+
+async def explain(request: web.Request, _caller: Caller) -> JsonValue:
+    """Tell what was received, decided and done for the alerts with these labels, and what would happen now."""
+    labels = _filters(request)
+    if not labels:
+        raise Refused(400, "no labels", "give some, such as ?alertname=HighLatency")
+    parts = request.app[PARTS]
+    episodes = await parts.people.episodes_matching(labels, STORIES)
+    stories = [await story(parts, episode.id, episode.incident_id) for episode in episodes]
+    return {**parts.explain(labels), "items": cast("list[JsonValue]", stories), "next": None}
+
+
+async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:
+    """Return an episode with its decisions, the runs that served it and their records."""
+    decisions = await rows(parts, "decisions", 200, episode=episode_id)
+    near = await rows(parts, "runs", 200, incident=incident_id) if incident_id else []
+    runs = [run for run in near if episode_id in cast("list[JsonValue]", run.get("episodes") or [])]
+    known = {run["id"] for run in runs}
+    # An episode that has moved to another incident leaves its runs behind.
+    for run_id in dict.fromkeys(str(one["run"]) for one in decisions if one.get("run")):
+        if run_id not in known:
+            runs.extend(await rows(parts, "runs", 1, id=run_id))
+    records = [record for run in runs for record in await rows(parts, "records", 200, run=str(run["id"]))]
+    return {
+        "episode": await find(parts, "episodes", episode_id),
+        "decisions": cast("list[JsonValue]", decisions),
+        "runs": cast("list[JsonValue]", runs),
+        "records": cast("list[JsonValue]", records),
+    }
+
+
+async def report(request: web.Request, _caller: Caller) -> JsonValue:
+    """Report; what it takes and gives is the business of ``learn``."""
+    filters: Mapping[str, str] = _filters(request)
+    try:
+        return dict(await request.app[PARTS].report(filters))
+    except ValueError as error:
+        raise Refused(400, str(error)) from error

@@ -1,0 +1,48 @@
+"""Reading a request's body: bounded in size, in time and in the memory of the whole process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+from responder.web.parts import PARTS, Refused, unavailable
+
+
+@asynccontextmanager
+async def body_of(request: web.Request, limit: int) -> AsyncIterator[bytes]:
+    """Give the body of at most ``limit`` bytes; its memory counts against the process' budget until the block ends.
+
+    Raises Refused: 413 too large, 408 too slow, 415 compressed, 400 broken off, 503 too many at once.
+    """
+    parts = request.app[PARTS]
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Refused(415, "compressed bodies are not accepted", "send plain JSON")
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        try:
+            async with asyncio.timeout(parts.bounds.body_seconds):
+                async for chunk in request.content.iter_any():
+                    if size + len(chunk) > limit:
+                        raise _too_large(limit)
+                    if not parts.budget.take(len(chunk)):
+                        raise unavailable("too many bodies at once")
+                    size += len(chunk)
+                    chunks.append(chunk)
+        except TimeoutError:
+            message = f"the body did not arrive within {parts.bounds.body_seconds:g}s"
+            raise Refused(408, message, headers={"Connection": "close"}) from None
+        except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, web.RequestPayloadError, OSError):
+            raise Refused(400, "the body broke off") from None
+        yield b"".join(chunks)
+    finally:
+        parts.budget.give(size)
+
+
+def _too_large(limit: int) -> Refused:
+    hint = "set max_alerts in the webhook_config" if limit > 1024 * 1024 else ""
+    return Refused(413, f"the body is larger than {limit} bytes", hint, {"Connection": "close"})

@@ -1,0 +1,95 @@
+"""What the web needs of the rest, handed in by the composition root; and the error that becomes an answer."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from aiohttp import web
+from pydantic import JsonValue
+
+from responder.domain.runs import Run
+from responder.intake.buffer import ByteBudget, CommittingBuffer
+from responder.ports.store import People, QueueDepth
+from responder.settings import Settings
+from responder.web.web_config import WebConfigFile
+
+JsonObject = Mapping[str, JsonValue]
+
+
+class OnFact(Protocol):
+    """Takes a fact once, to log and to count."""
+
+    def __call__(self, name: str, /, **fields: object) -> None:
+        """Note the fact ``name``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much and how long a request may be; seconds and bytes."""
+
+    headers_seconds: float = 10.0
+    body_seconds: float = 30.0
+    webhook_bytes: int = 32 * 1024 * 1024
+    """A thousand realistic alerts are 0.64 MB (measured); a group of fifty thousand still fits."""
+    api_bytes: int = 1024 * 1024
+    idle_seconds: float = 330.0
+    """Alertmanager keeps idle connections for 300 s: it must be the one who closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the handlers use. What a reload may change comes as a function."""
+
+    settings: Callable[[], Settings]
+    people: People
+    intake: CommittingBuffer
+    now: Callable[[], datetime]
+    """The store's clock."""
+    on_fact: OnFact
+    render_metrics: Callable[[], tuple[bytes, str]]
+    """The metrics and their content type; called in a thread."""
+    ready: Callable[[], Awaitable[str]]
+    """Why not ready; empty when ready."""
+    reload: Callable[[], Awaitable[str]]
+    """Read the configuration again; what is wrong with it, empty when it is in use."""
+    depths: Callable[[], Awaitable[Mapping[str, QueueDepth]]]
+    playbooks: Callable[[], Sequence[JsonObject]]
+    """The playbooks as the API lists them; each has at least ``name``."""
+    complaints: Callable[[], Sequence[JsonObject]]
+    """What is wrong in the playbooks' files: ``file``, ``line``, ``column``, ``severity``, ``message``, ``hint``."""
+    approvers: Callable[[Run], Awaitable[Sequence[str]]]
+    """Who may answer for a run: ``role:operator``, ``user:NAME``, ``slack:@GROUP``."""
+    explain: Callable[[Mapping[str, str]], JsonObject]
+    """What would happen to an alert with these labels now; joins the answer of ``/api/v1/explain``."""
+    report: Callable[[Mapping[str, str]], Awaitable[JsonObject]]
+    """The answer of ``/api/v1/report``; raises ValueError for parameters it does not know."""
+    web_config: WebConfigFile
+    version: str
+    started_at: datetime
+    budget: ByteBudget = field(default_factory=ByteBudget)
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
+
+
+class Refused(Exception):
+    """A request is answered with an error: ``status``, what is wrong and how to mend it. Never holds a secret."""
+
+    def __init__(self, status: int, error: str, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """Answer ``status``."""
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.hint = hint
+        self.headers = dict(headers or {})
+
+
+RETRY_AFTER = timedelta(seconds=5)
+
+
+def unavailable(error: str, hint: str = "send it again in a few seconds") -> Refused:
+    """Return the answer for what may succeed soon: Alertmanager retries a 503 within seconds, a 429 only later."""
+    return Refused(503, error, hint, {"Retry-After": f"{RETRY_AFTER.total_seconds():.0f}"})

@@ -1,0 +1,46 @@
+"""The API's routes as data: registered from here, described in OpenAPI from here."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aiohttp import web
+from pydantic import JsonValue
+
+from responder.settings import Role
+from responder.web.auth import Caller, require
+
+JsonHandler = Callable[[web.Request, Caller], Awaitable[JsonValue]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter."""
+
+    name: str
+    text: str
+    kind: Literal["string", "integer"] = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API. ``body`` maps the keys of a JSON body to what they mean; ``*`` marks needed ones."""
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    handler: JsonHandler
+    role: Role
+    summary: str
+    query: tuple[Parameter, ...] = ()
+    body: Mapping[str, str] = field(default_factory=dict)
+    answer: Mapping[str, JsonValue] = field(default_factory=lambda: {"type": "object"})
+
+    def serve(self) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """Return the handler that checks the role and answers JSON."""
+
+        async def handle(request: web.Request) -> web.Response:
+            caller = await require(request, self.role)
+            answer = await self.handler(request, caller)
+            return web.json_response(answer, headers={"Cache-Control": "no-store"})
+
+        return handle
