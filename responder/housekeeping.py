@@ -18,8 +18,15 @@ EXPIRE_BATCH = 500
 class Housekeeper:
     """Runs the periodic chores; one that fails is reported and tried again next time."""
 
-    def __init__(self, store: Housekeeping, on_fact: OnFact, retention: Callable[[], Mapping[str, timedelta]]) -> None:
-        """``retention`` gives how long each table's rows are kept, as configured now."""
+    def __init__(
+        self,
+        store: Housekeeping,
+        on_fact: OnFact,
+        retention: Callable[[], Mapping[str, timedelta]],
+        page: Callable[[], frozenset[str]],
+    ) -> None:
+        """``retention`` says how long rows are kept, ``page`` who hears of rows set aside, both as now."""
+        self._page = page
         self._store = store
         self._on_fact = on_fact
         self._retention = retention
@@ -51,7 +58,7 @@ class Housekeeper:
             await asyncio.sleep(seconds)
 
     async def _set_aside(self) -> None:
-        for what in await self._store.set_aside():
+        for what in await self._store.set_aside(self._page()):
             self._on_fact("set_aside", what=what)
 
     async def _gauges(self) -> None:

@@ -1,6 +1,7 @@
 """The verbs' parts, made from the settings: what decide goes by, how bodies are read, who is told and how."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TextIO
 
 from responder.decide.rules import Rules
@@ -82,20 +83,32 @@ def docs_of(playbook_for: Callable[[Run], Playbook | None]) -> Callable[[Run], R
     return docs
 
 
-def notifiers_of(settings: Settings, console: TextIO) -> Mapping[str, Notifier]:
-    """Return the configured channels by kind; the console is always there."""
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The configured channels by kind, and how their connections are given back."""
+
+    notifiers: Mapping[str, Notifier]
+    closers: tuple[Callable[[], Awaitable[None]], ...] = ()
+
+
+def channels_of(settings: Settings, console: TextIO) -> Channels:
+    """Return the configured channels; the console is always there."""
     from responder.notifiers.console import ConsoleNotifier
 
     found: dict[str, Notifier] = {"console": ConsoleNotifier(console)}
-    slack, pagerduty = settings.notify.slack, settings.notify.pagerduty
-    if slack is not None:
+    closers: list[Callable[[], Awaitable[None]]] = []
+    if settings.notify.slack is not None:
         from responder.clients.slack import SlackClient
         from responder.notifiers.slack import SlackNotifier
 
-        found["slack"] = SlackNotifier(SlackClient(slack.token, slack.api_url))
-    if pagerduty is not None:
+        slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url)
+        found["slack"] = SlackNotifier(slack)
+        closers.append(slack.close)
+    if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient
         from responder.notifiers.pagerduty import PagerDutyNotifier
 
-        found["pagerduty"] = PagerDutyNotifier(PagerDutyClient(pagerduty.services, pagerduty.api_url))
-    return found
+        pagerduty = PagerDutyClient(api_url=settings.notify.pagerduty.api_url)
+        found["pagerduty"] = PagerDutyNotifier(pagerduty, settings.notify.pagerduty.services)
+        closers.append(pagerduty.close)
+    return Channels(found, tuple(closers))

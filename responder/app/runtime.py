@@ -14,7 +14,7 @@ from responder import __version__
 from responder.act.actor import Actor
 from responder.act.engine import Engine
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox
-from responder.app.parts import docs_of, notifiers_of, parser_of, rules_of
+from responder.app.parts import Channels, channels_of, docs_of, parser_of, rules_of
 from responder.clients.toolbox import Toolbox
 from responder.decide.decider import Decider
 from responder.domain.errors import ResponderError
@@ -95,6 +95,7 @@ class Runtime:
         self.tools = LiveTools()
         self.wake: Wake = LocalWake()
         self.rules = rules_of(settings)
+        self.channels = Channels({})
         self.notifiers: dict[str, Notifier] = {}
         self.started_at = time.time()
         self._seen: tuple[tuple[str, int, int], ...] = ()
@@ -112,8 +113,9 @@ class Runtime:
         self.redactor.learn(settings.secrets)
         old, self.tools.current = self.tools.current, tools
         self.settings, self.rules = settings, rules_of(settings)
+        old_channels, self.channels = self.channels, channels_of(settings, sys.stdout)
         self.notifiers.clear()
-        self.notifiers.update(notifiers_of(settings, sys.stdout))
+        self.notifiers.update(self.channels.notifiers)
         library = await self.shelf.load(settings.playbooks, names_of(settings))
         self._seen = fingerprint(settings.playbooks, settings.files)
         modes = {playbook.name: playbook.mode for playbook in library.playbooks.values() if playbook.steps}
@@ -121,6 +123,8 @@ class Runtime:
             self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
         self.on_fact("playbooks", loaded=len(library.playbooks), stale=len(library.stale), errors=dict(library.errors))
         await old.close()
+        for close in old_channels.closers:
+            await close()
 
     async def reload(self) -> str:
         """Read everything again; returns what is wrong, empty when all is in use. The last good settings stay."""
@@ -142,6 +146,10 @@ class Runtime:
             if seen != self._seen:
                 self._seen = seen
                 await self.reload()
+
+    def page(self) -> frozenset[str]:
+        """Return who hears that a person is needed where no playbook is involved."""
+        return frozenset({self.rules.page} if self.rules.page else ())
 
     def engine(self) -> Engine:
         """Return what act works with."""
@@ -176,7 +184,7 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
         stack.push_async_callback(_close_tools, runtime)
         await _redis_wakes(runtime, stack)
         await _workers(runtime, stack)
-        keeper = Housekeeper(runtime.store, runtime.on_fact, lambda: runtime.settings.retention)
+        keeper = Housekeeper(runtime.store, runtime.on_fact, lambda: runtime.settings.retention, runtime.page)
         keeper.start()
         stack.push_async_callback(keeper.stop)
         watcher = asyncio.create_task(runtime.watch(), name="watch files")
@@ -186,6 +194,8 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
 
 async def _close_tools(runtime: Runtime) -> None:
     await runtime.tools.current.close()
+    for close in runtime.channels.closers:
+        await close()
 
 
 async def _redis_wakes(runtime: Runtime, stack: AsyncExitStack) -> None:
@@ -255,6 +265,8 @@ async def run(options: ServeOptions) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    from responder.app.serving import serving
+
     async with started(runtime), serving(runtime):
         runtime.on_fact("reload", ok=True, digest=settings.digest)
         runtime.on_fact("started", version=__version__, listen=list(options.listen))

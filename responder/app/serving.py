@@ -1,0 +1,108 @@
+"""The web's parts, made from the runtime: what its handlers read and ask for."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from responder import __version__
+from responder.app.runtime import Runtime
+from responder.domain.runs import Run
+from responder.intake.buffer import CommittingBuffer
+from responder.playbook.model import Playbook
+from responder.web.application import make_application
+from responder.web.parts import Parts
+from responder.web.server import WebServer
+from responder.web.web_config import WebConfigFile
+
+JsonObject = Mapping[str, JsonValue]
+
+
+@asynccontextmanager
+async def serving(runtime: Runtime) -> AsyncIterator[None]:
+    """Listen; leaving the block answers what was taken and closes the listeners."""
+    buffer = CommittingBuffer(runtime.store, lambda: runtime.wake.notify("deliveries"), runtime.on_fact)
+    web_config = WebConfigFile(runtime.options.web_config)
+    parts = Parts(
+        settings=lambda: runtime.settings,
+        people=runtime.store,
+        intake=buffer,
+        now=runtime.store.now,
+        on_fact=runtime.on_fact,
+        render_metrics=runtime.telemetry.metrics.render,
+        ready=lambda: _ready(runtime),
+        reload=runtime.reload,
+        depths=runtime.store.depths,
+        playbooks=lambda: [_playbook(runtime, one) for one in runtime.shelf.library.playbooks.values()],
+        complaints=lambda: _complaints(runtime),
+        approvers=lambda run: _approvers(runtime, run),
+        explain=lambda labels: _explain(runtime, labels),
+        report=_report,
+        web_config=web_config,
+        version=__version__,
+        started_at=datetime.now(UTC),
+    )
+    server = WebServer(make_application(parts), runtime.settings.listen)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop()
+        await buffer.close()
+
+
+async def _ready(runtime: Runtime) -> str:
+    await runtime.store.ping()
+    return ""
+
+
+def _playbook(runtime: Runtime, playbook: Playbook) -> JsonObject:
+    return {
+        "name": playbook.name,
+        "summary": playbook.summary,
+        "owner": playbook.owner,
+        "mode": playbook.mode.value,
+        "priority": playbook.priority,
+        "revision": playbook.revision,
+        "file": playbook.file,
+        "stale": playbook.file in runtime.shelf.library.stale,
+        "matchers": [[str(matcher) for matcher in alternative] for alternative in playbook.alternatives],
+        "target": playbook.target.text if playbook.target else "",
+        "steps": [step.action.name for step in playbook.steps],
+    }
+
+
+def _complaints(runtime: Runtime) -> Sequence[JsonObject]:
+    return [
+        {
+            "file": one.file,
+            "line": one.line,
+            "column": one.column,
+            "severity": one.severity,
+            "message": one.message,
+            "rule": one.rule,
+            "hint": one.hint,
+        }
+        for found in runtime.shelf.library.complaints.values()
+        for one in found
+    ]
+
+
+async def _approvers(runtime: Runtime, run: Run) -> Sequence[str]:
+    playbook = await runtime.shelf.of(run)
+    return playbook.approval.from_ if playbook is not None else ("role:operator",)
+
+
+def _explain(runtime: Runtime, labels: Mapping[str, str]) -> JsonObject:
+    """Say which playbooks an alert with these labels would match now, in the order in which they are tried."""
+    candidates = runtime.shelf.library.candidates(dict(labels))
+    return {
+        "candidates": [
+            {"playbook": one.name, "mode": runtime.rules.mode_for(labels, one.mode).value} for one in candidates
+        ],
+    }
+
+
+async def _report(_: Mapping[str, str]) -> JsonObject:
+    raise ValueError("reports are reserved for later")
