@@ -43,6 +43,10 @@ format: venv ## Format the code and mend what can be mended
 	@$(PY) -m ruff check --quiet --fix . || true
 	@$(PY) -m ruff format --quiet .
 
+.PHONY: docs
+docs: venv ## Write the reference and the index of the documentation anew, from the code
+	@$(PY) -m scripts.reference
+
 .PHONY: bench
 bench: venv servers ## Measure the speed, with the ceiling beside it
 	@$(PY) -m benchmarks

@@ -1,0 +1,32 @@
+"""All pages by their path."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from scripts.reference.catalogue import actions_page, probes_page
+from scripts.reference.configuration import configuration_page
+from scripts.reference.domain import errors_page, runs_page, verdicts_page
+from scripts.reference.http_api import http_api_page
+from scripts.reference.index import index_page
+from scripts.reference.outside import command_line_page, metrics_page
+from scripts.reference.playbook import playbook_page
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_pages() -> Mapping[str, str]:
+    """Return every page that is made from the code, its path relative to the checkout."""
+    found = {
+        "playbook": playbook_page(),
+        "actions": actions_page(),
+        "probes": probes_page(),
+        "configuration": configuration_page(),
+        "command-line": command_line_page(),
+        "http-api": http_api_page(),
+        "verdicts": verdicts_page(),
+        "runs": runs_page(),
+        "metrics": metrics_page(),
+        "errors": errors_page(),
+    }
+    pages = {f"docs/reference/{name}.md": text for name, text in found.items()}
+    return {**pages, "docs/index.md": index_page(ROOT, pages)}
