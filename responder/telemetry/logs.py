@@ -46,7 +46,11 @@ def configure_logging(level: str, log_format: str, redactor: Redactor, stream: T
     root.handlers[:] = [handler]
     root.setLevel(max(LEVELS[level], logging.INFO))
     # The Kubernetes client logs whole answers at DEBUG, Secrets among them; requests are facts of ours already.
-    for name, least in (("kubernetes_asyncio", logging.INFO), ("aiohttp.access", logging.WARNING)):
+    for name, least in (
+        ("kubernetes_asyncio", logging.INFO),
+        ("aiohttp.access", logging.WARNING),
+        ("alembic", logging.WARNING),
+    ):
         logging.getLogger(name).setLevel(least)
 
 

@@ -1,6 +1,7 @@
 """The main job, all of it real: Prometheus fires, Alertmanager posts, a service is changed, checked, kept or undone."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
@@ -38,41 +39,71 @@ def _playbook(within: str) -> str:
     return text[: text.index("verify:")] + VERIFY.strip().replace("20s", within) + "\n"
 
 
+@dataclass
+class World:
+    """Every server of the story, and the responder between them."""
+
+    slack: SlackPeer
+    pagerduty: PagerDutyPeer
+    alertmanager: Alertmanager
+    prometheus: Prometheus
+    target: TargetProcess
+    store: str
+    redis: str
+
+    def settings(self) -> JsonObject:
+        """Return the responder's configuration."""
+        return config(
+            self.store,
+            self.target.url,
+            redis={"url": self.redis},
+            prometheus={"default": {"url": self.prometheus.url}},
+            notify={
+                "slack": {"token": self.slack.token, "signing_secret": "s", "api_url": self.slack.api_url},
+                "pagerduty": {
+                    "services": {"payments": {"routing_key": ROUTING_KEY}},
+                    "api_url": self.pagerduty.url,
+                },
+            },
+            page={"pagerduty": "payments"},
+            routes=[{"slack": "#oncall"}],
+        )
+
+    async def begin(self, running: Responder) -> None:
+        """Start the responder, point Alertmanager at it, and let the load rise."""
+        await asyncio.to_thread(running.start)
+        access = {"authorization": {"credentials": WEBHOOK_TOKEN}}
+        self.alertmanager.configure(alertmanager_config(f"{running.url}/webhook/alertmanager", http_config=access))
+        await asyncio.to_thread(self.target.metric, "demo_load", 50.0)
+        self.prometheus.configure({"checkout": self.target.url}, [RULE], alertmanager=self.alertmanager.url)
+
+    def messages(self) -> list[str]:
+        """Return the texts of the messages in the channel, replies left out."""
+        return [str(one.text) for one in self.slack.in_channel("C0ONCALL") if not one.thread_ts]
+
+    def effects(self) -> int:
+        """Count what was changed at the target."""
+        return len(ledger.effects(self.target.entries(), "workers"))
+
+
 @pytest.fixture
-def settings(
-    postgres_url: str,
-    redis_url: str,
-    slack: SlackPeer,
-    pagerduty: PagerDutyPeer,
-    prometheus: Prometheus,
-    target_process: TargetProcess,
-) -> JsonObject:
-    made = config(
-        postgres_url,
-        target_process.url,
-        redis={"url": redis_url},
-        prometheus={"default": {"url": prometheus.url}},
-        notify={
-            "slack": {"token": slack.token, "signing_secret": "s", "api_url": slack.api_url},
-            "pagerduty": {"services": {"payments": {"routing_key": ROUTING_KEY}}, "api_url": pagerduty.url},
-        },
-        page={"pagerduty": "payments"},
-        routes=[{"slack": "#oncall"}],
-    )
-    return made
+def world(request: pytest.FixtureRequest) -> World:
+    """Give every server, all of them real but Slack and PagerDuty."""
+    names = {
+        "slack": "slack",
+        "pagerduty": "pagerduty",
+        "alertmanager": "alertmanager",
+        "prometheus": "prometheus",
+        "target": "target_process",
+        "store": "postgres_url",
+        "redis": "redis_url",
+    }
+    return World(**{name: request.getfixturevalue(fixture) for name, fixture in names.items()})
 
 
-async def _begin(
-    running: Responder, alertmanager: Alertmanager, prometheus: Prometheus, target: TargetProcess
-) -> None:
-    await asyncio.to_thread(running.start)
-    alertmanager.configure(alertmanager_config(f"{running.url}/webhook/alertmanager", token=WEBHOOK_TOKEN))
-    target.settings()
-    await asyncio.to_thread(target.metric, "demo_load", 50.0)
-    prometheus.configure([target.url.removeprefix("http://")], [RULE], alertmanager=alertmanager.url)
+async def _ends(running: Responder, state: str) -> JsonObject:
+    """Return the first run that ends in ``state``."""
 
-
-async def _finished(running: Responder, state: str) -> JsonObject:
     async def look() -> JsonObject | None:
         rows = await asyncio.to_thread(running.items, "runs")
         return next((row for row in rows if row["state"] == state), None)
@@ -82,42 +113,26 @@ async def _finished(running: Responder, state: str) -> JsonObject:
     return found
 
 
-async def test_firing_changed_verified_resolved_and_told_in_one_message(
-    settings: JsonObject,
-    slack: SlackPeer,
-    pagerduty: PagerDutyPeer,
-    alertmanager: Alertmanager,
-    prometheus: Prometheus,
-    target_process: TargetProcess,
-) -> None:
-    with responder({"fix.yaml": _playbook("30s")}, settings) as running:
-        await _begin(running, alertmanager, prometheus, target_process)
-        await eventually(lambda: ledger.effects(target_process.entries(), "workers"), MINUTE)
-        await asyncio.to_thread(target_process.metric, "demo_load", 1.0)  # the change helps
-        run = await _finished(running, "verified")
+async def test_firing_changed_verified_resolved_and_told_in_one_message(world: World) -> None:
+    with responder({"fix.yaml": _playbook("30s")}, world.settings()) as running:
+        await world.begin(running)
+        await eventually(world.effects, MINUTE)
+        await asyncio.to_thread(world.target.metric, "demo_load", 1.0)  # the change helps
+        run = await _ends(running, "verified")
         assert run["target"] == "http/checkout/workers"
-        await eventually(lambda: any("Resolved" in str(m.text) for m in slack.in_channel("#oncall")), MINUTE)
-        tops = [message for message in slack.in_channel("#oncall") if not message.thread_ts]
-        assert len(tops) == 1
-        assert pagerduty.events == []
-        assert len(ledger.effects(target_process.entries(), "workers")) == 1
+        await eventually(lambda: any("Resolved" in text for text in world.messages()), MINUTE)
+        assert len(world.messages()) == 1
+        assert world.pagerduty.events == []
+        assert world.effects() == 1
 
 
-async def test_a_change_that_does_not_help_is_undone_and_a_person_is_paged_once(
-    settings: JsonObject,
-    slack: SlackPeer,
-    pagerduty: PagerDutyPeer,
-    alertmanager: Alertmanager,
-    prometheus: Prometheus,
-    target_process: TargetProcess,
-) -> None:
-    with responder({"fix.yaml": _playbook("3s")}, settings) as running:
-        await _begin(running, alertmanager, prometheus, target_process)
-        before = await asyncio.to_thread(target_process.resource, "workers")
-        await _finished(running, "rolled_back")
-        assert (await asyncio.to_thread(target_process.resource, "workers"))["workers"] == before["workers"]
-        await eventually(lambda: pagerduty.events, MINUTE)
-        assert [event["event_action"] for event in pagerduty.events] == ["trigger"]
-        tops = [message for message in slack.in_channel("#oncall") if not message.thread_ts]
-        assert len(tops) == 1
-        assert "needs you" in str(tops[0].text).lower()
+async def test_a_change_that_does_not_help_is_undone_and_a_person_is_paged_once(world: World) -> None:
+    before = await asyncio.to_thread(world.target.resource, "workers")
+    with responder({"fix.yaml": _playbook("3s")}, world.settings()) as running:
+        await world.begin(running)
+        await _ends(running, "rolled_back")
+        assert await asyncio.to_thread(world.target.resource, "workers") == before
+        await eventually(lambda: world.pagerduty.events, MINUTE)
+        assert [event["event_action"] for event in world.pagerduty.events] == ["trigger"]
+        await eventually(lambda: any("needs you" in text.lower() for text in world.messages()), MINUTE)
+        assert len(world.messages()) == 1

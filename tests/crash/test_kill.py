@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -52,15 +51,16 @@ BAD = PLAYBOOK.replace("NAME", "bad").replace("WANTED", "99")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "sqlite:///responder.db" if request.param == "sqlite" else str(request.getfixturevalue("durable_postgres_url"))
+def store(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return "sqlite:///responder.db"
+    return str(request.getfixturevalue("durable_postgres_url"))
 
 
 @pytest.fixture
 def shop() -> Iterator[TargetProcess]:
     with target_process(settings={"latency_ms": 20}) as running:
         for item in range(DELIVERIES):
-            running.settings()
             running._send("PUT", f"/admin/item-{item}", {"workers": 4})
         yield running
 
