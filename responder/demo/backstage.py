@@ -100,7 +100,7 @@ class Stage:
             await _stop(process)
         return process.returncode or 0, output.decode(errors="replace").rstrip()
 
-    async def quiet(self, seconds: float = 0.9, most: float = 4.0) -> None:
+    async def quiet(self, seconds: float = 0.7, most: float = 3.0) -> None:
         """Wait until the responder has told all it had to tell: nothing new for ``seconds``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most):

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -21,6 +22,7 @@ class Screen:
         self._live = stream.isatty() and environment.get("TERM") != "dumb"
         self._coloured = self._live and not environment.get("NO_COLOR")
         self._status = ""
+        self._kept: list[str] | None = None
 
     @property
     def width(self) -> int:
@@ -30,6 +32,24 @@ class Screen:
     def line(self, text: str = "", style: str = "") -> None:
         """Write a line; the moving line stays below it."""
         self._write(f"{self._wipe()}{self.styled(text, style)}\n{self._status}")
+
+    def aside(self, text: str) -> None:
+        """Write a line that somebody else says; it waits while a command has the word."""
+        if self._kept is None:
+            self.line(f"  ▏ {text}".rstrip(), "dim")
+        else:
+            self._kept.append(text)
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Let no aside come between; those that came are written at the end."""
+        self._kept = []
+        try:
+            yield
+        finally:
+            kept, self._kept = self._kept, None
+            for text in kept:
+                self.aside(text)
 
     def status(self, text: str) -> None:
         """Let the moving line say ``text``; a pipe never sees it."""

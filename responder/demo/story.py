@@ -84,7 +84,7 @@ ACTS: Sequence[Act] = (
         severity="critical",
         summary="More than 30 % of checkouts fail: customers wait too long",
         playbook="add-workers",
-        promise="mode: auto. Add two workers, at most eight; keep them only if errors fall below 2 %.",
+        promise="mode auto: add two workers, at most eight; keep them only if errors fall below 2 %.",
         ends="verified",
         settings={"workers": 6, "cache": 64},
     ),
@@ -97,7 +97,7 @@ ACTS: Sequence[Act] = (
         severity="warning",
         summary="More than 10 % of checkouts fail",
         playbook="grow-cache",
-        promise="mode: auto. Grow the cache; undo it if errors do not fall below 2 % within 4 s.",
+        promise="mode auto: grow the cache; undo it if errors do not fall below 2 % within 3 s.",
         ends="rolled_back",
         settings={"workers": 6, "cache": 64},
     ),
@@ -110,7 +110,7 @@ ACTS: Sequence[Act] = (
         severity="low",
         summary="Fewer customers than workers for a while",
         playbook="shrink-after-sale",
-        promise="mode: approve. Take two workers away, but only after a person has seen the plan.",
+        promise="mode approve: take two workers away, but only after a person has seen the plan.",
         ends="verified",
         settings={"workers": 4, "cache": 64},
         approve=True,
@@ -141,7 +141,7 @@ async def tell(stream: TextIO = sys.stdout, acts: Sequence[Act] = ACTS) -> int:
 async def _tell(screen: Screen, acts: Sequence[Act]) -> int:
     screen.line("A small web shop and a responder, both real, both on this machine, both gone afterwards.", "bold")
     screen.line("Lines after ▏ are what the on-call channel would show.", "dim")
-    async with backstage(Checkout(), lambda line: screen.line(f"  ▏ {line}" if line else "  ▏")) as stage:
+    async with backstage(Checkout(), screen.aside) as stage:
         results = [await _play(screen, stage, act) for act in acts]
         await _look_back(screen, stage)
     screen.line()
@@ -160,8 +160,8 @@ async def _play(screen: Screen, stage: Stage, act: Act) -> bool:
     await _until_visible(screen, stage, act)
     alert = DemoAlert(act.alertname, act.severity, act.summary, f"{act.playbook}+%3E+0", datetime.now(UTC))
     status = await stage.post(webhook(alert, "firing"))
-    screen.line(f"Alertmanager posts {act.alertname} → {status}. Playbook {act.playbook}, {act.promise}")
-    await screen.pause(0.5)
+    screen.line(f"Alertmanager posts {act.alertname}: {status}, stored.")
+    screen.line(f"Playbook {act.playbook}, {act.promise}")
     run = await _follow(screen, stage, act.playbook, ENDS | ({"awaiting_approval"} if act.approve else set()))
     asked = run.get("state") == "awaiting_approval"
     if asked:
@@ -170,12 +170,12 @@ async def _play(screen: Screen, stage: Stage, act: Act) -> bool:
         run = await _follow(screen, stage, act.playbook, ENDS)
     await stage.quiet()
     await stage.post(webhook(alert, "resolved", datetime.now(UTC)))
-    await stage.quiet(0.7)
+    await stage.quiet(0.6)
     screen.still()
     right = run.get("state") == act.ends and asked == act.approve and stage.checkout.settings == act.settings
     if not right:
         screen.line(f"✘ ended {run.get('state')} with {stage.checkout.settings}: {run.get('reason')}", "red")
-    await screen.pause(1)
+    await screen.pause(0.5)
     return right
 
 
@@ -236,10 +236,10 @@ def _show_gauge(screen: Screen, stage: Stage) -> None:
 async def _command(screen: Screen, stage: Stage, *arguments: str) -> None:
     screen.still()
     screen.line(f"$ responder {' '.join(arguments)}", "bold")
-    _, output = await stage.command(*arguments, columns=screen.width)
-    for line in output.splitlines():
-        screen.line(line)
-    await screen.pause(0.5)
+    with screen.uninterrupted():
+        _, output = await stage.command(*arguments, columns=screen.width)
+        for line in output.splitlines():
+            screen.line(line)
 
 
 async def _look_back(screen: Screen, stage: Stage) -> None:

@@ -101,3 +101,13 @@ def test_a_terminal_has_colours_and_a_line_that_follows_the_service() -> None:
 @pytest.mark.parametrize(("rate", "bar"), [(0.0, "·" * 20), (0.5, "█" * 10 + "·" * 10), (1.0, "█" * 20)])
 def test_the_gauge_is_as_full_as_requests_fail(rate: float, bar: str) -> None:
     assert bar in gauge(rate, 4, 64)
+
+
+def test_what_the_channel_says_waits_while_a_command_has_the_word() -> None:
+    pipe = io.StringIO()
+    screen = Screen(pipe, {})
+    with screen.uninterrupted():
+        screen.aside("message")
+        screen.line("output of the command")
+    screen.aside("next")
+    assert pipe.getvalue() == "output of the command\n  ▏ message\n  ▏ next\n"
