@@ -43,7 +43,13 @@ def _list(folder: str, titles: Mapping[str, str]) -> str:
 
 
 def _lines(start: str, titles: Mapping[str, str]) -> Iterable[str]:
-    for path, title in titles.items() if start == "docs/reference/" else sorted(titles.items()):
+    for path, title in titles.items() if start == "docs/reference/" else sorted(titles.items(), key=_order):
         inside = path.removeprefix(start)
         if inside != path and (start != "docs/" or "/" not in inside):
             yield f"- [{title}]({path.removeprefix('docs/')})"
+
+
+def _order(page_and_title: tuple[str, str]) -> tuple[bool, str]:
+    """Put the tutorial before what explains how it is made."""
+    path = page_and_title[0]
+    return path != "docs/tutorial.md", path
