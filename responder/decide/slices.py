@@ -142,8 +142,10 @@ class _Work:
             self._drop(episode)
         if episode != before:
             self.episodes[episode.id] = episode
-        if seen.change in VISIBLE or (before is not None and before.incident_id != episode.incident_id):
+        if seen.change in VISIBLE:
             self.told.add(episode.incident_id)
+        if before is not None and before.incident_id != episode.incident_id:
+            self.told |= {before.incident_id, episode.incident_id}
         if seen.change not in (Change.SEEN, Change.REPEATED, Change.IGNORED):
             self.facts.append(("episode", {"change": seen.change.value, "episode": episode.id}))
         self._consider(before, seen.change, episode, options)

@@ -184,6 +184,28 @@ async def test_while_its_run_is_under_way_an_alert_starts_nothing_else() -> None
     assert len(s.world.runs) == 1
 
 
+async def test_a_change_that_is_kept_for_a_while_is_not_made_again_for_the_same_alert() -> None:
+    s = scene(FIRST, SECOND_ONE)
+    await s.turn(alert())
+    s.world.put(s.world.run, RunState.KEPT)
+    await s.turn(alert(), at=5 * MINUTE)
+    assert len(s.world.runs) == 1
+
+
+async def test_repeats_do_not_shorten_the_wait_after_a_skipped_run() -> None:
+    s = scene(FIRST)
+    await s.turn(alert())
+    for _ in range(2):
+        await fail(s, "first", RunState.SKIPPED, effects=0)
+        await s.wait(30 * SECOND)
+    due = s.world.episode.reconsider_at
+    assert due is not None
+    await s.turn(alert(), at=due - START - SECOND)
+    assert len(s.world.runs) == 2
+    await s.wait(SECOND)
+    assert len(s.world.runs) == 3
+
+
 async def test_a_playbook_that_only_tells_takes_the_alert_on() -> None:
     s = scene(playbook("tell", steps=0, priority=1), SECOND_ONE)
     await s.turn(alert())
@@ -226,6 +248,8 @@ async def test_a_failing_guard_gives_the_next_candidate_its_turn() -> None:
 async def test_attempts_exhausted_asks_a_person_when_nobody_else_can_help() -> None:
     s = scene(playbook(limits=Limits(attempts=2)))
     s.world.usages["restart", "http/checkout"] = Usage(unsuccessful=2)
+    s.world.deliver(alert())
+    s.world.now += MINUTE
     await s.turn(alert())
     (incident,) = s.world.open_incidents()
     assert "tried 2 times" in incident.needs_person

@@ -133,6 +133,25 @@ async def test_twins_that_start_up_are_one_episode() -> None:
     assert len(s.world.episodes) == 1
 
 
+async def test_twins_stay_one_episode_once_a_run_has_begun() -> None:
+    s = scene()
+    twin = alert(starts_at=START + 110 * SECOND)
+    await s.turn(alert())
+    await s.turn(twin, at=2 * MINUTE)
+    await s.turn(alert(), at=3 * MINUTE)
+    s.shelf.playbooks = (playbook(),)
+    await s.turn(alert(), at=4 * MINUTE)
+    await s.turn(twin, at=5 * MINUTE)
+    assert len(s.world.episodes) == len(s.world.runs) == 1
+
+
+async def test_an_alert_that_came_and_went_before_it_was_decided_starts_nothing() -> None:
+    s = scene(playbook())
+    await s.turn(alert(), alert("resolved", ends_at=START))
+    assert not s.world.runs
+    assert not s.world.open_incidents()
+
+
 async def test_more_than_two_minutes_later_it_was_a_flap_even_without_a_run() -> None:
     s = scene()
     await s.turn(alert())

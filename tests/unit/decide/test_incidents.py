@@ -73,11 +73,20 @@ async def test_the_rest_of_a_group_stays_when_one_alert_moves() -> None:
     assert sorted(one.group_key for one in s.world.open_incidents()) == ["new", "old"]
 
 
+async def test_both_incidents_are_told_when_an_alert_moves_between_them() -> None:
+    s = scene()
+    await s.turn(alert(), alert(service="other"), group_key="old")
+    await s.turn(alert(service="third"), group_key="new")
+    s.world.told.clear()
+    await s.turn(alert(), group_key="new", at=MINUTE)
+    assert sorted(s.world.told) == sorted(s.world.incidents)
+
+
 async def test_another_receiver_hears_of_the_same_alert_without_a_second_incident_or_run() -> None:
     s = scene(playbook())
-    await s.turn(alert(), receiver="a")
-    await s.turn(alert(), receiver="b", at=MINUTE)
-    await s.turn(alert(), receiver="a", at=2 * MINUTE)
+    await s.turn(alert(), receiver="a", group_key="by alert")
+    await s.turn(alert(), receiver="b", group_key="by service", at=MINUTE)
+    await s.turn(alert(), receiver="a", group_key="by alert", at=2 * MINUTE)
     assert len(s.world.incidents) == 1
     assert len(s.world.runs) == 1
 
