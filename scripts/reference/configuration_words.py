@@ -8,6 +8,9 @@ from collections.abc import Mapping
 FILE_TWIN = "A file that holds it, read when the configuration is loaded."
 """Said of every ``…_file`` whose twin stands beside it."""
 
+NOT_YET = "Read and checked, but nothing uses it yet: "
+"""Said of keys whose user is still to come; take it away with the change that brings it."""
+
 SECTIONS: Mapping[str, str] = {
     "store": "Where everything is kept: SQLite for one process, PostgreSQL for many replicas.",
     "redis": "Wake-ups between replicas. Nothing is kept there; without it the queues are polled.",
@@ -45,7 +48,7 @@ WORDS: Mapping[str, str] = {
     "sources.NAME.kind": "What sends.",
     "sources.NAME.authorization": "What the sender puts into its Authorization header.",
     "sources.NAME.basic_auth": "As a user and password.",
-    "sources.NAME.api_url": "Alertmanager's own API, where silences and inhibitions are seen.",
+    "sources.NAME.api_url": "Alertmanager's own API. So far only `responder doctor` asks it.",
     "sources.NAME.hmac": "Grafana's signature of the body.",
     "sources.NAME.hmac.secret": "What Grafana signs with.",
     "sources.NAME.hmac.header": "The header with the signature.",
@@ -65,19 +68,19 @@ WORDS: Mapping[str, str] = {
     "prometheus.NAME.matchers": "The alerts it answers for; none: all.",
     "kubernetes.cluster_label": "The alert label that names the cluster.",
     "kubernetes.clusters": "The clusters by name, as the label has it.",
-    "kubernetes.clusters.NAME.kubeconfig": "How to reach it; without one, as the pod's service account.",
-    "kubernetes.clusters.NAME.context": "Which context of the kubeconfig.",
-    "kubernetes.clusters.NAME.prometheus": "The Prometheus that watches it.",
+    "kubernetes.clusters.NAME.kubeconfig": NOT_YET + "how to reach it; none: as the pod's service account.",
+    "kubernetes.clusters.NAME.context": NOT_YET + "which context of the kubeconfig.",
+    "kubernetes.clusters.NAME.prometheus": NOT_YET + "the Prometheus that watches it.",
     "connections.http": "HTTP services: targets `http/NAME`.",
     "connections.http.NAME": "How it is reached.",
     "connections.http.NAME.allow": "What may be called: a method and a path, `*` for any.",
     "connections.http.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "connections.http.NAME.timeout": "How long one call may take.",
-    "connections.redis": "Redis servers: targets `redis/NAME`.",
+    "connections.redis": "Redis servers: targets `redis/NAME`. No action that ships changes one yet.",
     "connections.redis.NAME.url": "`redis://host:6379/0`; a bare URL may stand for the mapping.",
     "connections.redis.NAME.password": "Goes before one in the URL.",
     "connections.redis.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
-    "connections.postgres": "PostgreSQL databases: targets `postgres/NAME`.",
+    "connections.postgres": "PostgreSQL databases: targets `postgres/NAME`. No action that ships changes one yet.",
     "connections.postgres.NAME.dsn": "`postgresql://user:password@host/name`.",
     "connections.postgres.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "time_intervals.[].name": "What playbooks call it.",
@@ -87,7 +90,7 @@ WORDS: Mapping[str, str] = {
     "policies.[].max_mode": "The highest mode for them.",
     "notify.slack": "A Slack app.",
     "notify.slack.token": "The bot's token, `xoxb-…`.",
-    "notify.slack.signing_secret": "Proves that a click comes from Slack; without it there are no buttons.",
+    "notify.slack.signing_secret": NOT_YET + "proves that a click on a button comes from Slack.",
     "notify.slack.api_url": "Where Slack is.",
     "notify.pagerduty": "PagerDuty, through the Events API v2.",
     "notify.pagerduty.services": "The services by a name, which routes and playbooks use.",
@@ -97,7 +100,7 @@ WORDS: Mapping[str, str] = {
     "page.slack": "A channel.",
     "page.pagerduty": "A service.",
     "page.console": "The log.",
-    "page.after": "How long a person may take before this place is told.",
+    "page.after": NOT_YET + "how long a person may take before this place is told.",
     "routes.[].matchers": "The incidents it is about; none: all.",
     "routes.[].slack": "Channels.",
     "routes.[].pagerduty": "Services.",
