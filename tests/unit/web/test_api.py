@@ -1,0 +1,332 @@
+"""The API: who may do what, what it shows, what people ask for, and how it refuses."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from responder.domain.alerts import Severity
+from responder.domain.episodes import Decision
+from responder.domain.errors import Unavailable
+from responder.domain.limits import Pause
+from responder.domain.notification import Approval
+from responder.domain.runs import RunState
+from responder.domain.verdicts import Verdict
+from responder.stores.core.store import SqlStore
+from responder.web.application import api_routes
+from tests.conformance import building as build
+from tests.unit.web.conftest import ADMIN, OPERATOR, VIEWER, Bed, Call, raw, settings_of
+
+LISTS = ["incidents", "episodes", "deliveries", "decisions", "runs", "records", "pauses", "approvals", "audit"]
+CHANGES = [(route.method, route.path) for route in api_routes() if route.method != "GET"]
+
+
+def filled(path: str) -> str:
+    return "/api/v1" + path.replace("{id}", "x").replace("{target}", "x")
+
+
+async def waiting(store: SqlStore) -> tuple[str, str]:
+    """Return the id of a run that waits for approval, and the hash of its plan."""
+    run = await build.started(store)
+    now = store.now()
+    asked = Approval("a1", run.id, "hash-1", {"workers": 6}, "pending", now, now + timedelta(minutes=10))
+    await store.save(run, (), asked)
+    return run.id, asked.plan_hash
+
+
+@pytest.mark.parametrize("kind", [*LISTS, "playbooks", "status", "report"])
+async def test_everything_takes_credentials(call: Call, kind: str) -> None:
+    nobody = await call("GET", f"/api/v1/{kind}")
+    assert (nobody.status, nobody.json["hint"]) == (401, "send Authorization: Bearer TOKEN")
+    assert nobody.headers["WWW-Authenticate"] == 'Bearer realm="responder"'
+    assert (await call("GET", f"/api/v1/{kind}", token="planted-but-wrong")).status == 401
+    assert (await call("GET", f"/api/v1/{kind}", token=VIEWER)).status == 200
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGES)
+async def test_a_viewer_changes_nothing(call: Call, bed: Bed, method: str, path: str) -> None:
+    run_id, plan_hash = await waiting(bed.store)
+    where = filled(path).replace("/x/", f"/{run_id}/")
+    refused = await call(method, where, token=VIEWER, body={"plan_hash": plan_hash} if "approve" in path else None)
+    assert refused.status == 403
+    assert "eve" in refused.json["error"]
+
+
+async def test_lists_are_pages_with_filters_newest_first(call: Call, bed: Bed) -> None:
+    for severity in (Severity.LOW, Severity.HIGH, Severity.HIGH):
+        await build.write(bed.store, episodes=[build.episode(bed.store, severity=severity)])
+    first = (await call("GET", "/api/v1/episodes?limit=1&severity=high", token=VIEWER)).json
+    second = (await call("GET", f"/api/v1/episodes?limit=1&severity=high&cursor={first['next']}", token=VIEWER)).json
+    assert first["items"][0]["opened_at"] >= second["items"][0]["opened_at"]
+    assert first["items"][0]["id"] != second["items"][0]["id"]
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("limit=0", "not a number from 1 to 1000"),
+        ("limit=many", "not a number"),
+        ("limit=1001", "not a number from 1 to 1000"),
+        ("colour=red", "cannot be filtered by 'colour'"),
+        ("state=open&state=late", "state is given twice"),
+        ("cursor=zzz", "this cursor is not one that a list gave out"),
+        ("opened_at=yesterday", "is not a value of"),
+    ],
+)
+async def test_a_wrong_parameter_says_which_there_are(call: Call, query: str, said: str) -> None:
+    answer = await call("GET", f"/api/v1/episodes?{query}", token=VIEWER)
+    assert (answer.status, said in answer.json["error"]) == (400, True), answer.text
+
+
+async def test_a_run_is_shown_with_its_steps_and_its_incident_with_its_decisions(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    await build.applied(bed.store, run)
+    shown = (await call("GET", f"/api/v1/runs/{run.id}", token=VIEWER)).json
+    assert (shown["id"], shown["steps"][0]["after"]) == (run.id, {"workers": 6})
+    incident = (await call("GET", f"/api/v1/incidents/{run.incident_id}", token=VIEWER)).json
+    assert (incident["runs"], incident["decisions"]) == ([run.id], [])
+
+
+@pytest.mark.parametrize("path", ["runs/nothing", "incidents/nothing", "nothing"])
+async def test_what_is_not_there_is_404_in_json(call: Call, path: str) -> None:
+    answer = await call("GET", f"/api/v1/{path}", token=VIEWER)
+    assert (answer.status, "there is no" in answer.json["error"]) == (404, True)
+
+
+async def test_the_status_says_what_runs_and_what_waits(call: Call, bed: Bed) -> None:
+    await build.deliver(bed.store, "d1", "d2")
+    await call("POST", "/api/v1/pauses", token=OPERATOR, body={"reason": "maintenance"})
+    status = (await call("GET", "/api/v1/status", token=VIEWER)).json
+    assert (status["version"], status["config"]["digest"]) == ("1.2.3", bed.settings.digest)
+    assert status["queues"]["deliveries"]["waiting"] == 2
+    assert status["playbooks"] == {
+        "loaded": 2,
+        "complaints": [{"file": "bad.yaml", "line": 3, "message": "unknown key"}],
+    }
+    assert [pause["reason"] for pause in status["pauses"]] == ["maintenance"]
+
+
+async def test_playbooks_come_from_the_library(call: Call) -> None:
+    answer = await call("GET", "/api/v1/playbooks?mode=auto", token=VIEWER)
+    assert answer.json == {"items": [{"name": "restart", "mode": "auto"}], "next": None}
+
+
+async def test_explain_tells_the_whole_story_of_an_alert(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    record = await build.applied(bed.store, run)
+    episode = (await bed.store.page("episodes", {}, 1, "")).items[0]
+    decision = Decision(
+        str(episode["id"]), "restart", Verdict.RUN, "A run was started.", bed.store.now(), run_id=run.id
+    )
+    await build.write(bed.store, decisions=[decision])
+    told = (await call("GET", "/api/v1/explain?alertname=HighLatency", token=VIEWER)).json
+    assert told["candidates"] == ["HighLatency"]
+    (story,) = told["items"]
+    assert story["episode"]["id"] == episode["id"]
+    assert [one["verdict"] for one in story["decisions"]] == ["run"]
+    assert [one["id"] for one in story["runs"]] == [run.id]
+    assert [one["id"] for one in story["records"]] == [record.id]
+    assert (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json["items"] == []
+    assert (await call("GET", "/api/v1/explain", token=VIEWER)).status == 400
+
+
+async def test_a_report_passes_its_parameters_on(call: Call) -> None:
+    assert (await call("GET", "/api/v1/report", token=VIEWER)).json == {"health": 100}
+    assert (await call("GET", "/api/v1/report?x=1", token=VIEWER)).status == 400
+
+
+async def test_an_approval_is_used_once_for_exactly_the_plan_that_was_shown(call: Call, bed: Bed) -> None:
+    run_id, plan_hash = await waiting(bed.store)
+    where = f"/api/v1/runs/{run_id}/approve"
+    assert (await call("POST", where, token=OPERATOR)).json["error"] == "plan_hash is missing"
+    assert (await call("POST", where, token=OPERATOR, body={"plan_hash": "other"})).status == 409
+    said = await call("POST", where, token=OPERATOR, body={"plan_hash": plan_hash, "comment": "go\x00"})
+    assert said.json == {"run": run_id, "answer": "approved", "by": "olga"}
+    again = await call("POST", where, token=OPERATOR, body={"plan_hash": plan_hash})
+    assert (again.status, "approved by olga" in again.json["error"]) == (409, True)
+    assert bed.of("asked") == [{"what": "approve", "subject": run_id, "actor": "olga"}]
+    assert "run.approved" in await build.actions_of(bed.store, run_id)
+
+
+async def test_a_rejection_needs_no_hash(call: Call, bed: Bed) -> None:
+    run_id, _ = await waiting(bed.store)
+    said = await call("POST", f"/api/v1/runs/{run_id}/reject", token=OPERATOR, body={"comment": "not now"})
+    assert said.json["answer"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("approvers", "token", "status"),
+    [
+        (("role:operator",), OPERATOR, 200),
+        (("role:operator",), ADMIN, 200),
+        (("role:admin",), OPERATOR, 403),
+        (("user:eve",), VIEWER, 200),
+        (("user:someone",), ADMIN, 403),
+        (("slack:@sre", "user:olga"), OPERATOR, 200),
+        ((), ADMIN, 403),
+    ],
+)
+async def test_only_those_whom_the_playbook_names_may_answer(
+    call: Call, bed: Bed, approvers: tuple[str, ...], token: str, status: int
+) -> None:
+    run_id, plan_hash = await waiting(bed.store)
+    bed.approvers = approvers
+    said = await call("POST", f"/api/v1/runs/{run_id}/approve", token=token, body={"plan_hash": plan_hash})
+    assert said.status == status
+
+
+async def test_a_run_is_stopped_and_one_that_is_over_is_rolled_back_instead(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    await build.applied(bed.store, run)
+    assert (await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)).json == {"run": run.id, "stopping": True}
+    assert (await call("POST", f"/api/v1/runs/{run.id}/rollback", token=OPERATOR)).status == 409
+    await build.finished(bed.store, run)
+    assert (await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)).json["hint"] == "roll it back instead"
+    made = await call("POST", f"/api/v1/runs/{run.id}/rollback", token=OPERATOR, body={"reason": "worse"})
+    assert (made.json["kind"], made.json["of_run"], made.json["requested_by"]) == ("rollback", run.id, "olga")
+
+
+async def test_pauses_begin_end_and_are_in_the_audit_log(call: Call, bed: Bed) -> None:
+    body = {"scope": "playbook:restart", "kind": "halt", "reason": "incident", "for": "30m"}
+    made = (await call("POST", "/api/v1/pauses", token=OPERATOR, body=body)).json
+    assert (made["kind"], made["scope"], made["actor"], made["until"] is None) == (
+        "halt",
+        "playbook:restart",
+        "olga",
+        False,
+    )
+    assert [pause.id for pause in await pauses(bed)] == [made["id"]]
+    assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).json == {"lifted": 1}
+    assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).status == 404
+    assert (await call("DELETE", "/api/v1/pauses/all", token=OPERATOR)).json == {"lifted": 0}
+    assert await build.actions_of(bed.store, "playbook:restart") == ["halt.begun", "halt.lifted"]
+
+
+async def pauses(bed: Bed) -> list[Pause]:
+    async with bed.store.slice() as slice_:
+        return list(await slice_.pauses())
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"kind": "stop"}, "kind is 'stop'"),
+        ({"scope": "everything"}, "scope is 'everything'"),
+        ({"scope": "playbook:"}, "scope is"),
+        ({"for": "5"}, "has no unit"),
+        ({"for": "0"}, "zero length"),
+        ({"for": "290y"}, ""),
+        ({"reson": "x"}, "unknown key 'reson'"),
+        ({"reason": 3}, "reason is not a text"),
+        ([], "not a JSON object"),
+    ],
+)
+async def test_a_wrong_pause_is_refused_and_nothing_is_paused(call: Call, bed: Bed, body: object, said: str) -> None:
+    answer = await call("POST", "/api/v1/pauses", token=OPERATOR, body=body)
+    if said:
+        assert (answer.status, said in answer.json["error"]) == (400, True), answer.text
+        assert await pauses(bed) == []
+    else:
+        assert answer.status in (200, 400)
+
+
+async def test_a_person_takes_over_once(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    await build.finished(bed.store, run, RunState.FAILED, needs_person="it did not help")
+    where = f"/api/v1/incidents/{run.incident_id}/ack"
+    assert (await call("POST", where, token=OPERATOR)).json["acknowledged_by"] == "olga"
+    assert (await call("POST", where, token=OPERATOR)).status == 409
+    assert (await call("POST", "/api/v1/incidents/nothing/ack", token=OPERATOR)).status == 404
+
+
+async def test_a_target_with_slashes_leaves_quarantine(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store, target="http/checkout/workers")
+    await build.finished(bed.store, run, RunState.UNKNOWN, quarantine="in doubt")
+    where = "/api/v1/quarantines/http/checkout/workers"
+    assert (await call("DELETE", where, token=OPERATOR)).json["cleared_by"] == "olga"
+    assert (await call("DELETE", where, token=OPERATOR)).status == 404
+    assert (await call("DELETE", where.replace("/workers", "%2Fworkers"), token=OPERATOR)).status == 404
+
+
+async def test_only_what_was_set_aside_is_brought_back(call: Call, bed: Bed) -> None:
+    await build.deliver(bed.store, "d1")
+    assert (await call("POST", "/api/v1/redrive", token=OPERATOR, body={"kind": "delivery", "id": "d1"})).status == 404
+    assert (await call("POST", "/api/v1/redrive", token=OPERATOR, body={"kind": "run", "id": "d1"})).status == 400
+    assert (await call("POST", "/api/v1/redrive", token=OPERATOR, body={})).status == 400
+
+
+async def test_a_body_of_the_api_is_bounded(call: Call) -> None:
+    answer = await call("POST", "/api/v1/pauses", token=OPERATOR, body={"reason": "x" * 1_100_000})
+    assert answer.status == 413
+
+
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[" * 100_000])
+async def test_a_body_that_is_no_json_is_400(call: Call, data: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    assert (await call("POST", "/api/v1/pauses", token=OPERATOR, data=data, headers=headers)).status == 400
+
+
+async def test_another_sites_page_cannot_make_a_browser_pause_us(call: Call, bed: Bed) -> None:
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+        answer = await call("POST", "/api/v1/pauses", token=OPERATOR, body={}, headers=headers)
+        assert answer.status == 403
+    form = await call("POST", "/api/v1/pauses", token=OPERATOR, data=b"{}", headers={"Content-Type": "text/plain"})
+    assert form.status == 415
+    assert await pauses(bed) == []
+
+
+async def test_our_own_page_may(call: Call, port: int) -> None:
+    headers = {"Origin": f"http://127.0.0.1:{port}", "Sec-Fetch-Site": "same-origin"}
+    assert (await call("POST", "/api/v1/pauses", token=OPERATOR, body={}, headers=headers)).status == 200
+
+
+async def test_a_store_that_is_down_is_503(call: Call, bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(*_: object) -> None:
+        raise Unavailable("the password is planted-viewer-token")
+
+    monkeypatch.setattr(bed.store, "page", down)
+    answer = await call("GET", "/api/v1/runs", token=VIEWER)
+    assert (answer.status, answer.json["error"]) == (503, "the store did not answer")
+
+
+async def test_a_fault_of_ours_tells_the_caller_nothing(call: Call, bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("planted-viewer-token")
+
+    monkeypatch.setattr(bed.store, "page", broken)
+    answer = await call("GET", "/api/v1/runs", token=VIEWER)
+    assert (answer.status, answer.json["error"]) == (500, "internal error")
+    assert len(bed.of("http_failed")) == 1
+
+
+async def test_the_api_describes_every_route_it_has(call: Call) -> None:
+    document = (await call("GET", "/api/v1/openapi.json")).json
+    assert document["openapi"] == "3.1.0"
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert described == {(route.method, f"/api/v1{route.path}") for route in api_routes()}
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations)
+    for path, methods in document["paths"].items():
+        for one in methods.values():
+            named = {parameter["name"] for parameter in one["parameters"] if parameter["in"] == "path"}
+            assert named == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
+
+
+async def test_on_this_machine_nobody_needs_credentials_if_it_is_said(bed: Bed, tmp_path: Path) -> None:
+    bed.settings = settings_of(tmp_path, "access: { anonymous: true }\nsources: { am: {} }")
+    async with bed.serving() as port:
+
+        async def status(host: str, extra: str = "") -> bytes:
+            head = (
+                f"POST /api/v1/pauses HTTP/1.1\r\nHost: {host}\r\n{extra}Connection: close\r\nContent-Length: 0\r\n\r\n"
+            )
+            return (await raw(port, head.encode()))[:12]
+
+        assert await status(f"127.0.0.1:{port}") == b"HTTP/1.1 200"
+        assert await status("localhost") == b"HTTP/1.1 200"
+        assert await status(f"[::1]:{port}") == b"HTTP/1.1 200"
+        assert await status("evil.example") == b"HTTP/1.1 401"
+        assert await status("127.0.0.1.evil.example") == b"HTTP/1.1 401"
+        assert await status("localhost", "Origin: http://evil.example\r\n") == b"HTTP/1.1 403"
+        assert await status("localhost", "Authorization: Bearer wrong\r\n") == b"HTTP/1.1 401"

@@ -1,0 +1,82 @@
+"""Health, readiness, reloading and metrics, as people know them from Prometheus."""
+
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from responder.domain.errors import Unavailable
+from tests.unit.web.conftest import ADMIN, OPERATOR, Bed, Call, raw
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_healthy_is_always_200(call: Call, method: str) -> None:
+    answer = await call(method, "/-/healthy")
+    assert (answer.status, answer.text) == (200, "OK\n" if method == "GET" else "")
+
+
+async def test_ready_says_why_not(call: Call, bed: Bed) -> None:
+    assert (await call("GET", "/-/ready")).status == 200
+    bed.not_ready = "no playbook folder"
+    answer = await call("GET", "/-/ready")
+    assert (answer.status, answer.text) == (503, "not ready: no playbook folder\n")
+    bed.store_error = Unavailable("connection refused")
+    answer = await call("GET", "/-/ready")
+    assert (answer.status, answer.text) == (503, "not ready: connection refused\n")
+
+
+async def test_reloading_takes_a_post_of_an_admin(call: Call, bed: Bed) -> None:
+    assert (await call("GET", "/-/reload", token=ADMIN)).status == 405
+    assert (await call("POST", "/-/reload")).status == 401
+    assert (await call("POST", "/-/reload", token=OPERATOR)).status == 403
+    assert bed.reloads == 0
+    assert (await call("POST", "/-/reload", token=ADMIN)).status == 200
+    assert bed.reloads == 1
+
+
+async def test_a_bad_reload_says_what_is_wrong(call: Call, bed: Bed) -> None:
+    bed.reload_error = "responder.yml:1:1: error: unknown key"
+    answer = await call("POST", "/-/reload", token=ADMIN)
+    assert (answer.status, "stays in force: responder.yml:1:1" in answer.text) == (500, True)
+
+
+async def test_metrics_have_the_type_that_prometheus_reads(call: Call) -> None:
+    answer = await call("GET", "/metrics")
+    assert (answer.text, answer.headers["Content-Type"]) == ("up 1\n", "text/plain; version=0.0.4; charset=utf-8")
+
+
+async def test_requests_are_counted_by_route_and_not_by_path(call: Call, bed: Bed) -> None:
+    await call("GET", "/-/healthy")
+    await call("POST", "/webhook/whatever")
+    await call("GET", "/wp-login.php")
+    assert [one["handler"] for one in bed.of("http_request")] == ["/-/healthy", "/webhook/{source}", "(none)"]
+
+
+async def test_users_of_the_web_config_have_roles_and_everything_else_is_closed(bed: Bed, tmp_path: Path) -> None:
+    hashed = bcrypt.hashpw(b"pass", bcrypt.gensalt(4)).decode()
+    (tmp_path / "web.yml").write_text(
+        f"basic_auth_users: {{ prom: '{hashed}', ana: '{hashed}' }}\n"
+        "http_server_config: { headers: { Strict-Transport-Security: max-age=1 } }\n"
+    )
+    bed.web_config = tmp_path / "web.yml"
+    prom, ana, wrong = "cHJvbTpwYXNz", "YW5hOnBhc3M=", "cHJvbTp3cm9uZw=="
+    async with bed.serving() as port:
+
+        async def ask(method: str, path: str, credentials: str = "") -> bytes:
+            sent = f"Authorization: Basic {credentials}\r\n" if credentials else ""
+            length = "Content-Length: 0\r\n"
+            return await raw(
+                port, f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{length}{sent}\r\n".encode()
+            )
+
+        refused = await ask("GET", "/metrics")
+        assert refused.startswith(b"HTTP/1.1 401")
+        assert b'WWW-Authenticate: Bearer realm="responder", Basic realm="responder"' in refused
+        assert (await ask("GET", "/metrics", wrong)).startswith(b"HTTP/1.1 401")
+        answer = await ask("GET", "/metrics", prom)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"Strict-Transport-Security: max-age=1" in answer
+        assert (await ask("GET", "/metrics", prom)).startswith(b"HTTP/1.1 200")
+        assert (await ask("POST", "/api/v1/pauses", prom)).startswith(b"HTTP/1.1 403")
+        assert (await ask("POST", "/api/v1/pauses", ana)).startswith(b"HTTP/1.1 200")
+        assert (await ask("GET", "/-/healthy")).startswith(b"HTTP/1.1 200")
