@@ -1,0 +1,1 @@
+"""How fast it is, always beside what the same machine reaches without us: ``python -m benchmarks [name…]``."""
