@@ -26,7 +26,7 @@ from tests.bed.slack_peer import slack as serve_slack
 from tests.bed.web import Kind, Rate
 from tests.unit.tell.stories import STORIES, hostile
 
-SHORT = timedelta(seconds=0.3)
+PATIENT, HASTY = timedelta(seconds=3), timedelta(seconds=0.2)
 FIRING, ROLLED_BACK, FIXED = (STORIES[name].told() for name in ("firing", "rolled-back", "fixed"))
 
 
@@ -40,14 +40,16 @@ class Bench:
     refused: Callable[[], Sequence[Any]]
 
 
-def slack_notifier(peer: SlackPeer, stack: AsyncExitStack, *, post_every: float = 0.0) -> SlackNotifier:
-    client = SlackClient(peer.token, api_url=peer.api_url, timeout=SHORT)
+def slack_notifier(
+    peer: SlackPeer, stack: AsyncExitStack, *, post_every: float = 0.0, timeout: timedelta = PATIENT
+) -> SlackNotifier:
+    client = SlackClient(peer.token, api_url=peer.api_url, timeout=timeout)
     stack.push_async_callback(client.close)
     return SlackNotifier(client, post_every=post_every)
 
 
 def pagerduty_notifier(peer: PagerDutyPeer, stack: AsyncExitStack) -> PagerDutyNotifier:
-    client = PagerDutyClient(api_url=peer.url, timeout=SHORT)
+    client = PagerDutyClient(api_url=peer.url, timeout=PATIENT)
     stack.push_async_callback(client.close)
     return PagerDutyNotifier(client, {"payments": ROUTING_KEY})
 
@@ -289,14 +291,15 @@ async def test_an_answer_that_does_not_come_may_mean_that_the_post_arrived(
     free_slack: SlackPeer, stack: AsyncExitStack, fault: Kind
 ) -> None:
     free_slack.faults.next(fault, on="chat.postMessage")
+    notifier = slack_notifier(free_slack, stack, timeout=HASTY if fault == "hang" else PATIENT)
     with pytest.raises(DeliveryError) as error:
-        await slack_notifier(free_slack, stack).deliver(FIRING, "#alerts", None, "a")
+        await notifier.deliver(FIRING, "#alerts", None, "a")
     assert error.value.uncertain
     assert free_slack.token not in str(error.value)
 
 
 async def test_a_slack_that_cannot_be_reached_has_certainly_not_taken_the_post(stack: AsyncExitStack) -> None:
-    client = SlackClient("xoxb-none", api_url="http://127.0.0.1:9/api/", timeout=SHORT)
+    client = SlackClient("xoxb-none", api_url="http://127.0.0.1:9/api/", timeout=PATIENT)
     stack.push_async_callback(client.close)
     with pytest.raises(DeliveryError, match="cannot be reached") as error:
         await SlackNotifier(client).deliver(FIRING, "#alerts", None, "a")
@@ -334,6 +337,14 @@ async def test_a_person_is_called_once_and_let_go_only_when_the_latch_is_clear(
     await notifier.deliver(FIXED, "payments", receipt, "")
     assert [one.status for one in pagerduty.incidents] == ["resolved"]
     assert [one["event_action"] for one in pagerduty.events] == ["trigger", "resolve"]
+
+
+async def test_a_person_is_called_for_what_is_in_doubt_though_the_alert_is_gone(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    gone = replace(ROLLED_BACK, resolved=True)
+    await pagerduty_notifier(pagerduty, stack).deliver(gone, "payments", None, "a")
+    assert [one.status for one in pagerduty.incidents] == ["triggered"]
 
 
 async def test_a_call_whose_answer_was_lost_is_repeated_under_the_same_key(

@@ -74,8 +74,8 @@ def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
 async def peers(slack: SlackPeer, pagerduty: PagerDutyPeer) -> AsyncIterator[Callable[[], Office]]:
     """Give a way to open an office on both peers; opening another one is a restart."""
     slack.posts = Rate(None, 1.0)
-    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=0.4))
-    pager = PagerDutyClient(api_url=pagerduty.url, timeout=timedelta(seconds=0.4))
+    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3))
+    pager = PagerDutyClient(api_url=pagerduty.url, timeout=timedelta(seconds=3))
     yield lambda: office(
         {
             "slack": SlackNotifier(chat, post_every=0.0),
@@ -250,6 +250,8 @@ async def test_a_thread_that_must_wait_keeps_the_message_and_is_finished_later(
     row = one.outbox.tell(FIXED, SLACK)
     await one.work()
     assert row.behind()
+    assert row.item.receipt
+    assert row.item.attempt == ""
     assert len(mine(slack)) == 1
     await one.later(60)
     assert not row.behind()
