@@ -1,6 +1,5 @@
 """Slack's Web API: four calls, one request each, every failure said in terms of what to do next."""
 
-import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -177,7 +176,7 @@ class SlackClient:
             raise _refused(error.response) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise DeliveryError(f"Slack cannot be reached: {_plain(error)}") from error
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise DeliveryError(f"Slack did not answer: {_plain(error)}", uncertain=True) from error
         except (SlackClientError, AttributeError, ValueError) as error:
             # What answered was not Slack: the library trips over a body that is not its JSON.
