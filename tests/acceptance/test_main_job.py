@@ -79,7 +79,7 @@ class World:
 
     def messages(self) -> list[str]:
         """Return the texts of the messages in the channel, replies left out."""
-        return [str(one.text) for one in self.slack.in_channel("C0ONCALL") if not one.thread_ts]
+        return [str(one.text) for one in self.slack.in_channel("oncall") if one.thread_ts in (None, one.ts)]
 
     def effects(self) -> int:
         """Count what was changed at the target."""
