@@ -6,7 +6,17 @@ from typing import cast
 from responder.cli.output import change, clock, plain
 
 Story = Mapping[str, object]
-SYMBOLS = {"applied": "✔", "undone": "↩", "not_applied": "–", "drifted": "!", "intended": "◐", "undo_intended": "◐"}
+SYMBOLS = {
+    "planned": "○",
+    "unchanged": "–",
+    "intended": "◐",
+    "applied": "✔",
+    "not_applied": "–",
+    "undo_intended": "◐",
+    "undone": "↩",
+    "drifted": "!",
+    "undo_failed": "✘",
+}
 ENDS = {"verified": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
 
 
@@ -24,7 +34,7 @@ def _episode(story: Story) -> Iterator[str]:
         (str(episode.get("opened_at")), f"received   {episode.get('severity', '')}, from {episode.get('source', '')}")
     ]
     decisions = cast("Sequence[Story]", story.get("decisions") or ())
-    lines += [(str(decision.get("last_at")), _decision(decision)) for decision in decisions]
+    lines += [(str(decision.get("first_at") or decision.get("last_at")), _decision(decision)) for decision in decisions]
     for run in cast("Sequence[Story]", story.get("runs") or ()):
         lines.extend(_run(run))
     if episode.get("closed_at"):
@@ -36,12 +46,10 @@ def _episode(story: Story) -> Iterator[str]:
 def _decision(decision: Story) -> str:
     verdict, playbook = str(decision.get("verdict")), str(decision.get("playbook") or "")
     symbol = "✔" if verdict in ("run", "joined", "told") else "✘"
-    count = (
-        f" ({decision['count']}×)"
-        if isinstance(decision.get("count"), int) and cast("int", decision["count"]) > 1
-        else ""
-    )
-    again = f", looked at again {clock(decision['retry_at'])}" if decision.get("retry_at") else ""
+    times = decision.get("count")
+    count = f" ({times}×, last {clock(decision.get('last_at'))})" if isinstance(times, int) and times > 1 else ""
+    retry = clock(decision["retry_at"]) if decision.get("retry_at") else ""
+    again = f", looked at again {retry}" if retry and retry not in str(decision.get("reason")) else ""
     who = f"{playbook}: " if playbook else ""
     return f"decided    {symbol} {who}{plain(decision.get('reason'))} [{verdict}]{count}{again}"
 

@@ -17,8 +17,9 @@ STORY: Json = {
         {
             "playbook": "grow-cache",
             "verdict": "cooldown",
-            "reason": "The target was worked on a short time ago.",
-            "last_at": "2026-01-05T12:00:01Z",
+            "reason": "Worked on a short time ago.",
+            "first_at": "2026-01-05T12:00:01Z",
+            "last_at": "2026-01-05T12:02:30Z",
             "retry_at": "2026-01-05T12:10:00Z",
             "count": 3,
         },
@@ -49,7 +50,7 @@ STORY: Json = {
 TOLD = """\
 CheckoutOverloaded  service=checkout, severity=critical
 12:00:00 received   critical, from alertmanager
-12:00:01 decided    ✘ grow-cache: The target was worked on a short time ago. [cooldown] (3×), looked at again 12:10:00
+12:00:01 decided    ✘ grow-cache: Worked on a short time ago. [cooldown] (3×, last 12:02:30), looked at again 12:10:00
 12:00:02 decided    ✔ add-workers: A run was started. [run]
 12:00:02 run        abcdefgh-12345678: add-workers on http/checkout/workers, mode auto
 12:00:03 step       ✔ add workers: 4 → 6 [applied]
