@@ -123,7 +123,7 @@ def test_without_a_file_there_are_defaults() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("max_mod: auto", '/responder.yml:1:1: error: max_mod: unknown key "max_mod" [unknown-key]: did you mean "max_m'),
+        ("max_mod: auto", '/responder.yml:1:1: error: max_mod: unknown key "max_mod" [unknown-key]: did you mean'),
         ("teams: {}", "teams: this key is reserved for a later version [reserved-key]"),
         ("services: {}", "reserved for a later version"),
         ("max_mode: automatic", "'automatic' is not one of disabled, observe, approve, auto"),

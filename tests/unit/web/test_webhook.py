@@ -208,7 +208,8 @@ async def test_headers_that_trickle_do_not_move_the_deadline(bed: Bed) -> None:
         while not reading.done() and time.monotonic() - started < 5:
             writer.write(b"X-A: b\r\n")
             await asyncio.wait([reading], timeout=0.05)
-        assert (await reading).startswith(b"HTTP/1.1 408")
+        async with asyncio.timeout(1):
+            assert (await reading).startswith(b"HTTP/1.1 408")
         assert time.monotonic() - started < 1.3
         writer.close()
 
