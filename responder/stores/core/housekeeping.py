@@ -99,7 +99,8 @@ class HousekeepingPart(Part):
 
     async def ping(self) -> None:
         """Write and read something."""
-        async with self.db.writing(Order.HOUSEKEEPING) as tx:
+        # A busy store is not a dead one: the question must not wait behind the work.
+        async with self.db.writing(Order.CONTROL) as tx:
             await tx.execute(upsert(self.db, meta, "key"), {"key": "ping", "value": self.now().isoformat()})
             await tx.scalar(select(meta.c.value).where(meta.c.key == "ping"))
 
