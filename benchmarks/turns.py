@@ -37,7 +37,7 @@ def measure(place: Place, sizes: Sizes) -> Result:
     """Finish ``sizes.runs`` runs, then do the bare equivalent of as many."""
     with place.database() as store, target_process() as target:
         ours = asyncio.run(_runs(store, target.url, sizes.runs))
-        ceiling = asyncio.run(_bare(store, target.url, sizes.runs))
+        ceiling = asyncio.run(bare(store, target.url, sizes.runs))
     return Result(
         title="turns: runs that end verified, in one process",
         rows=[Row("runs", ours, "/s", ceiling, Goal("least", 250))],
@@ -146,7 +146,7 @@ def _run(playbook: Playbook, item: str, now: datetime) -> tuple[Run, Episode, In
     return run, episode, incident
 
 
-async def _bare(store: str, target: str, count: int) -> float:
+async def bare(store: str, target: str, count: int) -> float:
     pool = await asyncpg.create_pool(store, min_size=12, max_size=12)
     await pool.execute("CREATE TABLE bare (id text PRIMARY KEY, state text NOT NULL, data jsonb NOT NULL)")
     work = iter(range(count))
