@@ -107,8 +107,10 @@ def _wake_by(run: Run) -> datetime:
 
 async def _finish(engine: Engine, run: Run, following: Next) -> None:
     await engine.store.finish(run, following.end or RunEnd(), following.audit)
+    ended = run.finished_at or engine.clock.now()
     engine.on_fact(
         "run_finished",
+        seconds=(ended - run.created_at).total_seconds(),
         run=run.id,
         playbook=run.playbook,
         target=run.target,

@@ -45,6 +45,8 @@ def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | Non
     if standing.evidence_at is not None and standing.now - standing.evidence_at > playbook.limits.max_age:
         reason = f"{Verdict.STALE.sentence} The last sign was at {standing.evidence_at:%H:%M:%S} UTC."
         return Refusal(Verdict.STALE, reason)
+    if run.mode is Mode.OBSERVE:
+        return None  # it takes no slot and no budget: nothing else can be in its way
     if standing.quarantined:
         return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {standing.quarantined}")
     if standing.busy:

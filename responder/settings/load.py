@@ -84,7 +84,7 @@ def _document(path: Path | None) -> tuple[Document, str]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        mend = "create one with `responder init`, or name another with --config.file"
+        mend = "write one (docs/tutorial.md begins with it), or name another with --config.file"
         message = f"{path} cannot be read: {error.strerror or error}; {mend}"
         raise SettingsError(message) from error
     try:

@@ -62,7 +62,7 @@ def headline(account: Account) -> Headline:
         return LATCHED.get(run.state, Headline.NEEDS_YOU) if run else Headline.NEEDS_YOU
     states = {run.state for run in account.runs}
     if RunState.AWAITING_APPROVAL in states:
-        return Headline.WAITING
+        return Headline.FIXING if _answered(account) else Headline.WAITING
     if RunState.PARKED in states:
         return Headline.NEEDS_YOU
     if states & WORKING:
@@ -70,6 +70,13 @@ def headline(account: Account) -> Headline:
     if account.incident.resolved_at is not None:
         return Headline.RESOLVED
     return _settled(account)
+
+
+def _answered(account: Account) -> bool:
+    """Whether every run that waits for approval has its yes already and only has to be taken up."""
+    waiting = {run.id for run in account.runs if run.state is RunState.AWAITING_APPROVAL}
+    latest = {one.run_id: one.state for one in sorted(account.approvals, key=lambda one: one.asked_at)}
+    return all(latest.get(run_id) == "approved" for run_id in waiting)
 
 
 def _settled(account: Account) -> Headline:

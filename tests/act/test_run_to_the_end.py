@@ -233,3 +233,12 @@ async def test_a_target_that_already_is_as_wanted_is_left_alone(bed: Bed, target
     run = await bed.work(await bed.begin(playbook_text()))
     assert (run.state, run.verdict) == (RunState.SKIPPED, Verdict.UNCHANGED)
     assert target.ledger.entries == []
+
+
+async def test_an_observing_run_is_not_kept_from_its_plan_by_limits_or_pauses(bed: Bed, target: Target) -> None:
+    await bed.store.pause(Pause("p", "pause", "all", "release", "ana", bed.store.now()))
+    text = playbook_text(mode="observe", limits="limits:\n  concurrent: 1\n  cooldown: 1h")
+    first = await bed.work(await bed.begin(text))
+    second = await bed.work(await bed.begin(text))
+    assert (first.state, second.state) == (RunState.OBSERVED, RunState.OBSERVED)
+    assert target.ledger.entries == []

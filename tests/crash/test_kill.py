@@ -103,7 +103,13 @@ async def test_nothing_is_lost_and_nothing_repeated_over_five_kills(store: str, 
             rows = await asyncio.to_thread(running.items, "runs")
             return len([row for row in rows if row["state"] in FINAL]) >= DELIVERIES
 
-        await eventually(settled, timedelta(seconds=200), timedelta(seconds=1))
+        try:
+            await eventually(settled, timedelta(seconds=100), timedelta(seconds=1))
+        except AssertionError:
+            rows = await asyncio.to_thread(running.items, "runs")
+            states = Counter(row["state"] for row in rows)
+            stuck = [row for row in rows if row["state"] not in FINAL][:3]
+            pytest.fail(f"{len(rows)} runs: {states}; {stuck}; {running.get('status')['queues']}")
         states = Counter(row["state"] for row in await asyncio.to_thread(running.items, "runs"))
     entries = shop.entries()[seeded:]
     assert states["verified"] == DELIVERIES // 2, states
