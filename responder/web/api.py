@@ -179,7 +179,7 @@ async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:
     near = await rows(parts, "runs", 200, incident=incident_id) if incident_id else []
     runs = [run for run in near if episode_id in cast("list[JsonValue]", run.get("episodes") or [])]
     known = {run["id"] for run in runs}
-    runs = [run for run in near if run["id"] in known or run.get("of_run") in known]  # a person's rollback belongs to it
+    runs = [run for run in near if run["id"] in known or run.get("of_run") in known]  # rollbacks too
     # An episode that has moved to another incident leaves its runs behind.
     for run_id in dict.fromkeys(str(one["run"]) for one in decisions if one.get("run")):
         if run_id not in known:
