@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
-from responder.act.during import turn_back
 from responder.act.effects import LANDING_GRACE, Sent, undo
+from responder.act.ends import turn_back
 from responder.act.engine import Engine, Next, soon
 from responder.act.judge import note, poll_interval
 from responder.act.look import look, own_rule

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from responder.act.ends import refused, turn_back
 from responder.act.engine import Engine, Next, soon
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
@@ -11,31 +12,13 @@ from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
-from responder.domain.runs import Outcome, Run, RunState, Sample, advance
+from responder.domain.runs import Check, Outcome, Run, RunState, Sample, advance
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.ports.store import Audit, RunEnd, Standing
 
 MAX_ASKED = 3
 """A plan is put to people once and, when it has changed meanwhile, at most twice again (engine.md)."""
-LATER = timedelta(seconds=30)
-
-
-def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
-    """End a run that changed nothing: a guard that fails gives the next candidate its turn, a ``later`` one waits."""
-    ended = advance(run, "refused", refusal.verdict, refusal.reason)
-    if run.kind == "rollback":
-        return Next(ended, end=RunEnd(needs_person=f"The rollback was refused: {refusal.reason}"))
-    if refusal.verdict is Verdict.RESOLVED:
-        return Next(ended, end=RunEnd())
-    if refusal.verdict in (
-        Verdict.CONDITION_FAILED,
-        Verdict.UNCHANGED,
-        Verdict.STEP_FAILED,
-        Verdict.ATTEMPTS_EXHAUSTED,
-    ):
-        return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
-    return Next(ended, end=RunEnd(retry_at=soon(standing.now, refusal, LATER)))
 
 
 def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | None:
@@ -182,7 +165,20 @@ async def ready(
             ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
             return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}")), ()
         prepared = again
+    run = await with_baseline(engine, run, playbook, standing)
     return await _start(engine, run, "started", standing), prepared
+
+
+async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Run:
+    """Sample the verification before the first step: what improvement is measured against."""
+    names = names_for(run)
+    checks: list[Check] = []
+    for condition in playbook.verify:
+        baseline = None
+        if condition.improves_by is not None or condition.worse_by is not None or condition.query is not None:
+            baseline = (await look(condition, names, engine.tools, None, standing.now)).value
+        checks.append(Check(name=condition.name, baseline=baseline))
+    return replace(run, progress=run.progress.model_copy(update={"checks": tuple(checks)}))
 
 
 async def _start(engine: Engine, run: Run, outcome: Outcome, standing: Standing) -> Next:
@@ -207,9 +203,8 @@ def over(run: Run, standing: Standing) -> Next | None:
     else:
         return None
     if changed:
-        progress = run.progress.model_copy(update={"ending": verdict, "ending_reason": reason})
         if run.state in (RunState.ACTING, RunState.VERIFYING) and not _in_doubt(standing):
-            return Next(replace(advance(run, "undo"), progress=progress))
+            return turn_back(run, verdict, reason)
         return None
     page = "" if verdict is Verdict.STOPPED else f"{run.playbook}: {reason}"
     ended = advance(run, "stopped" if verdict is Verdict.STOPPED else "timed_out", verdict, reason)

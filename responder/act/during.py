@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
-from responder.act.before import refused
 from responder.act.effects import LANDING_GRACE, Attempt, Sent, recover, send
+from responder.act.ends import refused, turn_back
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.look import look, window_of
 from responder.act.plan import Prepared, names_for, prepare
@@ -15,7 +15,7 @@ from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import Check, Run, advance
+from responder.domain.runs import Run, advance
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook, Step
 from responder.ports.store import Authority, RunEnd, Standing
@@ -34,8 +34,8 @@ async def acting(
 ) -> Next:
     """Carry out the next step, or settle one that a dead turn left behind."""
     records = {record.index: record for record in standing.records if record.state is not RecordState.NOT_APPLIED}
-    if run.progress.step == 0 and not run.progress.checks and not records:
-        run = await _with_baseline(engine, run, playbook, standing)
+    # What an earlier turn applied counts, also when it died before it could say so.
+    run = replace(run, effects=sum(record.state is RecordState.APPLIED for record in records.values()))
     while run.progress.step < len(playbook.steps):
         index = run.progress.step
         record = records.get(index)
@@ -86,6 +86,8 @@ async def _settle_left(
     record: Record,
 ) -> tuple[Sent, Record] | Next:
     """Settle a record whose effect may or may not have landed."""
+    if record.state is not RecordState.INTENDED and record.state is not RecordState.UNCERTAIN:
+        return turn_back(run, Verdict.STOPPED, "an undo was under way already")
     if record.state is RecordState.UNCERTAIN:
         return unsure(run, record)
     if standing.now >= run.deadline:
@@ -115,18 +117,6 @@ def _advance_step(run: Run) -> Run:
 def _unchanged(run: Run, step: Step) -> Run:
     run = _advance_step(run)
     return replace(run, progress=run.progress.model_copy(update={"unchanged": (*run.progress.unchanged, step.id)}))
-
-
-async def _with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Run:
-    """Sample the verification before the first step: what improvement is measured against."""
-    names = names_for(run)
-    checks: list[Check] = []
-    for condition in playbook.verify:
-        baseline = None
-        if condition.improves_by is not None or condition.worse_by is not None or condition.query is not None:
-            baseline = (await look(condition, names, engine.tools, None, standing.now)).value
-        checks.append(Check(name=condition.name, baseline=baseline))
-    return replace(run, progress=run.progress.model_copy(update={"checks": tuple(checks)}))
 
 
 def _names(run: Run, records: Sequence[Record]) -> dict[str, object]:
@@ -222,12 +212,6 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
     if refusal.verdict in (Verdict.PAUSED, Verdict.STALE):
         return Next(run, at=standing.now + BACK_OFF)
     return turn_back(run, refusal.verdict, refusal.reason)
-
-
-def turn_back(run: Run, ending: Verdict, reason: str) -> Next:
-    """Undo what was applied, remembering why."""
-    progress = run.progress.model_copy(update={"ending": ending, "ending_reason": reason, "tries": 0})
-    return Next(replace(advance(run, "undo"), progress=progress))
 
 
 def failed_step(run: Run, step: Step, why: str, standing: Standing) -> Next:

@@ -242,3 +242,12 @@ async def test_an_observing_run_is_not_kept_from_its_plan_by_limits_or_pauses(be
     second = await bed.work(await bed.begin(text))
     assert (first.state, second.state) == (RunState.OBSERVED, RunState.OBSERVED)
     assert target.ledger.entries == []
+
+
+async def test_that_a_run_undoes_is_committed_before_its_first_undo(bed: Bed, target: Target) -> None:
+    run = await bed.begin(playbook_text(verify="equals: 99", within="1s"))
+    run = await bed.work(run, until=frozenset({RunState.UNDOING}))
+    assert run.state is RunState.UNDOING
+    assert workers(target) == 6  # nothing was undone in the turn that decided it
+    assert await records(bed, run) == [RecordState.APPLIED]
+    assert (await bed.work(run)).state is RunState.ROLLED_BACK

@@ -1,0 +1,39 @@
+"""How a run leaves its way: refused before anything changed, or turned back after something did."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from responder.act.engine import Next, soon
+from responder.domain.limits import Refusal
+from responder.domain.runs import Run, advance
+from responder.domain.verdicts import Verdict
+from responder.ports.store import RunEnd, Standing
+
+LATER = timedelta(seconds=30)
+
+
+def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
+    """End a run that changed nothing: a guard that fails gives the next candidate its turn, a ``later`` one waits."""
+    ended = advance(run, "refused", refusal.verdict, refusal.reason)
+    if run.kind == "rollback":
+        return Next(ended, end=RunEnd(needs_person=f"The rollback was refused: {refusal.reason}"))
+    if refusal.verdict is Verdict.RESOLVED:
+        return Next(ended, end=RunEnd())
+    if refusal.verdict in (
+        Verdict.CONDITION_FAILED,
+        Verdict.UNCHANGED,
+        Verdict.STEP_FAILED,
+        Verdict.ATTEMPTS_EXHAUSTED,
+    ):
+        return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
+    return Next(ended, end=RunEnd(retry_at=soon(standing.now, refusal, LATER)))
+
+
+def turn_back(run: Run, ending: Verdict, reason: str) -> Next:
+    """Undo what was applied, remembering why.
+
+    The turn ends here: that the run undoes is committed before the first undo, or a crash in between would leave a run
+    that still acts over a record that is being undone.
+    """
+    progress = run.progress.model_copy(update={"ending": ending, "ending_reason": reason, "tries": 0})
+    return Next(replace(advance(run, "undo"), progress=progress), at=run.due_at)
