@@ -139,6 +139,8 @@ class PostgresDatabase:
             if self._engine is None:
                 raise Unavailable("the store is not open")
             async with self._engine.connect() as connection, _unless_hung(connection):
+                # Without a transaction around it, a statement costs one round trip and not three.
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
 
     async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:

@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, Select, Table, and_, or_, select
 from responder.domain.targets import SEPARATOR, ancestors
 from responder.stores.core.database import Database
 
-_NEXT = chr(ord(SEPARATOR) + 1)
+NEXT = chr(ord(SEPARATOR) + 1)
 """What follows the separator: everything below a path sorts between ``path/`` and ``path0``."""
 
 
 def overlapping(column: ColumnElement[str], target: str) -> ColumnElement[bool]:
     """Say whether the target in ``column`` conflicts with ``target``."""
-    below = and_(column > target + SEPARATOR, column < target + _NEXT)
+    below = and_(column > target + SEPARATOR, column < target + NEXT)
     return or_(column.in_([target, *ancestors(target)]), below)
 
 
@@ -25,7 +25,7 @@ def ids_near(
     names = {name for target in targets for name in (target, *ancestors(target))}
     exact = db.keys([(name,) for name in sorted(names)], (table.c.target.type,))
     below = db.keys(
-        [(target + SEPARATOR, target + _NEXT) for target in sorted(set(targets))],
+        [(target + SEPARATOR, target + NEXT) for target in sorted(set(targets))],
         (table.c.target.type, table.c.target.type),
     )
     return [

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Table, Text, case, literal, null, select, union, union_all, update
+from sqlalchemy import ColumnElement, CursorResult, Table, Text, literal, null, select, union, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -14,8 +14,9 @@ from responder.domain.limits import Pause
 from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
+from responder.stores.core.prepared import MARK_DIRTY, PAUSES, WRITE_AUDIT, due_when_marked
 from responder.stores.core.types import Instant
-from responder.stores.schema import audit, episodes, incidents, outbox, pauses, quarantines, run_episodes, runs
+from responder.stores.schema import episodes, incidents, outbox, pauses, quarantines, run_episodes, runs
 
 
 class Part:
@@ -33,7 +34,7 @@ class Part:
 async def write_audit(tx: AsyncConnection, now: datetime, entries: Sequence[Audit]) -> None:
     """Insert audit entries, in the transition's own transaction."""
     if entries:
-        await tx.execute(audit.insert(), audit_values(now, entries))
+        await tx.execute(WRITE_AUDIT, audit_values(now, entries))
 
 
 def audit_values(now: datetime, entries: Sequence[Audit]) -> list[dict[str, Any]]:
@@ -48,11 +49,7 @@ async def mark_dirty(tx: AsyncConnection, now: datetime, incident_ids: Collectio
     """Raise what is wanted of every destination of these incidents."""
     ids = sorted({one for one in incident_ids if one})
     if ids:
-        await tx.execute(
-            update(outbox)
-            .where(outbox.c.incident_id.in_(ids))
-            .values(want_rev=outbox.c.want_rev + 1, changed_at=now, due_at=_due_when_marked(now)),
-        )
+        await tx.execute(MARK_DIRTY, {"incidents": ids, "now": now})
 
 
 async def add_destinations(
@@ -84,15 +81,10 @@ async def add_destinations(
                 "want_rev": outbox.c.want_rev + 1,
                 "urgency": insert.excluded.urgency,
                 "changed_at": now,
-                "due_at": _due_when_marked(now),
+                "due_at": due_when_marked(literal(now, Instant)),
             },
         ),
     )
-
-
-def _due_when_marked(now: datetime) -> ColumnElement[datetime]:
-    # What is behind already keeps its time: it waits for a pace or a back-off.
-    return case((outbox.c.want_rev > outbox.c.told_rev, outbox.c.due_at), else_=literal(now, Instant))
 
 
 async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:
@@ -118,12 +110,7 @@ async def joined_episodes_due(tx: AsyncConnection, run_id: str, at: datetime, af
 
 async def pauses_in_force(tx: AsyncConnection, now: datetime) -> list[Pause]:
     """Read the pauses and halts in force."""
-    found = await tx.execute(
-        select(pauses)
-        .where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > now))
-        .order_by(pauses.c.created_at, pauses.c.id),
-    )
-    return [rows.pause(row) for row in found]
+    return [rows.pause(row) for row in await tx.execute(PAUSES, {"now": now})]
 
 
 async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:

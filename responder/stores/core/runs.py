@@ -5,10 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, delete, func, literal, select, update
+from sqlalchemy import Row, case, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.episodes import EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.limits import Refusal
 from responder.domain.notification import Approval
@@ -20,7 +19,6 @@ from responder.ports.store import Audit, RunEnd, Standing
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, upsert
 from responder.stores.core.ending import close_if_over, latch, unlatch
-from responder.stores.core.overlap import overlapping
 from responder.stores.core.part import (
     Part,
     claim_of,
@@ -30,16 +28,28 @@ from responder.stores.core.part import (
     pauses_in_force,
     write_audit,
 )
+from responder.stores.core.prepared import (
+    ASKED,
+    DOUBT_NEAR,
+    FINISH_RUN,
+    FREE_BUDGET,
+    FREE_SLOT,
+    HELD,
+    LATEST_SLOT,
+    LOCK_EPISODES,
+    RECORDS,
+    SITUATION,
+    SLOTS_NEAR,
+    START_RUN,
+    VOID_APPROVALS,
+    near,
+)
 from responder.stores.core.types import Instant
 from responder.stores.core.usage import read_usage
 from responder.stores.schema import (
     approvals,
-    episodes,
-    ledger,
     playbooks,
     quarantines,
-    records,
-    run_episodes,
     runs,
     slots,
 )
@@ -66,18 +76,8 @@ class RunsPart(Part):
         """Read what a turn starts from."""
         now = self.now()
         async with self.db.reading() as tx:
-            joined = (await tx.execute(joined_facts(run.id))).one()
-            asked = (
-                await tx.execute(
-                    select(approvals)
-                    .where(approvals.c.run_id == run.id, approvals.c.state != "void")
-                    .order_by(approvals.c.asked_at.desc(), approvals.c.id.desc())
-                    .limit(1),
-                )
-            ).one_or_none()
-            busy = await tx.scalar(
-                select(slots.c.run_id).where(overlapping(slots.c.target, run.target), slots.c.run_id != run.id).limit(1)
-            )
+            joined = await situation(tx, run)
+            asked = (await tx.execute(ASKED, {"this_run": run.id})).one_or_none()
             usage = await read_usage(self.db, tx, [(run.playbook, run.target)], since, now=now, own=run.id)
             return Standing(
                 firing=bool(joined.open),
@@ -85,8 +85,8 @@ class RunsPart(Part):
                 pauses=await pauses_in_force(tx, now),
                 approval=None if asked is None else rows.approval(asked),
                 records=await records_of(tx, run.of_run or run.id),
-                busy=busy or "",
-                quarantined=await quarantine_of(tx, run.target),
+                busy=joined.busy or "",
+                quarantined=joined.doubt or "",
                 usage=usage[run.playbook, run.target],
                 now=now,
                 last_closed_at=joined.closed_at,
@@ -134,14 +134,14 @@ class RunsPart(Part):
             # The playbook's lock makes the order of the slots the order of their commits (see usage.py).
             await self.db.lock(tx, [f"slot/{lock_scope(run.target)}", f"limit/{run.playbook}"])
             before = await state_before(tx, run)
-            held = (await tx.execute(select(slots).where(overlapping(slots.c.target, run.target)))).all()
+            held = (await tx.execute(SLOTS_NEAR, near(run.target))).all()
             other = next((row.run_id for row in held if row.run_id != run.id), None)
             if other is not None:
                 return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} It is run {other}.")
             doubt = await quarantine_of(tx, run.target)
             if doubt and run.kind != "rollback":
                 return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
-            latest = await tx.scalar(select(func.max(slots.c.seq)).where(slots.c.playbook == run.playbook))
+            latest = await tx.scalar(LATEST_SLOT, {"playbook": run.playbook})
             await tx.execute(
                 upsert(self.db, slots, "target"),
                 {
@@ -153,11 +153,7 @@ class RunsPart(Part):
                     "taken_at": now,
                 },
             )
-            written = await tx.execute(
-                update(runs)
-                .where(runs.c.id == run.id, runs.c.epoch == run.epoch)
-                .values(**rows.run_changes(run), started_at=func.coalesce(runs.c.started_at, literal(now, Instant)))
-            )
+            written = await tx.execute(START_RUN, {**rows.run_changes(run), **_lease_of(run), "now": now})
             one_row(written, f"run {run.id}")
             if before != run.state.value:
                 await mark_dirty(tx, now, [run.incident_id])
@@ -196,26 +192,21 @@ class RunsPart(Part):
 
 async def finish_in(tx: AsyncConnection, db: Database, now: datetime, run: Run, end: RunEnd) -> None:
     """Write a run's end in ``tx``, in the lock order: episodes, incident, slot, ledger, run, outbox."""
-    joined = select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run.id)
-    await tx.execute(select(episodes.c.id).where(episodes.c.id.in_(joined)).order_by(episodes.c.id).with_for_update())
+    await tx.execute(LOCK_EPISODES, {"this_run": run.id})
     if end.needs_person:
         await latch(tx, run.incident_id, run.id, end.needs_person)
     if end.clear_person:
         await unlatch(tx, run.incident_id, [run.id, run.of_run])
-    await tx.execute(delete(slots).where(slots.c.run_id == run.id))
+    await tx.execute(FREE_SLOT, {"this_run": run.id})
     if end.quarantine:
         doubt = {"target": run.target, "reason": end.quarantine, "run_id": run.id, "at": now}
         await tx.execute(upsert(db, quarantines, "target"), doubt)
         details = {"reason": end.quarantine, "run": run.id}
         await write_audit(tx, now, [Audit("target.quarantined", run.target, details=details)])
-    await tx.execute(delete(ledger).where(ledger.c.run_id == run.id, ledger.c.record_id == ""))
+    await tx.execute(FREE_BUDGET, {"this_run": run.id})
     before = await state_before(tx, run)
     finished = replace(run, finished_at=run.finished_at or now)
-    written = await tx.execute(
-        update(runs)
-        .where(runs.c.id == run.id, runs.c.epoch == run.epoch, runs.c.finished_at.is_(None))
-        .values(**rows.run_changes(finished), lease_until=None, attempts=0),
-    )
+    written = await tx.execute(FINISH_RUN, {**rows.run_changes(finished), **_lease_of(run)})
     one_row(written, f"run {run.id}")
     await void_approvals(tx, run.id)
     if end.retry_at is not None:
@@ -227,12 +218,19 @@ async def finish_in(tx: AsyncConnection, db: Database, now: datetime, run: Run, 
 
 async def state_before(tx: AsyncConnection, run: Run) -> str:
     """Hold the run's row and return its state; raises Conflict when its lease was lost."""
-    row = (
-        await tx.execute(select(runs.c.state, runs.c.epoch).where(runs.c.id == run.id).with_for_update())
-    ).one_or_none()
+    return str((await held_row(tx, run)).state)
+
+
+async def held_row(tx: AsyncConnection, run: Run) -> Row[Any]:
+    """Hold the run's row and return its state and who asked to stop it; raises Conflict when its lease was lost."""
+    row: Row[Any] | None = (await tx.execute(HELD, {"this_run": run.id})).one_or_none()
     if row is None or row.epoch != run.epoch:
         raise Conflict(f"the lease of run {run.id} was lost")
-    return str(row.state)
+    return row
+
+
+def _lease_of(run: Run) -> dict[str, Any]:
+    return {"this_run": run.id, "run_epoch": run.epoch}
 
 
 def transition(before: str, run: Run) -> list[Audit]:
@@ -243,40 +241,23 @@ def transition(before: str, run: Run) -> list[Audit]:
     return [Audit(f"run.{run.state.value}", run.id, details=dict(details))]
 
 
-def joined_facts(run_id: str) -> Select[Any]:
-    """Return the statement that tells whether a joined episode is open, the last evidence and the last closing."""
-    is_open = case((episodes.c.state == EpisodeState.OPEN.value, 1), else_=0)
-    # A closed episode's evidence says nothing about now.
-    evidence = case((episodes.c.state == EpisodeState.OPEN.value, episodes.c.evidence_at), else_=None)
-    return (
-        select(
-            func.coalesce(func.sum(is_open), 0).label("open"),
-            func.max(evidence, type_=Instant).label("evidence_at"),
-            func.max(episodes.c.closed_at, type_=Instant).label("closed_at"),
-        )
-        .select_from(run_episodes.join(episodes, episodes.c.id == run_episodes.c.episode_id))
-        .where(run_episodes.c.run_id == run_id)
-    )
+async def situation(tx: AsyncConnection, run: Run) -> Row[Any]:
+    """Return what is so around a run: whether its alert fires, and who or what is near its target."""
+    parameters = {"this_run": run.id, "target": run.target, **near(run.target)}
+    around: Row[Any] = (await tx.execute(SITUATION, parameters)).one()
+    return around
 
 
 async def records_of(tx: AsyncConnection, run_id: str) -> tuple[Record, ...]:
     """Return a run's records, in the order in which they were made."""
-    found = await tx.execute(
-        select(records).where(records.c.run_id == run_id).order_by(records.c.created_at, records.c.place, records.c.id)
-    )
-    return tuple(rows.record(row) for row in found)
+    return tuple(rows.record(row) for row in await tx.execute(RECORDS, {"this_run": run_id}))
 
 
 async def quarantine_of(tx: AsyncConnection, target: str) -> str:
     """Return why the target (or one above or below) is in doubt, empty when it is not."""
-    found = await tx.scalar(select(quarantines.c.reason).where(overlapping(quarantines.c.target, target)).limit(1))
-    return str(found or "")
+    return str(await tx.scalar(DOUBT_NEAR, near(target)) or "")
 
 
 async def void_approvals(tx: AsyncConnection, run_id: str) -> None:
     """Take back what is still open or unspent."""
-    await tx.execute(
-        update(approvals)
-        .where(approvals.c.run_id == run_id, approvals.c.state.in_(["pending", "approved"]))
-        .values(state="void"),
-    )
+    await tx.execute(VOID_APPROVALS, {"this_run": run_id})

@@ -1,18 +1,17 @@
 """What the ledger, the slots and the runs say about a playbook and a target, read in one statement."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Row, Text, literal, select, union_all
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.limits import ATTEMPTS_WINDOW, Usage
-from responder.domain.runs import RunState
 from responder.stores.core.database import Database
+from responder.stores.core.prepared import USAGE, usage_facts
 from responder.stores.core.types import Path
-from responder.stores.schema import ledger, runs, slots
 
 Pair = tuple[str, str]
 
@@ -23,34 +22,27 @@ async def read_usage(
     """Return the usage of each (playbook, target); the reservations, slot and end of the run ``own`` do not count."""
     if not pairs:
         return {}
-    names = db.keys([(name,) for name in sorted({playbook for playbook, _ in pairs})])
-    targets = db.keys([(name,) for name in sorted({target for _, target in pairs})], (Path,))
-    none = literal(0, BigInteger)
-    effects = select(
-        literal("effect", Text).label("what"), ledger.c.playbook, ledger.c.target, ledger.c.at,
-        ledger.c.run_id.label("run"), none.label("seq"),
-    ).where(ledger.c.playbook.in_(select(names.c.k0)), ledger.c.at > since)  # fmt: skip
-    held = select(
-        literal("slot", Text), slots.c.playbook, slots.c.target, slots.c.taken_at, slots.c.run_id, slots.c.seq
-    ).where(slots.c.playbook.in_(select(names.c.k0)))
-    verified = runs.c.state == RunState.VERIFIED.value
-    ends = select(literal("end", Text), runs.c.playbook, runs.c.target, runs.c.finished_at, runs.c.id, none).where(
-        runs.c.target.in_(select(targets.c.k0)), runs.c.acted, runs.c.finished_at > min(since, now - ATTEMPTS_WINDOW)
-    )
-    ended_well = ends.where(verified | (runs.c.kind != "forward"))
-    ended_badly = select(
-        literal("failure", Text), runs.c.playbook, runs.c.target, runs.c.finished_at, runs.c.id, none
-    ).where(
-        runs.c.target.in_(select(targets.c.k0)),
-        runs.c.acted,
-        runs.c.kind == "forward",
-        ~verified,
-        runs.c.finished_at > min(since, now - ATTEMPTS_WINDOW),
-    )
+    since_when = {"since": since, "ended_since": min(since, now - ATTEMPTS_WINDOW)}
     facts = _Facts(own)
-    for row in await tx.execute(union_all(effects, held, ended_well, ended_badly)):
+    for row in await _rows(db, tx, pairs, since_when):
         facts.add(row)
     return {pair: facts.usage(pair, now) for pair in pairs}
+
+
+async def _rows(
+    db: Database, tx: AsyncConnection, pairs: Collection[Pair], since: Mapping[str, datetime]
+) -> Sequence[Row[Any]]:
+    if len(pairs) == 1:
+        ((playbook, target),) = pairs
+        one: Sequence[Row[Any]] = (await tx.execute(USAGE, {**since, "playbook": playbook, "target": target})).all()
+        return one
+    names = db.keys([(name,) for name in sorted({playbook for playbook, _ in pairs})])
+    targets = db.keys([(name,) for name in sorted({target for _, target in pairs})], (Path,))
+    statement = usage_facts(
+        lambda column: column.in_(select(names.c.k0)), lambda column: column.in_(select(targets.c.k0))
+    )
+    several: Sequence[Row[Any]] = (await tx.execute(statement, since)).all()
+    return several
 
 
 class _Facts:
