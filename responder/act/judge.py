@@ -1,7 +1,7 @@
 """Judging a condition: pass, fail or unknown. Pure; unknown is never success."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -38,7 +38,7 @@ def wanted(condition: Condition) -> str:
     for word, bound in condition.limits.items():
         words.append("no data" if word == "absent" else f"{_WORD[word]} {figure(bound, percent=condition.percent)}")
     if condition.improves_by is not None:
-        words.append(f"or better by {condition.improves_by:.0%}")
+        words.append(f"{'or ' if words else ''}better by {condition.improves_by:.0%}")
     if condition.worse_by is not None:
         words.append(f"not worse by {condition.worse_by:.0%}")
     return " ".join(words)
@@ -77,14 +77,28 @@ def _words(condition: Condition, reading: Reading, at: datetime) -> Sample:
 
 
 def _worst(condition: Condition, numbers: Sequence[float]) -> float:
+    """Return a value that misses a threshold where there is one: each must hold for every value."""
+    seen = [number for number in numbers if not _meets(condition, number)] or numbers
     bound = condition.limits.get("equals")
     if isinstance(bound, int | float):
-        return max(numbers, key=lambda number: abs(number - float(bound)))
-    return min(numbers) if _RISING & set(condition.limits) else max(numbers)
+        return max(seen, key=lambda number: abs(number - float(bound)))
+    return min(seen) if _RISING & set(condition.limits) else max(seen)
+
+
+def _meets(condition: Condition, value: float) -> bool:
+    return all(_holds(word, value, bound) for word, bound in condition.limits.items())
 
 
 def _holds(word: Threshold, value: float, bound: float | str | bool) -> bool:  # noqa: FBT001 - a threshold's value
     return not isinstance(bound, str) and bool(_COMPARE[word](value, bound))
+
+
+def judge_labels(condition: Condition, labels: Mapping[str, str], at: datetime) -> Sample:
+    """Say whether the alert's labels match the condition's matchers."""
+    unmet = [str(matcher) for matcher in condition.matchers if not matcher.matches(labels)]
+    if unmet:
+        return Sample(at=at, value=0.0, outcome="fail", reason=f"the labels do not match {', '.join(unmet)}")
+    return Sample(at=at, value=1.0, outcome="pass", reason="the labels match")
 
 
 def _numeric(condition: Condition, value: float, baseline: float | None, at: datetime) -> Sample:
@@ -92,10 +106,12 @@ def _numeric(condition: Condition, value: float, baseline: float | None, at: dat
     worse = _worse(condition, value, baseline)
     if worse is not None:
         return Sample(at=at, value=value, outcome=worse, reason=text)
-    if all(_holds(word, value, bound) for word, bound in condition.limits.items()):
+    # Of no thresholds at all, "all of them" would hold.
+    if condition.limits and _meets(condition, value):
         return Sample(at=at, value=value, outcome="pass", reason=text)
     if condition.improves_by is None:
-        return Sample(at=at, value=value, outcome="fail", reason=text)
+        not_worse = not condition.limits and condition.worse_by is not None
+        return Sample(at=at, value=value, outcome="pass" if not_worse else "fail", reason=text)
     if baseline is None or baseline == 0 or not math.isfinite(baseline):
         return Sample(at=at, value=value, outcome="unknown", reason=f"{text}; nothing to compare it with")
     change = (value - baseline) / abs(baseline)

@@ -2,11 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from responder.act.judge import judge
-from responder.domain.errors import StepError
+from responder.act.judge import judge, judge_labels
+from responder.domain.errors import Permanent, StepError
 from responder.domain.runs import Sample
 from responder.language.promql import longest_range, same_expression, split_comparison
 from responder.language.templates import Place
@@ -28,6 +28,8 @@ async def look(condition: Condition, names: Names, tools: Tools, baseline: float
             missing = await _missing_requirement(condition, names, tools)
             if missing:
                 return Sample(at=at, value=None, outcome="unknown", reason=missing)
+            if condition.matchers:
+                return judge_labels(condition, labels_of(names), at)
             return judge(condition, await _read(condition, names, tools), baseline, at)
     except TimeoutError:
         return Sample(at=at, value=None, outcome="unknown", reason=f"no answer within {LOOK_SECONDS:g} s")
@@ -52,9 +54,6 @@ async def _missing_requirement(condition: Condition, names: Names, tools: Tools)
 
 async def _read(condition: Condition, names: Names, tools: Tools) -> Reading:
     labels = labels_of(names)
-    if condition.matchers:
-        holds = all(matcher.matches(labels) for matcher in condition.matchers)
-        return Reading((1.0 if holds else 0.0,))
     if condition.query is not None:
         found = await tools.prometheus(labels).query(condition.query.render(names, Place.PROMQL))
         return Reading(tuple(series.value for series in found))
@@ -73,11 +72,7 @@ async def own_rule(generator: str, names: Names, tools: Tools, at: datetime) -> 
         async with asyncio.timeout(LOOK_SECONDS):
             prometheus = tools.prometheus(labels)
             rules = await prometheus.rule_expressions(labels.get("alertname", ""))
-            rule = next((rule for rule in rules if not generator or same_expression(rule, generator)), None)
-            if rule is None:
-                return Sample(
-                    at=at, value=None, outcome="unknown", reason="no rule in Prometheus has the alert's query"
-                )
+            rule = _rule_of(rules, generator)
             parts = split_comparison(rule)
             if parts is None:
                 reason = "the alert's query cannot be split at a comparison; write a verify section"
@@ -93,6 +88,17 @@ async def own_rule(generator: str, names: Names, tools: Tools, at: datetime) -> 
         return Sample(at=at, value=None, outcome="unknown", reason=f"no answer within {LOOK_SECONDS:g} s")
     except StepError as error:
         return Sample(at=at, value=None, outcome="unknown", reason=str(error))
+
+
+def _rule_of(rules: Sequence[str], generator: str) -> str:
+    """Return the query of the rule that fired; raises Permanent when that is not to be told."""
+    fitting = {rule for rule in rules if not generator or same_expression(rule, generator)}
+    if not fitting:
+        raise Permanent("no rule in Prometheus has the alert's query")
+    if not generator and len(fitting) > 1:
+        # A warning and a critical rule may share a name: that one has ended says nothing of the other.
+        raise Permanent("several rules have the alert's name, and the alert does not say which is its own")
+    return min(fitting)
 
 
 def _about(found: tuple[Series, ...], labels: Mapping[str, str]) -> list[Series]:
