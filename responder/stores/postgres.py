@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     FromClause,
     Table,
@@ -143,10 +144,12 @@ class PostgresDatabase:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 yield connection
 
-    async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:
+    async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
         """Take advisory locks, in one statement and in sorted order."""
-        if names:
-            await tx.execute(_LOCK, {"names": sorted(set(names))})
+        wanted = {**dict.fromkeys(shared, False), **dict.fromkeys(names, True)}
+        if wanted:
+            ordered = sorted(wanted)
+            await tx.execute(_LOCK, {"names": ordered, "alone": [wanted[name] for name in ordered]})
 
     async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows]) -> None:
         """Write all in one statement, each table from one JSON parameter.
@@ -251,8 +254,10 @@ def _insert_all(shapes: tuple[_Shape, ...]) -> TextClause:
 
 
 _LOCK = text(
-    "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest(CAST(:names AS text[])) AS name"
-).bindparams(bindparam("names", type_=ARRAY(Text())))
+    "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(hashtextextended(name, 0))"
+    " ELSE pg_advisory_xact_lock_shared(hashtextextended(name, 0)) END"
+    " FROM unnest(CAST(:names AS text[]), CAST(:alone AS boolean[])) AS wanted(name, alone)"
+).bindparams(bindparam("names", type_=ARRAY(Text())), bindparam("alone", type_=ARRAY(Boolean())))
 
 
 @asynccontextmanager

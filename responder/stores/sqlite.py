@@ -131,7 +131,7 @@ class SqliteDatabase:
             async with self._readers.connect() as connection:
                 yield connection
 
-    async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:
+    async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
         """Need nothing: there is one writer."""
 
     async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows]) -> None:

@@ -65,8 +65,8 @@ class Database(Protocol):
         """Write many rows of several tables that do not depend on each other, in as few round trips as there can be."""
         ...
 
-    async def lock(self, tx: AsyncConnection, names: Sequence[str]) -> None:
-        """Hold the named locks until the transaction ends, taken in sorted order."""
+    async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
+        """Hold the named locks until the transaction ends, taken in sorted order; ``shared`` ones not alone."""
         ...
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:

@@ -13,7 +13,7 @@ from responder.domain.limits import Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
 from responder.domain.runs import Run
-from responder.domain.targets import lock_scope
+from responder.domain.targets import ancestors
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, RunEnd, Standing
 from responder.stores.core import rows
@@ -132,7 +132,9 @@ class RunsPart(Part):
         now = self.now()
         async with self.db.writing(Order.RECORD) as tx:
             # The playbook's lock makes the order of the slots the order of their commits (see usage.py).
-            await self.db.lock(tx, [f"slot/{lock_scope(run.target)}", f"limit/{run.playbook}"])
+            # Shared locks above the target keep whoever takes one of those out, and let its neighbours in.
+            above = [f"slot/{name}" for name in ancestors(run.target)]
+            await self.db.lock(tx, [f"slot/{run.target}", f"limit/{run.playbook}"], shared=above)
             before = await state_before(tx, run)
             held = (await tx.execute(SLOTS_NEAR, near(run.target))).all()
             other = next((row.run_id for row in held if row.run_id != run.id), None)
