@@ -67,8 +67,9 @@ class Attempt:
 
 async def send(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record] | Refusal:
     """Authorise, record and make one forward effect. A refusal means that nothing was recorded or sent."""
-    read_at = engine.clock.monotonic()
-    refusal = await engine.store.intend(run, attempt.record, attempt.authority)
+    async with engine.gate.of(run.playbook):
+        read_at = engine.clock.monotonic()
+        refusal = await engine.store.intend(run, attempt.record, attempt.authority)
     if refusal is not None:
         return refusal
     if engine.clock.monotonic() - read_at > SEND_WITHIN_SECONDS:

@@ -1,12 +1,13 @@
 """What a turn works with: the store, the tools, the clock and the bounds of a turn."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pydantic import JsonValue
 
+from responder.act.gate import Gate
 from responder.domain.limits import Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
@@ -45,6 +46,7 @@ class Engine:
     action_of: Callable[[Record], Action]
     on_fact: OnFact
     external_url: str = ""
+    gate: Gate = field(default_factory=Gate)
 
 
 @dataclass(frozen=True, slots=True)
