@@ -1,4 +1,4 @@
-"""``python -m benchmarks [name…]``: measure and print one table per benchmark; 1 when a goal was missed with --strict."""
+"""``python -m benchmarks [name…]``: measure and print a table each; with --strict 1 when a goal was missed."""
 
 import argparse
 import contextlib

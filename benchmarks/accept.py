@@ -66,7 +66,9 @@ async def _both(url: str, batch: int, count: int) -> tuple[float, float]:
         await store.close()
 
 
-async def _rate(write: Callable[[Sequence[NewDelivery]], Awaitable[None]], body: bytes, batch: int, count: int) -> float:
+async def _rate(
+    write: Callable[[Sequence[NewDelivery]], Awaitable[None]], body: bytes, batch: int, count: int
+) -> float:
     now = datetime.now(UTC)
     made = [NewDelivery(new_id(), "alertmanager", now, body, 1) for _ in range(count)]
     started = time.perf_counter()

@@ -9,7 +9,6 @@ import asyncio
 import json
 import uuid
 
-
 import aiohttp
 import asyncpg
 from aiohttp import web
@@ -100,7 +99,9 @@ class Bare:
             batch, self._waiting = self._waiting[:512], self._waiting[512:]
             alerts = {one["fingerprint"]: one for _, body, _ in batch for one in body["alerts"]}
             async with connection.transaction():
-                await connection.copy_records_to_table("bare_bodies", records=[(uuid.uuid4(), raw) for raw, _, _ in batch])
+                await connection.copy_records_to_table(
+                    "bare_bodies", records=[(uuid.uuid4(), raw) for raw, _, _ in batch]
+                )
                 await connection.execute(_UPSERT, json.dumps(list(alerts.values())))
             for _, _, done in batch:
                 done.set_result(None)

@@ -61,9 +61,7 @@ def measure(place: Place, sizes: Sizes) -> Result:
     )
 
 
-async def _all(
-    directory: Path, url: str, every: list[bytes], count: int, sizes: Sizes
-) -> tuple[float, float, float]:
+async def _all(directory: Path, url: str, every: list[bytes], count: int, sizes: Sizes) -> tuple[float, float, float]:
     store = open_store(url)
     await store.open()
     try:

@@ -53,9 +53,7 @@ def post(url: str, bodies: Path, seconds: float, rate: int = 0) -> Load:
         ]  # fmt: skip
     else:
         argv = [sys.executable, "-m", "benchmarks.load", url, bodies, str(seconds), str(rate)]
-    done = subprocess.run(
-        argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds + _TOLERANCE
-    )
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds + _TOLERANCE)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             requests, microseconds, refused, broken = map(int, line.split()[1:])

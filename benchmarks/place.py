@@ -20,11 +20,12 @@ class Place:
     """What benchmarks share; whatever was started ends with ``stack``."""
 
     stack: contextlib.ExitStack
+    given: Postgres | None = None
 
     @cached_property
     def postgres(self) -> Postgres:
-        """A PostgreSQL that writes through to the disk."""
-        return self.stack.enter_context(private_cluster(durable=True))
+        """A PostgreSQL that writes through to the disk: the given one, or one of our own."""
+        return self.given or self.stack.enter_context(private_cluster(durable=True))
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
@@ -58,15 +59,6 @@ def serving(store: str, target: str, playbooks: Mapping[str, str]) -> Iterator[R
     with responder(playbooks, settings) as running:
         running.start()
         yield running
-
-
-def counters(page: str, name: str) -> float:
-    """Sum the samples of a metric on a Prometheus page."""
-    return sum(
-        float(line.rpartition(" ")[2])
-        for line in page.splitlines()
-        if line.startswith(name) and line[len(name) : len(name) + 1] in (" ", "{")
-    )
 
 
 def resident_mb(pid: int) -> float:

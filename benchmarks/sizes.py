@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """``seconds`` of load for a figure, ``warm`` before it; the rest are counts and rates."""
+    """``seconds`` of load for a figure, ``warm`` before it; the rest are counts and rates.
+
+    ``webhooks`` are the numbers of alerts in a webhook that are tried.
+    """
 
     seconds: float = 15.0
     warm: float = 2.0
@@ -16,6 +19,7 @@ class Sizes:
     latency_rate: int = 50
     latency_seconds: float = 20.0
     starts: int = 5
+    webhooks: tuple[int, ...] = (1, 10, 50)
 
 
 NORMAL = Sizes()
@@ -30,4 +34,5 @@ TINY = Sizes(
     latency_rate=20,
     latency_seconds=0.5,
     starts=1,
+    webhooks=(50,),
 )
