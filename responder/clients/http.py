@@ -2,12 +2,14 @@
 
 import asyncio
 import json as jsonlib
+import math
+import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import aiohttp
 from pydantic import JsonValue
@@ -19,6 +21,13 @@ MAX_ANSWER_BYTES = 1024 * 1024
 READING = frozenset({"GET", "HEAD"})
 SHOWN = 200
 """How many characters of an error body are shown: enough to mend, too little to leak a page."""
+_ERROR_BYTES = 4096
+_CONNECTING = 0.75
+"""The share of the deadline in which a connection must stand; what fails before that was certainly not sent."""
+_SHORTEST_SECRET = 6
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
+_NOT_IN_A_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_RETRY_AFTER = re.compile(r"[0-9]{1,9}")
 
 
 class HttpClient:
@@ -45,7 +54,9 @@ class HttpClient:
         self._allow = tuple(allow)
         self._headers = dict(headers or {})
         self._tls = tls
-        self._timeout = aiohttp.ClientTimeout(total=timeout.total_seconds())
+        seconds = timeout.total_seconds()
+        self._timeout = aiohttp.ClientTimeout(total=seconds, connect=seconds * _CONNECTING)
+        self._secrets = _secrets(self._headers.values())
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -66,14 +77,8 @@ class HttpClient:
 
     def _address(self, method: str, path: str) -> str:
         """Return the URL to call, or raise Permanent when the path leaves the allow-list."""
-        plain = unquote(urlsplit(path).path)
-        if (
-            not path.startswith("/")
-            or path.startswith("//")
-            or "\\" in plain
-            or ".." in plain.split("/")
-            or not plain.isprintable()
-        ):
+        plain = unquote(path.partition("?")[0])
+        if not path.startswith("/") or not path.isprintable() or "#" in path or _leads_elsewhere(plain):
             msg = f"{self._name}: {path!r} is not a path of this service"
             raise Permanent(msg)
         if not any(_allows(pattern, method, plain) for pattern in self._allow):
@@ -90,47 +95,90 @@ class HttpClient:
     ) -> HttpReply:
         """See ``ports.tools.HttpService.call``."""
         url = self._address(method, path)
+        data, sent_headers = self._encoded(json), self._merged(headers or {}, with_body=json is not None)
         reading = method in READING
         try:
             async with self._open().request(
-                method,
-                url,
-                json=json if json is not None else None,
-                headers={"Accept": "application/json", **self._headers, **(headers or {})},
-                allow_redirects=False,
-                proxy=self._proxy,
+                method, url, data=data, headers=sent_headers, allow_redirects=False, proxy=self._proxy
             ) as response:
-                body = await _bounded(response)
-                return self._judge(method, response, body, reading=reading)
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+                return await self._judge(method, response, reading=reading)
+        except aiohttp.InvalidURL as error:
+            msg = f"{self._name}: {path!r} is not a path of this service"
+            raise Permanent(msg) from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
             msg = f"{self._name} cannot be reached: {_plain(error)}"
             raise Temporary(msg) from error
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             self._lost(method, error, reading=reading)
 
+    def _encoded(self, json: JsonValue) -> bytes | None:
+        if json is None:
+            return None
+        try:
+            return jsonlib.dumps(json, allow_nan=False).encode()
+        except ValueError as error:
+            msg = f"{self._name}: what is to be sent is not JSON: {error}"
+            raise Permanent(msg) from error
+
+    def _merged(self, given: Mapping[str, str], *, with_body: bool) -> dict[str, str]:
+        """Return the headers to send, ours first; raises Permanent for what would break the request."""
+        body = {"Content-Type": "application/json"} if with_body else {}
+        merged: dict[str, str] = {}
+        for name, value in [*{"Accept": "application/json", **body}.items(), *self._headers.items(), *given.items()]:
+            if not _HEADER_NAME.fullmatch(name) or _NOT_IN_A_HEADER.search(value):
+                msg = (
+                    f"{self._name}: the header {name!r} cannot be sent: its name or its value holds a control character"
+                )
+                raise Permanent(msg)
+            merged[name] = value
+        return merged
+
     def _lost(self, method: str, error: Exception, *, reading: bool) -> NoReturn:
         msg = f"{self._name}: no answer to {method}: {_plain(error)}"
         raise Temporary(msg) if reading else Uncertain(msg) from error
 
-    def _judge(self, method: str, response: aiohttp.ClientResponse, body: bytes, *, reading: bool) -> HttpReply:
+    async def _judge(self, method: str, response: aiohttp.ClientResponse, *, reading: bool) -> HttpReply:
         status = response.status
         if 200 <= status < 300:  # noqa: PLR2004 - the 2xx class
+            body = await _bounded(response)
             return HttpReply(status, self._decoded(body, reading=reading), response.headers.get("ETag", ""))
-        shown = body[:SHOWN].decode(errors="replace").strip()
+        shown = self._shown(await _beginning(response))
         msg = f"{self._name} answered {status} to {method}{f': {shown}' if shown else ''}"
         raise _status_error(status, msg, response.headers.get("Retry-After", ""), reading=reading)
+
+    def _shown(self, body: bytes) -> str:
+        """Return the beginning of an error body on one line; a service may echo the credentials it was sent."""
+        text = body.decode(errors="replace")
+        for secret in self._secrets:
+            text = text.replace(secret, "<secret>")
+        printable = "".join(sign if sign.isprintable() else " " for sign in text)
+        return " ".join(printable.split())[:SHOWN]
 
     def _decoded(self, body: bytes, *, reading: bool) -> JsonValue:
         if not body.strip():
             return None
         try:
-            decoded: JsonValue = jsonlib.loads(body)
-        except ValueError as error:
+            decoded: JsonValue = jsonlib.loads(body, parse_constant=_finite, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
             if not reading:
                 return None  # a text answer to a change that was made
             msg = f"{self._name}: the answer is not JSON"
             raise Permanent(msg) from error
         return decoded
+
+
+def _leads_elsewhere(plain: str) -> bool:
+    """Whether a path without its percent signs could mean another one to some server on the way."""
+    while (once_more := unquote(plain)) != plain:  # encoded twice, and perhaps decoded twice
+        plain = once_more
+    segments = [segment.partition(";")[0] for segment in plain.split("/")]
+    return plain.startswith("//") or "\\" in plain or not plain.isprintable() or not {".", ".."}.isdisjoint(segments)
+
+
+def _secrets(headers: Iterable[str]) -> tuple[str, ...]:
+    """Return what must not be shown: whole values and the part behind ``Bearer``, the longest first."""
+    parts = {part for value in headers for part in (value, value.rpartition(" ")[2]) if len(part) >= _SHORTEST_SECRET}
+    return tuple(sorted(parts, key=len, reverse=True))
 
 
 def _allows(pattern: str, method: str, path: str) -> bool:
@@ -149,7 +197,24 @@ def _status_error(status: int, message: str, retry_after: str, *, reading: bool)
 
 def _seconds(retry_after: str) -> timedelta | None:
     """Read the number form of Retry-After; dates are left to our own back-off."""
-    return timedelta(seconds=min(int(retry_after), 3600)) if retry_after.isdecimal() else None
+    return timedelta(seconds=min(int(retry_after), 3600)) if _RETRY_AFTER.fullmatch(retry_after) else None
+
+
+def _finite(text: str) -> float:
+    """Read a number of JSON; raises ValueError for NaN and for what is too great to be one."""
+    number = float(text)
+    if not math.isfinite(number):
+        msg = f"{text} is not a number of JSON"
+        raise ValueError(msg)
+    return number
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """Return the beginning of an error body; the status stands whatever becomes of the rest."""
+    try:
+        return await response.content.read(_ERROR_BYTES)
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return b""
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
