@@ -177,7 +177,7 @@ def test_a_check_without_secrets_at_hand_opens_no_secret_file(tmp_path: Path) ->
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     from responder.domain.errors import SettingsError
 
-    with pytest.raises(SettingsError, match="docs/tutorial.md"):
+    with pytest.raises(SettingsError, match=r"docs/tutorial.md"):
         load_settings(tmp_path / "nothing.yml", {})
 
 
