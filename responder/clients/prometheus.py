@@ -1,5 +1,6 @@
-"""Prometheus' HTTP API, read only."""
+"""Prometheus' HTTP API, read only. What cannot be understood is an error, never "no data"."""
 
+import json
 import math
 import ssl
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from responder.ports.tools import Series
 TIMEOUT_SECONDS = 5.0
 LIMIT = 2_000
 """More series than this answer a question that nobody asked."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""Enough for LIMIT series with long labels, and for the rules of one name where the server filters by name."""
 
 
 class PrometheusClient:
@@ -43,7 +46,7 @@ class PrometheusClient:
         """See ``ports.tools.Prometheus.query``."""
         data = await self._get("query", {"query": expression, "timeout": f"{TIMEOUT_SECONDS:g}s"})
         if not isinstance(data, dict):
-            return ()
+            raise Temporary(_NOT_UNDERSTOOD)
         result, kind = data.get("result"), data.get("resultType")
         if kind in ("scalar", "string") and isinstance(result, list):
             return (_series({}, result),)
@@ -53,12 +56,15 @@ class PrometheusClient:
         if len(result) > LIMIT:
             msg = f"the query gives {len(result)} series; aggregate it"
             raise Permanent(msg)
-        return tuple(_series(row["metric"], row["value"]) for row in result if isinstance(row, dict) and "value" in row)
+        # A native histogram has no "value": it is data, but no number.
+        return tuple(_series(row.get("metric"), row.get("value")) for row in _mappings(result))
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
         """See ``ports.tools.Prometheus.rule_expressions``; old servers ignore the name asked for: it is checked."""
         data = await self._get("rules", {"type": "alert", "rule_name[]": alertname})
-        groups = data.get("groups") if isinstance(data, dict) else None
+        if not isinstance(data, dict):
+            raise Temporary(_NOT_UNDERSTOOD)
+        groups = data.get("groups")
         rules = [rule for group in _mappings(groups) for rule in _mappings(group.get("rules"))]
         return tuple(str(rule["query"]) for rule in rules if rule.get("name") == alertname and "query" in rule)
 
@@ -72,12 +78,16 @@ class PrometheusClient:
             )
         try:
             async with self._session.get(
-                f"{self._url}/api/v1/{path}", params=parameters, proxy=self._proxy
+                f"{self._url}/api/v1/{path}", params=parameters, proxy=self._proxy, allow_redirects=False
             ) as response:
-                answer = await response.json(content_type=None)
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                status, body = response.status, await _bounded(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             msg = f"Prometheus cannot be asked: {str(error) or type(error).__name__}"
+            raise Temporary(msg) from error
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            msg = f"Prometheus answered {status} and no JSON: is this its URL, without a path to a page?"
             raise Temporary(msg) from error
         if not isinstance(answer, dict) or answer.get("status") != "success":
             reason = answer.get("error", "") if isinstance(answer, dict) else ""
@@ -87,15 +97,39 @@ class PrometheusClient:
         return data
 
 
+_NOT_UNDERSTOOD = "Prometheus' answer cannot be understood: is something else at this URL?"
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    chunks = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            msg = f"the answer is longer than {MAX_ANSWER_BYTES} bytes"
+            raise aiohttp.ClientPayloadError(msg)
+    return b"".join(chunks)
+
+
 def _mappings(value: JsonValue) -> list[dict[str, JsonValue]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    """Return the items of a list of objects, none for null; raises Temporary when it is anything else."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise Temporary(_NOT_UNDERSTOOD)
+    return [item for item in value if isinstance(item, dict)]
 
 
 def _series(metric: object, value: object) -> Series:
     labels = {str(k): str(v) for k, v in metric.items()} if isinstance(metric, dict) else {}
     if not isinstance(value, list) or len(value) != 2:  # noqa: PLR2004 - [time, "value"]
         return Series(labels, math.nan, datetime.now(UTC))
-    return Series(labels, _number(value[1]), datetime.fromtimestamp(float(value[0]), UTC))
+    try:
+        at = datetime.fromtimestamp(float(value[0]), UTC)
+    except (TypeError, ValueError, OverflowError, OSError) as error:
+        raise Temporary(_NOT_UNDERSTOOD) from error
+    return Series(labels, _number(value[1]), at)
 
 
 def _number(text: object) -> float:
