@@ -56,6 +56,9 @@ def _decision(decision: Story) -> str:
 
 def _run(run: Story) -> Iterator[tuple[str, str]]:
     start = f"run        {run.get('id')}: {run.get('playbook')} on {run.get('target')}, mode {run.get('mode')}"
+    if run.get("of_run"):
+        who = f"by {run['requested_by']}" if run.get("requested_by") else "by a person"
+        start = f"rollback   {run.get('id')}: of run {run['of_run']}, {who}"
     yield str(run.get("created_at")), start
     for step in cast("Sequence[Story]", run.get("steps") or ()):
         symbol = SYMBOLS.get(str(step.get("state")), "?")

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -161,6 +162,22 @@ def approve(
     shown = plan_hash or str(asked.get("plan_hash") or "")
     client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
     print("approved")
+    _say_what_followed(client, run_id, shown)
+
+
+def _say_what_followed(client: Client, run_id: str, shown: str) -> None:
+    """Look for a moment whether the run was taken up: a yes may come too late, or for a plan that has changed."""
+    for _ in range(12):
+        row = client.get(f"runs/{segment(run_id)}")
+        asked = next(client.items("approvals", 1, run=run_id), None)
+        if asked is not None and asked.get("state") == "pending" and asked.get("plan_hash") != shown:
+            print("the target has changed since: there is a new plan, approve again", file=sys.stderr)
+            return
+        if row.get("state") != "awaiting_approval":
+            print(f"now {row.get('state')} {plain(row.get('reason') or '')}".rstrip())
+            return
+        time.sleep(0.25)
+    print(f"not taken up yet; see: responder runs watch {run_id}", file=sys.stderr)
 
 
 def reject(
@@ -199,8 +216,13 @@ def pause(
     body: dict[str, object] = {"scope": scope, "kind": "halt" if halt else "pause", "reason": reason}
     if for_:
         body["for"] = for_
-    answer = connect(url, token_file).post("pauses", body)
+    client = connect(url, token_file)
+    answer = client.post("pauses", body)
     print(answer.get("id") or "paused")
+    subject, _, pattern = scope.partition(":")
+    names = [str(row["name"]) for row in client.items("playbooks", 1000)] if subject == "playbook" else []
+    if subject == "playbook" and not any(fnmatchcase(name, pattern) for name in names):
+        print(f"careful: no playbook in use is called {pattern!r}; it covers nothing now", file=sys.stderr)
 
 
 def resume(

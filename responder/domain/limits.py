@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
+from responder.domain.targets import covered
 from responder.domain.verdicts import Verdict
 
 ATTEMPTS_WINDOW = timedelta(hours=24)
@@ -88,7 +89,7 @@ class Pause:
         if subject == "playbook":
             return fnmatchcase(playbook, pattern)
         if subject == "target":
-            return fnmatchcase(target, pattern)
+            return covered(target, pattern)
         return True
 
 

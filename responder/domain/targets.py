@@ -1,6 +1,7 @@
 """Targets: what a run changes, as a path of names that says its scope."""
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 SEPARATOR = "/"
 
@@ -21,17 +22,17 @@ def lock_scope(key: str) -> str:
     return key.split(SEPARATOR, 1)[0]
 
 
-def is_protected(key: str, patterns: Iterable[str]) -> bool:
-    """Say whether ``key`` or one of its ancestors matches a pattern; ``*`` stands for exactly one name.
+def covered(key: str, pattern: str) -> bool:
+    """Say whether ``key`` or one above it fits ``pattern``; ``*`` stands for any text, as in a shell.
 
-    A pattern protects everything below what it names as well.
+    What a pattern names covers everything below it: a brake that is too wide is safe, one that is too narrow is not.
     """
-    names = key.split(SEPARATOR)
-    for pattern in patterns:
-        wanted = pattern.split(SEPARATOR)
-        if len(wanted) <= len(names) and all(w in ("*", n) for w, n in zip(wanted, names, strict=False)):
-            return True
-    return False
+    return any(fnmatchcase(one, pattern) for one in (key, *ancestors(key)))
+
+
+def is_protected(key: str, patterns: Iterable[str]) -> bool:
+    """Say whether a pattern covers ``key``."""
+    return any(covered(key, pattern) for pattern in patterns)
 
 
 def check_key(key: str) -> str:

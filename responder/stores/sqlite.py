@@ -64,11 +64,18 @@ class SqliteDatabase:
         self._writer: AsyncConnection | None = None
         self._readers: AsyncEngine | None = None
         self._persisted = datetime.min.replace(tzinfo=UTC)
+        self._inode = 0
 
     async def open(self) -> None:
         """Take the file lock, connect, migrate and anchor the clock."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # One file, one lock, whatever name it was reached by.
+            self.path = self.path.resolve()
+            if not self.path.parent.is_dir():
+                raise SettingsError(
+                    f"store: the folder {self.path.parent} does not exist; make it, or mount what belongs there: a new"
+                    " store knows no pauses and no used-up limits"
+                )
             self._lock = _exclusive(self.path)
         except OSError as error:
             raise SettingsError(f"store: {self.path} cannot be used: {error.strerror or error}") from error
@@ -85,6 +92,7 @@ class SqliteDatabase:
                 )
                 self._engines.append(self._readers)
                 await self._anchor()
+            self._inode = self.path.stat().st_ino
         except BaseException:
             await self.close()
             raise
@@ -117,10 +125,22 @@ class SqliteDatabase:
             async with self._turns.turn(order):
                 if self._writer is None:
                     raise Unavailable("the store is not open")
+                self._still_there()
                 async with self._writer.begin():
                     if order is not Order.CLAIM:  # an idle poll of the queues must not cost an fsync
                         await self._persist_clock(self._writer)
                     yield self._writer
+
+    def _still_there(self) -> None:
+        """Refuse to write into a file that no longer has a name: what it takes would be gone after a restart."""
+        if not self._inode:
+            return  # still opening
+        try:
+            same = self.path.stat().st_ino == self._inode
+        except OSError:
+            same = False
+        if not same:
+            raise Unavailable(f"the store's file {self.path} was removed or replaced; put it back or restart")
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:

@@ -170,6 +170,8 @@ class Telemetry:
         level = fact.level
         if name == "reload" and not fields.get("ok"):
             level = "error"
+        if name == "tell_later" and fields.get("counted", True):
+            level = "warning"
         # A field may have the name of structlog's own parameter.
         shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}
         getattr(self._log, level)(name, **shown)

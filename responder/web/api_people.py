@@ -93,7 +93,7 @@ def _asked(parts: Parts, caller: Caller, what: str, subject: str) -> None:
 
 
 def _conflict(refusal: Refusal) -> Refused:
-    return Refused(409, refusal.reason, refusal.verdict.sentence)
+    return Refused(409, refusal.reason)
 
 
 async def approve(request: web.Request, caller: Caller) -> JsonValue:
