@@ -73,11 +73,19 @@ class Shelf:
 def fingerprint(folders: Sequence[Path], also: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a file of the configuration does: names, sizes, times of change."""
     seen: list[tuple[str, int, int]] = []
-    for folder in (*folders, *also):
-        for path in sorted(folder.rglob("*.y*ml")) if folder.is_dir() else [folder]:
-            try:
-                status = path.stat()
-            except OSError:
-                continue
-            seen.append((str(path), status.st_size, status.st_mtime_ns))
+    for path in (*(path for folder in folders for path in _below(folder)), *also):
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        seen.append((str(path), status.st_size, status.st_mtime_ns))
     return tuple(seen)
+
+
+def _below(folder: Path) -> Sequence[Path]:
+    if not folder.is_dir():
+        return [folder]
+    try:
+        return sorted(folder.rglob("*.y*ml"))
+    except OSError:
+        return []  # a folder went away meanwhile, as when a ConfigMap is swapped; the next look sees the rest
