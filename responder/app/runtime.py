@@ -1,6 +1,7 @@
 """The running responder: store, playbooks, workers, web; started in order, stopped in reverse."""
 
 import asyncio
+import math
 import signal
 import sys
 import time
@@ -17,7 +18,7 @@ from responder.app import ServeOptions, catalogue, names_of, read_settings, tool
 from responder.app.parts import Channels, channels_of, docs_of, parser_of, rules_of
 from responder.clients.toolbox import Toolbox
 from responder.decide.decider import Decider
-from responder.domain.errors import ResponderError
+from responder.domain.errors import ResponderError, StoreError
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.housekeeping import Housekeeper
@@ -38,6 +39,8 @@ POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox"
 """How long each queue waits for a wake-up; a lost one costs that much."""
 WATCH_SECONDS = 5.0
 """How often the files are looked at: ConfigMap mounts change under us without a signal."""
+RETIRE_SECONDS = 30.0
+"""How long connections outlive a reload: turns under way still use them, and no turn outlives its lease."""
 WAKES: Mapping[str, tuple[Queue, ...]] = {
     "delivery": ("deliveries",),
     "delivery_decided": ("runs", "outbox"),
@@ -100,6 +103,7 @@ class Runtime:
         self.started_at = time.time()
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self._reloading = asyncio.Lock()
+        self._retired: list[tuple[float, tuple[Callable[[], Awaitable[None]], ...]]] = []
 
     def on_fact(self, name: str, /, **fields: object) -> None:
         """Log and count a fact, and wake the queues that have work after it."""
@@ -109,21 +113,30 @@ class Runtime:
 
     async def adopt(self, settings: Settings) -> None:
         """Put settings and their playbooks to use; what is wrong with single playbooks is told, not raised."""
-        tools = toolbox(settings)
+        tools, channels = toolbox(settings), channels_of(settings, sys.stdout)
         self.redactor.learn(settings.secrets)
+        # Before the files are read: an edit in between must still look like one afterwards.
+        seen = fingerprint(settings.playbooks, settings.files)
+        # The store may refuse here; nothing has been put to use by then.
+        library = await self.shelf.load(settings.playbooks, names_of(settings))
+        self._seen = seen
         old, self.tools.current = self.tools.current, tools
         self.settings, self.rules = settings, rules_of(settings)
-        old_channels, self.channels = self.channels, channels_of(settings, sys.stdout)
+        old_channels, self.channels = self.channels, channels
         self.notifiers.clear()
         self.notifiers.update(self.channels.notifiers)
-        library = await self.shelf.load(settings.playbooks, names_of(settings))
-        self._seen = fingerprint(settings.playbooks, settings.files)
         modes = {playbook.name: playbook.mode for playbook in library.playbooks.values() if playbook.steps}
         for complaint in (*(c for found in library.complaints.values() for c in found), *cross_check(settings, modes)):
             self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
         self.on_fact("playbooks", loaded=len(library.playbooks), stale=len(library.stale), errors=dict(library.errors))
-        await old.close()
-        for close in old_channels.closers:
+        closers = (old.close, *old_channels.closers)
+        self._retired.append((time.monotonic() + RETIRE_SECONDS, closers))
+
+    async def close_retired(self, now: float) -> None:
+        """Give back the connections that reloads have replaced and that nothing uses any more at ``now``."""
+        due = [closers for at, closers in self._retired if at <= now]
+        self._retired = [one for one in self._retired if one[0] > now]
+        for close in (close for closers in due for close in closers):
             await close()
 
     async def reload(self) -> str:
@@ -133,6 +146,8 @@ class Runtime:
                 settings = await asyncio.to_thread(read_settings, self.options.config_file, self.options.flags())
                 await self.adopt(settings)
             except ResponderError as error:
+                if isinstance(error, StoreError):
+                    self._seen = ()  # nothing is wrong with the files: the next look tries again
                 self.on_fact("reload", ok=False, error=str(error))
                 return str(error)
             self.on_fact("reload", ok=True, digest=settings.digest)
@@ -142,6 +157,7 @@ class Runtime:
         """Reload when a file has changed."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            await self.close_retired(time.monotonic())
             seen = await asyncio.to_thread(fingerprint, self.settings.playbooks, self.settings.files)
             if seen != self._seen:
                 self._seen = seen
@@ -193,6 +209,7 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
 
 
 async def _close_tools(runtime: Runtime) -> None:
+    await runtime.close_retired(math.inf)
     await runtime.tools.current.close()
     for close in runtime.channels.closers:
         await close()

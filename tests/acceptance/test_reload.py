@@ -11,6 +11,7 @@ import pytest
 
 from tests.bed import ledger
 from tests.bed.alerts import alert, webhook
+from tests.bed.postgres import Postgres
 from tests.bed.target_process import TargetProcess, target_process
 from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject
@@ -248,3 +249,37 @@ async def test_a_configmap_that_is_swapped_under_its_links_is_picked_up(site: Si
     (mount / "..data_tmp").replace(mount / "..data")
     await _until_used(site, before)
     await site.acts("edited", 9)
+
+
+async def test_a_reload_does_not_cut_off_what_is_under_way(site: Site) -> None:
+    site.shop.settings(latency_ms=1000)
+    acting = asyncio.create_task(site.acts("edited", 7))
+
+    async def sending() -> bool:
+        return bool(await asyncio.to_thread(site.running.items, "records?state=intended"))
+
+    await eventually(sending)
+    assert (await site.reload())[0] == 200
+    await acting
+    doubts = {"effect_uncertain", "read_back_failed", "turn_crashed", "turn_failed"}
+    assert not [one for one in site.log() if one["event"] in doubts]
+
+
+async def test_an_edit_made_while_the_store_is_away_is_picked_up_when_it_is_back(
+    durable_postgres: Postgres, durable_postgres_url: str, shop: TargetProcess
+) -> None:
+    assert durable_postgres.server is not None
+    playbooks = {"edited.yaml": EDITED, "other.yaml": _playbook("other", 5)}
+    with responder(playbooks, config(durable_postgres_url, shop.url, routes=[])) as running:
+        await asyncio.to_thread(running.start)
+        site = Site(running, shop)
+        before = _revision(site)
+        durable_postgres.server.stop()
+        site.edit(_playbook("edited", 9))
+        await eventually(lambda: any(one["event"] == "reload" and not one["ok"] for one in site.log()), WATCHED)
+        assert (await site.reload())[0] == 500
+        durable_postgres.server.start()
+        await _until_used(site, before)
+        await site.acts("edited", 9)
+        await site.acts("other", 5)
+        assert site.metric("responder_config_last_reload_successful") == {"": 1.0}
