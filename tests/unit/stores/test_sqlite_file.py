@@ -1,6 +1,5 @@
 """The file under an embedded store: moved, missing, or reached by another name."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ async def test_one_file_has_one_writer_whatever_it_is_called(tmp_path: Path) -> 
     store = open_store(f"sqlite:///{tmp_path}/r.db")
     await store.open()
     try:
-        os.symlink(tmp_path / "r.db", tmp_path / "link.db")
+        (tmp_path / "link.db").symlink_to(tmp_path / "r.db")
         with pytest.raises(SettingsError):
             await open_store(f"sqlite:///{tmp_path}/link.db").open()
     finally:
