@@ -120,6 +120,8 @@ class Runtime:
         # The store may refuse here; nothing has been put to use by then.
         library = await self.shelf.load(settings.playbooks, names_of(settings))
         self._seen = seen
+        if settings.store != self.settings.store or settings.redis != self.settings.redis:
+            self.on_fact("complaint", text="another store or Redis takes a restart; the old one stays in use", hint="")
         old, self.tools.current = self.tools.current, tools
         self.settings, self.rules = settings, rules_of(settings)
         old_channels, self.channels = self.channels, channels
