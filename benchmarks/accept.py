@@ -33,7 +33,8 @@ def measure(place: Place, sizes: Sizes) -> Result:
         title="accept: deliveries made durable by the store alone",
         rows=rows,
         ceiling="asyncpg, COPY of the same rows into the same table",
-        quote=f"{last.figure:,.0f} durable deliveries a second in batches of {BATCHES[-1]}, {last.ratio:.2f} of raw COPY",
+        quote=f"{last.figure:,.0f} durable deliveries a second in batches of {BATCHES[-1]}, "
+        f"{last.ratio:.2f} of raw COPY",
     )
 
 

@@ -32,7 +32,8 @@ def measure(place: Place, sizes: Sizes) -> Result:
         title="intake: webhooks that are on the disk when they are answered",
         rows=rows,
         ceiling="aiohttp, one typed pass over the body, 200; nothing is kept",
-        quote=f"{rows[0].figure:,.0f} durable webhooks a second, {rows[0].ratio:.2f} of a bare server that keeps nothing",
+        quote=f"{rows[0].figure:,.0f} durable webhooks a second, {rows[0].ratio:.2f} of a bare server "
+        "that keeps nothing",
     )
 
 

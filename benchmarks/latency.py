@@ -33,7 +33,8 @@ def measure(place: Place, sizes: Sizes) -> Result:
         for share, goal in goals.items()
     ]
     return Result(
-        title=f"latency: webhook to change at the target, {sizes.latency_rate} a second for {sizes.latency_seconds:g} s",
+        title=f"latency: webhook to change at the target, {sizes.latency_rate} a second "
+        f"for {sizes.latency_seconds:g} s",
         rows=rows,
         ceiling="one process: aiohttp, one commit, the PUT; no plan, no record, no before-image",
         quote=f"half of the changes reach their target within {rows[0].figure:.0f} ms of the webhook, "

@@ -48,8 +48,8 @@ def measure(place: Place, sizes: Sizes) -> Result:
             what = f"{alerts} alert{'s' * (alerts > 1)} a webhook"
             rows.append(Row(what, ours, "alerts/s", ceiling, Goal("least", GOALS[alerts])))
     return Result(
-        title=f"through: alerts decided as fast as they come for {sizes.seconds:g} s, {sizes.fingerprints:,} fingerprints, "
-        f"{sizes.playbooks} playbooks",
+        title=f"through: alerts decided as fast as they come for {sizes.seconds:g} s, "
+        f"{sizes.fingerprints:,} fingerprints, {sizes.playbooks} playbooks",
         rows=rows,
         ceiling="one process: aiohttp, one typed pass, a COPY of the body and an upsert of a row per alert, then 200",
         quote=f"{rows[0].figure:,.0f} alerts a second, {rows[0].what}, and {rows[-1].figure:,.0f}, {rows[-1].what}: "
@@ -68,6 +68,7 @@ def _ours(place: Place, file: Path, sizes: Sizes, alerts: int) -> float:
         # Every fingerprint once, so that what follows updates what is there; then the capacity, at full load.
         _settle(running, file, store, max(sizes.warm, 1.0))
         rate = _capacity(running, file, store, max(sizes.warm, 1.0)) * SHARE
+        held = _Held(0.0, 0, 0)
         for _ in range(TRIES):
             held = _hold(running, file, store, max(1, math.floor(rate)), sizes.seconds)
             if held.waiting <= max(rate * FLAT_SECONDS, 1) and not held.refused:

@@ -147,6 +147,7 @@ def _run(playbook: Playbook, item: str, now: datetime) -> tuple[Run, Episode, In
 
 
 async def bare(store: str, target: str, count: int) -> float:
+    """Return how many times a second bare clients do what a run cannot do without."""
     pool = await asyncpg.create_pool(store, min_size=12, max_size=12)
     await pool.execute("CREATE TABLE bare (id text PRIMARY KEY, state text NOT NULL, data jsonb NOT NULL)")
     work = iter(range(count))
