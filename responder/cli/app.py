@@ -123,10 +123,13 @@ def demo() -> None:
 
 def run() -> None:
     """Run the command line; whatever was not foreseen is told in one line."""
-    from responder.domain.errors import ResponderError
+    from responder.domain.errors import ResponderError, StoreError
 
     try:
         app()
+    except StoreError as error:
+        print(f"responder: {error}", file=sys.stderr)
+        raise SystemExit(int(Exit.UNREACHABLE)) from None
     except ResponderError as error:
         print(f"responder: {error}", file=sys.stderr)
         raise SystemExit(int(Exit.USAGE)) from None
