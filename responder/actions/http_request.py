@@ -1,16 +1,46 @@
 """``http.request``: change owned keys of a JSON resource of a configured service, and put them back."""
 
+import math
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from responder.domain.errors import Drifted, Permanent
+from responder.domain.errors import Drifted, Permanent, Uncertain
 from responder.domain.records import Direction, Record
 from responder.ports.action import Action, Landed, Snapshot
 from responder.ports.tools import HttpReply, Tools
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_READING = "GET"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
+_OURS = frozenset(
+    {
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "proxy-authorization",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
+"""Headers that carry credentials or the fence, frame the message, or would lead around the allow-list."""
 
 
 class Adjust(BaseModel):
@@ -18,10 +48,14 @@ class Adjust(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    by: float | None = Field(default=None, description="add this much")
-    to: float | None = Field(default=None, description="set to this")
-    min: float | None = Field(default=None, description="never go below this")
-    max: float | None = Field(default=None, description="never go above this")
+    by: float | None = Field(default=None, allow_inf_nan=False, description="add this much")
+    to: float | None = Field(default=None, allow_inf_nan=False, description="set to this")
+    min: float | None = Field(
+        default=None, allow_inf_nan=False, description="never go below this; and what is below already is left as it is"
+    )
+    max: float | None = Field(
+        default=None, allow_inf_nan=False, description="never go above this; and what is above already is left as it is"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "Adjust":
@@ -30,18 +64,46 @@ class Adjust(BaseModel):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _possible(self) -> "Adjust":
+        if self.min is not None and self.max is not None and self.min > self.max:
+            msg = f"min {self.min:g} is above max {self.max:g}"
+            raise ValueError(msg)
+        return self
+
     def of(self, field: str, before: JsonValue) -> JsonValue:
         """Return the planned number; raises ValueError when there is none to start from."""
         if self.to is not None:
-            wanted = self.to
-        elif isinstance(before, bool) or not isinstance(before, int | float):
+            return _whole(self._bounded(self.to))
+        if isinstance(before, bool) or not isinstance(before, int | float):
             msg = f"{field} is {before!r}, not a number to add to"
-            raise ValueError(msg)
-        else:
-            wanted = before + (self.by or 0)
+            raise ValueError(msg)  # noqa: TRY004 - what Action.change() promises to raise
+        by = self.by or 0
+        wanted = self._bounded(_sum(field, before, by))
+        # What is beyond a bound already stays there: to add must never take away.
+        return _whole(max(wanted, before) if by > 0 else min(wanted, before))
+
+    def _bounded(self, wanted: float) -> float:
         bounded = max(wanted, self.min) if self.min is not None else wanted
-        bounded = min(bounded, self.max) if self.max is not None else bounded
-        return int(bounded) if float(bounded).is_integer() else bounded
+        return min(bounded, self.max) if self.max is not None else bounded
+
+
+def _sum(field: str, before: float, by: float) -> float:
+    """Add without rounding whole numbers; raises ValueError when the sum is no number."""
+    if isinstance(before, int) and float(by).is_integer():
+        return before + int(by)
+    try:
+        wanted = before + by
+    except OverflowError:
+        wanted = math.inf
+    if not math.isfinite(wanted):
+        msg = f"{field} is {before}, too great to add {by:g} to"
+        raise ValueError(msg)
+    return wanted
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if not isinstance(number, int) and number.is_integer() else number
 
 
 class HttpRequest(Action):
@@ -63,19 +125,43 @@ http.request:
 
     service: str = Field(description="a name under connections.http")
     read: str | None = Field(default=None, description="how to read the resource, such as GET /admin/workers")
-    send: str = Field(description="how to change it, such as PUT /admin/workers")
+    send: str = Field(
+        description="how to change it, such as PATCH /admin/workers; only the owned keys are sent, and many services "
+        "take a PUT for the whole resource and drop the others: use PATCH there"
+    )
     json_: dict[str, JsonValue] | None = Field(default=None, alias="json", description="the keys to send")
     set_: dict[str, Adjust] | None = Field(default=None, alias="set", description="keys computed from what is there")
     undo_: str | None = Field(default=None, alias="undo", description="how to change it back; default: as send")
     undo_json: dict[str, JsonValue] | None = Field(default=None, description="sent back instead of the before-image")
     headers: dict[str, str] = Field(default_factory=dict, description="further headers; never credentials")
 
-    @field_validator("read", "send", "undo_")
+    @field_validator("read")
     @classmethod
-    def _line(cls, line: str | None) -> str | None:
-        if line is not None:
-            request_line(line)
+    def _reads(cls, line: str | None) -> str | None:
+        if line is not None and request_line(line)[0] != _READING:
+            msg = f"{line!r}: to read is a GET; anything else could change something"
+            raise ValueError(msg)
         return line
+
+    @field_validator("send", "undo_")
+    @classmethod
+    def _changes(cls, line: str | None) -> str | None:
+        if line is not None and request_line(line)[0] == _READING:
+            msg = f"{line!r}: a GET that changes something is not safe to send; use POST, PUT, PATCH or DELETE"
+            raise ValueError(msg)
+        return line
+
+    @field_validator("headers")
+    @classmethod
+    def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+                msg = f"the header {name!r} holds what a header cannot"
+                raise ValueError(msg)
+            if name.lower() in _OURS:
+                msg = f"the header {name} is set by the connection or by the action itself"
+                raise ValueError(msg)
+        return headers
 
     @model_validator(mode="after")
     def _sound(self) -> "HttpRequest":
@@ -97,13 +183,14 @@ http.request:
         if self.read is None:
             return Snapshot(None)
         reply = await self._call(tools, self.read)
-        return Snapshot(self._image(reply), reply.etag)
+        # If-Match compares strongly (RFC 9110, 13.1.1): a weak tag would be refused each time.
+        return Snapshot(self._image(reply), "" if reply.etag.startswith("W/") else reply.etag)
 
     def change(self, before: JsonValue) -> JsonValue:
         """Return the owned keys as they will be."""
-        if self.json_ is not None:
-            return dict(self.json_)
         image = before if isinstance(before, Mapping) else {}
+        if self.json_ is not None:
+            return {key: _of_its_kind(key, value, image.get(key)) for key, value in self.json_.items()}
         return {key: adjust.of(key, image.get(key)) for key, adjust in (self.set_ or {}).items()}
 
     async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:
@@ -135,7 +222,13 @@ http.request:
                 msg = f"{', '.join(self.owned)} changed since: {current.image} instead of {record.observed}"
                 raise Drifted(msg)
             fence = current.fence
-        await self._call(tools, self.undo_ or self.send, self._goal(record), record.key("undo"), fence)
+        goal = self._goal(record)
+        reply = await self._call(tools, self.undo_ or self.send, goal, record.key("undo"), fence)
+        image = self._owned_of(reply.body)
+        if self.read is not None and image is not None and image != goal:
+            # Where a PATCH merges nested objects, or a value is clamped, the old one does not come back by sending it.
+            msg = f"the answer to the undo shows {image} instead of {goal}"
+            raise Uncertain(msg)
 
     async def drifted(self, target: str, record: Record, tools: Tools) -> bool:
         """Without a way to read nobody can tell, and the change is undone as told."""
@@ -164,6 +257,23 @@ http.request:
         if fence:
             headers["If-Match"] = fence
         return await tools.http(self.service).call(method, path, json, headers)
+
+
+def _of_its_kind(field: str, value: JsonValue, before: JsonValue) -> JsonValue:
+    """Return a number where a number stands: a label's value is a text, and ``"9"`` is not 9 to a service.
+
+    Raises ValueError when the text is no number.
+    """
+    if not isinstance(value, str) or isinstance(before, bool) or not isinstance(before, int | float):
+        return value
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        msg = f"{field} is {before}, a number, and {value!r} is none"
+        raise ValueError(msg)
+    return _whole(number)
 
 
 def request_line(line: str) -> tuple[str, str]:

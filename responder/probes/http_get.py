@@ -1,5 +1,6 @@
 """``http.get``: one value out of a JSON answer of a configured service."""
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -8,6 +9,8 @@ from pydantic import Field, JsonValue, field_validator
 from responder.domain.errors import Permanent
 from responder.ports.probe import Probe, Reading
 from responder.ports.tools import Tools
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")  # RFC 6901, section 4
 
 
 class HttpGet(Probe):
@@ -34,6 +37,14 @@ within: 10s
             raise ValueError(msg)
         return path
 
+    @field_validator("pointer")
+    @classmethod
+    def _pointer(cls, pointer: str) -> str:
+        if pointer and not pointer.startswith("/"):
+            msg = f"{pointer!r} is not a JSON pointer; it starts with /"
+            raise ValueError(msg)
+        return pointer
+
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
         """Return the value; a pointer that leads nowhere is no data."""
         reply = await tools.http(self.service).call("GET", self.path)
@@ -53,7 +64,7 @@ def resolve(document: JsonValue, pointer: str) -> JsonValue:
         name = part.replace("~1", "/").replace("~0", "~")
         if isinstance(current, dict):
             current = current.get(name)
-        elif isinstance(current, list) and name.isdecimal() and int(name) < len(current):
+        elif isinstance(current, list) and _INDEX.fullmatch(name) and int(name) < len(current):
             current = current[int(name)]
         else:
             return None
