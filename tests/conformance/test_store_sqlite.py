@@ -17,7 +17,9 @@ from tests.conformance.building import deliver
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "new folder" / "responder.db"
+    folder = tmp_path / "new folder"
+    folder.mkdir()
+    return folder / "responder.db"
 
 
 @pytest.fixture

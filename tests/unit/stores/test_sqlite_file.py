@@ -25,7 +25,7 @@ async def test_a_file_that_was_removed_takes_nothing_more(tmp_path: Path) -> Non
 
 async def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/not-mounted/r.db")
-    with pytest.raises(SettingsError, match="does not exist"):
+    with pytest.raises(SettingsError, match="is no folder"):
         await store.open()
     assert not (tmp_path / "not-mounted").exists()
 
