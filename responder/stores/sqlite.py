@@ -73,8 +73,8 @@ class SqliteDatabase:
             self.path = self.path.resolve()
             if not self.path.parent.is_dir():
                 raise SettingsError(
-                    f"store: {self.path} cannot be used: {self.path.parent} is no folder; make it, or mount what belongs"
-                    " there: a new store knows no pauses and no used-up limits"
+                    f"store: {self.path} cannot be used: {self.path.parent} is no folder; make it, or mount what"
+                    " belongs there: a new store knows no pauses and no used-up limits"
                 )
             self._lock = _exclusive(self.path)
         except OSError as error:
