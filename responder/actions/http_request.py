@@ -1,5 +1,6 @@
 """``http.request``: change owned keys of a JSON resource of a configured service, and put them back."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from responder.domain.errors import Drifted, Permanent, Uncertain
+from responder.domain.errors import Drifted, Permanent, StepError, Uncertain
 from responder.domain.records import Direction, Record
 from responder.ports.action import Action, Landed, Snapshot
 from responder.ports.tools import HttpReply, Tools
@@ -15,6 +16,7 @@ from responder.ports.tools import HttpReply, Tools
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _READING = "GET"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 _OURS = frozenset(
     {
         "accept-encoding",
@@ -224,10 +226,19 @@ http.request:
             fence = current.fence
         goal = self._goal(record)
         reply = await self._call(tools, self.undo_ or self.send, goal, record.key("undo"), fence)
-        image = self._owned_of(reply.body)
-        if self.read is not None and image is not None and image != goal:
-            # Where a PATCH merges nested objects, or a value is clamped, the old one does not come back by sending it.
-            msg = f"the answer to the undo shows {image} instead of {goal}"
+        if self.read is not None and isinstance(goal, Mapping) and goal.keys() == set(self.owned):
+            await self._make_sure(target, tools, self._owned_of(reply.body), goal)
+
+    async def _make_sure(self, target: str, tools: Tools, image: JsonValue, goal: JsonValue) -> None:
+        """Raise Uncertain unless the old values are back: a merge patch drops a null and mixes nested objects."""
+        if image is None:
+            try:
+                image = (await self.snapshot(target, tools)).image
+            except StepError as error:
+                msg = f"the undo was sent, and cannot be looked at: {error}"
+                raise Uncertain(msg) from error
+        if image != goal:
+            msg = f"the undo was sent, and there is {image} instead of {goal}"
             raise Uncertain(msg)
 
     async def drifted(self, target: str, record: Record, tools: Tools) -> bool:
@@ -241,6 +252,12 @@ http.request:
         image = self._owned_of(reply.body)
         if image is None:
             msg = f"{self.service}: the answer to {self.read!r} lacks one of {', '.join(self.owned)}"
+            raise Permanent(msg)
+        if not _can_be_kept(image):
+            # A record with another character in its place would undo to something that never was.
+            msg = (
+                f"{self.service}: one of {', '.join(self.owned)} holds a NUL or half a character, which no store keeps"
+            )
             raise Permanent(msg)
         return image
 
@@ -257,6 +274,12 @@ http.request:
         if fence:
             headers["If-Match"] = fence
         return await tools.http(self.service).call(method, path, json, headers)
+
+
+def _can_be_kept(value: JsonValue) -> bool:
+    """Whether a store gives ``value`` back as it is: neither database takes NUL or lone surrogates in a text."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "\\u0000" not in text and _HALF_A_CHARACTER.search(text) is None
 
 
 def _of_its_kind(field: str, value: JsonValue, before: JsonValue) -> JsonValue:
