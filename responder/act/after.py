@@ -112,7 +112,7 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
         if sent is Sent.NOT_YET:
             return _undo_again(run, settled, standing)
         if sent is Sent.IN_DOUBT:
-            return Next(run, at=standing.now + LANDING_GRACE)
+            return await _undo_in_doubt(engine, run, settled, standing)
         if sent is Sent.UNSURE:
             return _undo_unsure(run, settled)
     return _undo_result(run, left, standing)
@@ -135,6 +135,17 @@ def _undo_again(run: Run, record: Record, standing: Standing) -> Next:
         return _gave_up(run, f"step {record.step}: {record.message}")
     kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
     return Next(kept, at=standing.now + UNDO_BACK_OFF * tries)
+
+
+async def _undo_in_doubt(engine: Engine, run: Run, record: Record, standing: Standing) -> Next:
+    """Look again, but not for ever: an undo has no deadline, and somebody must hear of it."""
+    tries = run.progress.tries + 1
+    if tries >= UNDO_TRIES:
+        doubt = replace(record, state=RecordState.UNDO_UNCERTAIN)
+        await engine.store.settle(run, doubt)
+        return _undo_unsure(run, doubt)
+    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
+    return Next(kept, at=standing.now + LANDING_GRACE * tries)
 
 
 def _why(run: Run) -> str:
