@@ -1,4 +1,4 @@
-"""The effect protocol where it matters: dead turns, aged permissions, lost leases and lasting doubt."""
+"""The effect protocol where a turn dies, is too slow or has lost its lease: what is sent, and what a person is told."""
 
 from dataclasses import replace
 from datetime import timedelta
