@@ -1,0 +1,230 @@
+"""What judging relies on, for every probe of the catalogue: it reads, it says what it saw, it guesses nothing."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue, ValidationError
+
+from responder.app import catalogue
+from responder.clients.toolbox import HttpSpec, PrometheusSpec, Toolbox
+from responder.domain.errors import Permanent, StepError, Temporary
+from responder.playbook.schema import load_playbook
+from responder.ports.probe import Probe, Reading
+from responder.probes.http_get import HttpGet, resolve
+from responder.probes.prometheus_query import PrometheusQuery
+from tests.bed.web import cut, serving
+
+PROBES = catalogue().probes
+SECRET = "planted-credential-1"
+SHAPES: dict[str, Probe] = {
+    "http.get": HttpGet(service="shop", path="/stock", pointer="/n"),
+    "prometheus.query": PrometheusQuery(query="stock"),
+}
+FILLED = {
+    "/stock": {"n": 4},
+    "/api/v1/query": {
+        "status": "success",
+        "data": {"resultType": "vector", "result": [{"metric": {"a": "b"}, "value": [1, "4"]}]},
+    },
+}
+EMPTY = {"/stock": {"n": None}, "/api/v1/query": {"status": "success", "data": {"resultType": "vector", "result": []}}}
+
+
+@dataclass
+class Peer:
+    """A service and a Prometheus in one; it answers with ``answers`` by path, or with a failure."""
+
+    answers: dict[str, object] = field(default_factory=lambda: dict(FILLED))
+    failure: str = ""
+    methods: list[str] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.methods.append(request.method)
+        self.credentials.append(request.headers.get("Authorization", ""))
+        if self.failure == "cut":
+            return cut(request)
+        if self.failure:
+            return web.Response(status=int(self.failure), text=f"no: {dict(request.headers)}")
+        return web.json_response(self.answers[request.path])
+
+
+@pytest.fixture
+def peer() -> Peer:
+    return Peer()
+
+
+@pytest.fixture
+async def tools(peer: Peer) -> AsyncIterator[Toolbox]:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", peer.answer)
+    credentials = {"Authorization": f"Bearer {SECRET}"}
+    async with serving(app) as url:
+        http = {"shop": HttpSpec(url, ("GET /*",), credentials, lambda: None, timedelta(seconds=1))}
+        box = Toolbox(http, {"default": PrometheusSpec(url, (), credentials, lambda: None)})
+        yield box
+        await box.close()
+
+
+@pytest.fixture(params=PROBES)
+def probe(request: pytest.FixtureRequest) -> Probe:
+    return SHAPES[str(request.param)]
+
+
+def test_every_probe_of_the_catalogue_is_held_to_this() -> None:
+    assert {name: type(probe) for name, probe in SHAPES.items()} == dict(PROBES)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_an_example_loads_as_a_condition(name: str) -> None:
+    kind = PROBES[name]
+    first, *rest = kind.example.splitlines()
+    condition = "\n".join([f"  - {first}", *(f"    {line}" for line in rest)])
+    text = f"""\
+schema: 1
+name: example
+summary: An example.
+mode: observe
+matchers:
+  - alertname="A"
+target: http/checkout
+steps:
+  - id: it
+    http.request:
+      service: checkout
+      read: GET /a
+      send: PATCH /a
+      json:
+        a: 1
+verify:
+{condition}
+"""
+    condition_loaded = load_playbook(text, "example.yaml", catalogue(), None).verify[0]
+    assert condition_loaded.probe is kind or condition_loaded.query is not None
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_every_probe_says_what_it_is(name: str) -> None:
+    kind = PROBES[name]
+    assert kind.name == name
+    assert kind.model_config.get("frozen")
+    assert kind.model_config.get("extra") == "forbid"
+    assert all(info.description for info in kind.model_fields.values())
+
+
+async def test_a_look_reads_the_value_and_changes_nothing(probe: Probe, peer: Peer, tools: Toolbox) -> None:
+    assert (await probe.look({}, tools)).values == (4,)
+    assert (await probe.look({}, tools)).values == (4,)
+    assert peer.methods == ["GET", "GET"]
+    assert peer.credentials == [f"Bearer {SECRET}"] * 2
+
+
+async def test_nothing_there_is_no_data_and_no_error(probe: Probe, peer: Peer, tools: Toolbox) -> None:
+    peer.answers = dict(EMPTY)
+    assert (await probe.look({}, tools)).values == ()
+
+
+@pytest.mark.parametrize("failure", ["500", "503", "429", "404", "401", "302", "cut"])
+async def test_a_failure_is_an_error_and_never_no_data(probe: Probe, peer: Peer, tools: Toolbox, failure: str) -> None:
+    peer.failure = failure
+    with pytest.raises(Temporary if failure in {"500", "503", "429", "cut"} else StepError) as raised:
+        await probe.look({}, tools)
+    assert SECRET not in f"{raised.value} {raised.value!r}"
+
+
+async def test_who_is_not_configured_is_an_error(probe: Probe) -> None:
+    with pytest.raises(Permanent):
+        await probe.look({}, Toolbox({}, {}))
+
+
+# --- http.get -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer", "values"),
+    [
+        ({"a": {"b": 1.5}}, "/a/b", (1.5,)),
+        ({"a": [1, {"b": "x"}]}, "/a/1/b", ("x",)),
+        ({"a": False}, "/a", (False,)),
+        ({"a": 0}, "/a", (0,)),
+        ({"a": ""}, "/a", ("",)),
+        ({"": 1}, "/", (1,)),
+        ({"a/b": 1, "m~n": 2}, "/a~1b", (1,)),
+        ({"a/b": 1, "m~n": 2}, "/m~0n", (2,)),
+        (7, "", (7,)),
+        ({"a": None}, "/a", ()),
+        ({"a": 1}, "/b", ()),
+        ({"a": 1}, "/a/b", ()),
+        ({"a": [1]}, "/a/1", ()),
+        ({"a": [1]}, "/a/-1", ()),
+        ({"a": [1]}, "/a/00", ()),
+        ({"a": [1]}, "/a/-", ()),
+        ({"a": [1]}, "/a/" + "9" * 5000, ()),
+        ({"a": [1]}, "/a/\u0660", ()),
+    ],
+)
+async def test_a_pointer_leads_to_one_value_or_to_none(
+    peer: Peer, tools: Toolbox, document: object, pointer: str, values: tuple[object, ...]
+) -> None:
+    peer.answers["/stock"] = document
+    reading = await HttpGet(service="shop", path="/stock", pointer=pointer).look({}, tools)
+    assert reading.values == values
+    assert bool(reading.note) == (not values)
+
+
+@pytest.mark.parametrize("document", [{"a": {"b": 1}}, {"a": [1, 2]}, {"a": {}}, {"a": []}])
+async def test_what_is_not_one_value_is_refused(peer: Peer, tools: Toolbox, document: object) -> None:
+    peer.answers["/stock"] = document
+    with pytest.raises(Permanent, match="single value"):
+        await HttpGet(service="shop", path="/stock", pointer="/a").look({}, tools)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"path": "stock"}, {"path": "http://evil.example/"}, {"path": ""}, {"path": "/a", "pointer": "n"}]
+)
+def test_a_probe_that_cannot_be_meant_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        HttpGet.model_validate({"service": "shop", **wrong})
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(document=json_values, data=st.data())
+def test_a_pointer_finds_whatever_there_is(document: JsonValue, data: st.DataObject) -> None:
+    pointer, expected = "", document
+    while isinstance(expected, dict | list) and expected and data.draw(st.booleans()):
+        name: str | int
+        if isinstance(expected, dict):
+            name = data.draw(st.sampled_from(sorted(expected)))
+            expected = expected[name]
+        else:
+            name = data.draw(st.integers(0, len(expected) - 1))
+            expected = expected[name]
+        pointer += "/" + str(name).replace("~", "~0").replace("/", "~1")
+    assert resolve(document, pointer) == expected
+
+
+@given(document=json_values, pointer=st.text(alphabet="/~01ab-", max_size=8))
+def test_a_pointer_never_fails(document: JsonValue, pointer: str) -> None:
+    found = resolve(document, pointer)
+    assert found is None or json.dumps(found) in json.dumps(document)
+
+
+# --- prometheus.query -----------------------------------------------------------------------------------------------
+
+
+async def test_a_query_gives_one_value_for_each_series(peer: Peer, tools: Toolbox) -> None:
+    rows = [{"metric": {"pod": name}, "value": [1, value]} for name, value in (("a", "1"), ("b", "2.5"))]
+    peer.answers["/api/v1/query"] = {"status": "success", "data": {"resultType": "vector", "result": rows}}
+    assert await PrometheusQuery(query="x").look({}, tools) == Reading((1.0, 2.5))
