@@ -65,7 +65,7 @@ class Responder:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)  # noqa: S310 -- our own server
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 -- as above
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 -- as above
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
