@@ -99,6 +99,12 @@ def test_what_is_no_number_or_would_be_none_is_refused(before: JsonValue) -> Non
         Adjust(by=1e308).of("n", before)
 
 
+def test_whole_numbers_keep_their_digits() -> None:
+    assert Adjust(by=1).of("n", 2**60 + 1) == 2**60 + 2
+    assert Adjust(by=-1, min=0).of("n", 10**400) == 10**400 - 1
+    assert Adjust(by=0.5).of("n", 1) == 1.5
+
+
 def test_to_needs_no_number_to_start_from() -> None:
     assert Adjust(to=7).of("n", None) == 7
     assert Adjust(to=700, max=8).of("n", "x") == 8
