@@ -4,11 +4,13 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 
 from tests.bed.processes import Child, free_port, private_directory, start
@@ -17,6 +19,7 @@ from tests.bed.web import JsonObject
 ROOT = Path(__file__).parents[1]
 TOKEN = "acceptance-token"
 WEBHOOK_TOKEN = "webhook-token"
+DELIVER_SECONDS = 30.0
 
 
 @dataclass
@@ -73,6 +76,14 @@ class Responder:
     def post(self, body: Mapping[str, object]) -> int:
         """Post a webhook as Alertmanager does and return the status."""
         return self.call("POST", "/webhook/alertmanager", body, WEBHOOK_TOKEN)[0]
+
+    def deliver(self, body: Mapping[str, object]) -> None:
+        """Post a webhook until it is acknowledged, as Alertmanager does when a busy store asks it to."""
+        until = time.monotonic() + DELIVER_SECONDS
+        while (status := self.post(body)) != HTTPStatus.OK:
+            assert status == HTTPStatus.SERVICE_UNAVAILABLE, status
+            assert time.monotonic() < until, "never acknowledged"
+            time.sleep(0.1)  # Alertmanager's own back-off
 
     def get(self, path: str) -> JsonObject:
         """GET a JSON object of the API."""

@@ -18,7 +18,9 @@ IN_FLIGHT_BYTES = 64 * 1024 * 1024
 """Bodies between the socket and the store, for the whole process (engine.md, Queues)."""
 LINGER_SECONDS = 0.005
 COMMIT_SECONDS = 10.0
-"""A second Alertmanager of a pair sends the same after 15 s: a sender hears from us before that."""
+"""How long one flush may take: a COPY and the question whether it is there, each within the store's own bounds."""
+ANSWER_SECONDS = 1.0
+"""A sender hears from us within this, whatever the store does: it sends again, and what it repeats does no harm."""
 
 
 class OnFact(Protocol):
@@ -65,6 +67,7 @@ class CommittingBuffer:
         max_bytes: int = MAX_BYTES,
         linger: float = LINGER_SECONDS,
         commit_seconds: float = COMMIT_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         """``on_committed`` wakes whoever decides; ``linger`` (seconds) is spent under load only."""
         self._inbox = inbox
@@ -74,6 +77,7 @@ class CommittingBuffer:
         self._max_bytes = max_bytes
         self._linger = linger
         self._commit_seconds = commit_seconds
+        self._answer_seconds = answer_seconds
         self._waiting: deque[_Waiting] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
@@ -81,7 +85,8 @@ class CommittingBuffer:
     async def submit(self, delivery: NewDelivery) -> None:
         """Return when ``delivery`` is durable.
 
-        Raises Unavailable when the store did not take it (send again), another StoreError when it cannot take it.
+        Raises Unavailable when the store did not take it in time (send again; it may be stored all the same), another
+        StoreError when it cannot take it.
         """
         if self._closed:
             raise Unavailable("the responder is stopping")
@@ -89,7 +94,11 @@ class CommittingBuffer:
         self._waiting.append((delivery, done))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_all(), name="intake flush")
-        await done
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await done
+        except TimeoutError as error:
+            raise Unavailable("the store did not answer in time") from error
 
     async def close(self) -> None:
         """Take nothing more; return when everything taken was answered."""
@@ -104,14 +113,20 @@ class CommittingBuffer:
                 # Under load the others of this wave are about to arrive: a moment saves most of a commit.
                 await asyncio.sleep(self._linger)
             batch = self._next_batch()
-            await self._flush(batch)
+            if batch:
+                await self._flush(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        batch = [self._waiting.popleft()]
-        size = len(batch[0][0].body)
+        """Take as many as fit, and leave out those whose senders have been told to send again."""
+        batch: list[_Waiting] = []
+        size = 0
         while self._waiting and len(batch) < self._max_rows:
-            size += len(self._waiting[0][0].body)
-            if size > self._max_bytes:
+            delivery, done = self._waiting[0]
+            if done.done():
+                self._waiting.popleft()
+                continue
+            size += len(delivery.body)
+            if batch and size > self._max_bytes:
                 break
             batch.append(self._waiting.popleft())
         return batch

@@ -125,10 +125,23 @@ async def test_a_hanging_store_is_not_waited_for_longer_than_a_sender_would() ->
         await buffer(inbox, commit_seconds=0.01).submit(delivery("a"))
 
 
+async def test_a_sender_behind_a_hanging_commit_is_answered_in_time_and_its_place_given_up() -> None:
+    inbox = SlowInbox()
+    inbox.go.clear()
+    shared = buffer(inbox, answer_seconds=0.01)
+    first = asyncio.create_task(shared.submit(delivery("a")))
+    await inbox.begun.wait()
+    answers = await asyncio.gather(first, *(shared.submit(delivery(name)) for name in "bc"), return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["the store did not answer in time"] * 3
+    inbox.go.set()
+    await shared.close()
+    assert inbox.commits == [["a"]]  # it was under way; the others will be sent again
+
+
 async def test_a_sender_that_goes_away_disturbs_nobody() -> None:
     inbox = SlowInbox()
     inbox.go.clear()
-    shared = buffer(inbox)
+    shared = buffer(inbox, answer_seconds=60)
     leaving, staying = (asyncio.create_task(shared.submit(delivery(name))) for name in "ab")
     await inbox.begun.wait()
     leaving.cancel()
