@@ -15,7 +15,7 @@ from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.ports.store import RunEnd, Standing
 
-CLAIM = 32
+CLAIM = 64
 
 
 class Actor:
@@ -69,12 +69,10 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     if playbook is None:
         return await _without_playbook(engine, run)
     until = engine.clock.monotonic() + TURN_SECONDS / 2
-    since = run.created_at - playbook.limits.longest_window
-    standing = await engine.store.standing(run, since)
+    standing = await engine.store.standing(run, playbook.limits)
     following, prepared = await _handle(engine, run, playbook, standing, ())
     while not following.run.state.final and following.at is None and engine.clock.monotonic() < until:
-        if _changed_something(run, following.run):
-            standing = await engine.store.standing(following.run, since)
+        standing = replace(following.standing or standing, now=engine.clock.now())
         _say(engine, run, following.run)
         run = following.run
         following, prepared = await _handle(engine, run, playbook, standing, prepared)
@@ -86,11 +84,6 @@ async def take_turn(engine: Engine, run: Run) -> Run:
         due = min(following.at or standing.now, _wake_by(run))
         await engine.store.save(replace(run, due_at=due), following.audit, following.ask)
     return run
-
-
-def _changed_something(before: Run, after: Run) -> bool:
-    """Whether the records may differ from what the turn has read."""
-    return after.state in (RunState.VERIFYING, RunState.UNDOING) or after.state is before.state is RunState.ACTING
 
 
 def _say(engine: Engine, before: Run, after: Run) -> None:

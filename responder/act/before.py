@@ -183,8 +183,7 @@ async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: 
 
 async def _start(engine: Engine, run: Run, outcome: Outcome, standing: Standing) -> Next:
     started = advance(run, outcome)
-    async with engine.gate.of(run.playbook):
-        refusal = await engine.store.take_slot(started)
+    refusal = await engine.store.take_slot(started)
     if refusal is not None:
         if run.kind == "rollback" and refusal.verdict is Verdict.BUSY:
             return Next(run, at=soon(standing.now, None, timedelta(seconds=2)))

@@ -208,7 +208,8 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
         return refused(run, refusal, standing)
     if refusal.verdict is Verdict.RESOLVED:
         # No further step for an alert that is gone; what was applied is verified.
-        return Next(replace(run, progress=run.progress.model_copy(update={"step": ALL_STEPS})))
+        further = run.progress.model_copy(update={"step": ALL_STEPS})
+        return Next(replace(run, progress=further), standing=standing)
     if refusal.verdict in (Verdict.PAUSED, Verdict.STALE):
         return Next(run, at=standing.now + BACK_OFF)
     return turn_back(run, refusal.verdict, refusal.reason)
@@ -239,4 +240,4 @@ def _all_steps_done(run: Run, playbook: Playbook, standing: Standing) -> Next:
     progress = run.progress.model_copy(
         update={"verify_from": standing.now + wait, "verify_until": standing.now + wait + within, "tries": 0},
     )
-    return Next(replace(advance(run, "applied"), progress=progress))
+    return Next(replace(advance(run, "applied"), progress=progress), standing=standing)

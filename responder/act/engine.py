@@ -1,13 +1,12 @@
 """What a turn works with: the store, the tools, the clock and the bounds of a turn."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pydantic import JsonValue
 
-from responder.act.gate import Gate
 from responder.domain.limits import Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
@@ -15,7 +14,7 @@ from responder.domain.runs import Run
 from responder.playbook.model import Playbook
 from responder.ports.action import Action
 from responder.ports.clock import Clock
-from responder.ports.store import Audit, RunEnd, RunStore
+from responder.ports.store import Audit, RunEnd, RunStore, Standing
 from responder.ports.tools import Tools
 
 TURN_SECONDS = 20.0
@@ -46,15 +45,14 @@ class Engine:
     action_of: Callable[[Record], Action]
     on_fact: OnFact
     external_url: str = ""
-    gate: Gate = field(default_factory=Gate)
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
     """What a handler found: the run as it should be kept, and when it goes on.
 
-    ``at`` None: at once, in this turn. ``end`` belongs to a final state, ``ask`` opens an approval.
-    ``kept`` says that the store holds this state already.
+    ``at`` None: at once, in this turn. ``end`` belongs to a final state, ``ask`` opens an approval. ``standing`` is
+    what the turn knows now, where the handler has changed it.
     """
 
     run: Run
@@ -62,6 +60,7 @@ class Next:
     end: RunEnd | None = None
     ask: Approval | None = None
     audit: tuple[Audit, ...] = ()
+    standing: Standing | None = None
 
 
 def soon(now: datetime, refusal: Refusal | None, otherwise: timedelta) -> datetime:

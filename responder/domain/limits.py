@@ -44,10 +44,19 @@ class Limits:
     max_age: timedelta = timedelta(minutes=30)
 
     @property
+    def rate_window(self) -> timedelta:
+        """How far back effects count."""
+        return max((rate.window for rate in (self.per_target, self.per_playbook) if rate), default=timedelta())
+
+    @property
+    def end_window(self) -> timedelta:
+        """How far back the ends of runs count."""
+        return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW)
+
+    @property
     def longest_window(self) -> timedelta:
-        """How far back the ledger must be read."""
-        rates = [rate.window for rate in (self.per_target, self.per_playbook) if rate]
-        return max([*rates, self.cooldown or timedelta(), ATTEMPTS_WINDOW])
+        """How far back anything counts."""
+        return max(self.rate_window, self.end_window)
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,8 +231,8 @@ class RunStore(Protocol):
         """Lease due runs, the most severe first with ageing; raises ``attempts`` and ``epoch`` in its commit."""
         ...
 
-    async def standing(self, run: Run, since: datetime) -> Standing:
-        """Read what a turn starts from."""
+    async def standing(self, run: Run, limits: Limits) -> Standing:
+        """Read what a turn starts from; ``limits`` say how far back its usage looks."""
         ...
 
     async def playbook_text(self, revision: str) -> tuple[str, str] | None:

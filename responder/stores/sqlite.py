@@ -3,18 +3,18 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
-from pydantic_core import to_json
 from sqlalchemy import (
     ColumnElement,
     FromClause,
     Table,
     Text,
+    Update,
     and_,
     bindparam,
     event,
@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -34,7 +35,7 @@ from responder.domain.errors import SettingsError, Unavailable
 from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import AnchoredClock
-from responder.stores.core.database import Order, Rows, translated, upsert
+from responder.stores.core.database import Order, Patch, Rows, translated, upsert
 from responder.stores.core.store import SqlStore
 from responder.stores.core.turns import Turns
 from responder.stores.core.types import decode, encode, instant, micros
@@ -154,10 +155,13 @@ class SqliteDatabase:
     async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
         """Need nothing: there is one writer."""
 
-    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows]) -> None:
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows | Patch]) -> None:
         """Write table by table: without a network there are no round trips to save."""
         for rows in writes:
             if not rows.values:
+                continue
+            if isinstance(rows, Patch):
+                await tx.execute(*_patch(rows))
                 continue
             statement = insert(rows.table)
             if rows.changes:
@@ -175,6 +179,16 @@ class SqliteDatabase:
             for place, kind in enumerate(types)
         ]
         return select(*columns).subquery()
+
+    def given(self, name: str, /, **columns: TypeEngine[Any]) -> FromClause:
+        """Return the rows in a parameter as a relation."""
+        each = func.json_each(bindparam(name, type_=Text())).table_valued("value")
+        values = [func.json_extract(each.c.value, f"$.{one}", type_=kind).label(one) for one, kind in columns.items()]
+        return select(*values).subquery(name)
+
+    def packed(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Return the value of a parameter of ``given``."""
+        return _plain([dict(row) for row in rows])
 
     def insert(self, table: Table) -> Insert:
         """Return SQLite's INSERT."""
@@ -203,8 +217,30 @@ class SqliteDatabase:
         await tx.execute(upsert(self, schema.meta, "key"), {"key": _HIGH_WATER, "value": str(micros(self._persisted))})
 
 
-def _plain(rows: Sequence[Sequence[Any]]) -> str:
-    return to_json([[micros(v) if isinstance(v, datetime) else v for v in row] for row in rows]).decode()
+def _plain(rows: Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]]) -> str:
+    return encode(
+        [
+            {name: _number(value) for name, value in row.items()}
+            if isinstance(row, Mapping)
+            else [_number(v) for v in row]
+            for row in rows
+        ]
+    )
+
+
+def _number(value: object) -> object:
+    return micros(value) if isinstance(value, datetime) else value
+
+
+def _patch(patch: Patch) -> tuple[Update, list[dict[str, Any]]]:
+    """Return the UPDATE of one row, and its parameters for each; the key's have names of their own."""
+    same = (patch.table.c[name] == bindparam(f"key_{name}") for name in patch.key)
+    changed = {name: bindparam(f"new_{name}", type_=patch.table.c[name].type) for name in patch.changed}
+    values = [
+        {f"{'key' if name in patch.key else 'new'}_{name}": value for name, value in row.items()}
+        for row in patch.values
+    ]
+    return update(patch.table).where(*same).values(changed), values
 
 
 def _exclusive(path: Path) -> TextIO:

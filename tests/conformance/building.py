@@ -18,6 +18,8 @@ from responder.stores.core.store import SqlStore
 
 HOUR = timedelta(hours=1)
 FREE = Authority(Limits(), effects=1)
+WINDOW = Limits(per_playbook=Rate(1000, HOUR))
+"""Limits that read the effects of an hour."""
 
 
 def advance(store: SqlStore, by: timedelta) -> None:

@@ -16,6 +16,7 @@ from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
     FREE,
     HOUR,
+    WINDOW,
     acting,
     actions_of,
     advance,
@@ -93,11 +94,11 @@ async def test_an_effect_is_recorded_before_it_is_made(store: SqlStore) -> None:
     made = record(store, one, before=None, fence='"etag"', arguments={"a": [1, None, "x\x00"]})
     assert await store.intend(one, made, FREE) is None
 
-    (kept,) = (await store.standing(one, store.now())).records
+    (kept,) = (await store.standing(one, WINDOW)).records
     assert kept == replace(made, arguments={"a": [1, None, "x\ufffd"]})
 
     await store.settle(one, replace(made, state=RecordState.APPLIED, observed={"workers": 6}, evidence="value"))
-    (kept,) = (await store.standing(one, store.now())).records
+    (kept,) = (await store.standing(one, WINDOW)).records
     assert (kept.state, kept.observed, kept.evidence) == (RecordState.APPLIED, {"workers": 6}, "value")
     assert kept.settled_at is not None
     assert await actions_of(store, made.id) == ["record.intended", "record.applied"]
@@ -165,7 +166,7 @@ async def test_an_undo_is_refused_by_a_halt_alone(store: SqlStore) -> None:
     await store.stop(one.id, "ann")
     assert await store.intend_undo(one, intended) is None
     await store.settle(one, replace(intended, state=RecordState.UNDONE))
-    (kept,) = (await store.standing(one, now)).records
+    (kept,) = (await store.standing(one, WINDOW)).records
     assert kept.state is RecordState.UNDONE
     assert kept.undone_at is not None
 
@@ -275,7 +276,7 @@ async def test_a_rollback_works_on_the_records_of_the_run_it_undoes(store: SqlSt
 
     back = await claimed(store, back.id)
     assert await store.take_slot(replace(back, state=RunState.UNDOING)) is None
-    (undone,) = (await store.standing(back, store.now())).records
+    (undone,) = (await store.standing(back, WINDOW)).records
     assert await store.intend_undo(back, replace(undone, state=RecordState.UNDO_INTENDED)) is None
     await store.settle(back, replace(undone, state=RecordState.UNDONE))
     await finished(store, back, RunState.ROLLED_BACK)

@@ -17,7 +17,7 @@ from responder.stores.core.database import Order
 from responder.stores.postgres import PostgresDatabase, PostgresStore, postgres_store
 from tests.bed.postgres import Postgres
 from tests.bed.proxy import Mode, Proxy, proxied
-from tests.conformance.building import FREE, acting, by_id, deliver, record, run, started, write
+from tests.conformance.building import FREE, WINDOW, acting, by_id, deliver, record, run, started, write
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_a_store_that_is_away_is_unavailable_and_comes_back_by_itself(
         shared.claim_runs(1),
         shared.claim_deliveries(1),
         shared.claim_outbox(1, []),
-        shared.standing(one, shared.now()),
+        shared.standing(one, WINDOW),
         shared.save(one),
         shared.intend(one, record(shared, one), FREE),
         shared.finish(replace(one, state=RunState.FAILED), RunEnd()),

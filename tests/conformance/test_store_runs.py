@@ -19,6 +19,7 @@ from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
     FREE,
     HOUR,
+    WINDOW,
     acting,
     actions_of,
     advance,
@@ -129,7 +130,7 @@ async def test_standing_tells_how_the_world_of_a_run_stands(store: SqlStore) -> 
     pause = Pause("p", "pause", "all", "deploy", "ann", store.now())
     await store.pause(pause)
 
-    standing = await store.standing(one, store.now() - HOUR)
+    standing = await store.standing(one, WINDOW)
 
     assert standing.firing
     assert standing.evidence_at is not None
@@ -139,8 +140,8 @@ async def test_standing_tells_how_the_world_of_a_run_stands(store: SqlStore) -> 
     assert standing.usage.on_target == (), "its own effects are not held against it"
 
     rival = await started(store, target=one.target + "/below")
-    assert (await store.standing(rival, store.now() - HOUR)).busy == one.id
-    assert len((await store.standing(rival, store.now() - HOUR)).usage.by_playbook) == 1
+    assert (await store.standing(rival, WINDOW)).busy == one.id
+    assert len((await store.standing(rival, WINDOW)).usage.by_playbook) == 1
 
 
 async def test_a_run_fires_while_any_joined_episode_does(store: SqlStore) -> None:
@@ -151,9 +152,9 @@ async def test_a_run_fires_while_any_joined_episode_does(store: SqlStore) -> Non
     closing = store.now()
 
     await write(store, episodes=[replace(first, state=EpisodeState.CLOSED, closed_at=closing)])
-    assert (await store.standing(one, closing)).firing
+    assert (await store.standing(one, WINDOW)).firing
     await write(store, episodes=[replace(second, state=EpisodeState.LATE)])
-    standing = await store.standing(one, closing)
+    standing = await store.standing(one, WINDOW)
     assert (standing.firing, standing.last_closed_at) == (False, closing)
 
 
@@ -286,7 +287,7 @@ async def test_an_approval_is_given_once_and_used_once(store: SqlStore) -> None:
     assert verdict(await store.answer(one.id, approve=False, actor="bob", plan_hash="h1", comment="no")) == "acted"
 
     one = await claimed(store, one.id)
-    approval = (await store.standing(one, store.now())).approval
+    approval = (await store.standing(one, WINDOW)).approval
     assert approval is not None
     assert (approval.state, approval.decided_by, approval.comment) == ("approved", "ann", "go")
     spent = await asyncio.gather(*(store.use_approval(one, approval) for _ in range(5)))
@@ -310,7 +311,7 @@ async def test_an_approval_does_not_outlive_its_time(store: SqlStore) -> None:
     one = await _asked(store)
     assert await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="") is None
     one = await claimed(store, one.id)
-    approval = (await store.standing(one, store.now())).approval
+    approval = (await store.standing(one, WINDOW)).approval
     assert approval is not None
     advance(store, timedelta(minutes=10))
     assert not await store.use_approval(one, approval)
@@ -320,13 +321,13 @@ async def test_a_new_question_voids_the_old_answer(store: SqlStore) -> None:
     one = await _asked(store)
     assert await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="") is None
     one = await claimed(store, one.id)
-    old = (await store.standing(one, store.now())).approval
+    old = (await store.standing(one, WINDOW)).approval
     now = store.now()
     await store.save(one, ask=Approval("new", one.id, "h2", [], "pending", now, now + HOUR))
     one = await claimed(store, one.id)
     assert old is not None
     assert not await store.use_approval(one, old)
-    kept = (await store.standing(one, store.now())).approval
+    kept = (await store.standing(one, WINDOW)).approval
     assert kept is not None
     assert kept.id == "new"
 

@@ -17,14 +17,14 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import MAX_ATTEMPTS, Audit, RunEnd
 from responder.stores.core import rows
 from responder.stores.core.database import Order
-from responder.stores.core.part import Part, add_destinations, write_audit
-from responder.stores.core.runs import finish_in
+from responder.stores.core.ending import Ending, EndingPart
+from responder.stores.core.part import add_destinations, write_audit
 from responder.stores.schema import deliveries, incidents, outbox, records, runs
 
 _BATCH = 50
 
 
-class AsidePart(Part):
+class AsidePart(EndingPart):
     """Looks for rows whose claims led nowhere."""
 
     async def set_aside(self, tell: Collection[str] = ()) -> Sequence[str]:
@@ -56,8 +56,9 @@ class AsidePart(Part):
         why = f"Run {run.id} was taken up {run.attempts} times and never came to an end."
         made = await tx.scalar(select(func.count()).select_from(records).where(records.c.run_id == owner))
         # A run that never wrote a record never touched its target.
-        await finish_in(tx, self.db, now, end, RunEnd(needs_person=why, quarantine=why if made else ""))
-        await write_audit(tx, now, [Audit("run.set_aside", run.id, details={"attempts": run.attempts})])
+        ending = RunEnd(needs_person=why, quarantine=why if made else "")
+        aside = Audit("run.set_aside", run.id, details={"attempts": run.attempts})
+        await self.finish_in(tx, now, [Ending(end, ending, [aside])])
         return f"run {run.id}"
 
     async def _delivery(self, tx: AsyncConnection, now: datetime, row: Row[Any], tell: Collection[str]) -> str:

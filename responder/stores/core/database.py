@@ -35,6 +35,20 @@ class Rows:
         return cls(table, sorted(values, key=lambda value: str(value["id"])), ("id",), changes)
 
 
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """New values for rows of one table that are there: each holds all of ``key`` and the same further columns."""
+
+    table: Table
+    values: Sequence[Mapping[str, Any]]
+    key: tuple[str, ...] = ("id",)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The columns that change."""
+        return tuple(name for name in self.values[0] if name not in self.key)
+
+
 class Order(IntEnum):
     """Who goes first where there is one writer (SQLite): the smaller."""
 
@@ -61,7 +75,7 @@ class Database(Protocol):
         """Take a connection that only reads. Library errors are translated."""
         ...
 
-    async def write_rows(self, tx: AsyncConnection, writes: Sequence["Rows"]) -> None:
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence["Rows | Patch"]) -> None:
         """Write many rows of several tables that do not depend on each other, in as few round trips as there can be."""
         ...
 
@@ -71,6 +85,14 @@ class Database(Protocol):
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation with the columns ``k0``, ``k1`` …; the statement is the same for any number."""
+        ...
+
+    def given(self, name: str, /, **columns: TypeEngine[Any]) -> FromClause:
+        """Return the rows in the parameter ``name`` as a relation: for statements that are built once."""
+        ...
+
+    def packed(self, rows: Iterable[Mapping[str, Any]]) -> str:
+        """Return the value of a parameter of ``given``."""
         ...
 
     def insert(self, table: Table) -> Insert:

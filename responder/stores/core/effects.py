@@ -1,7 +1,12 @@
-"""The effect protocol's commits (engine.md): nothing is sent before its record stands here."""
+"""The effect protocol's commits (engine.md): nothing is sent before its record stands here.
 
-import functools
-from dataclasses import replace
+Many runs are authorised in one transaction: the locks of all their limits are held, and each counts what those before
+it were given.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,116 +15,212 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
-from responder.domain.limits import Refusal, over_limit, paused
+from responder.domain.limits import Pause, Refusal, over_limit, paused
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Authority
 from responder.stores.core import rows
-from responder.stores.core.database import Insert, Order
-from responder.stores.core.part import Part, one_row, pauses_in_force, write_audit
-from responder.stores.core.prepared import ACTED, DEBIT, FREE_LEDGER, OWN_LEDGER, USE_LEDGER, WRITE_RECORD
-from responder.stores.core.runs import held_row, situation, state_before
-from responder.stores.core.usage import read_usage
-from responder.stores.schema import records
+from responder.stores.core.database import Database, Order, Patch, Rows
+from responder.stores.core.held import Around, held_rows, ids_given, is_ours, look_around, lost
+from responder.stores.core.overlap import conflicting
+from responder.stores.core.part import Part, audit_values, signs_in_force
+from responder.stores.core.runs import facts_for
+from responder.stores.core.together import Together
+from responder.stores.core.usage import Effect, Facts
+from responder.stores.schema import audit, ledger, records, runs
 
 _NOTHING_HAPPENED = frozenset({RecordState.INTENDED, RecordState.NOT_APPLIED})
+_USED = {name: f"excluded.{name}" for name in ("record_id", "at")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """One call of ``intend``."""
+
+    run: Run
+    record: Record
+    authority: Authority
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What a transaction that authorises sees, and what it has given away so far."""
+
+    now: datetime
+    held: Mapping[str, Row[Any]]
+    pauses: Sequence[Pause]
+    doubts: Mapping[str, str]
+    around: Around
+    facts: Facts
+    states: Mapping[str, str]
+    entries: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """By run: the ledger's rows, and the record that each is for, empty when it is reserved."""
+    booked: list[dict[str, Any]] = field(default_factory=list)
+    """The ledger's rows to be written: the new ones, and those that are used now."""
 
 
 class EffectsPart(Part):
     """Authorises effects and writes down what became of them."""
 
-    @functools.cached_property
-    def _keep_record(self) -> Insert:
-        """Inserts a record; one that is still only intended is sent again, with another fence."""
-        insert = self.db.insert(records)
-        return insert.on_conflict_do_update(
-            index_elements=["id"],
-            set_={"fence": insert.excluded.fence},
-            where=records.c.state == RecordState.INTENDED.value,
-        )
+    def __init__(self, db: Database) -> None:
+        """Work on ``db``."""
+        super().__init__(db)
+        self._intend = Together(self._intend_all)
+        self._intend_undo = Together(self._intend_undo_all)
+        self._settle = Together(self._settle_all)
 
     async def intend(self, run: Run, record: Record, authority: Authority) -> Refusal | None:
         """Authorise a forward effect and commit its record as ``intended``, in one transaction."""
+        return await self._intend(_Wish(run, record, authority))
+
+    async def _intend_all(self, wishes: Sequence[_Wish]) -> Sequence[Refusal | Exception | None]:
         async with self.db.writing(Order.RECORD) as tx:
-            await self.db.lock(tx, [f"limit/{run.playbook}", f"limit/{run.playbook}/{run.target}"])
-            now = self.now()  # after the locks: what was committed before them lies before it
-            refusal = await self._refused(tx, run, authority, now) or await self._debit(tx, run, record, authority, now)
-            if refusal is not None:
-                return refusal
-            written = await tx.execute(self._keep_record, rows.record_values(record))
-            if written.rowcount != 1:
-                raise Conflict(f"record {record.id} was settled already")
-            await write_audit(tx, now, [_entry("record.intended", run, record)])
-        return None
+            await self.db.lock(tx, sorted({f"limit/{wish.run.playbook}" for wish in wishes}))
+            sight = await self._see(tx, wishes)
+            answers = [_answer(wish, sight) for wish in wishes]
+            given = [wish for wish, answer in zip(wishes, answers, strict=True) if answer is None]
+            writes: list[Rows | Patch] = [
+                Rows(ledger, sight.booked, ("id",), _USED),
+                # A record that is still only intended is sent again, with another fence.
+                Rows(
+                    records, [rows.record_values(wish.record) for wish in given], ("id",), {"fence": "excluded.fence"}
+                ),
+                Rows(audit, audit_values(sight.now, [_entry("intended", one.run, one.record) for one in given])),
+            ]
+            await self.db.write_rows(tx, writes)
+        return answers
+
+    async def _see(self, tx: AsyncConnection, wishes: Sequence[_Wish]) -> _Sight:
+        asked = [wish.run for wish in wishes]
+        held = await held_rows(self.db, self.prepared, tx, asked)
+        now = self.now()  # after the locks: what was committed before them lies before it
+        pauses, doubts = await signs_in_force(tx, now)
+        around = await look_around(self.db, self.prepared, tx, asked)
+        facts = await facts_for(self, tx, [(wish.run, wish.authority.limits) for wish in wishes], now)
+        states: dict[str, str] = {}
+        sight = _Sight(now, held, pauses, doubts, around, facts, states)
+        given = {"records_given": self.db.packed({"id": wish.record.id} for wish in wishes)}
+        for row in await tx.execute(self.prepared.booked, {**ids_given(self.db, (run.id for run in asked)), **given}):
+            if row.what == "entry":
+                sight.entries[row.run_id][row.id] = row.record_id
+            else:
+                states[row.id] = row.record_id
+        return sight
 
     async def intend_undo(self, run: Run, record: Record) -> Refusal | None:
         """Commit ``undo_intended``; refused by a halt only."""
+        return await self._intend_undo((run, record))
+
+    async def _intend_undo_all(self, asked: Sequence[tuple[Run, Record]]) -> Sequence[Refusal | Exception | None]:
         async with self.db.writing(Order.RECORD) as tx:
-            await state_before(tx, run)
+            held = await held_rows(self.db, self.prepared, tx, [run for run, _ in asked])
             now = self.now()
-            halts = [pause for pause in await pauses_in_force(tx, now) if pause.kind == "halt"]
-            refusal = paused(halts, run.playbook, run.target, now)
-            if refusal is not None:
-                return refusal
-            await self._write(tx, run, record)
-            await write_audit(tx, now, [_entry("record.undo_intended", run, record)])
-        return None
+            pauses, _ = await signs_in_force(tx, now)
+            halts = [pause for pause in pauses if pause.kind == "halt"]
+            answers: list[Refusal | Exception | None] = [
+                paused(halts, run.playbook, run.target, now) if is_ours(held, run) else lost(run) for run, _ in asked
+            ]
+            going = [one for one, answer in zip(asked, answers, strict=True) if answer is None]
+            await self._write(tx, now, going)
+        return answers
 
     async def settle(self, run: Run, record: Record) -> None:
         """Write the record's state, observed image, evidence and message."""
+        await self._settle((run, record))
+
+    async def _settle_all(self, asked: Sequence[tuple[Run, Record]]) -> Sequence[Exception | None]:
         async with self.db.writing(Order.RECORD) as tx:
-            await state_before(tx, run)
+            held = await held_rows(self.db, self.prepared, tx, [run for run, _ in asked])
             now = self.now()
-            await self._write(tx, run, _dated(record, now))
-            if record.state is RecordState.NOT_APPLIED:
-                # What certainly did not happen does not count; the plan keeps its reservation for another try.
-                await tx.execute(FREE_LEDGER, {"record": record.id})
-            if record.state not in _NOTHING_HAPPENED:
-                await tx.execute(ACTED, {"this_run": run.id})
-            await write_audit(tx, now, [_entry(f"record.{record.state.value}", run, record)])
+            ours = [(run, _dated(record, now)) for run, record in asked if is_ours(held, run)]
+            acted = {run.id for run, record in ours if record.state not in _NOTHING_HAPPENED}
+            # What certainly did not happen does not count; the plan keeps its reservation for another try.
+            free = sorted(record.id for _, record in ours if record.state is RecordState.NOT_APPLIED)
+            if free:
+                given = self.db.packed({"id": one} for one in free)
+                await tx.execute(self.prepared.unbook, {"records_given": given})
+            await self._write(tx, now, ours, sorted(acted))
+        return [None if is_ours(held, run) else lost(run) for run, _ in asked]
 
-    async def _write(self, tx: AsyncConnection, run: Run, record: Record) -> None:
-        which = {"of_record": record.id, "of_run_id": run.of_run or run.id}
-        written = await tx.execute(WRITE_RECORD, {**rows.record_changes(record), **which})
-        one_row(written, f"record {record.id}")
+    async def _write(
+        self, tx: AsyncConnection, now: datetime, changed: Sequence[tuple[Run, Record]], acted: Sequence[str] = ()
+    ) -> None:
+        """Write records as they are now, and which runs have acted."""
+        writes: list[Rows | Patch] = [
+            Patch(records, [{"id": record.id, **rows.record_changes(record)} for _, record in changed]),
+            Patch(runs, [{"id": one, "acted": True} for one in acted]),
+            Rows(audit, audit_values(now, [_entry(record.state.value, run, record) for run, record in changed])),
+        ]
+        await self.db.write_rows(tx, writes)
 
-    async def _refused(self, tx: AsyncConnection, run: Run, authority: Authority, now: datetime) -> Refusal | None:
-        row = await held_row(tx, run)
-        if authority.protected:
-            return Refusal(Verdict.PROTECTED, Verdict.PROTECTED.sentence)
-        if row.stop_by:
-            return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {row.stop_by}")
-        stop_sign = paused(await pauses_in_force(tx, now), run.playbook, run.target, now)
-        if stop_sign is not None:
-            return stop_sign
-        around = await situation(tx, run)
-        return _no_longer_wanted(around, authority, now) or _target_taken(around, run)
 
-    async def _debit(
-        self, tx: AsyncConnection, run: Run, record: Record, authority: Authority, now: datetime
-    ) -> Refusal | None:
-        """Count the effect: the run's first record reserves the whole plan, later ones use what was reserved."""
-        own = (await tx.execute(OWN_LEDGER, {"this_run": run.id})).all()
-        usable = next((row.id for row in own if row.record_id == record.id), None) or next(
-            (row.id for row in own if not row.record_id), None
-        )
-        if usable is not None:
-            await tx.execute(USE_LEDGER, {"ledger_id": usable, "record": record.id, "now": now})
-            return None
-        need = max(1, authority.effects, len(own) + 1)
-        pair = (run.playbook, run.target)
-        since = now - authority.limits.longest_window
-        usage = (await read_usage(self.db, tx, [pair], since, now=now, own=run.id))[pair]
-        refusal = over_limit(authority.limits, usage, need, now)
+def _answer(wish: _Wish, sight: _Sight) -> Refusal | Exception | None:
+    """Say whether an effect is allowed, and book it at once when it is: those after it count it."""
+    run, record = wish.run, wish.record
+    if not is_ours(sight.held, run):
+        return lost(run)
+    refusal = _refused(run, wish.authority, sight)
+    if refusal is not None:
+        return refusal
+    if sight.states.get(record.id, RecordState.INTENDED.value) != RecordState.INTENDED.value:
+        return Conflict(f"record {record.id} was settled already")
+    return _debited(wish, sight)
+
+
+def _refused(run: Run, authority: Authority, sight: _Sight) -> Refusal | None:
+    if authority.protected:
+        return Refusal(Verdict.PROTECTED, Verdict.PROTECTED.sentence)
+    stop_by = sight.held[run.id].stop_by
+    if stop_by:
+        return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
+    stop_sign = paused(sight.pauses, run.playbook, run.target, sight.now)
+    return stop_sign or _no_longer_wanted(run, authority, sight) or _target_taken(run, sight)
+
+
+def _no_longer_wanted(run: Run, authority: Authority, sight: _Sight) -> Refusal | None:
+    evidence_at = sight.around.evidence_at(run)
+    if evidence_at is None or not sight.around.firing(run):
+        return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
+    if sight.now - evidence_at > authority.limits.max_age:
+        text = f"{Verdict.STALE.sentence} The last sign was {evidence_at:%Y-%m-%d %H:%M:%S} UTC."
+        return Refusal(Verdict.STALE, text)
+    return None
+
+
+def _target_taken(run: Run, sight: _Sight) -> Refusal | None:
+    if not sight.around.holds(run):
+        return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} This run does not hold its slot.")
+    doubt = next(conflicting(sight.doubts, run.target), "")
+    if doubt:
+        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
+    return None
+
+
+def _debited(wish: _Wish, sight: _Sight) -> Refusal | None:
+    """Count the effect: the run's first record reserves the whole plan, later ones use what was reserved."""
+    run, record = wish.run, wish.record
+    own = sight.entries[run.id]
+    usable = next((key for key, of in own.items() if of == record.id), None) or next(
+        (key for key, of in own.items() if not of), None
+    )
+    if usable is None:
+        need = max(1, wish.authority.effects, len(own) + 1)
+        usage = sight.facts.usage((run.playbook, run.target), sight.now, run.id)
+        refusal = over_limit(wish.authority.limits, usage, need, sight.now)
         if refusal is not None:
             return refusal
-        row = {"run_id": run.id, "playbook": run.playbook, "target": run.target, "at": now}
-        await tx.execute(
-            DEBIT,
-            [{**row, "id": new_id(), "record_id": record.id if place == 0 else ""} for place in range(need - len(own))],
-        )
-        return None
+        new = [new_id() for _ in range(need - len(own))]
+        own.update(dict.fromkeys(new, ""))
+        for _ in new:
+            sight.facts.book(run.playbook, Effect(run.target, sight.now, run.id))
+        usable = new[0]
+    else:
+        new = []
+    own[usable] = record.id
+    shared = {"run_id": run.id, "playbook": run.playbook, "target": run.target, "at": sight.now}
+    sight.booked += [{"id": key, "record_id": own[key], **shared} for key in dict.fromkeys([usable, *new])]
+    return None
 
 
 def _dated(record: Record, now: datetime) -> Record:
@@ -129,23 +230,8 @@ def _dated(record: Record, now: datetime) -> Record:
     return replace(record, settled_at=settled_at, undone_at=undone_at)
 
 
-def _no_longer_wanted(around: Row[Any], authority: Authority, now: datetime) -> Refusal | None:
-    if not around.open:
-        return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
-    if now - around.evidence_at > authority.limits.max_age:
-        text = f"{Verdict.STALE.sentence} The last sign was {around.evidence_at:%Y-%m-%d %H:%M:%S} UTC."
-        return Refusal(Verdict.STALE, text)
-    return None
-
-
-def _target_taken(around: Row[Any], run: Run) -> Refusal | None:
-    if around.holder != run.id:
-        return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} This run does not hold its slot.")
-    if around.doubt:
-        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {around.doubt}")
-    return None
-
-
-def _entry(action: str, run: Run, record: Record) -> Audit:
+def _entry(what: str, run: Run, record: Record) -> Audit:
     details = {"run": run.id, "step": record.step, "action": record.action, "target": record.target}
-    return Audit(action, record.id, details={**details, "message": record.message} if record.message else details)
+    if record.message:
+        details["message"] = record.message
+    return Audit(f"record.{what}", record.id, details=details)

@@ -1,33 +1,133 @@
-"""What keeps an incident open, and the latch that says that a person is needed."""
+"""How runs end: a final state and everything that follows from it, in one transaction."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.ports.store import Audit
-from responder.stores.core.part import write_audit
-from responder.stores.core.prepared import CLOSE_IF_OVER, UNLATCH
-from responder.stores.schema import incidents
+from responder.domain.episodes import EpisodeState
+from responder.domain.runs import Run
+from responder.ports.store import Audit, RunEnd
+from responder.stores.core import rows
+from responder.stores.core.database import Database, Order, Patch, Rows
+from responder.stores.core.held import entered, held_rows, ids_given, is_ours, lost
+from responder.stores.core.part import Part, audit_values, write_audit
+from responder.stores.core.together import Together
+from responder.stores.schema import audit, episodes, incidents, quarantines, runs
+
+_DOUBT = {name: f"excluded.{name}" for name in ("reason", "run_id", "at")}
 
 
-async def latch(tx: AsyncConnection, incident_id: str, run_id: str, reason: str) -> None:
-    """Say that a person is needed. The first reason stands until somebody clears it."""
-    await tx.execute(
-        update(incidents)
-        .where(incidents.c.id == incident_id, incidents.c.needs_person == "")
-        .values(needs_person=reason, needs_person_run=run_id),
-    )
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One run's end."""
+
+    run: Run
+    end: RunEnd
+    audit: Sequence[Audit] = ()
 
 
-async def unlatch(tx: AsyncConnection, incident_id: str, run_ids: Collection[str]) -> None:
-    """Clear the latch that one of these runs set."""
-    await tx.execute(UNLATCH, {"incident": incident_id, "set_by": [one for one in run_ids if one]})
+class EndingPart(Part):
+    """Writes the ends of runs."""
+
+    def __init__(self, db: Database) -> None:
+        """Work on ``db``."""
+        super().__init__(db)
+        self._finish = Together(self._finish_all)
+
+    async def finish(self, run: Run, end: RunEnd, audit: Sequence[Audit] = ()) -> None:
+        """Write a final state and everything that follows from it."""
+        await self._finish(Ending(run, end, audit))
+
+    async def _finish_all(self, asked: Sequence[Ending]) -> Sequence[Exception | None]:
+        async with self.db.writing(Order.RECORD) as tx:
+            return await self.finish_in(tx, self.now(), asked)
+
+    async def finish_in(
+        self, tx: AsyncConnection, now: datetime, asked: Sequence[Ending]
+    ) -> Sequence[Exception | None]:
+        """Write the ends in ``tx``; an error stands for a run whose lease was lost.
+
+        The order of locks is that of everybody: episodes, incidents, runs, then what belongs to the runs, the outbox.
+        """
+        ids = ids_given(self.db, (one.run.id for one in asked))
+        served = (await tx.execute(self.prepared.lock_episodes, ids)).all()
+        latches = await self._latches(tx, asked)
+        held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
+        ours = [one for one in asked if is_ours(held, one.run) and held[one.run.id].finished_at is None]
+        if ours:
+            ids = ids_given(self.db, (one.run.id for one in ours))
+            for statement in (self.prepared.free_slots, self.prepared.free_budgets, self.prepared.void_approvals):
+                await tx.execute(statement, ids)
+            due = await self._due(tx, ours, served)
+            doubts = {one.run.target: _doubt(one, now) for one in ours if one.end.quarantine}
+            entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
+            entries += [entry for one in ours for entry in one.audit]
+            writes: list[Rows | Patch] = [
+                Patch(runs, [_final(one.run, now) for one in ours]),
+                Patch(episodes, due),
+                Patch(incidents, _latched(latches, ours)),
+                Rows(quarantines, list(doubts.values()), ("target",), _DOUBT),
+                Rows(audit, audit_values(now, entries)),
+            ]
+            await self.db.write_rows(tx, writes)
+            about = [one.run.incident_id for one in ours]
+            closed = await self.close_if_over(tx, now, about)
+            await self.mark_dirty(tx, now, about)
+            await write_audit(tx, now, closed)
+        return [None if one in ours else lost(one.run) for one in asked]
+
+    async def _latches(self, tx: AsyncConnection, asked: Sequence[Ending]) -> Mapping[str, Row[Any]]:
+        """Lock the runs' incidents: of two last runs that end at once, the second one closes the incident."""
+        ids = sorted({one.run.incident_id for one in asked if one.run.incident_id})
+        given = {"incidents_given": self.db.packed({"id": one} for one in ids)}
+        return {row.id: row for row in await tx.execute(self.prepared.lock_incidents, given)}
+
+    async def _due(
+        self, tx: AsyncConnection, ours: Sequence[Ending], served: Sequence[Row[Any]]
+    ) -> list[dict[str, Any]]:
+        """Return the episodes to be looked at again, the earliest wish of each."""
+        wishes = {one.run.id: one.end for one in ours if one.end.retry_at is not None}
+        if not wishes:
+            return []
+        open_ = {row.id: row for row in served if row.state != EpisodeState.CLOSED.value}
+        found: dict[str, dict[str, Any]] = {}
+        for row in await tx.execute(self.prepared.served, ids_given(self.db, wishes)):
+            end = wishes[row.run_id]
+            known = found.get(row.episode_id)
+            if row.episode_id in open_ and (known is None or end.retry_at < known["reconsider_at"]):
+                after = end.after or open_[row.episode_id].after
+                found[row.episode_id] = {"id": row.episode_id, "reconsider_at": end.retry_at, "after": after}
+        return sorted(found.values(), key=lambda value: str(value["id"]))
 
 
-async def close_if_over(tx: AsyncConnection, now: datetime, incident_id: str) -> None:
-    """Close the incident when no episode is open, every run is final and nobody is needed."""
-    closed = await tx.execute(CLOSE_IF_OVER, {"incident": incident_id, "now": now})
-    if closed.rowcount == 1:
-        await write_audit(tx, now, [Audit("incident.closed", incident_id, details={"reason": "resolved"})])
+def _final(run: Run, now: datetime) -> dict[str, Any]:
+    finished = replace(run, finished_at=run.finished_at or now)
+    return {"id": run.id, **rows.run_changes(finished), "lease_until": None, "attempts": 0}
+
+
+def _doubt(one: Ending, now: datetime) -> dict[str, Any]:
+    return {"target": one.run.target, "reason": one.end.quarantine, "run_id": one.run.id, "at": now}
+
+
+def _quarantined(doubt: Mapping[str, Any]) -> Audit:
+    return Audit("target.quarantined", doubt["target"], details={"reason": doubt["reason"], "run": doubt["run_id"]})
+
+
+def _latched(latches: Mapping[str, Row[Any]], ours: Sequence[Ending]) -> list[dict[str, Any]]:
+    """Return the incidents whose latch changes: the first reason stands until it is cleared, by its own run at most."""
+    now_held = {key: (row.needs_person, row.needs_person_run) for key, row in latches.items()}
+    for one in ours:
+        reason, by = now_held.get(one.run.incident_id, ("", ""))
+        if one.end.needs_person and not reason and one.run.incident_id in now_held:
+            now_held[one.run.incident_id] = (one.end.needs_person, one.run.id)
+        elif one.end.clear_person and by and by in (one.run.id, one.run.of_run):
+            now_held[one.run.incident_id] = ("", "")
+    return [
+        {"id": key, "needs_person": reason, "needs_person_run": by}
+        for key, (reason, by) in sorted(now_held.items())
+        if (reason, by) != (latches[key].needs_person, latches[key].needs_person_run)
+    ]

@@ -4,19 +4,18 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Table, Text, literal, null, select, union, union_all, update
+from sqlalchemy import ColumnElement, CursorResult, Table, literal, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from responder.domain.episodes import EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.limits import Pause
 from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
-from responder.stores.core.prepared import MARK_DIRTY, PAUSES, WRITE_AUDIT, due_when_marked
+from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared, due_when_marked
 from responder.stores.core.types import Instant
-from responder.stores.schema import episodes, incidents, outbox, pauses, quarantines, run_episodes, runs
+from responder.stores.schema import incidents, outbox, runs
 
 
 class Part:
@@ -25,10 +24,24 @@ class Part:
     def __init__(self, db: Database) -> None:
         """Work on ``db``."""
         self.db = db
+        self.prepared = Prepared(db)
 
     def now(self) -> datetime:
         """Return the store's clock."""
         return self.db.now()
+
+    async def mark_dirty(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> None:
+        """Raise what is wanted of every destination of these incidents."""
+        ids = sorted({one for one in incident_ids if one})
+        if ids:
+            given = self.db.packed({"id": one} for one in ids)
+            await tx.execute(self.prepared.mark_dirty, {"incidents_given": given, "now": now})
+
+    async def close_if_over(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> list[Audit]:
+        """Close those incidents of which nothing is open; their rows must be locked. Returns what to audit."""
+        given = self.db.packed({"id": one} for one in sorted({one for one in incident_ids if one}))
+        closed = await tx.execute(self.prepared.close_if_over, {"incidents_given": given, "now": now})
+        return [Audit("incident.closed", row.id, details={"reason": "resolved"}) for row in closed]
 
 
 async def write_audit(tx: AsyncConnection, now: datetime, entries: Sequence[Audit]) -> None:
@@ -37,19 +50,12 @@ async def write_audit(tx: AsyncConnection, now: datetime, entries: Sequence[Audi
         await tx.execute(WRITE_AUDIT, audit_values(now, entries))
 
 
-def audit_values(now: datetime, entries: Sequence[Audit]) -> list[dict[str, Any]]:
+def audit_values(now: datetime, entries: Iterable[Audit]) -> list[dict[str, Any]]:
     """Write audit entries."""
     return [
         {"at": now, "actor": one.actor, "action": one.action, "subject": one.subject, "details": dict(one.details)}
         for one in entries
     ]
-
-
-async def mark_dirty(tx: AsyncConnection, now: datetime, incident_ids: Collection[str]) -> None:
-    """Raise what is wanted of every destination of these incidents."""
-    ids = sorted({one for one in incident_ids if one})
-    if ids:
-        await tx.execute(MARK_DIRTY, {"incidents": ids, "now": now})
 
 
 async def add_destinations(
@@ -97,34 +103,9 @@ async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str
         )
 
 
-async def joined_episodes_due(tx: AsyncConnection, run_id: str, at: datetime, after: str) -> None:
-    """Make the episodes that a run serves due at ``at``."""
-    values: dict[str, Any] = {"reconsider_at": at}
-    if after:
-        values["after"] = after
-    joined = select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run_id)
-    await tx.execute(
-        update(episodes).where(episodes.c.id.in_(joined), episodes.c.state != EpisodeState.CLOSED.value).values(values),
-    )
-
-
-async def pauses_in_force(tx: AsyncConnection, now: datetime) -> list[Pause]:
-    """Read the pauses and halts in force."""
-    return [rows.pause(row) for row in await tx.execute(PAUSES, {"now": now})]
-
-
 async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
     """Read, in one statement, the pauses in force and the targets in doubt with why."""
-    none = literal("", Text)
-    signs = select(
-        literal("pause", Text).label("sign"), pauses.c.id, pauses.c.kind, pauses.c.scope, pauses.c.reason,
-        pauses.c.actor, pauses.c.created_at, pauses.c.until,
-    ).where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > now))  # fmt: skip
-    doubts = select(
-        literal("quarantine", Text), quarantines.c.target, none, none, quarantines.c.reason, none, quarantines.c.at,
-        null(),
-    )  # fmt: skip
-    found = (await tx.execute(union_all(signs, doubts))).all()
+    found = (await tx.execute(SIGNS, {"now": now})).all()
     in_force = sorted((row for row in found if row.sign == "pause"), key=lambda row: (row.created_at, row.id))
     return [rows.pause(row) for row in in_force], {row.id: row.reason for row in found if row.sign == "quarantine"}
 

@@ -18,9 +18,8 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Page
 from responder.stores.core import rows
 from responder.stores.core.database import Order
-from responder.stores.core.ending import close_if_over
 from responder.stores.core.pages import read_page
-from responder.stores.core.part import Part, mark_dirty, nudge_runs, write_audit
+from responder.stores.core.part import Part, nudge_runs, write_audit
 from responder.stores.schema import (
     approvals,
     decisions,
@@ -89,7 +88,9 @@ class PeoplePart(Part):
                 .values(state="approved" if approve else "rejected", decided_by=actor, decided_at=now, comment=comment),
             )
             await nudge_runs(tx, now, [run_id])
-            await mark_dirty(tx, now, [await tx.scalar(select(runs.c.incident_id).where(runs.c.id == run_id)) or ""])
+            await self.mark_dirty(
+                tx, now, [await tx.scalar(select(runs.c.incident_id).where(runs.c.id == run_id)) or ""]
+            )
             details = {"approval": asked.id, "plan_hash": plan_hash, "comment": comment}
             action = "run.approved" if approve else "run.rejected"
             await write_audit(tx, now, [Audit(action, run_id, actor, details)])
@@ -140,7 +141,7 @@ class PeoplePart(Part):
                 epoch=0,
             )
             await tx.execute(runs.insert(), rows.run_values(rollback))
-            await mark_dirty(tx, now, [run.incident_id])
+            await self.mark_dirty(tx, now, [run.incident_id])
             details = {"rollback": rollback.id, "reason": reason}
             await write_audit(tx, now, [Audit("run.rollback_asked", run.id, actor, details)])
         return rollback
@@ -195,9 +196,9 @@ class PeoplePart(Part):
             )
             if cleared.rowcount != 1:
                 return False
-            await write_audit(tx, now, [Audit("incident.acknowledged", incident_id, actor)])
-            await close_if_over(tx, now, incident_id)
-            await mark_dirty(tx, now, [incident_id])
+            closed = await self.close_if_over(tx, now, [incident_id])
+            await write_audit(tx, now, [Audit("incident.acknowledged", incident_id, actor), *closed])
+            await self.mark_dirty(tx, now, [incident_id])
         return True
 
     async def clear_quarantine(self, target: str, actor: str) -> bool:

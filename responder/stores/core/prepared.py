@@ -1,17 +1,20 @@
-"""The statements of a run's turn, built once: putting one together costs more than executing it.
+"""The statements of runs' turns, built once: putting one together costs more than executing it.
 
-A run's way from its claim to its end is some sixty statements; what differs from one to the next are parameters.
+Each serves any number of runs at once. What differs from one call to the next are parameters: a relation that
+``Database.given`` names, packed by ``Database.packed``.
 """
 
-from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Integer,
+    Delete,
+    FromClause,
     Select,
     Text,
+    Update,
     and_,
     bindparam,
     case,
@@ -20,8 +23,9 @@ from sqlalchemy import (
     func,
     insert,
     literal,
-    or_,
+    null,
     select,
+    union,
     union_all,
     update,
 )
@@ -29,8 +33,7 @@ from sqlalchemy.sql.selectable import CompoundSelect
 
 from responder.domain.episodes import EpisodeState
 from responder.domain.runs import RunState
-from responder.domain.targets import SEPARATOR, ancestors
-from responder.stores.core.overlap import NEXT
+from responder.stores.core.database import Database
 from responder.stores.core.types import Instant, Path
 from responder.stores.schema import (
     approvals,
@@ -47,128 +50,21 @@ from responder.stores.schema import (
     slots,
 )
 
-Among = Callable[[ColumnElement[str]], ColumnElement[bool]]
-"""Makes the condition that a column is one of those that are meant."""
-
-_RUN = bindparam("this_run", type_=Text())
-_EPOCH = bindparam("run_epoch", type_=Integer())
-_NOW = bindparam("now", type_=Instant())
-_SINCE = bindparam("since", type_=Instant())
-_ENDED_SINCE = bindparam("ended_since", type_=Instant())
-_INCIDENT = bindparam("incident", type_=Text())
-
-
-def _near(column: ColumnElement[str]) -> ColumnElement[bool]:
-    """Say whether the target in ``column`` conflicts with the one that ``near`` describes."""
-    low, high = bindparam("below_from", type_=Path), bindparam("below_to", type_=Path)
-    return or_(column.in_(bindparam("at_or_above", expanding=True, type_=Path)), and_(column > low, column < high))
-
-
-def near(target: str) -> dict[str, Any]:
-    """Return the parameters of a statement that looks at, above and below ``target``."""
-    at_or_above = [target, *ancestors(target)]
-    return {"at_or_above": at_or_above, "below_from": target + SEPARATOR, "below_to": target + NEXT}
-
-
-def _joined() -> Select[Any]:
-    is_open = case((episodes.c.state == EpisodeState.OPEN.value, 1), else_=0)
-    # A closed episode's evidence says nothing about now.
-    evidence = case((episodes.c.state == EpisodeState.OPEN.value, episodes.c.evidence_at), else_=None)
-    return (
-        select(
-            func.coalesce(func.sum(is_open), 0).label("open"),
-            func.max(evidence, type_=Instant).label("evidence_at"),
-            func.max(episodes.c.closed_at, type_=Instant).label("closed_at"),
-            select(slots.c.run_id)
-            .where(_near(slots.c.target), slots.c.run_id != _RUN)
-            .limit(1)
-            .scalar_subquery()
-            .label("busy"),
-            select(slots.c.run_id)
-            .where(slots.c.target == bindparam("target", type_=Path))
-            .scalar_subquery()
-            .label("holder"),
-            select(quarantines.c.reason).where(_near(quarantines.c.target)).limit(1).scalar_subquery().label("doubt"),
-        )
-        .select_from(run_episodes.join(episodes, episodes.c.id == run_episodes.c.episode_id))
-        .where(run_episodes.c.run_id == _RUN)
-    )
-
-
-SITUATION = _joined()
-"""Whether a joined episode is open, the last evidence and closing; who is near the target, who holds it, and doubt."""
-HELD: Select[Any] = select(runs.c.state, runs.c.epoch, runs.c.stop_by).where(runs.c.id == _RUN).with_for_update()
-"""The run's row, locked."""
-PAUSES = (
-    select(pauses)
-    .where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > _NOW))
-    .order_by(pauses.c.created_at, pauses.c.id)
-)
-ASKED = (
-    select(approvals)
-    .where(approvals.c.run_id == _RUN, approvals.c.state != "void")
-    .order_by(approvals.c.asked_at.desc(), approvals.c.id.desc())
-    .limit(1)
-)
-RECORDS = select(records).where(records.c.run_id == _RUN).order_by(records.c.created_at, records.c.place, records.c.id)
-SLOTS_NEAR = select(slots).where(_near(slots.c.target))
-DOUBT_NEAR = select(quarantines.c.reason).where(_near(quarantines.c.target)).limit(1)
-LATEST_SLOT = select(func.max(slots.c.seq)).where(slots.c.playbook == bindparam("playbook", type_=Text()))
-OWN_LEDGER = select(ledger.c.id, ledger.c.record_id).where(ledger.c.run_id == _RUN)
-USE_LEDGER = (
-    update(ledger)
-    .where(ledger.c.id == bindparam("ledger_id", type_=Text()))
-    .values(record_id=bindparam("record", type_=Text()), at=_NOW)
-)
-FREE_LEDGER = update(ledger).where(ledger.c.record_id == bindparam("record", type_=Text())).values(record_id="")
-DEBIT = insert(ledger)
+NOW = bindparam("now", type_=Instant())
 WRITE_AUDIT = insert(audit)
-ACTED = update(runs).where(runs.c.id == _RUN).values(acted=True)
-WRITE_RECORD = update(records).where(
-    records.c.id == bindparam("of_record", type_=Text()), records.c.run_id == bindparam("of_run_id", type_=Text())
-)
-"""Its columns are the other parameters."""
-_OURS = (runs.c.id == _RUN) & (runs.c.epoch == _EPOCH)
-START_RUN = update(runs).where(_OURS).values(started_at=func.coalesce(runs.c.started_at, _NOW))
-"""Its further columns are the other parameters."""
-FINISH_RUN = update(runs).where(_OURS, runs.c.finished_at.is_(None)).values(lease_until=None, attempts=0)
-"""Its further columns are the other parameters."""
-LOCK_EPISODES = (
-    select(episodes.c.id)
-    .where(episodes.c.id.in_(select(run_episodes.c.episode_id).where(run_episodes.c.run_id == _RUN)))
-    .order_by(episodes.c.id)
-    .with_for_update()
-)
-FREE_SLOT = delete(slots).where(slots.c.run_id == _RUN)
-FREE_BUDGET = delete(ledger).where(ledger.c.run_id == _RUN, ledger.c.record_id == "")
-VOID_APPROVALS = (
-    update(approvals)
-    .where(approvals.c.run_id == _RUN, approvals.c.state.in_(["pending", "approved"]))
-    .values(state="void")
-)
-UNLATCH = (
-    update(incidents)
-    .where(
-        incidents.c.id == _INCIDENT,
-        incidents.c.needs_person_run.in_(bindparam("set_by", expanding=True, type_=Text())),
-    )
-    .values(needs_person="", needs_person_run="")
-)
-CLOSE_IF_OVER = (
-    update(incidents)
-    .where(
-        incidents.c.id == _INCIDENT,
-        incidents.c.resolved_at.is_(None),
-        incidents.c.needs_person == "",
-        ~exists(
-            select(episodes.c.id).where(
-                episodes.c.incident_id == _INCIDENT, episodes.c.state != EpisodeState.CLOSED.value
-            )
-        ),
-        ~exists(select(runs.c.id).where(runs.c.incident_id == _INCIDENT, runs.c.finished_at.is_(None))),
-    )
-    .values(resolved_at=_NOW, closed_reason="resolved")
-)
+_NONE = literal("", Text)
+
+SIGNS = union_all(
+    select(
+        literal("pause", Text).label("sign"), pauses.c.id, pauses.c.kind, pauses.c.scope, pauses.c.reason,
+        pauses.c.actor, pauses.c.created_at, pauses.c.until,
+    ).where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > NOW)),
+    select(
+        literal("quarantine", Text), quarantines.c.target, _NONE, _NONE, quarantines.c.reason, _NONE,
+        quarantines.c.at, null(),
+    ),
+)  # fmt: skip
+"""The pauses in force and the targets in doubt; both are few."""
 
 
 def due_when_marked(now: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -176,34 +72,208 @@ def due_when_marked(now: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((outbox.c.want_rev > outbox.c.told_rev, outbox.c.due_at), else_=now)
 
 
-MARK_DIRTY = (
-    update(outbox)
-    .where(outbox.c.incident_id.in_(bindparam("incidents", expanding=True, type_=Text())))
-    .values(want_rev=outbox.c.want_rev + 1, changed_at=_NOW, due_at=due_when_marked(_NOW))
-)
+class Prepared:
+    """The statements over one kind of database.
 
+    Most read their runs from ``runs_given(id)``. Those that lock do it in the order of keys, so that two transactions
+    never wait for each other in a circle.
+    """
 
-def usage_facts(playbooks: Among, targets: Among) -> CompoundSelect[Any]:
-    """Return effects, slots and ends among ``playbooks`` and ``targets``."""
-    none = literal(0, BigInteger)
-    effects = select(
-        literal("effect", Text).label("what"), ledger.c.playbook, ledger.c.target, ledger.c.at,
-        ledger.c.run_id.label("run"), none.label("seq"),
-    ).where(playbooks(ledger.c.playbook), ledger.c.at > _SINCE)  # fmt: skip
-    held = select(
-        literal("slot", Text), slots.c.playbook, slots.c.target, slots.c.taken_at, slots.c.run_id, slots.c.seq
-    ).where(playbooks(slots.c.playbook))
-    verified = runs.c.state == RunState.VERIFIED.value
-    well = verified | (runs.c.kind != "forward")
-    what = case((well, literal("end", Text)), else_=literal("failure", Text))
-    ends = select(what, runs.c.playbook, runs.c.target, runs.c.finished_at, runs.c.id, none).where(
-        targets(runs.c.target), runs.c.acted, runs.c.finished_at > _ENDED_SINCE
-    )
-    return union_all(effects, held, ends)
+    def __init__(self, db: Database) -> None:
+        """Build each statement when it is first needed."""
+        self._db = db
+        self._runs: FromClause = db.given("runs_given", id=Text())
 
+    def _of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        return column.in_(select(self._runs.c.id))
 
-USAGE = usage_facts(
-    lambda column: column == bindparam("playbook", type_=Text()),
-    lambda column: column == bindparam("target", type_=Path),
-)
-"""The same for one playbook and one target."""
+    @cached_property
+    def held(self) -> Select[Any]:
+        """The runs' rows, locked."""
+        columns = (
+            runs.c.id, runs.c.state, runs.c.epoch, runs.c.stop_by, runs.c.nudged, runs.c.started_at, runs.c.finished_at
+        )  # fmt: skip
+        return select(*columns).where(self._of(runs.c.id)).order_by(runs.c.id).with_for_update()
+
+    @cached_property
+    def joined(self) -> Select[Any]:
+        """For each run whether an episode that it serves is open, and its last evidence and closing."""
+        is_open = case((episodes.c.state == EpisodeState.OPEN.value, 1), else_=0)
+        # A closed episode's evidence says nothing about now.
+        evidence = case((episodes.c.state == EpisodeState.OPEN.value, episodes.c.evidence_at), else_=None)
+        return (
+            select(
+                run_episodes.c.run_id,
+                func.sum(is_open).label("open"),
+                func.max(evidence, type_=Instant).label("evidence_at"),
+                func.max(episodes.c.closed_at, type_=Instant).label("closed_at"),
+            )
+            .select_from(run_episodes.join(episodes, episodes.c.id == run_episodes.c.episode_id))
+            .where(self._of(run_episodes.c.run_id))
+            .group_by(run_episodes.c.run_id)
+        )
+
+    @cached_property
+    def slots_near(self) -> CompoundSelect[Any]:
+        """The slots at and above ``names_given(name)`` and in ``ranges_given(low, high)``."""
+        names = self._db.given("names_given", name=Path)
+        ranges = self._db.given("ranges_given", low=Path, high=Path)
+        columns = (slots.c.target, slots.c.run_id, slots.c.seq)
+        return union(
+            select(*columns).where(slots.c.target == names.c.name),
+            select(*columns).where(slots.c.target > ranges.c.low, slots.c.target < ranges.c.high),
+        )
+
+    @cached_property
+    def latest_slots(self) -> Select[Any]:
+        """The latest number of a slot of each of ``playbooks_given(name)``."""
+        names = self._db.given("playbooks_given", name=Text())
+        return (
+            select(slots.c.playbook, func.max(slots.c.seq).label("seq"))
+            .where(slots.c.playbook.in_(select(names.c.name)))
+            .group_by(slots.c.playbook)
+        )
+
+    @cached_property
+    def records(self) -> Select[Any]:
+        """The runs' records, in the order in which they were made."""
+        return (
+            select(records)
+            .where(self._of(records.c.run_id))
+            .order_by(records.c.created_at, records.c.place, records.c.id)
+        )
+
+    @cached_property
+    def asked(self) -> Select[Any]:
+        """The runs' questions that were not taken back, the latest first."""
+        return (
+            select(approvals)
+            .where(self._of(approvals.c.run_id), approvals.c.state != "void")
+            .order_by(approvals.c.asked_at.desc(), approvals.c.id.desc())
+        )
+
+    @cached_property
+    def booked(self) -> CompoundSelect[Any]:
+        """The runs' entries in the ledger, and the states of ``records_given(id)``."""
+        given = self._db.given("records_given", id=Text())
+        return union_all(
+            select(literal("entry", Text).label("what"), ledger.c.id, ledger.c.run_id, ledger.c.record_id).where(
+                self._of(ledger.c.run_id)
+            ),
+            select(literal("record", Text), records.c.id, records.c.run_id, records.c.state).where(
+                records.c.id.in_(select(given.c.id))
+            ),
+        )
+
+    @cached_property
+    def usage(self) -> CompoundSelect[Any]:
+        """Effects and slots of ``used_given(playbook, since)``, and ends on ``ended_given(target, since)``."""
+        used = self._db.given("used_given", playbook=Text(), since=Instant())
+        ended = self._db.given("ended_given", target=Path, since=Instant())
+        none = literal(0, BigInteger)
+        effects = select(
+            literal("effect", Text).label("what"), ledger.c.playbook, ledger.c.target, ledger.c.at,
+            ledger.c.run_id.label("run"), none.label("seq"),
+        ).where(ledger.c.playbook == used.c.playbook, ledger.c.at > used.c.since)  # fmt: skip
+        held = select(
+            literal("slot", Text), slots.c.playbook, slots.c.target, slots.c.taken_at, slots.c.run_id, slots.c.seq
+        ).where(slots.c.playbook == used.c.playbook)
+        well = (runs.c.state == RunState.VERIFIED.value) | (runs.c.kind != "forward")
+        what = case((well, literal("end", Text)), else_=literal("failure", Text))
+        ends = select(what, runs.c.playbook, runs.c.target, runs.c.finished_at, runs.c.id, none).where(
+            runs.c.target == ended.c.target, runs.c.acted, runs.c.finished_at > ended.c.since
+        )
+        return union_all(effects, held, ends)
+
+    @cached_property
+    def lock_episodes(self) -> Select[Any]:
+        """The episodes that the runs serve, locked."""
+        served = select(run_episodes.c.episode_id).where(self._of(run_episodes.c.run_id))
+        return (
+            select(episodes.c.id, episodes.c.state, episodes.c.after)
+            .where(episodes.c.id.in_(served))
+            .order_by(episodes.c.id)
+            .with_for_update()
+        )
+
+    @cached_property
+    def served(self) -> Select[Any]:
+        """Which episodes the runs serve."""
+        return select(run_episodes.c.run_id, run_episodes.c.episode_id).where(self._of(run_episodes.c.run_id))
+
+    @cached_property
+    def lock_incidents(self) -> Select[Any]:
+        """The incidents ``incidents_given(id)``, locked."""
+        given = self._db.given("incidents_given", id=Text())
+        return (
+            select(incidents.c.id, incidents.c.needs_person, incidents.c.needs_person_run)
+            .where(incidents.c.id.in_(select(given.c.id)))
+            .order_by(incidents.c.id)
+            .with_for_update()
+        )
+
+    @cached_property
+    def free_slots(self) -> Delete:
+        """Give back the runs' slots."""
+        return delete(slots).where(self._of(slots.c.run_id))
+
+    @cached_property
+    def free_budgets(self) -> Delete:
+        """Give back what the runs reserved and did not use."""
+        return delete(ledger).where(self._of(ledger.c.run_id), ledger.c.record_id == "")
+
+    @cached_property
+    def unbook(self) -> Update:
+        """Make the entries of ``records_given(id)`` reservations again."""
+        given = self._db.given("records_given", id=Text())
+        return update(ledger).where(ledger.c.record_id.in_(select(given.c.id))).values(record_id="")
+
+    @cached_property
+    def void_approvals(self) -> Update:
+        """Take back the runs' questions that are open, and their answers that are unspent."""
+        return (
+            update(approvals)
+            .where(self._of(approvals.c.run_id), approvals.c.state.in_(["pending", "approved"]))
+            .values(state="void")
+        )
+
+    @cached_property
+    def close_if_over(self) -> Update:
+        """Close those of ``incidents_given(id)`` without an open episode, an unfinished run or a need for a person.
+
+        Their rows are locked before, so that of two last runs that end at once the second one sees the first.
+        """
+        given = self._db.given("incidents_given", id=Text())
+        an_episode = select(episodes.c.id).where(
+            episodes.c.incident_id == incidents.c.id, episodes.c.state != EpisodeState.CLOSED.value
+        )
+        a_run = select(runs.c.id).where(runs.c.incident_id == incidents.c.id, runs.c.finished_at.is_(None))
+        return (
+            update(incidents)
+            .where(
+                incidents.c.id.in_(select(given.c.id)),
+                incidents.c.resolved_at.is_(None),
+                incidents.c.needs_person == "",
+                ~exists(an_episode),
+                ~exists(a_run),
+            )
+            .values(resolved_at=NOW, closed_reason="resolved")
+            .returning(incidents.c.id)
+        )
+
+    @cached_property
+    def mark_dirty(self) -> Update:
+        """Raise what is wanted of every destination of ``incidents_given(id)``."""
+        given = self._db.given("incidents_given", id=Text())
+        locked = (
+            select(outbox.c.incident_id, outbox.c.destination)
+            .where(outbox.c.incident_id.in_(select(given.c.id)))
+            .order_by(outbox.c.incident_id, outbox.c.destination)
+            .with_for_update()
+            .subquery("locked")
+        )
+        return (
+            update(outbox)
+            .where(and_(outbox.c.incident_id == locked.c.incident_id, outbox.c.destination == locked.c.destination))
+            .values(want_rev=outbox.c.want_rev + 1, changed_at=NOW, due_at=due_when_marked(NOW))
+        )

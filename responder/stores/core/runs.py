@@ -1,62 +1,53 @@
-"""The runs' queue: claims, what a turn starts from, and what it leaves behind."""
+"""The runs' queue: claims, what a turn starts from, and what it leaves behind.
 
-from collections.abc import Sequence
-from dataclasses import replace
+What many runs ask for at the same time is done for all of them in one transaction (``together.py``).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, case, literal, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.errors import Conflict
-from responder.domain.limits import Refusal
+from responder.domain.limits import Limits, Refusal
 from responder.domain.notification import Approval
-from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.domain.targets import ancestors
 from responder.domain.verdicts import Verdict
-from responder.ports.store import Audit, RunEnd, Standing
+from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Order, upsert
-from responder.stores.core.ending import close_if_over, latch, unlatch
-from responder.stores.core.part import (
-    Part,
-    claim_of,
-    joined_episodes_due,
-    mark_dirty,
-    one_row,
-    pauses_in_force,
-    write_audit,
-)
-from responder.stores.core.prepared import (
-    ASKED,
-    DOUBT_NEAR,
-    FINISH_RUN,
-    FREE_BUDGET,
-    FREE_SLOT,
-    HELD,
-    LATEST_SLOT,
-    LOCK_EPISODES,
-    RECORDS,
-    SITUATION,
-    SLOTS_NEAR,
-    START_RUN,
-    VOID_APPROVALS,
-    near,
-)
-from responder.stores.core.types import Instant
-from responder.stores.core.usage import read_usage
-from responder.stores.schema import (
-    approvals,
-    playbooks,
-    quarantines,
-    runs,
-    slots,
-)
+from responder.stores.core.database import Database, Order, Patch, Rows
+from responder.stores.core.held import Around, Slot, entered, held_rows, ids_given, is_ours, look_around, lost
+from responder.stores.core.overlap import conflicting
+from responder.stores.core.part import Part, audit_values, claim_of, signs_in_force, write_audit
+from responder.stores.core.together import Together
+from responder.stores.core.usage import Facts, read_facts
+from responder.stores.schema import approvals, audit, playbooks, runs, slots
+
+_SLOT_TAKEN = {name: f"excluded.{name}" for name in ("run_id", "playbook", "epoch", "seq", "taken_at")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One call of ``save``."""
+
+    run: Run
+    audit: Sequence[Audit]
+    ask: Approval | None
 
 
 class RunsPart(Part):
     """The runs' queue."""
+
+    def __init__(self, db: Database) -> None:
+        """Work on ``db``."""
+        super().__init__(db)
+        self._standing = Together(self._stand_all)
+        self._save = Together(self._save_all)
+        self._slot = Together(self._take_slots)
 
     async def claim_runs(self, limit: int) -> Sequence[Run]:
         """Lease due runs, the most severe first with ageing."""
@@ -72,25 +63,43 @@ class RunsPart(Part):
             found = (await tx.execute(claim.values(nudged=False))).all()
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
 
-    async def standing(self, run: Run, since: datetime) -> Standing:
+    async def standing(self, run: Run, limits: Limits) -> Standing:
         """Read what a turn starts from."""
-        now = self.now()
+        return await self._standing((run, limits))
+
+    async def _stand_all(self, asked: Sequence[tuple[Run, Limits]]) -> Sequence[Standing | Exception]:
+        every = [run for run, _ in asked]
         async with self.db.reading() as tx:
-            joined = await situation(tx, run)
-            asked = (await tx.execute(ASKED, {"this_run": run.id})).one_or_none()
-            usage = await read_usage(self.db, tx, [(run.playbook, run.target)], since, now=now, own=run.id)
-            return Standing(
-                firing=bool(joined.open),
-                evidence_at=joined.evidence_at,
-                pauses=await pauses_in_force(tx, now),
-                approval=None if asked is None else rows.approval(asked),
-                records=await records_of(tx, run.of_run or run.id),
-                busy=joined.busy or "",
-                quarantined=joined.doubt or "",
-                usage=usage[run.playbook, run.target],
+            now = self.now()
+            around = await look_around(self.db, self.prepared, tx, every)
+            pauses, doubts = await signs_in_force(tx, now)
+            questions = await self._questions(tx, every)
+            records = defaultdict(list)
+            of_runs = ids_given(self.db, (run.of_run or run.id for run in every))
+            for row in await tx.execute(self.prepared.records, of_runs):
+                records[row.run_id].append(rows.record(row))
+            facts = await facts_for(self, tx, asked, now)
+        return [
+            Standing(
+                firing=around.firing(run),
+                evidence_at=around.evidence_at(run),
+                pauses=pauses,
+                approval=questions.get(run.id),
+                records=tuple(records[run.of_run or run.id]),
+                busy=around.busy(run),
+                quarantined=next(conflicting(doubts, run.target), ""),
+                usage=facts.usage((run.playbook, run.target), now, run.id),
                 now=now,
-                last_closed_at=joined.closed_at,
+                last_closed_at=around.closed_at(run),
             )
+            for run in every
+        ]
+
+    async def _questions(self, tx: AsyncConnection, asked: Sequence[Run]) -> Mapping[str, Approval]:
+        latest: dict[str, Approval] = {}
+        for row in await tx.execute(self.prepared.asked, ids_given(self.db, (run.id for run in asked))):
+            latest.setdefault(row.run_id, rows.approval(row))
+        return latest
 
     async def playbook_text(self, revision: str) -> tuple[str, str] | None:
         """Return (file name, text) of a pinned playbook."""
@@ -101,80 +110,76 @@ class RunsPart(Part):
 
     async def save(self, run: Run, audit: Sequence[Audit] = (), ask: Approval | None = None) -> None:
         """Write the run as it is now and give the lease back."""
-        now = self.now()
+        await self._save(_Asked(run, audit, ask))
+
+    async def _save_all(self, asked: Sequence[_Asked]) -> Sequence[Exception | None]:
         async with self.db.writing(Order.RECORD) as tx:
-            before = await state_before(tx, run)
-            # Whatever happened while the turn was under way (a stop, a pause, an answer) makes it due at once.
-            written = await tx.execute(
-                update(runs)
-                .where(runs.c.id == run.id, runs.c.epoch == run.epoch)
-                .values(
-                    **rows.run_changes(run),
-                    due_at=case((runs.c.nudged, literal(now, Instant)), else_=literal(run.due_at, Instant)),
-                    rank_at=case(
-                        (runs.c.nudged, literal(rows.rank_at(now, run.severity), Instant)),
-                        else_=literal(rows.rank_at(run.due_at, run.severity), Instant),
-                    ),
-                    attempts=0,
-                    lease_until=None,
-                ),
-            )
-            one_row(written, f"run {run.id}")
-            if ask is not None:
-                await void_approvals(tx, run.id)
-                await tx.execute(approvals.insert(), rows.approval_values(ask))
-            if before != run.state.value or ask is not None:
-                await mark_dirty(tx, now, [run.incident_id])
-            await write_audit(tx, now, [*transition(before, run), *audit])
+            now = self.now()
+            held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
+            ours = [one for one in asked if is_ours(held, one.run)]
+            asking = [one.ask for one in ours if one.ask is not None]
+            if asking:
+                await tx.execute(self.prepared.void_approvals, ids_given(self.db, (ask.run_id for ask in asking)))
+            entries = [*entered(held, [one.run for one in ours]), *(entry for one in ours for entry in one.audit)]
+            writes: list[Rows | Patch] = [
+                Patch(runs, [_saved(one.run, held[one.run.id], now) for one in ours]),
+                Rows(approvals, [rows.approval_values(ask) for ask in asking]),
+                Rows(audit, audit_values(now, entries)),
+            ]
+            await self.db.write_rows(tx, writes)
+            changed = (one.run.incident_id for one in ours if one.ask or held[one.run.id].state != one.run.state.value)
+            await self.mark_dirty(tx, now, changed)
+        return [None if one in ours else lost(one.run) for one in asked]
 
     async def take_slot(self, run: Run) -> Refusal | None:
         """Take the target's slot for ``run`` and write it as given; busy or quarantined refuses."""
-        now = self.now()
-        async with self.db.writing(Order.RECORD) as tx:
-            # The playbook's lock makes the order of the slots the order of their commits (see usage.py).
-            # Shared locks above the target keep whoever takes one of those out, and let its neighbours in.
-            above = [f"slot/{name}" for name in ancestors(run.target)]
-            await self.db.lock(tx, [f"slot/{run.target}", f"limit/{run.playbook}"], shared=above)
-            before = await state_before(tx, run)
-            held = (await tx.execute(SLOTS_NEAR, near(run.target))).all()
-            other = next((row.run_id for row in held if row.run_id != run.id), None)
-            if other is not None:
-                return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} It is run {other}.")
-            doubt = await quarantine_of(tx, run.target)
-            if doubt and run.kind != "rollback":
-                return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
-            latest = await tx.scalar(LATEST_SLOT, {"playbook": run.playbook})
-            await tx.execute(
-                upsert(self.db, slots, "target"),
-                {
-                    "target": run.target,
-                    "run_id": run.id,
-                    "playbook": run.playbook,
-                    "epoch": run.epoch,
-                    "seq": held[0].seq if held else (latest or 0) + 1,
-                    "taken_at": now,
-                },
-            )
-            written = await tx.execute(START_RUN, {**rows.run_changes(run), **_lease_of(run), "now": now})
-            one_row(written, f"run {run.id}")
-            if before != run.state.value:
-                await mark_dirty(tx, now, [run.incident_id])
-            taken = Audit("slot.taken", run.id, details={"target": run.target})
-            await write_audit(tx, now, [*transition(before, run), taken])
-        return None
+        return await self._slot(run)
 
-    async def finish(self, run: Run, end: RunEnd, audit: Sequence[Audit] = ()) -> None:
-        """Write a final state and everything that follows from it."""
-        now = self.now()
+    async def _take_slots(self, asked: Sequence[Run]) -> Sequence[Refusal | Exception | None]:
+        # The playbook's lock makes the order of the slots the order of their commits (see usage.py).
+        # Shared locks above a target keep whoever takes one of those out, and let its neighbours in.
+        alone = {name for run in asked for name in (f"slot/{run.target}", f"limit/{run.playbook}")}
+        above = {f"slot/{name}" for run in asked for name in ancestors(run.target)}
         async with self.db.writing(Order.RECORD) as tx:
-            await finish_in(tx, self.db, now, run, end)
-            await write_audit(tx, now, audit)
+            await self.db.lock(tx, sorted(alone), shared=sorted(above))
+            now = self.now()
+            held = await held_rows(self.db, self.prepared, tx, asked)
+            around = await look_around(self.db, self.prepared, tx, asked)
+            _, doubts = await signs_in_force(tx, now)
+            latest = await self._latest(tx, {run.playbook for run in asked})
+            answers: list[Refusal | Exception | None] = []
+            taken: list[Run] = []
+            for run in asked:
+                answer = _no_slot(run, held, around, doubts)
+                answers.append(answer)
+                if answer is None:
+                    taken.append(run)
+                    if not around.holds(run):
+                        latest[run.playbook] += 1
+                        around.slots[run.target] = Slot(run.id, latest[run.playbook])
+            entries = [Audit("slot.taken", run.id, details={"target": run.target}) for run in taken]
+            writes: list[Rows | Patch] = [
+                Rows(slots, [_slot_values(run, around, now) for run in taken], ("target",), _SLOT_TAKEN),
+                Patch(runs, [_begun(run, held[run.id], now) for run in taken]),
+                Rows(audit, audit_values(now, [*entered(held, taken), *entries])),
+            ]
+            await self.db.write_rows(tx, writes)
+            changed = (run.incident_id for run in taken if held[run.id].state != run.state.value)
+            await self.mark_dirty(tx, now, changed)
+        return answers
+
+    async def _latest(self, tx: AsyncConnection, names: set[str]) -> dict[str, int]:
+        given = {"playbooks_given": self.db.packed({"name": name} for name in sorted(names))}
+        found = {row.playbook: row.seq for row in await tx.execute(self.prepared.latest_slots, given)}
+        return {name: found.get(name, 0) for name in names}
 
     async def use_approval(self, run: Run, approval: Approval) -> bool:
         """Spend an approval, once."""
         now = self.now()
         async with self.db.writing(Order.RECORD) as tx:
-            await state_before(tx, run)
+            held = await held_rows(self.db, self.prepared, tx, [run])
+            if not is_ours(held, run):
+                raise lost(run)
             spent = await tx.execute(
                 update(approvals)
                 .where(
@@ -192,74 +197,47 @@ class RunsPart(Part):
         return True
 
 
-async def finish_in(tx: AsyncConnection, db: Database, now: datetime, run: Run, end: RunEnd) -> None:
-    """Write a run's end in ``tx``, in the lock order: episodes, incident, slot, ledger, run, outbox."""
-    await tx.execute(LOCK_EPISODES, {"this_run": run.id})
-    if end.needs_person:
-        await latch(tx, run.incident_id, run.id, end.needs_person)
-    if end.clear_person:
-        await unlatch(tx, run.incident_id, [run.id, run.of_run])
-    await tx.execute(FREE_SLOT, {"this_run": run.id})
-    if end.quarantine:
-        doubt = {"target": run.target, "reason": end.quarantine, "run_id": run.id, "at": now}
-        await tx.execute(upsert(db, quarantines, "target"), doubt)
-        details = {"reason": end.quarantine, "run": run.id}
-        await write_audit(tx, now, [Audit("target.quarantined", run.target, details=details)])
-    await tx.execute(FREE_BUDGET, {"this_run": run.id})
-    before = await state_before(tx, run)
-    finished = replace(run, finished_at=run.finished_at or now)
-    written = await tx.execute(FINISH_RUN, {**rows.run_changes(finished), **_lease_of(run)})
-    one_row(written, f"run {run.id}")
-    await void_approvals(tx, run.id)
-    if end.retry_at is not None:
-        await joined_episodes_due(tx, run.id, end.retry_at, end.after)
-    await close_if_over(tx, now, run.incident_id)
-    await mark_dirty(tx, now, [run.incident_id])
-    await write_audit(tx, now, transition(before, run))
+async def facts_for(part: Part, tx: AsyncConnection, asked: Sequence[tuple[Run, Limits]], now: datetime) -> Facts:
+    """Read what the limits of these runs go by, each as far back as it looks."""
+    used: dict[str, datetime] = {}
+    ended: dict[str, datetime] = {}
+    for run, limits in asked:
+        used[run.playbook] = min(used.get(run.playbook, now), now - limits.rate_window)
+        ended[run.target] = min(ended.get(run.target, now), now - limits.end_window)
+    return await read_facts(part.db, part.prepared, tx, used, ended)
 
 
-async def state_before(tx: AsyncConnection, run: Run) -> str:
-    """Hold the run's row and return its state; raises Conflict when its lease was lost."""
-    return str((await held_row(tx, run)).state)
+def _saved(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
+    """Whatever happened while the turn was under way (a stop, a pause, an answer) makes the run due at once."""
+    due = now if held.nudged else run.due_at
+    timing = {"due_at": due, "rank_at": rows.rank_at(due, run.severity), "attempts": 0, "lease_until": None}
+    return {"id": run.id, **rows.run_changes(run), **timing}
 
 
-async def held_row(tx: AsyncConnection, run: Run) -> Row[Any]:
-    """Hold the run's row and return its state and who asked to stop it; raises Conflict when its lease was lost."""
-    row: Row[Any] | None = (await tx.execute(HELD, {"this_run": run.id})).one_or_none()
-    if row is None or row.epoch != run.epoch:
-        raise Conflict(f"the lease of run {run.id} was lost")
-    return row
+def _begun(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
+    return {"id": run.id, **rows.run_changes(run), "started_at": held.started_at or now}
 
 
-def _lease_of(run: Run) -> dict[str, Any]:
-    return {"this_run": run.id, "run_epoch": run.epoch}
+def _slot_values(run: Run, around: Around, now: datetime) -> dict[str, Any]:
+    return {
+        "target": run.target,
+        "run_id": run.id,
+        "playbook": run.playbook,
+        "epoch": run.epoch,
+        "seq": around.slots[run.target].seq,
+        "taken_at": now,
+    }
 
 
-def transition(before: str, run: Run) -> list[Audit]:
-    """Return the audit entry of a run that left the state ``before``, none when it did not."""
-    if before == run.state.value:
-        return []
-    details = {"from": before, "verdict": run.verdict.value if run.verdict else "", "reason": run.reason}
-    return [Audit(f"run.{run.state.value}", run.id, details=dict(details))]
-
-
-async def situation(tx: AsyncConnection, run: Run) -> Row[Any]:
-    """Return what is so around a run: whether its alert fires, and who or what is near its target."""
-    parameters = {"this_run": run.id, "target": run.target, **near(run.target)}
-    around: Row[Any] = (await tx.execute(SITUATION, parameters)).one()
-    return around
-
-
-async def records_of(tx: AsyncConnection, run_id: str) -> tuple[Record, ...]:
-    """Return a run's records, in the order in which they were made."""
-    return tuple(rows.record(row) for row in await tx.execute(RECORDS, {"this_run": run_id}))
-
-
-async def quarantine_of(tx: AsyncConnection, target: str) -> str:
-    """Return why the target (or one above or below) is in doubt, empty when it is not."""
-    return str(await tx.scalar(DOUBT_NEAR, near(target)) or "")
-
-
-async def void_approvals(tx: AsyncConnection, run_id: str) -> None:
-    """Take back what is still open or unspent."""
-    await tx.execute(VOID_APPROVALS, {"this_run": run_id})
+def _no_slot(
+    run: Run, held: Mapping[str, Row[Any]], around: Around, doubts: Mapping[str, str]
+) -> Refusal | Exception | None:
+    if not is_ours(held, run):
+        return lost(run)
+    other = around.busy(run)
+    if other:
+        return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} It is run {other}.")
+    doubt = next(conflicting(doubts, run.target), "")
+    if doubt and run.kind != "rollback":
+        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
+    return None

@@ -20,8 +20,9 @@ from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Rows
 from responder.stores.core.overlap import ids_near
 from responder.stores.core.part import Part, add_destinations, audit_values, signs_in_force
+from responder.stores.core.prepared import Prepared
 from responder.stores.core.types import Instant
-from responder.stores.core.usage import Pair, read_usage
+from responder.stores.core.usage import Pair, read_facts
 from responder.stores.schema import audit, decisions, deliveries, episodes, incidents, run_episodes, runs
 
 _COUNTING = {
@@ -38,15 +39,16 @@ class SlicesPart(Part):
     async def slice(self) -> AsyncIterator[Slice]:
         """Begin a decide transaction; leaving the block normally commits."""
         async with self.db.writing(Order.DECIDE) as tx:
-            yield SqlSlice(self.db, tx)
+            yield SqlSlice(self.db, self.prepared, tx)
 
 
 class SqlSlice:
     """One decide transaction."""
 
-    def __init__(self, db: Database, tx: AsyncConnection) -> None:
+    def __init__(self, db: Database, prepared: Prepared, tx: AsyncConnection) -> None:
         """Read and write in ``tx``."""
         self._db = db
+        self._prepared = prepared
         self._tx = tx
         self._now = db.now()
         self._unfinished: dict[str, int] = {}
@@ -162,7 +164,10 @@ class SqlSlice:
 
     async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
         """Return the usage of each (playbook, target)."""
-        return await read_usage(self._db, self._tx, set(pairs), since, now=self._now)
+        used = {playbook: since for playbook, _ in pairs}
+        ended = {target: since for _, target in pairs}
+        facts = await read_facts(self._db, self._prepared, self._tx, used, ended)
+        return {pair: facts.usage(pair, self._now) for pair in pairs}
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""
