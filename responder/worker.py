@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from responder.domain.errors import StoreError
 from responder.ports.wake import Queue, Wake
+
+LEAST_SECONDS = 0.01
+"""From the beginning of a turn that found nothing to the next one, however often it is woken."""
 
 
 class OnFact(Protocol):
@@ -44,14 +48,25 @@ class Worker:
     """Takes turns at one queue until it is stopped; a failing store slows it down, never ends it."""
 
     def __init__(
-        self, queue: Queue, turn: Callable[[], Awaitable[int]], wake: Wake, on_fact: OnFact, idle: float
+        self,
+        queue: Queue,
+        turn: Callable[[], Awaitable[int]],
+        wake: Wake,
+        on_fact: OnFact,
+        idle: float,
+        *,
+        full: int = 1,
     ) -> None:
-        """``turn`` returns how much it did; ``idle`` is the poll interval in seconds when there is nothing to do."""
+        """``turn`` returns how much it did; less than ``full`` means that nothing was left for the next one.
+
+        ``idle`` is the poll interval in seconds when there is nothing to do.
+        """
         self._queue: Queue = queue
         self._turn = turn
         self._wake = wake
         self._on_fact = on_fact
         self._idle = idle
+        self._full = full
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -69,6 +84,7 @@ class Worker:
     async def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
+            began = time.monotonic()
             try:
                 done = await self._turn()
             except StoreError as error:
@@ -84,10 +100,14 @@ class Worker:
                 await self._pause(min(0.1 * 2**failures, 5.0))
                 continue
             failures = 0
-            if done == 0 and not self._stopping.is_set():
+            if done < self._full and not self._stopping.is_set():
                 await self._wake.wait(self._queue, self._idle)
+                await self._pause(LEAST_SECONDS - (time.monotonic() - began))
 
     async def _pause(self, seconds: float) -> None:
+        """Wait ``seconds``, or until it is to stop; not at all when there are none."""
+        if seconds <= 0:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

@@ -16,6 +16,7 @@ from responder.playbook.model import Playbook
 from responder.ports.store import RunEnd, Standing
 
 CLAIM = 64
+LINGER_SECONDS = 0.005
 
 
 class Actor:
@@ -30,18 +31,22 @@ class Actor:
     async def turn(self) -> int:
         """Claim as many due runs as there is room for and start their turns; returns how many were claimed.
 
-        When there is no room, waits for some.
+        When there is no room, waits for some. Whenever there may be more to claim, it returns at least ``CLAIM``.
         """
         room = self._concurrency - len(self._under_way)
         if room <= 0:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            return 1
+            return CLAIM
+        if room < self._concurrency // 4:
+            # A moment brings more room: claiming one run costs as much as claiming many.
+            await asyncio.wait(self._under_way, timeout=LINGER_SECONDS, return_when=asyncio.ALL_COMPLETED)
+            room = self._concurrency - len(self._under_way)
         runs = await self._engine.store.claim_runs(room)
         for run in runs:
             task = asyncio.create_task(self._one(run), name=f"run {run.id}")
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
-        return len(runs)
+        return CLAIM if len(runs) == room else len(runs)
 
     async def drain(self) -> None:
         """Wait until the turns under way have ended."""
@@ -99,7 +104,10 @@ def _wake_by(run: Run) -> datetime:
 
 
 async def _finish(engine: Engine, run: Run, following: Next) -> None:
-    await engine.store.finish(run, following.end or RunEnd(), following.audit)
+    end = following.end or RunEnd()
+    await engine.store.finish(run, end, following.audit)
+    if end.retry_at is not None:
+        engine.on_fact("episodes_due", run=run.id, at=end.retry_at.isoformat())
     ended = run.finished_at or engine.clock.now()
     engine.on_fact(
         "run_finished",

@@ -12,7 +12,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from responder import __version__
-from responder.act.actor import Actor
+from responder.act.actor import CLAIM, Actor
 from responder.act.engine import Engine
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox
 from responder.app.parts import Channels, channels_of, docs_of, parser_of, rules_of
@@ -32,7 +32,7 @@ from responder.ports.wake import Queue, Wake
 from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
 from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
-from responder.tell.courier import Courier
+from responder.tell.courier import BATCH, Courier
 from responder.worker import LocalWake, Worker
 
 POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.5}
@@ -44,7 +44,9 @@ RETIRE_SECONDS = 30.0
 WAKES: Mapping[str, tuple[Queue, ...]] = {
     "delivery": ("deliveries",),
     "delivery_decided": ("runs", "outbox"),
-    "turn": ("outbox", "deliveries"),
+    "run_state": ("outbox",),
+    "run_finished": ("outbox",),
+    "episodes_due": ("deliveries",),
     "asked": ("runs", "deliveries", "outbox"),
 }
 """Which queues have work after a fact."""
@@ -253,13 +255,13 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
     )
     stack.push_async_callback(courier.drain)
     stack.push_async_callback(actor.drain)
-    turns: tuple[tuple[Queue, Callable[[], Awaitable[int]]], ...] = (
-        ("outbox", courier.turn),
-        ("runs", actor.turn),
-        ("deliveries", decider.turn),
+    turns: tuple[tuple[Queue, Callable[[], Awaitable[int]], int], ...] = (
+        ("outbox", courier.turn, BATCH),
+        ("runs", actor.turn, CLAIM),
+        ("deliveries", decider.turn, 1),
     )
-    for queue, turn in turns:
-        worker = Worker(queue, turn, runtime.wake, runtime.on_fact, POLL_SECONDS[queue])
+    for queue, turn, full in turns:
+        worker = Worker(queue, turn, runtime.wake, runtime.on_fact, POLL_SECONDS[queue], full=full)
         worker.start()
         stack.push_async_callback(worker.stop)
 

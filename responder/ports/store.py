@@ -306,7 +306,7 @@ class Outbox(Protocol):
         ...
 
     async def told(self, item: OutboxItem, receipt: Receipt) -> None:
-        """Complete: ``told_rev`` becomes the item's ``want_rev``; due again at once when more has happened since."""
+        """Complete: ``told_rev`` becomes the ``want_rev`` of the item; due again soon when more has happened since."""
         ...
 
     async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:

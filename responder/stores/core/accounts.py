@@ -1,58 +1,44 @@
 """Everything about one incident, in one go."""
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import Select, Text, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.notification import Account
 from responder.stores.core import rows
 from responder.stores.schema import approvals, decisions, episodes, incidents, records, runs
 
+_ID = bindparam("incident", type_=Text())
+_ITS_RUNS = select(runs.c.id).where(runs.c.incident_id == _ID)
+_ITS_EPISODES = select(episodes.c.id).where(episodes.c.incident_id == _ID)
+_INCIDENT = select(incidents).where(incidents.c.id == _ID)
+_EPISODES: Select[Any] = (
+    select(episodes).where(episodes.c.incident_id == _ID).order_by(episodes.c.opened_at, episodes.c.id)
+)
+_RUNS: Select[Any] = select(runs).where(runs.c.incident_id == _ID).order_by(runs.c.created_at, runs.c.id)
+_RECORDS: Select[Any] = (
+    select(records).where(records.c.run_id.in_(_ITS_RUNS)).order_by(records.c.created_at, records.c.place, records.c.id)
+)
+_DECISIONS: Select[Any] = (
+    select(decisions).where(decisions.c.episode_id.in_(_ITS_EPISODES)).order_by(decisions.c.first_at, decisions.c.id)
+)
+_APPROVALS: Select[Any] = (
+    select(approvals).where(approvals.c.run_id.in_(_ITS_RUNS)).order_by(approvals.c.asked_at, approvals.c.id)
+)
+
 
 async def read_account(tx: AsyncConnection, incident_id: str) -> Account | None:
     """Return the incident with its episodes, runs, records, decisions and approvals; None when there is none."""
-    row = (await tx.execute(select(incidents).where(incidents.c.id == incident_id))).one_or_none()
+    given = {"incident": incident_id}
+    row = (await tx.execute(_INCIDENT, given)).one_or_none()
     if row is None:
         return None
-    of_incident = select(runs.c.id).where(runs.c.incident_id == incident_id)
-    its_episodes = select(episodes.c.id).where(episodes.c.incident_id == incident_id)
     return Account(
         incident=rows.incident(row),
-        episodes=tuple(
-            rows.episode(one)
-            for one in await tx.execute(
-                select(episodes)
-                .where(episodes.c.incident_id == incident_id)
-                .order_by(episodes.c.opened_at, episodes.c.id)
-            )
-        ),
-        runs=tuple(
-            rows.run(one)
-            for one in await tx.execute(
-                select(runs).where(runs.c.incident_id == incident_id).order_by(runs.c.created_at, runs.c.id)
-            )
-        ),
-        records=tuple(
-            rows.record(one)
-            for one in await tx.execute(
-                select(records)
-                .where(records.c.run_id.in_(of_incident))
-                .order_by(records.c.created_at, records.c.place, records.c.id)
-            )
-        ),
-        decisions=tuple(
-            rows.decision(one)
-            for one in await tx.execute(
-                select(decisions)
-                .where(decisions.c.episode_id.in_(its_episodes))
-                .order_by(decisions.c.first_at, decisions.c.id)
-            )
-        ),
-        approvals=tuple(
-            rows.approval(one)
-            for one in await tx.execute(
-                select(approvals)
-                .where(approvals.c.run_id.in_(of_incident))
-                .order_by(approvals.c.asked_at, approvals.c.id)
-            )
-        ),
+        episodes=tuple([rows.episode(one) for one in await tx.execute(_EPISODES, given)]),
+        runs=tuple([rows.run(one) for one in await tx.execute(_RUNS, given)]),
+        records=tuple([rows.record(one) for one in await tx.execute(_RECORDS, given)]),
+        decisions=tuple([rows.decision(one) for one in await tx.execute(_DECISIONS, given)]),
+        approvals=tuple([rows.approval(one) for one in await tx.execute(_APPROVALS, given)]),
     )

@@ -71,6 +71,10 @@ class Database(Protocol):
         """Begin a transaction that writes; commits when the block ends normally. Library errors are translated."""
         ...
 
+    def alone(self, order: Order) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Begin what is to hold one statement that writes: where it can be, that is a transaction by itself."""
+        ...
+
     def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Take a connection that only reads. Library errors are translated."""
         ...

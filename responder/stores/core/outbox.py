@@ -1,32 +1,40 @@
 """The outbox's queue: who has not yet been told what."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Row, Update, literal, update
+from sqlalchemy import Row, Text, Update, literal, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from responder.domain.notification import Account, Receipt
 from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
 from responder.stores.core.accounts import read_account
 from responder.stores.core.database import Order
-from responder.stores.core.part import Part, claim_of, one_row, write_audit
+from responder.stores.core.part import Part, claim_of, claiming, one_row, write_audit
+from responder.stores.core.prepared import NOW
 from responder.stores.schema import outbox
+
+GAP = timedelta(seconds=1)
+"""Between two tellings of an incident to one destination: the steps of a run that takes a moment are told as one."""
 
 
 class OutboxPart(Part):
     """Claims what is behind and writes down what was told."""
 
+    @cached_property
+    def _claim(self) -> ReturningUpdate[Any]:
+        skipped = self.db.given("skipped", name=Text())
+        behind = (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead & (outbox.c.due_at <= NOW)
+        due = behind & outbox.c.destination.not_in(select(skipped.c.name))
+        return claim_of(outbox, due, [outbox.c.urgency, outbox.c.due_at])
+
     async def claim_outbox(self, limit: int, skip: Collection[str]) -> Sequence[OutboxItem]:
         """Lease due items, the most severe incidents first."""
-        now = self.now()
-        due = (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead & (outbox.c.due_at <= now)
-        if skip:
-            due &= outbox.c.destination.not_in(sorted(skip))
-        order = [outbox.c.urgency, outbox.c.due_at]
-        claim = claim_of(outbox, due, order, now, limit)
-        async with self.db.writing(Order.CLAIM) as tx:
-            found = (await tx.execute(claim)).all()
+        skipped = self.db.packed({"name": one} for one in sorted(skip))
+        async with self.db.alone(Order.CLAIM) as tx:
+            found = (await tx.execute(self._claim, {**claiming(self.now(), limit), "skipped": skipped})).all()
         return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
 
     async def account(self, incident_id: str) -> Account | None:
@@ -40,7 +48,7 @@ class OutboxPart(Part):
             one_row(await tx.execute(_of(item).values(attempt=attempt)), _name(item))
 
     async def told(self, item: OutboxItem, receipt: Receipt) -> None:
-        """Complete: due again at once when more has happened since."""
+        """Complete: due again, after a moment, when more has happened since."""
         now = self.now()
         async with self.db.writing(Order.RECORD) as tx:
             written = await tx.execute(
@@ -51,7 +59,7 @@ class OutboxPart(Part):
                     attempts=0,
                     error="",
                     told_at=now,
-                    due_at=now,
+                    due_at=now + GAP,
                     lease_until=None,
                 ),
             )

@@ -68,8 +68,8 @@ SIGNS = union_all(
 
 
 def due_when_marked(now: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return when an outbox row that is marked is due: what is behind already keeps its time, a pace or back-off."""
-    return case((outbox.c.want_rev > outbox.c.told_rev, outbox.c.due_at), else_=now)
+    """Return when an outbox row that is marked is due: never before the time it has, a gap, a pace or a back-off."""
+    return case(((outbox.c.want_rev > outbox.c.told_rev) | (outbox.c.due_at > now), outbox.c.due_at), else_=now)
 
 
 class Prepared:

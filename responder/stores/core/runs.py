@@ -22,11 +22,18 @@ from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Patch, Rows
 from responder.stores.core.held import Around, Slot, entered, held_rows, ids_given, is_ours, look_around, lost
 from responder.stores.core.overlap import conflicting
-from responder.stores.core.part import Part, audit_values, claim_of, signs_in_force, write_audit
+from responder.stores.core.part import Part, audit_values, claim_of, claiming, signs_in_force, write_audit
+from responder.stores.core.prepared import NOW
 from responder.stores.core.together import Together
 from responder.stores.core.usage import Facts, read_facts
 from responder.stores.schema import approvals, audit, playbooks, runs, slots
 
+_CLAIM = claim_of(
+    runs,
+    runs.c.finished_at.is_(None) & (runs.c.due_at <= NOW) & (runs.c.rank_at <= NOW),
+    [runs.c.rank_at],
+    nudged=False,
+)
 _SLOT_TAKEN = {name: f"excluded.{name}" for name in ("run_id", "playbook", "epoch", "seq", "taken_at")}
 
 
@@ -51,16 +58,8 @@ class RunsPart(Part):
 
     async def claim_runs(self, limit: int) -> Sequence[Run]:
         """Lease due runs, the most severe first with ageing."""
-        now = self.now()
-        claim = claim_of(
-            runs,
-            runs.c.finished_at.is_(None) & (runs.c.due_at <= now) & (runs.c.rank_at <= now),
-            [runs.c.rank_at],
-            now,
-            limit,
-        )
-        async with self.db.writing(Order.CLAIM) as tx:
-            found = (await tx.execute(claim.values(nudged=False))).all()
+        async with self.db.alone(Order.CLAIM) as tx:
+            found = (await tx.execute(_CLAIM, claiming(self.now(), limit))).all()
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
 
     async def standing(self, run: Run, limits: Limits) -> Standing:
