@@ -17,11 +17,6 @@ def conflicts(one: str, other: str) -> bool:
     return one == other or one.startswith(other + SEPARATOR) or other.startswith(one + SEPARATOR)
 
 
-def lock_scope(key: str) -> str:
-    """Return the part of ``key`` that any conflicting key shares, so that one lock serialises them: its first name."""
-    return key.split(SEPARATOR, 1)[0]
-
-
 def covered(key: str, pattern: str) -> bool:
     """Say whether ``key`` or one above it fits ``pattern``; ``*`` stands for any text, as in a shell.
 

@@ -3,19 +3,13 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Select, Table, select
 
 from responder.domain.targets import SEPARATOR, ancestors
 from responder.stores.core.database import Database
 
 NEXT = chr(ord(SEPARATOR) + 1)
 """What follows the separator: everything below a path sorts between ``path/`` and ``path0``."""
-
-
-def overlapping(column: ColumnElement[str], target: str) -> ColumnElement[bool]:
-    """Say whether the target in ``column`` conflicts with ``target``."""
-    below = and_(column > target + SEPARATOR, column < target + NEXT)
-    return or_(column.in_([target, *ancestors(target)]), below)
 
 
 def ids_near(
