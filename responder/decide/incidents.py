@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from responder.domain.alerts import worst
-from responder.domain.episodes import Episode, EpisodeState, Incident
+from responder.domain.episodes import HOLDS_OPEN, Episode, Incident
 from responder.domain.ids import new_id
 
 RESOLVED, REGROUPED = "resolved", "regrouped"
@@ -91,7 +91,7 @@ class Shelf:
         incident = self.by_id[incident_id]
         if not incident.open:
             return
-        firing = [episode for episode in members if episode.state is EpisodeState.OPEN]
+        firing = [episode for episode in members if episode.state in HOLDS_OPEN]
         severity = worst(episode.severity for episode in firing) if firing else incident.severity
         settled = replace(incident, severity=severity)
         if not firing and not unfinished and not incident.needs_person:

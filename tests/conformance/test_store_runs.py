@@ -211,6 +211,17 @@ async def test_a_run_that_goes_on_keeps_the_incident_open(store: SqlStore) -> No
     assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
 
 
+async def test_an_alert_that_is_only_late_does_not_keep_the_incident_open(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    account = await store.account(one.incident_id)
+    assert account is not None
+    late = [replace(e, state=EpisodeState.LATE, closed_at=store.now()) for e in account.episodes]
+    await write(store, episodes=late)
+    await finished(store, one)
+    assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
+
+
 async def test_a_person_that_is_needed_keeps_the_incident_open(store: SqlStore) -> None:
     one = await acting(store, tell=["console:"])
     await applied(store, one)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from responder.domain.episodes import EpisodeState
+from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.domain.runs import RunState
 from responder.domain.targets import SEPARATOR, ancestors
 from responder.stores.core.overlap import NEXT
@@ -162,7 +162,7 @@ CLOSE_IF_OVER = (
         incidents.c.needs_person == "",
         ~exists(
             select(episodes.c.id).where(
-                episodes.c.incident_id == _INCIDENT, episodes.c.state != EpisodeState.CLOSED.value
+                episodes.c.incident_id == _INCIDENT, episodes.c.state.in_(sorted(state.value for state in HOLDS_OPEN))
             )
         ),
         ~exists(select(runs.c.id).where(runs.c.incident_id == _INCIDENT, runs.c.finished_at.is_(None))),

@@ -48,6 +48,17 @@ async def test_an_unfinished_run_keeps_its_incident_open() -> None:
     assert s.world.open_incidents()
 
 
+async def test_an_alert_that_is_only_late_neither_keeps_nor_makes_an_incident() -> None:
+    s = scene()
+    await s.turn(alert())
+    await resolve(s)
+    await s.turn(alert(), alert(service="other"), at=12 * MINUTE)  # a copy from before the end, and one that is new
+    late, fresh = sorted(s.world.incidents.values(), key=lambda one: one.open)
+    assert (late.closed_reason, fresh.open) == ("resolved", True)
+    await s.turn(alert("resolved", service="other", ends_at=END), at=13 * MINUTE)
+    assert not s.world.open_incidents()
+
+
 async def test_a_needed_person_keeps_the_incident_open() -> None:
     s = scene()
     await s.turn(alert())
