@@ -247,7 +247,7 @@ async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(
     counts = [await _statements_of(store, alerts) for alerts in (2, 200)]
     assert counts[0] == counts[1]
     # SQLite writes table by table: there are no round trips to save.
-    assert counts[1] <= (15 if "Sqlite" in type(store.db).__name__ else 12)
+    assert counts[1] <= (14 if "Sqlite" in type(store.db).__name__ else 11)
 
 
 async def _statements_of(store: SqlStore, alerts: int) -> int:

@@ -18,7 +18,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, RunEnd, Standing
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, upsert
-from responder.stores.core.ending import close_if_over, latch, unlatch
+from responder.stores.core.ending import close_if_over, hold, latch, unlatch
 from responder.stores.core.part import (
     Part,
     claim_of,
@@ -195,6 +195,7 @@ class RunsPart(Part):
 async def finish_in(tx: AsyncConnection, db: Database, now: datetime, run: Run, end: RunEnd) -> None:
     """Write a run's end in ``tx``, in the lock order: episodes, incident, slot, ledger, run, outbox."""
     await tx.execute(LOCK_EPISODES, {"this_run": run.id})
+    await hold(tx, run.incident_id)
     if end.needs_person:
         await latch(tx, run.incident_id, run.id, end.needs_person)
     if end.clear_person:
