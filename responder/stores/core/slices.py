@@ -18,6 +18,7 @@ from responder.domain.targets import ancestors
 from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Rows
+from responder.stores.core.heirs import hand_over
 from responder.stores.core.overlap import ids_near
 from responder.stores.core.part import Part, add_destinations, audit_values, signs_in_force
 from responder.stores.core.types import Instant
@@ -210,6 +211,7 @@ class SqlSlice:
         if changes.tell:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
             await add_destinations(self._db, self._tx, self._now, changes.tell.keys(), pairs)
+        await hand_over(self._db, self._tx, changes.heirs)
         await self._write_progress(changes.progress)
 
     def _new_rows(self, changes: SliceChanges) -> list[Rows]:
