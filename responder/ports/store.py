@@ -356,7 +356,10 @@ class People(Protocol):
         ...
 
     async def answer(self, run_id: str, approve: bool, actor: str, plan_hash: str, comment: str) -> Refusal | None:  # noqa: FBT001 - the answer itself
-        """Approve or reject the open question of a run; refuses when there is none, it expired or the plan differs."""
+        """Approve or reject the open question of a run; refuses when there is none or it expired.
+
+        A yes counts for ``plan_hash`` alone and is refused when the plan differs; a no counts whatever the plan.
+        """
         ...
 
     async def stop(self, run_id: str, actor: str) -> bool:

@@ -317,6 +317,17 @@ async def test_an_answer_must_be_in_time_and_to_the_plan_that_was_shown(store: S
     )
 
 
+async def test_a_no_counts_whatever_the_plan(store: SqlStore) -> None:
+    one = await _asked(store, "h2")
+    assert await store.answer(one.id, approve=False, actor="ann", plan_hash="", comment="not now") is None
+    one = await claimed(store, one.id)
+    approval = (await store.standing(one, store.now())).approval
+    assert approval is not None
+    assert (approval.state, approval.decided_by) == ("rejected", "ann")
+    (entry, *_) = (await store.page("audit", {"subject": one.id}, 1, "")).items
+    assert entry["details"] == {"approval": approval.id, "plan_hash": "h2", "comment": "not now"}
+
+
 async def test_an_approval_does_not_outlive_its_time(store: SqlStore) -> None:
     one = await _asked(store)
     assert await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="") is None
