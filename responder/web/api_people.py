@@ -39,7 +39,7 @@ def asking_routes() -> tuple[Route, ...]:
             body={"plan_hash*": "the hash of the plan that was shown", **_COMMENT_KEY},
         ),
         Route(
-            "POST", "/runs/{id}/reject", reject, "viewer", "Say no to a run that waits for approval, whatever its plan.",
+            "POST", "/runs/{id}/reject", reject, "viewer", "Say no to a run that waits for approval.",
             body={"plan_hash": "not needed: a no stands for whatever plan is asked about", **_COMMENT_KEY},
         ),
         Route("POST", "/runs/{id}/stop", stop, "operator", "Stop a run; what was applied is undone."),

@@ -223,23 +223,24 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("free", "total", "code", "says"),
+    ("disk", "code", "says"),
     [
-        (99 * 2**20, 10 * GIB, 1, "✘ disk: {folder} has 99 MiB free, 1% of 10.0 GiB; a full disk"),
-        (900 * 2**20, 4 * GIB, 0, "! disk: {folder} has 900 MiB free, 22% of 4.0 GiB; make room"),
-        (4 * GIB, 100 * GIB, 0, "! disk: {folder} has 4.0 GiB free, 4% of 100.0 GiB; make room"),
-        (50 * GIB, 100 * GIB, 0, "✔ disk: {folder} has 50.0 GiB free, 50% of 100.0 GiB"),
+        ((99 * 2**20, 10 * GIB), 1, "✘ disk: {folder} has 99 MiB free, 1% of 10.0 GiB; a full disk"),
+        ((900 * 2**20, 4 * GIB), 0, "! disk: {folder} has 900 MiB free, 22% of 4.0 GiB; make room"),
+        ((4 * GIB, 100 * GIB), 0, "! disk: {folder} has 4.0 GiB free, 4% of 100.0 GiB; make room"),
+        ((50 * GIB, 100 * GIB), 0, "✔ disk: {folder} has 50.0 GiB free, 50% of 100.0 GiB"),
     ],
 )
 async def test_a_disk_that_fills_up_is_told_in_time(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    free: int,
-    total: int,
+    *,
+    disk: tuple[int, int],
     code: int,
     says: str,
 ) -> None:
+    free, total = disk
     usage = shutil._ntuple_diskusage(total, total - free, free)  # type: ignore[attr-defined] # what disk_usage returns
     monkeypatch.setattr("responder.cli.doctor_store.shutil.disk_usage", lambda _: usage)
     assert await run_doctor(configure(folder)) == code
