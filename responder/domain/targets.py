@@ -40,7 +40,7 @@ def check_key(key: str) -> str:
         msg = f"a target is a kind and a name, such as http/checkout; this is {key!r}"
         raise ValueError(msg)
     if not all(name.strip() for name in names):
-        msg = f"the target {key!r} has an empty part: a label is missing or empty"
+        msg = f"the target {key!r} has an empty part: an empty label, or a slash too many"
         raise ValueError(msg)
     if not key.isprintable():
         msg = f"the target {key!r} holds control characters"

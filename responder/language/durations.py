@@ -71,9 +71,9 @@ def _what_is_wrong(text: str) -> str:
     if bare.startswith("-"):
         return f"{text!r} is negative: a duration cannot be"
     if _NUMBER.fullmatch(bare):
-        choices = [meant for unit in ("s", "m", "h") if (meant := _meant(bare + unit))]
+        choices = [meant for unit in ("s", "m", "h") if (meant := duration_meant(bare + unit))]
         return f"{text!r} has no unit: write {_either(choices) if choices else 'a number with a unit, such as 5m'}"
-    meant = _meant(bare)
+    meant = duration_meant(bare)
     instead = f"write {meant}" if meant else _LIKE
     if re.search(r"\s", text):
         return f"{text!r} has a space in it: {instead}"
@@ -97,7 +97,7 @@ def _wrong_units(text: str, parts: list[tuple[str, str]], instead: str) -> str:
     return f"{text!r} has its units out of order: the largest comes first, {instead}"
 
 
-def _meant(text: str) -> str:
+def duration_meant(text: str) -> str:
     """Return the duration that ``text`` says in other words (``5 min``, ``1.5h``, ``30m1h``), empty when none is clear.
 
     Months are none of ours, and of a unit that stands twice nobody knows which one was meant.

@@ -241,7 +241,7 @@ async def test_a_disk_that_fills_up_is_told_in_time(
     says: str,
 ) -> None:
     free, total = disk
-    usage = shutil._ntuple_diskusage(total, total - free, free)  # type: ignore[attr-defined] # what disk_usage returns
+    usage = shutil._ntuple_diskusage(total, total - free, free)  # what disk_usage returns
     monkeypatch.setattr("responder.cli.doctor_store.shutil.disk_usage", lambda _: usage)
     assert await run_doctor(configure(folder)) == code
     assert says.format(folder=folder) in capsys.readouterr().out
