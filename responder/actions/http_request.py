@@ -140,7 +140,7 @@ http.request:
     @field_validator("read")
     @classmethod
     def _reads(cls, line: str | None) -> str | None:
-        if line is not None and request_line(line)[0] != _READING:
+        if line is not None and request_line(line, _READING)[0] != _READING:
             msg = f"{line!r}: to read is a GET; anything else could change something"
             raise ValueError(msg)
         return line
@@ -299,11 +299,11 @@ def _of_its_kind(field: str, value: JsonValue, before: JsonValue) -> JsonValue:
     return _whole(number)
 
 
-def request_line(line: str) -> tuple[str, str]:
-    """Split ``PUT /admin/workers``; raises ValueError with the form to write."""
+def request_line(line: str, example: str = "PUT") -> tuple[str, str]:
+    """Split ``PUT /admin/workers``; raises ValueError with the form to write, ``example`` being a method that fits."""
     method, _, path = line.partition(" ")
     path = path.strip()
     if method not in METHODS or not path.startswith("/"):
-        msg = f"{line!r} is not a method and a path, such as PUT /admin/workers"
+        msg = f"{line!r} is not a method and a path, such as {example} /admin/workers"
         raise ValueError(msg)
     return method, path

@@ -2,7 +2,9 @@
 
 import fcntl
 import os
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +13,9 @@ from responder.settings import StoreSettings
 
 _SQLITE = "sqlite:///"
 _SECONDS = 5.0
+_MIB, _GIB = 2**20, 2**30
+_FULL, _SCARCE, _SCARCE_SHARE = 100 * _MIB, _GIB, 0.05
+"""Free bytes below which the store's disk is as good as full, and bytes and share below which it is worth knowing."""
 _WAL_RESET_FIXED = (3, 51, 3)
 """Before this version two connections that write or checkpoint at once can corrupt a WAL file (sqlite.org/wal.html)."""
 
@@ -23,16 +28,40 @@ async def look_at_store(store: StoreSettings) -> list[Finding]:
 
 
 def _sqlite(path: Path) -> list[Finding]:
-    found = [_sqlite_version()]
+    folder = next((parent for parent in path.parents if parent.exists()), path.parent)
+    found = [*_room(folder), _sqlite_version()]
     holder = _holder(path)
     if holder:
         return [well("store", f"SQLite {path}, in use by {holder}: a running responder"), *found]
+    if not _writable(folder):
+        # SQLite keeps its log beside the file and makes it anew: a file that is writable is not enough.
+        return [wrong("store", f"SQLite {path}: the folder {folder} is not writable for this user"), *found]
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return [wrong("store", f"SQLite {path} is not readable and writable for this user"), *found]
     if not path.exists():
-        folder = next((parent for parent in path.parents if parent.exists()), path.parent)
-        if not _writable(folder):
-            return [wrong("store", f"SQLite {path} cannot be made: {folder} is not writable for this user"), *found]
         return [well("store", f"SQLite {path}, made at the first start"), *found]
     return [_schema(path), *found]
+
+
+def _room(folder: Path) -> Iterator[Finding]:
+    """Say how much the store's disk still takes; on a full one nothing is accepted and nothing is acted on."""
+    try:
+        disk = shutil.disk_usage(folder)
+    except OSError as error:
+        yield wrong("disk", f"{folder} cannot be looked at: {error.strerror or error}")
+        return
+    share = disk.free / disk.total if disk.total else 0.0
+    text = f"{folder} has {_size(disk.free)} free, {share:.0%} of {_size(disk.total)}"
+    if disk.free < _FULL:
+        yield wrong("disk", f"{text}; a full disk stops the responder: make room, or lower retention")
+    elif disk.free < _SCARCE or share < _SCARCE_SHARE:
+        yield note("disk", f"{text}; make room before it is full")
+    else:
+        yield well("disk", text)
+
+
+def _size(count: int) -> str:
+    return f"{count / _GIB:.1f} GiB" if count >= _GIB else f"{count // _MIB} MiB"
 
 
 def _schema(path: Path) -> Finding:

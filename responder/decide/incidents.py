@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from responder.domain.alerts import worst
-from responder.domain.episodes import Episode, EpisodeState, Incident
+from responder.domain.episodes import HOLDS_OPEN, Episode, Incident
 from responder.domain.ids import new_id
 
 RESOLVED, REGROUPED = "resolved", "regrouped"
@@ -32,7 +32,7 @@ class Shelf:
         self._open: dict[tuple[str, str, str, str], str] = {}
         self.created: set[str] = set()
         self.touched: set[str] = set()
-        self.moved_from: set[str] = set()
+        self.moved: dict[str, str] = {}
         self.changed: set[str] = set()
         for incident in known:
             self._keep(incident)
@@ -52,11 +52,13 @@ class Shelf:
                 # Another receiver hears of the same alert: one incident is enough.
                 self.touched.add(current.id)
                 return episode
-            self.moved_from.add(current.id)
             self.touched.add(current.id)
         incident_id = self._open.get((group.source, group.receiver, group.group_key, team))
         if incident_id is None:
             incident_id = self._create(episode, group, team)
+        if current is not None and standing:
+            self.moved[current.id] = incident_id
+        self.moved.pop(incident_id, None)  # what somebody moves into is not left empty: chains end, and never circle
         self.touched.add(incident_id)
         return replace(episode, incident_id=incident_id)
 
@@ -91,12 +93,21 @@ class Shelf:
         incident = self.by_id[incident_id]
         if not incident.open:
             return
-        firing = [episode for episode in members if episode.state is EpisodeState.OPEN]
+        firing = [episode for episode in members if episode.state in HOLDS_OPEN]
         severity = worst(episode.severity for episode in firing) if firing else incident.severity
         settled = replace(incident, severity=severity)
         if not firing and not unfinished and not incident.needs_person:
-            reason = REGROUPED if incident_id in self.moved_from else RESOLVED
+            reason = REGROUPED if incident_id in self.moved else RESOLVED
             settled = replace(settled, resolved_at=self._now, closed_reason=reason)
         if settled != incident:
             self.by_id[incident_id] = settled
             self.changed.add(incident_id)
+
+    def heir(self, incident_id: str) -> str:
+        """Return the incident that takes over from one that closed as regrouped, empty for any other."""
+        if self.by_id[incident_id].closed_reason != REGROUPED:
+            return ""
+        heir = self.moved[incident_id]
+        while self.by_id[heir].closed_reason == REGROUPED and heir in self.moved:
+            heir = self.moved[heir]
+        return heir

@@ -108,6 +108,7 @@ class _Work:
     decisions: list[Decision] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     audiences: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    heirs: dict[str, str] = field(default_factory=dict)
     audit: list[Audit] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     _served: set[str] = field(default_factory=set)
@@ -231,6 +232,7 @@ async def _conclude(tx: Slice, work: _Work, progress: Sequence[DeliveryProgress]
         runs=created,
         joins=list(bench.joins),
         tell={one: frozenset(work.audiences.get(one, ())) for one in sorted(told)},
+        heirs=work.heirs,
         progress=progress,
         audit=work.audit,
     )
@@ -260,6 +262,7 @@ async def _settled(tx: Slice, work: _Work, with_new_runs: Iterable[str]) -> None
     """Bring the touched incidents in line with their episodes as they are after this slice."""
     shelf = work.shelf
     touched = sorted(shelf.touched)
+    closed: list[str] = []
     existing = [one for one in touched if one not in shelf.created]
     members = await tx.episodes_of(existing) if existing else {}
     unfinished = dict(await tx.unfinished_runs_of(existing)) if existing else {}
@@ -272,7 +275,12 @@ async def _settled(tx: Slice, work: _Work, with_new_runs: Iterable[str]) -> None
         others = [one for one in members.get(incident_id, ()) if one.id not in work.episodes]
         was_open = shelf.by_id[incident_id].open
         shelf.settle(incident_id, [*others, *ours.get(incident_id, ())], unfinished.get(incident_id, 0))
-        incident = shelf.by_id[incident_id]
-        if was_open and not incident.open:
-            work.audit.append(Audit("incident.closed", incident_id, details={"reason": incident.closed_reason}))
+        if was_open and not shelf.by_id[incident_id].open:
+            closed.append(incident_id)
+    for incident_id in closed:  # an heir may itself have closed in this slice, so all must be settled first
+        heir = shelf.heir(incident_id)
+        if heir:
+            work.heirs[incident_id] = heir
+        details = {"reason": shelf.by_id[incident_id].closed_reason, **({"into": heir} if heir else {})}
+        work.audit.append(Audit("incident.closed", incident_id, details=details))
     work.audit.extend(Audit("incident.opened", one) for one in sorted(shelf.created))

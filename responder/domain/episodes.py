@@ -16,6 +16,10 @@ class EpisodeState(StrEnum):
     CLOSED = "closed"
 
 
+HOLDS_OPEN = frozenset({EpisodeState.OPEN})
+"""In these states an episode keeps its incident open; a late one is only recorded until something confirms it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Episode:
     """The life of one alert, firing to resolved.

@@ -41,16 +41,12 @@ class RunState(StrEnum):
         """Whether nothing follows."""
         return self in FINAL
 
-    @property
-    def holds_slot(self) -> bool:
-        """Whether the run holds its target's slot in this state (a parked run keeps what it had)."""
-        return self in HOLDS_SLOT
-
 
 FINAL = frozenset(list(RunState)[list(RunState).index(RunState.VERIFIED) :])
 HOLDS_SLOT = frozenset(
     {RunState.ACTING, RunState.VERIFYING, RunState.REVERTING, RunState.UNDOING, RunState.PARKED},
 )
+"""In these states a run holds its target's slot (a parked one keeps what it had)."""
 UNVERIFIED_END = FINAL - {RunState.VERIFIED, RunState.OBSERVED}
 """Ends after which the next candidate has its turn."""
 

@@ -17,11 +17,6 @@ def conflicts(one: str, other: str) -> bool:
     return one == other or one.startswith(other + SEPARATOR) or other.startswith(one + SEPARATOR)
 
 
-def lock_scope(key: str) -> str:
-    """Return the part of ``key`` that any conflicting key shares, so that one lock serialises them: its first name."""
-    return key.split(SEPARATOR, 1)[0]
-
-
 def covered(key: str, pattern: str) -> bool:
     """Say whether ``key`` or one above it fits ``pattern``; ``*`` stands for any text, as in a shell.
 
@@ -45,7 +40,7 @@ def check_key(key: str) -> str:
         msg = f"a target is a kind and a name, such as http/checkout; this is {key!r}"
         raise ValueError(msg)
     if not all(name.strip() for name in names):
-        msg = f"the target {key!r} has an empty part: a label is missing or empty"
+        msg = f"the target {key!r} has an empty part: an empty label, or a slash too many"
         raise ValueError(msg)
     if not key.isprintable():
         msg = f"the target {key!r} holds control characters"

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 # Units and their milliseconds, largest first, as in prometheus/common model/time.go.
 _UNITS = {
@@ -20,7 +21,23 @@ _LONGEST_MS = (2**63 - 1) // 1_000_000
 _LONGEST_TEXT = 64
 _PER_MINUTE, _PER_HOUR = 60, 3_600  # in seconds
 _PER_DAY = 1_440  # in minutes
-_WORDS = {"sec": "s", "min": "m", "hour": "h", "hr": "h", "day": "d", "week": "w", "year": "y"}
+_WORDS = {
+    word: unit
+    for unit, words in {
+        "y": "yr yrs year years",
+        "w": "wk wks week weeks",
+        "d": "day days",
+        "h": "hr hrs hour hours",
+        "m": "min mins minute minutes",
+        "s": "sec secs second seconds",
+        "ms": "msec msecs millisecond milliseconds",
+    }.items()
+    for word in words.split()
+}
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_SPOKEN = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)")
+_NAMES = "the units are y, w, d, h, m, s and ms"
+_LIKE = "write it like 1h30m, 5m, 90s or 250ms"
 
 
 def parse_duration(text: str | float) -> timedelta:
@@ -47,36 +64,62 @@ def parse_duration(text: str | float) -> timedelta:
 
 
 def _what_is_wrong(text: str) -> str:
-    """Say why ``text`` is not a duration and what to write instead."""
+    """Say why ``text`` is not a duration and what to write instead: whatever is suggested can be written."""
     bare = text.strip()
     if not bare:
         return "an empty text is not a duration: write a number with a unit, such as 5m"
     if bare.startswith("-"):
         return f"{text!r} is negative: a duration cannot be"
-    if bare.isdecimal():
-        return f"{text!r} has no unit: write {bare}s, {bare}m or {bare}h"
+    if _NUMBER.fullmatch(bare):
+        choices = [meant for unit in ("s", "m", "h") if (meant := duration_meant(bare + unit))]
+        return f"{text!r} has no unit: write {_either(choices) if choices else 'a number with a unit, such as 5m'}"
+    meant = duration_meant(bare)
+    instead = f"write {meant}" if meant else _LIKE
     if re.search(r"\s", text):
-        return f"{text!r} has a space in it: write {''.join(text.split())}"
+        return f"{text!r} has a space in it: {instead}"
     if "." in bare:
-        return f"{text!r} has a fraction: use a smaller unit, such as 1h30m for one and a half hours"
-    return _wrong_units(text, _PART.findall(bare))
+        return f"{text!r} has a fraction: {instead}"
+    return _wrong_units(text, _PART.findall(bare), instead)
 
 
-def _wrong_units(text: str, parts: list[tuple[str, str]]) -> str:
-    """Say which unit is unknown, repeated or out of order."""
-    for count, unit in parts:
-        if unit and unit not in _UNITS:
-            short = _WORDS.get(unit.removesuffix("s").removesuffix("ute").removesuffix("ond"))
-            hint = f"; did you mean {count}{short}?" if short else ""
-            return f"{text!r} has the unknown unit {unit!r}: use y, w, d, h, m, s or ms{hint}"
+def _wrong_units(text: str, parts: list[tuple[str, str]], instead: str) -> str:
+    """Say which unit is unknown, missing, repeated or out of order."""
     if "".join(count + unit for count, unit in parts) != text:
-        return f"{text!r} is not a duration: write it like 1h30m, 5m, 90s or 250ms"
+        return f"{text!r} is not a duration: {instead}"
+    for _, unit in parts:
+        if unit and unit not in _UNITS:
+            return f"{text!r} has the unknown unit {unit!r}: {_NAMES if instead == _LIKE else instead}"
     if any(not unit for _, unit in parts):
-        return f"{text!r} ends without a unit: use y, w, d, h, m, s or ms"
+        return f"{text!r} ends without a unit: {_LIKE}"
     units = [unit for _, unit in parts]
     if len(set(units)) < len(units):
         return f"{text!r} repeats a unit: use each at most once, as in 1h30m"
-    return f"{text!r} has its units out of order: the largest comes first, as in 1h30m"
+    return f"{text!r} has its units out of order: the largest comes first, {instead}"
+
+
+def duration_meant(text: str) -> str:
+    """Return the duration that ``text`` says in other words (``5 min``, ``1.5h``, ``30m1h``), empty when none is clear.
+
+    Months are none of ours, and of a unit that stands twice nobody knows which one was meant.
+    """
+    plain = "".join(text.casefold().split())
+    parts = _SPOKEN.findall(plain)
+    if not parts or "".join(count + word for count, word in parts) != plain:
+        return ""
+    units = [_WORDS.get(word, word) for _, word in parts]
+    if len(set(units)) < len(units) or not set(units) <= _UNITS.keys():
+        return ""
+    counts = [count for count, _ in parts]
+    milliseconds = sum(Decimal(count) * _UNITS[unit] for count, unit in zip(counts, units, strict=True))
+    if milliseconds > _LONGEST_MS or milliseconds % 1:
+        return ""
+    same = "".join(count + unit for count, unit in zip(counts, units, strict=True))
+    # The numbers stay as they are where they can: 90 min is 90m.
+    return same if _SHAPE.fullmatch(same) else format_duration(timedelta(milliseconds=int(milliseconds)))
+
+
+def _either(choices: list[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
 
 
 def format_duration(duration: timedelta) -> str:

@@ -2,7 +2,7 @@
 
 import calendar
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -166,7 +166,9 @@ def _times(value: object) -> tuple[_Range, ...] | None:
 def _minute(text: object) -> int:
     shape = _TIME.fullmatch(text) if isinstance(text, str) else None
     if shape is None:
-        raise ValueError(f"{text!r} is not a time of day: write it like 09:30, up to 24:00")
+        short = isinstance(text, str) and _TIME.fullmatch(f"0{text}")
+        instead = f"0{text}" if short else "it like 09:30, up to 24:00"
+        raise ValueError(f"{text!r} is not a time of day: write {instead}")
     hour, minute = shape.groups()
     return int(hour) * 60 + int(minute) if hour else _MINUTES_A_DAY
 
@@ -209,8 +211,7 @@ def _check_days(item: object, begin: int, end: int) -> None:
 def _weekday(text: str) -> int:
     if text in _WEEKDAYS:
         return _WEEKDAYS.index(text)
-    near = did_you_mean(text, _WEEKDAYS) or next((name for name in _WEEKDAYS if text and name.startswith(text)), None)
-    raise ValueError(f"{text!r} is not a weekday" + (f": did you mean {near}?" if near else ""))
+    raise ValueError(f"{text!r} is not a weekday{_near(text, _WEEKDAYS) or ': write one such as monday'}")
 
 
 def _month(text: str) -> int:
@@ -218,8 +219,17 @@ def _month(text: str) -> int:
         return _MONTHS.index(text)
     if _NUMBER.fullmatch(text) and 1 <= int(text) < len(_MONTHS):
         return int(text)
-    near = did_you_mean(text, _MONTHS[1:])
-    raise ValueError(f"{text!r} is not a month" + (f": did you mean {near}?" if near else ""))
+    raise ValueError(f"{text!r} is not a month{_near(text, _MONTHS[1:]) or ': write its English name, or 1 to 12'}")
+
+
+def _near(text: str, names: Sequence[str]) -> str:
+    """Return the question whether a name, or a range of names, was meant."""
+    found = [_named(part.strip(), names) for part in re.split(r"-|–|\bto\b", text)]
+    return f": did you mean {':'.join(one for one in found if one)}?" if len(found) <= 2 and all(found) else ""  # noqa: PLR2004 - a range has two ends
+
+
+def _named(text: str, names: Sequence[str]) -> str | None:
+    return next((name for name in names if text and name.startswith(text)), None) or did_you_mean(text, names)
 
 
 def _day_of_month(text: str) -> int:
@@ -231,7 +241,7 @@ def _day_of_month(text: str) -> int:
 def _year(text: str) -> int:
     if _NUMBER.fullmatch(text) and int(text) > 0:
         return int(text)
-    raise ValueError(f"{text!r} is not a year")
+    raise ValueError(f"{text!r} is not a year: write one such as 2026")
 
 
 def _location(value: object) -> ZoneInfo:

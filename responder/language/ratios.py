@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from responder.language.durations import format_duration, parse_duration
+from responder.language.durations import duration_meant, format_duration, parse_duration
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _RATE = re.compile(r"([0-9]{1,9}) +per +(\S+)")
+_NEARLY = re.compile(r"\s*[<>=]*\s*([0-9]+(?:[.,][0-9]+)?)\s*(%?)\s*")
+_NEARLY_RATE = re.compile(r"\s*([0-9]{1,9})\s*(?:/|\bper\b|\ban?\b|\bin\b|\bevery\b)\s*(.+?)\s*")
 _LONGEST = 64
 _PER_WORDS = {"second": "1s", "minute": "1m", "hour": "1h", "day": "1d", "week": "1w"}
 
@@ -23,7 +25,7 @@ def parse_ratio(text: str | float) -> float:
     percent = isinstance(written, str) and written.endswith("%")
     value = _number(written[:-1] if percent and isinstance(written, str) else written)
     if value is None:
-        raise ValueError(f"{_shown(text)} is not a percentage: write it like 20%")
+        raise ValueError(f"{_shown(text)} is not a percentage: {_instead(text, '%') or 'write it like 20%'}")
     if value < 0:
         raise ValueError(f"{_shown(text)} is negative: a percentage here cannot be")
     if not percent and value > 1:
@@ -62,9 +64,21 @@ def parse_threshold(text: str | float) -> Threshold:
             return Threshold(parse_duration(written).total_seconds(), "seconds")
         except ValueError:
             pass
-    raise ValueError(
-        f"{_shown(text)} is not a threshold: write a number, a percentage such as 1% or a duration such as 5m"
-    )
+    instead = _instead(text) or "write a number, a percentage such as 1% or a duration such as 5m"
+    raise ValueError(f"{_shown(text)} is not a threshold: {instead}")
+
+
+def _instead(text: object, unit: str = "") -> str:
+    """Say how to write a number with a space before its ``%``, a decimal comma or a comparison, or a duration."""
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        return ""
+    shape = _NEARLY.fullmatch(text)
+    if shape is None:
+        meant = "" if unit else duration_meant(text)
+        return f"write {meant}" if meant else ""
+    if unit and shape[2] != unit:
+        return ""
+    return f"write {shape[1].replace(',', '.')}{shape[2]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,7 @@ def parse_rate(text: str | float) -> Rate:
     """Read ``3 per 1h``. Raises ValueError for another form, for none at all and for an empty window."""
     shape = _RATE.fullmatch(text.strip()) if isinstance(text, str) and len(text) <= _LONGEST else None
     if shape is None:
-        raise ValueError(f"{_shown(text)} is not a rate: write it like 3 per 1h")
+        raise ValueError(f"{_shown(text)} is not a rate: write {_rate_meant(text) or 'it like 3 per 1h'}")
     count, window_text = shape.groups()
     if window_text in _PER_WORDS:
         raise ValueError(f"{_shown(text)} names no duration: write {int(count)} per {_PER_WORDS[window_text]}")
@@ -91,6 +105,16 @@ def parse_rate(text: str | float) -> Rate:
     if int(count) == 0 or not window:
         raise ValueError(f"{_shown(text)} allows nothing: both the count and the window must be more than zero")
     return Rate(int(count), window)
+
+
+def _rate_meant(text: object) -> str:
+    """Return the rate that ``3/1h``, ``3 an hour`` or ``3 per 2 hours`` mean, empty when none is clear."""
+    shape = _NEARLY_RATE.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST else None
+    if shape is None or not int(shape[1]):
+        return ""
+    window = shape[2] if shape[2][:1].isdecimal() else f"1 {shape[2]}"
+    meant = duration_meant(window)
+    return f"{int(shape[1])} per {meant}" if meant and parse_duration(meant) else ""
 
 
 def _number(text: object) -> float | None:

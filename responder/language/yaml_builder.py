@@ -228,7 +228,9 @@ class Builder:
             message = f"{shown!r} has no value: the comma before it ended the one before"
             hint = "quote the whole value, or write it in block style: one key a line"
             return Trap(*_at(key), message, "yaml-flow-comma", hint, len(key.value))
-        return Trap(*_at(key), f"{shown!r} has no value", "yaml-flow", f"write {{ {shown}: … }}", len(key.value))
+        # Braces around a matcher are PromQL's habit.
+        hint = f"write {shown} without the braces" if "=" in shown else f"write {{ {shown}: … }}"
+        return Trap(*_at(key), f"{shown!r} has no value", "yaml-flow", hint, len(key.value))
 
     def _comma(self, event: Event) -> None:
         """A plain value inside a flow with half a pair of quotes or brackets: a comma cut it."""

@@ -131,6 +131,12 @@ class _Scene:
         return column, value_at(line, column, flow=False)
 
 
+def _tab(scene: _Scene) -> Trap | None:
+    if "tab character" not in scene.problem:
+        return None
+    return Trap(*scene.at, "a tab cannot indent YAML", "yaml-tab", "use spaces")
+
+
 def _forbidden_start(scene: _Scene) -> Trap | None:
     if "cannot start any token" not in scene.problem:
         return None
@@ -211,17 +217,19 @@ def _missing_space(scene: _Scene) -> Trap | None:
     line = scene.lines[number]
     key = _KEY_WITHOUT_SPACE.match(line)
     if key:
-        return missing_space_trap(number, key.start(1), key[1])
+        return missing_space_trap(number, key.start(1), key[1], value_at(line, key.end(1) + 1, flow=False))
     if _DASH_WITHOUT_SPACE.match(line):
         return Trap(number, line.index("-"), "a dash needs a space behind it", "yaml-missing-space", "write - item")
     message = "this line is neither a key with a value nor an item of a list"
     return Trap(number, column, message, "yaml-syntax", "write key: value, or - item", max(len(line.strip()), 1))
 
 
-def missing_space_trap(line: int, column: int, key: str) -> Trap:
+def missing_space_trap(line: int, column: int, key: str, value: str = "") -> Trap:
     """``key:value``, which YAML reads as one word."""
     message = f"{key}: needs a space behind its colon"
-    return Trap(line, column, message, "yaml-missing-space", f"write {key}: and then the value", len(key) + 1)
+    shown = 0 < len(value) <= _LONGEST_SHOWN
+    hint = f"write {key}: {value}" if shown else f"write {key}: and then the value"
+    return Trap(line, column, message, "yaml-missing-space", hint, len(key) + 1)
 
 
 def _text_after_quote(scene: _Scene) -> Trap | None:
@@ -315,6 +323,7 @@ def _masked(line: str) -> str:
 
 # From the most telling to the most general.
 _RECOGNISERS: tuple[Callable[[_Scene], Trap | None], ...] = (
+    _tab,
     _forbidden_start,
     _directive,
     _unclosed_quote,

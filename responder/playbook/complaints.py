@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from responder.domain.errors import Complaint
 from responder.language.strict_yaml import Document, Path
 from responder.language.suggest import did_you_mean
-from responder.playbook.fields import Wrong, kind_of
+from responder.playbook.fields import Wrong, kind_of, written
 from responder.playbook.shape import Shape, key_names
 
 _YAML_1_1_BOOLEANS = {"on", "off", "yes", "no", "y", "n"}
@@ -173,6 +173,8 @@ def _not_a_choice(value: object, expected: str) -> Wrong:
     words = expected.replace("True", "true")
     choices = [choice.strip("' ") for choice in words.replace(" or ", ", ").split(",")]
     near = did_you_mean(value, choices) if isinstance(value, str) else None
+    if len(choices) == 1:
+        return Wrong(f"input should be {words}", "value", f"write {choices[0]}")
     start = f'did you mean "{near}"? ' if near else ""
     # As YAML 1.1 reads them these would be yes and no; here they are the words that stand there.
     if isinstance(value, str) and value.casefold() in _YAML_1_1_BOOLEANS:
@@ -182,7 +184,9 @@ def _not_a_choice(value: object, expected: str) -> Wrong:
 
 def _type_hint(kind: str, value: object) -> str:
     if kind == "string_type" and isinstance(value, (bool, int, float)):
-        return f'put it in quotes: "{value}"'
+        return f'put it in quotes: "{written(value)}"'
+    if kind == "int_type" and isinstance(value, str) and value.strip().isdecimal():
+        return f"write {int(value)}, without quotes"
     if kind == "list_type":
         return "write one item a line, each after a dash"
     return ""

@@ -3,7 +3,9 @@
 Every reader raises :class:`Wrong`, which becomes a complaint at the value's place in the file.
 """
 
+import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated
@@ -56,14 +58,40 @@ def kind_of(value: object) -> str:
     return "a list" if isinstance(value, (list, tuple)) else "a mapping"
 
 
-def text_of(value: object, what: str) -> str:
-    """Return ``value`` when it is a text; raises Wrong that says what was expected."""
+def written(value: object) -> str:
+    """Return a scalar as YAML has it: ``true``, not ``True``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def text_of(value: object, what: str, parse: Callable[[str], object]) -> str:
+    """Return ``value`` when it is a text; raises Wrong that says what was expected, and how to write it if it can be.
+
+    ``parse`` is what reads the text: quotes mend nothing where it would refuse what is in them.
+    """
     if isinstance(value, str):
         return value
     if value is None:
         raise Wrong(f"{what} is expected, but there is nothing", "type", _NOTHING_HINT)
-    hint = f'put it in quotes: "{value}"' if isinstance(value, (bool, int, float)) else ""
+    quotes = isinstance(value, (bool, int, float)) and _reads(parse, written(value))
+    hint = f'put it in quotes: "{written(value)}"' if quotes else _as_matcher(value, parse)
     raise Wrong(f"{what} is expected, not {kind_of(value)}", "type", hint)
+
+
+def _reads(parse: Callable[[str], object], text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_matcher(value: object, parse: Callable[[str], object]) -> str:
+    """``severity: critical`` among matchers means ``severity="critical"``."""
+    if parse is not parse_matcher or not isinstance(value, Mapping) or len(value) != 1:
+        return ""
+    ((name, given),) = value.items()
+    text = f"{name}={json.dumps(written(given), ensure_ascii=False)}"
+    return f"write {text}" if _reads(parse, text) else ""
 
 
 _NOTHING_HINT = 'a # starts a comment and {{ … }} needs quotes: write "…" around the value'
@@ -77,7 +105,7 @@ def _reader(parse: Callable[[str], object], what: str, rule: str, *, figures: bo
 
     def read(value: object) -> object:
         is_figure = figures and isinstance(value, (int, float)) and not isinstance(value, bool)
-        text = str(value) if is_figure else text_of(value, what)
+        text = str(value) if is_figure else text_of(value, what, parse)
         try:
             return parse(text)
         except Wrong:
@@ -96,7 +124,8 @@ def _name(text: str) -> str:
 
 
 def _suggest_name(text: str) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-")[:100]
+    bare = "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
+    plain = re.sub(r"[^a-z0-9]+", "-", bare.casefold()).strip("-")[:100].strip("-")
     return f"write {plain}" if plain else ""
 
 
@@ -137,7 +166,8 @@ def template(text: str) -> Template:
 
 def _channel(text: str) -> str:
     if not _CHANNEL.fullmatch(text):
-        hint = f'write "#{text.lstrip("#@ ")}"' if text.strip("#@ ") else ""
+        plain = re.sub(r"[\s#@,]+", "-", text.strip("#@, ")).casefold()[:80]
+        hint = f'write "#{plain}"' if plain else ""
         raise Wrong(f"{text!r} is not a Slack channel: write its name with the leading #, or its ID", "channel", hint)
     return text
 
@@ -146,7 +176,8 @@ def _person(text: str) -> str:
     kind, separator, name = text.partition(":")
     if kind not in _PERSON_KINDS or not separator or not name:
         message = f"{text!r} names nobody who may approve: write role:operator, user:NAME or slack:@GROUP"
-        raise Wrong(message, "approver")
+        meant = f"role:{text}" if text in _ROLES else f"slack:{text}" if text.startswith("@") and text[1:] else ""
+        raise Wrong(message, "approver", f'write "{meant}"' if meant else "")
     if kind == "role" and name not in _ROLES:
         raise Wrong(f"there is no role {name!r}", "approver", f"one of: {', '.join(_ROLES)}")
     return text

@@ -92,7 +92,8 @@ class SliceChanges:
 
     ``episodes`` and ``incidents`` are whole rows to insert or replace by id. ``runs`` come with the episodes they
     serve; ``joins`` are (run, episode) pairs. ``tell`` maps an incident to the destinations that must have an outbox
-    row (existing rows of the incident are marked dirty in any case when it is a key).
+    row (existing rows of the incident are marked dirty in any case when it is a key). ``heirs`` maps an incident that
+    was left empty to the one that takes over what was told of it: per destination, where nothing was told for the heir.
     """
 
     episodes: Sequence[Episode] = ()
@@ -101,6 +102,7 @@ class SliceChanges:
     runs: Sequence[tuple[Run, frozenset[str]]] = ()
     joins: Sequence[tuple[str, str]] = ()
     tell: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    heirs: Mapping[str, str] = field(default_factory=dict)
     progress: Sequence[DeliveryProgress] = ()
     audit: Sequence[Audit] = ()
 
@@ -354,7 +356,10 @@ class People(Protocol):
         ...
 
     async def answer(self, run_id: str, approve: bool, actor: str, plan_hash: str, comment: str) -> Refusal | None:  # noqa: FBT001 - the answer itself
-        """Approve or reject the open question of a run; refuses when there is none, it expired or the plan differs."""
+        """Approve or reject the open question of a run; refuses when there is none or it expired.
+
+        A yes counts for ``plan_hash`` alone and is refused when the plan differs; a no counts whatever the plan.
+        """
         ...
 
     async def stop(self, run_id: str, actor: str) -> bool:

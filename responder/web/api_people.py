@@ -13,7 +13,7 @@ from responder.domain.limits import Pause, Refusal
 from responder.domain.runs import Run
 from responder.language.durations import parse_duration
 from responder.settings import Role
-from responder.web.api import find, rows
+from responder.web.api import find
 from responder.web.auth import RANK, Caller
 from responder.web.body import body_of
 from responder.web.parts import PARTS, Parts, Refused
@@ -40,7 +40,7 @@ def asking_routes() -> tuple[Route, ...]:
         ),
         Route(
             "POST", "/runs/{id}/reject", reject, "viewer", "Say no to a run that waits for approval.",
-            body={"plan_hash": "the hash of the plan that was shown; the open question's if left out", **_COMMENT_KEY},
+            body={"plan_hash": "not needed: a no stands for whatever plan is asked about", **_COMMENT_KEY},
         ),
         Route("POST", "/runs/{id}/stop", stop, "operator", "Stop a run; what was applied is undone."),
         Route(
@@ -105,11 +105,8 @@ async def approve(request: web.Request, caller: Caller) -> JsonValue:
 
 
 async def reject(request: web.Request, caller: Caller) -> JsonValue:
-    """Reject the open question of a run."""
+    """Reject the open question of a run, whatever it is by now: a no is a no."""
     body = await _body(request, _texts("plan_hash", "comment"))
-    if not body.get("plan_hash"):
-        asked = await rows(request.app[PARTS], "approvals", 1, run=request.match_info["id"])
-        body["plan_hash"] = str(asked[0]["plan_hash"]) if asked else ""
     return await _answer(request, caller, body, approved=False)
 
 
@@ -117,7 +114,8 @@ async def _answer(request: web.Request, caller: Caller, body: Mapping[str, str],
     parts = request.app[PARTS]
     run = await _run(parts, request.match_info["id"])
     await check_approver(parts, run, caller)
-    refusal = await parts.people.answer(run.id, approved, caller.name, body["plan_hash"], body.get("comment", ""))
+    plan_hash, comment = body.get("plan_hash", ""), body.get("comment", "")
+    refusal = await parts.people.answer(run.id, approved, caller.name, plan_hash, comment)
     if refusal is not None:
         raise _conflict(refusal)
     _asked(parts, caller, "approve" if approved else "reject", run.id)

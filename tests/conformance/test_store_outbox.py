@@ -11,6 +11,7 @@ from responder.domain.alerts import Severity
 from responder.domain.errors import Conflict
 from responder.domain.runs import RunState
 from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
+from responder.stores.core.outbox import GAP
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import advance, finished, incident, started, write
 
@@ -52,8 +53,12 @@ async def test_what_happens_while_a_message_is_sent_is_told_next(store: SqlStore
 
     await store.told(item, {"ts": "1"})
 
+    assert await store.claim_outbox(10, []) == [], "what follows within a moment is told as one"
+    await write(store, tell={about: frozenset({CONSOLE})})
+    assert await store.claim_outbox(10, []) == []
+    advance(store, GAP)
     again = await _claim(store)
-    assert (again.want_rev, again.told_rev, again.receipt) == (3, 1, {"ts": "1"})
+    assert (again.want_rev, again.told_rev, again.receipt) == (4, 1, {"ts": "1"})
     await store.told(again, {"ts": "1"})
     assert await store.claim_outbox(10, []) == []
 
@@ -62,6 +67,7 @@ async def test_a_mark_reaches_every_destination_the_incident_has(store: SqlStore
     about = await _dirty(store, CONSOLE, SLACK)
     for item in await store.claim_outbox(10, []):
         await store.told(item, {})
+    advance(store, GAP)
     await write(store, tell={about: frozenset({"pagerduty:x"})})
     assert {(i.destination, i.want_rev) for i in await store.claim_outbox(10, [])} == {
         (CONSOLE, 2),
@@ -73,11 +79,13 @@ async def test_a_mark_reaches_every_destination_the_incident_has(store: SqlStore
 async def test_a_run_that_moves_on_is_told(store: SqlStore) -> None:
     one = await started(store, tell=[CONSOLE])
     await store.told(await _claim(store), {})
+    advance(store, GAP)
     await store.save(one)
     assert await store.claim_outbox(10, []) == [], "nothing has changed"
     (one,) = await store.claim_runs(1)
     await store.save(replace(one, state=RunState.AWAITING_APPROVAL))
     await store.told(await _claim(store), {})
+    advance(store, GAP)
     (one,) = await store.claim_runs(1)
     await finished(store, one, RunState.CANCELLED)
     assert (await _claim(store)).want_rev == 3
@@ -138,6 +146,88 @@ async def test_a_message_that_kills_the_process_is_set_aside(store: SqlStore) ->
         advance(store, LEASE)
     assert await store.claim_outbox(10, []) == []
     assert await store.set_aside() == [f"outbox {about}|{CONSOLE}"]
+
+
+async def _told(store: SqlStore, *destinations: str) -> str:
+    """Return an incident that was told at these destinations."""
+    about = await _dirty(store, *destinations)
+    for item in await store.claim_outbox(10, []):
+        await store.told(item, {"message of": about, "at": item.destination})
+    advance(store, GAP)
+    return about
+
+
+async def _regrouped(store: SqlStore, old: str, heir: str, *destinations: str) -> dict[tuple[str, str], OutboxItem]:
+    """Let ``heir`` take over from ``old``; return what is due after that."""
+    await write(store, tell={old: frozenset(), heir: frozenset(destinations)}, heirs={old: heir})
+    return {(item.incident_id, item.destination): item for item in await store.claim_outbox(10, [])}
+
+
+async def test_an_heir_edits_the_message_of_the_incident_that_was_left_empty(store: SqlStore) -> None:
+    old, heir = await _told(store, SLACK, CONSOLE, "pagerduty:x"), incident(store)
+    await write(store, incidents=[heir])
+
+    due = await _regrouped(store, old, heir.id, SLACK, "pagerduty:x")
+
+    assert set(due) == {(heir.id, SLACK), (heir.id, "pagerduty:x"), (old, CONSOLE)}
+    assert due[heir.id, SLACK].receipt == {"message of": old, "at": SLACK}
+    assert due[heir.id, "pagerduty:x"].receipt == {"message of": old, "at": "pagerduty:x"}
+    assert due[old, CONSOLE].receipt == {"message of": old, "at": CONSOLE}, "what the heir does not tell ends by itself"
+
+
+async def test_what_gave_its_message_away_begins_a_new_one_when_there_is_more_to_say(store: SqlStore) -> None:
+    old, heir = await _told(store, SLACK), incident(store)
+    await write(store, incidents=[heir])
+    due = await _regrouped(store, old, heir.id, SLACK)
+    await store.told(due[heir.id, SLACK], {"message of": old})
+    advance(store, GAP)
+
+    await write(store, tell={old: frozenset()})
+
+    item = await _claim(store)
+    assert (item.incident_id, item.receipt, item.attempt) == (old, None, "")
+
+
+async def test_an_heir_that_was_told_keeps_its_own_message(store: SqlStore) -> None:
+    old, heir = await _told(store, SLACK), await _told(store, SLACK)
+    due = await _regrouped(store, old, heir, SLACK)
+    assert {key: item.receipt for key, item in due.items()} == {
+        (one, SLACK): {"message of": one, "at": SLACK} for one in (old, heir)
+    }
+
+
+async def test_of_two_that_are_left_empty_one_hands_its_message_over(store: SqlStore) -> None:
+    old, other, heir = await _told(store, SLACK), await _told(store, SLACK), incident(store)
+    await write(store, incidents=[heir])
+    tell = {old: frozenset[str](), other: frozenset[str](), heir.id: frozenset({SLACK})}
+    await write(store, tell=tell, heirs={old: heir.id, other: heir.id})
+
+    due = {item.incident_id: item.receipt for item in await store.claim_outbox(10, [])}
+
+    given, kept = sorted([old, other])
+    assert due == {heir.id: {"message of": given, "at": SLACK}, kept: {"message of": kept, "at": SLACK}}
+
+
+async def test_a_first_post_under_way_is_looked_for_by_the_heir(store: SqlStore) -> None:
+    old, heir = await _dirty(store, SLACK), incident(store)
+    await write(store, incidents=[heir])
+    item = await _claim(store)
+    await store.announce(item, "attempt-1")
+
+    due = await _regrouped(store, old, heir.id, SLACK)
+
+    assert [(key, one.attempt) for key, one in due.items()] == [((heir.id, SLACK), "attempt-1")]
+    with pytest.raises(Conflict):
+        await store.told(item, {"ts": "1"})
+
+
+async def test_an_heir_that_is_about_to_post_takes_the_message_over_instead(store: SqlStore) -> None:
+    old, heir = await _told(store, SLACK), await _dirty(store, SLACK)
+    item = await _claim(store)
+    due = await _regrouped(store, old, heir, SLACK)
+    assert due[heir, SLACK].receipt == {"message of": old, "at": SLACK}
+    with pytest.raises(Conflict):
+        await store.announce(item, "attempt-1")
 
 
 async def test_the_most_severe_incidents_are_told_first_and_some_can_be_left_out(store: SqlStore) -> None:

@@ -11,13 +11,26 @@ import pytest
 from sqlalchemy import text
 
 from responder.domain.errors import Unavailable
-from responder.domain.runs import RunState
+from responder.domain.runs import Run, RunState
 from responder.ports.store import NewDelivery, RunEnd
 from responder.stores.core.database import Order
+from responder.stores.core.ending import Ending
 from responder.stores.postgres import PostgresDatabase, PostgresStore, postgres_store
 from tests.bed.postgres import Postgres
 from tests.bed.proxy import Mode, Proxy, proxied
-from tests.conformance.building import FREE, WINDOW, acting, by_id, deliver, record, run, started, write
+from tests.conformance.building import (
+    FREE,
+    WINDOW,
+    acting,
+    by_id,
+    deliver,
+    finished,
+    incident,
+    record,
+    run,
+    started,
+    write,
+)
 
 
 @pytest.fixture
@@ -194,6 +207,56 @@ async def test_a_lock_that_is_held_too_long_is_reported(shared: PostgresStore, p
                 await shared.save(one)
     finally:
         await other.close()
+
+
+@pytest.fixture
+async def replica(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    store = postgres_store(postgres_url)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_of_two_last_runs_that_end_at_once_one_closes_the_incident(
+    shared: PostgresStore, replica: PostgresStore
+) -> None:
+    one, other = await _two_runs_of_an_incident(shared)
+    async with shared.db.writing(Order.RECORD) as tx:
+        await shared.finish_in(tx, shared.now(), [Ending(replace(one, state=RunState.VERIFIED), RunEnd())])
+        ending = asyncio.create_task(finished(replica, other))
+        await asyncio.wait([ending], timeout=0.5)  # as far as it comes while the first one is not committed
+    await ending
+    assert (await by_id(shared, "incidents"))[one.incident_id]["status"] == "resolved"
+
+
+async def test_a_slice_that_waited_for_the_end_of_a_run_does_not_count_it(
+    shared: PostgresStore, replica: PostgresStore
+) -> None:
+    one, other = await _two_runs_of_an_incident(shared)
+    await finished(shared, other)
+    unfinished: dict[str, int] = {}
+
+    async def look() -> None:
+        async with replica.slice() as slice_:
+            await slice_.incidents([], [one.incident_id])
+            await slice_.episodes_of([one.incident_id])
+            unfinished.update(await slice_.unfinished_runs_of([one.incident_id]))
+
+    async with shared.db.writing(Order.RECORD) as tx:
+        await shared.finish_in(tx, shared.now(), [Ending(replace(one, state=RunState.VERIFIED), RunEnd())])
+        looking = asyncio.create_task(look())
+        await asyncio.wait([looking], timeout=0.5)
+    await looking
+    assert unfinished == {one.incident_id: 0}
+
+
+async def _two_runs_of_an_incident(store: PostgresStore) -> tuple[Run, Run]:
+    """Return two claimed runs of an incident without an open episode."""
+    about = incident(store)
+    made = [run(store, incident_id=about.id, target=f"http/{name}") for name in ("a", "b")]
+    await write(store, incidents=[about], runs=[(one, frozenset()) for one in made])
+    by_name = {one.target: one for one in await store.claim_runs(2)}
+    return by_name["http/a"], by_name["http/b"]
 
 
 async def test_a_claim_does_not_wait_for_rows_that_others_hold(shared: PostgresStore, postgres_url: str) -> None:

@@ -212,6 +212,17 @@ async def test_a_run_that_goes_on_keeps_the_incident_open(store: SqlStore) -> No
     assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
 
 
+async def test_an_alert_that_is_only_late_does_not_keep_the_incident_open(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    account = await store.account(one.incident_id)
+    assert account is not None
+    late = [replace(e, state=EpisodeState.LATE, closed_at=store.now()) for e in account.episodes]
+    await write(store, episodes=late)
+    await finished(store, one)
+    assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
+
+
 async def test_a_person_that_is_needed_keeps_the_incident_open(store: SqlStore) -> None:
     one = await acting(store, tell=["console:"])
     await applied(store, one)
@@ -305,6 +316,17 @@ async def test_an_answer_must_be_in_time_and_to_the_plan_that_was_shown(store: S
     assert (
         verdict(await store.answer(one.id, approve=True, actor="ann", plan_hash="h1", comment="")) == "approval_expired"
     )
+
+
+async def test_a_no_counts_whatever_the_plan(store: SqlStore) -> None:
+    one = await _asked(store, "h2")
+    assert await store.answer(one.id, approve=False, actor="ann", plan_hash="", comment="not now") is None
+    one = await claimed(store, one.id)
+    approval = (await store.standing(one, WINDOW)).approval
+    assert approval is not None
+    assert (approval.state, approval.decided_by) == ("rejected", "ann")
+    (entry, *_) = (await store.page("audit", {"subject": one.id}, 1, "")).items
+    assert entry["details"] == {"approval": approval.id, "plan_hash": "h2", "comment": "not now"}
 
 
 async def test_an_approval_does_not_outlive_its_time(store: SqlStore) -> None:

@@ -251,7 +251,8 @@ async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(
 
 
 async def _statements_of(store: SqlStore, alerts: int) -> int:
-    about = incident(store)
+    about, empty = incident(store), incident(store)
+    await write(store, incidents=[empty], tell={empty.id: frozenset({"console:"})})
     episodes = [episode(store, incident_id=about.id) for _ in range(alerts)]
     runs = [run(store, target=f"http/{one.id}", incident_id=about.id) for one in episodes]
     ids = [f"{alerts}-{number}" for number in range(3)]
@@ -281,7 +282,8 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
                     incidents=[about],
                     decisions=[Decision(one.id, "restart", Verdict.RUN, "", slice_.now) for one in episodes],
                     runs=[(made, frozenset({one.id})) for made, one in zip(runs, episodes, strict=True)],
-                    tell={about.id: frozenset({"console:", "slack:#a"})},
+                    tell={about.id: frozenset({"console:", "slack:#a"}), empty.id: frozenset()},
+                    heirs={empty.id: about.id},
                     progress=[DeliveryProgress(one, claimed[one].epoch, 1, done=True) for one in ids],
                     audit=[Audit("run.created", one.id) for one in runs],
                 )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Select, Table, select
 
 from responder.domain.targets import SEPARATOR, ancestors
 from responder.stores.core.database import Database
@@ -11,12 +11,6 @@ from responder.stores.core.database import Database
 T = TypeVar("T")
 NEXT = chr(ord(SEPARATOR) + 1)
 """What follows the separator: everything below a path sorts between ``path/`` and ``path0``."""
-
-
-def overlapping(column: ColumnElement[str], target: str) -> ColumnElement[bool]:
-    """Say whether the target in ``column`` conflicts with ``target``."""
-    below = and_(column > target + SEPARATOR, column < target + NEXT)
-    return or_(column.in_([target, *ancestors(target)]), below)
 
 
 def ids_near(

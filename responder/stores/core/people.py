@@ -91,7 +91,7 @@ class PeoplePart(Part):
             await self.mark_dirty(
                 tx, now, [await tx.scalar(select(runs.c.incident_id).where(runs.c.id == run_id)) or ""]
             )
-            details = {"approval": asked.id, "plan_hash": plan_hash, "comment": comment}
+            details = {"approval": asked.id, "plan_hash": asked.plan_hash, "comment": comment}
             action = "run.approved" if approve else "run.rejected"
             await write_audit(tx, now, [Audit(action, run_id, actor, details)])
         return None

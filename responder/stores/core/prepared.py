@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from responder.domain.episodes import EpisodeState
+from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.domain.runs import RunState
 from responder.stores.core.database import Database
 from responder.stores.core.types import Instant, Path
@@ -245,7 +245,7 @@ class Prepared:
         """
         given = self._db.given("incidents_given", id=Text())
         an_episode = select(episodes.c.id).where(
-            episodes.c.incident_id == incidents.c.id, episodes.c.state != EpisodeState.CLOSED.value
+            episodes.c.incident_id == incidents.c.id, episodes.c.state.in_(sorted(one.value for one in HOLDS_OPEN))
         )
         a_run = select(runs.c.id).where(runs.c.incident_id == incidents.c.id, runs.c.finished_at.is_(None))
         return (

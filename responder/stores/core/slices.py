@@ -18,6 +18,7 @@ from responder.domain.targets import ancestors
 from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Rows
+from responder.stores.core.heirs import hand_over
 from responder.stores.core.overlap import ids_near
 from responder.stores.core.part import Part, add_destinations, audit_values, signs_in_force
 from responder.stores.core.prepared import Prepared
@@ -98,38 +99,50 @@ class SqlSlice:
             select(incidents.c.id).where(incidents.c.group_hash == hashes.c.k0, incidents.c.resolved_at.is_(None)),
             select(given.c.k0),
         ).subquery()
-        working = (
-            select(func.count())
-            .where(runs.c.incident_id == incidents.c.id, runs.c.finished_at.is_(None))
-            .scalar_subquery()
-        )
         found = await self._tx.execute(
-            select(incidents, working.label("working"))
+            select(incidents)
             .where(incidents.c.id.in_(select(wanted.c.id)))
             .order_by(incidents.c.id)
             .with_for_update(of=incidents),
         )
-        listed = found.all()
-        self._unfinished.update({row.id: row.working for row in listed})
-        return [rows.incident(row) for row in listed]
+        return [rows.incident(row) for row in found]
 
     async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
-        """Return the open and late episodes of each incident."""
+        """Return the open and late episodes of each incident, and count its unfinished runs in the same statement.
+
+        The count must not be older than the hold on the incidents: a run that ended while ``incidents`` waited for it
+        would count as unfinished, and nobody would close the incident.
+        """
         result: dict[str, list[Episode]] = {one: [] for one in incidents}
         if result:
             given = self._db.keys([(one,) for one in sorted(result)])
-            for one in await self._episodes(
+            current = (
                 select(episodes)
                 .where(episodes.c.incident_id.in_(select(given.c.k0)), episodes.c.state != EpisodeState.CLOSED.value)
-                .with_for_update(),
-            ):
-                result[one.incident_id].append(one)
+                .order_by(episodes.c.id)
+                .with_for_update()
+                .cte("current_episodes")
+            )
+            working = (
+                select(func.count())
+                .where(runs.c.incident_id == given.c.k0, runs.c.finished_at.is_(None))
+                .scalar_subquery()
+            )
+            found = await self._tx.execute(
+                select(given.c.k0.label("about"), working.label("working"), current)
+                .select_from(given.outerjoin(current, current.c.incident_id == given.c.k0))
+                .order_by(current.c.id),
+            )
+            for row in found:
+                self._unfinished[row.about] = row.working
+                if row.id is not None:
+                    result[row.about].append(rows.episode(row))
         return result
 
     async def unfinished_runs_of(self, incidents: Collection[str]) -> Mapping[str, int]:
         """Count the runs that are not final, by incident."""
         counts = {one: self._unfinished.get(one, 0) for one in incidents}
-        unread = sorted(counts.keys() - self._unfinished.keys())  # reading the incidents counted them
+        unread = sorted(counts.keys() - self._unfinished.keys())  # reading their episodes counted them
         if unread:
             given = self._db.keys([(one,) for one in unread])
             found = await self._tx.execute(
@@ -203,6 +216,7 @@ class SqlSlice:
         if changes.tell:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
             await add_destinations(self._db, self._tx, self._now, changes.tell.keys(), pairs)
+        await hand_over(self._db, self._tx, changes.heirs)
         await self._write_progress(changes.progress)
 
     def _new_rows(self, changes: SliceChanges) -> list[Rows]:

@@ -13,6 +13,7 @@ from responder.domain.modes import Mode
 from responder.domain.records import RECORD_TRANSITIONS, RecordState
 from responder.domain.runs import (
     FINAL,
+    HOLDS_SLOT,
     OUTCOMES,
     TRANSITIONS,
     Context,
@@ -68,7 +69,7 @@ def test_the_table_is_all_there_is(state: RunState, outcome: Outcome, reason: st
 def test_nothing_follows_a_final_state() -> None:
     assert not {state for state, _ in TRANSITIONS} & FINAL
     assert all(state.final == (state in FINAL) for state in RunState)
-    assert not any(state.holds_slot for state in FINAL)
+    assert not HOLDS_SLOT & FINAL
 
 
 def test_every_state_is_reached_from_the_start_and_reaches_an_end() -> None:

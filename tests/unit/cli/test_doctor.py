@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -216,6 +217,49 @@ async def test_a_store_that_is_no_database_is_to_be_mended(folder: Path, capsys:
     (folder / "responder.db").write_text("not a database, but long enough to have a header " * 9)
     assert await run_doctor(configure(folder)) == 1
     assert "✘ store" in capsys.readouterr().out
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("disk", "code", "says"),
+    [
+        ((99 * 2**20, 10 * GIB), 1, "✘ disk: {folder} has 99 MiB free, 1% of 10.0 GiB; a full disk"),
+        ((900 * 2**20, 4 * GIB), 0, "! disk: {folder} has 900 MiB free, 22% of 4.0 GiB; make room"),
+        ((4 * GIB, 100 * GIB), 0, "! disk: {folder} has 4.0 GiB free, 4% of 100.0 GiB; make room"),
+        ((50 * GIB, 100 * GIB), 0, "✔ disk: {folder} has 50.0 GiB free, 50% of 100.0 GiB"),
+    ],
+)
+async def test_a_disk_that_fills_up_is_told_in_time(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    disk: tuple[int, int],
+    code: int,
+    says: str,
+) -> None:
+    free, total = disk
+    usage = shutil._ntuple_diskusage(total, total - free, free)  # what disk_usage returns
+    monkeypatch.setattr("responder.cli.doctor_store.shutil.disk_usage", lambda _: usage)
+    assert await run_doctor(configure(folder)) == code
+    assert says.format(folder=folder) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_folder_that_cannot_be_written_to_is_to_be_mended(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    (folder / "data").mkdir()
+    if there:
+        with sqlite3.connect(folder / "data" / "r.db") as connection:
+            connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.close()
+    # As os.access says of a read-only folder; the tests may run as root, whom nothing stops.
+    monkeypatch.setattr("responder.cli.doctor_store.os.access", lambda path, _: Path(path) != folder / "data")
+    assert await run_doctor(configure(folder, f"store: sqlite:///{folder}/data/r.db\n")) == 1
+    assert f"data/r.db: the folder {folder / 'data'} is not writable for this user" in capsys.readouterr().out
 
 
 async def test_postgresql_says_how_safe_a_commit_is(

@@ -48,6 +48,17 @@ async def test_an_unfinished_run_keeps_its_incident_open() -> None:
     assert s.world.open_incidents()
 
 
+async def test_an_alert_that_is_only_late_neither_keeps_nor_makes_an_incident() -> None:
+    s = scene()
+    await s.turn(alert())
+    await resolve(s)
+    await s.turn(alert(), alert(service="other"), at=12 * MINUTE)  # a copy from before the end, and one that is new
+    late, fresh = sorted(s.world.incidents.values(), key=lambda one: one.open)
+    assert (late.closed_reason, fresh.open) == ("resolved", True)
+    await s.turn(alert("resolved", service="other", ends_at=END), at=13 * MINUTE)
+    assert not s.world.open_incidents()
+
+
 async def test_a_needed_person_keeps_the_incident_open() -> None:
     s = scene()
     await s.turn(alert())
@@ -64,6 +75,48 @@ async def test_an_alert_under_another_group_key_moves_and_leaves_a_regrouped_inc
     reasons = {one.group_key: (one.open, one.closed_reason) for one in s.world.incidents.values()}
     assert reasons == {"old": (False, "regrouped"), "new": (True, "")}
     assert len(s.world.open_episodes()) == 1
+
+
+def heirs(s: Scene) -> dict[str, str]:
+    """Return who took over from whom, by group key."""
+    by_id = {one.id: one.group_key for one in s.world.incidents.values()}
+    return {by_id[old]: by_id[heir] for old, heir in s.world.heirs.items()}
+
+
+async def test_what_was_told_of_a_regrouped_incident_follows_the_alert() -> None:
+    s = scene()
+    await s.turn(alert(), group_key="old")
+    await s.turn(alert(), group_key="new", at=MINUTE)
+    assert heirs(s) == {"old": "new"}
+
+
+async def test_an_incident_that_somebody_stays_in_hands_nothing_over() -> None:
+    s = scene()
+    await s.turn(alert(), alert(service="other"), group_key="old")
+    await s.turn(alert(), group_key="new", at=MINUTE)
+    await resolve(s, service="other")
+    assert heirs(s) == {}
+
+
+async def test_an_alert_that_moves_twice_at_once_hands_over_to_where_it_ends() -> None:
+    s = scene()
+    await s.turn(alert(), group_key="old")
+    s.world.now = START + MINUTE
+    s.world.deliver(alert(), group_key="newer")
+    s.world.deliver(alert(), group_key="newest")
+    await s.decider.turn()
+    assert heirs(s) == {"old": "newest", "newer": "newest"}
+
+
+async def test_an_alert_that_moves_there_and_back_leaves_its_incident_as_it_was() -> None:
+    s = scene()
+    await s.turn(alert(), group_key="old")
+    s.world.now = START + MINUTE
+    s.world.deliver(alert(), group_key="new")
+    s.world.deliver(alert(), group_key="old")
+    await s.decider.turn()
+    assert heirs(s) == {"new": "old"}
+    assert [one.group_key for one in s.world.open_incidents()] == ["old"]
 
 
 async def test_the_rest_of_a_group_stays_when_one_alert_moves() -> None:

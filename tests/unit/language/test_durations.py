@@ -1,5 +1,6 @@
 """Durations are read strictly and written back exactly."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -34,12 +35,25 @@ def test_a_prometheus_duration_is_read(text: str, seconds: float) -> None:
         ("5 m", "write 5m"),
         ("-5m", "negative"),
         ("", "empty"),
-        ("1.5h", "1h30m"),
-        ("5min", "did you mean 5m"),
-        ("5minutes", "did you mean 5m"),
-        ("2hours", "did you mean 2h"),
-        ("30seconds", "did you mean 30s"),
-        ("30m1h", "largest comes first"),
+        ("90", "write 90s, 90m or 90h"),
+        ("0.5", "write 500ms, 30s or 30m"),
+        ("9" * 30, "write a number with a unit, such as 5m"),
+        ("1.5h", "write 1h30m$"),
+        ("1.1h", "write 1h6m$"),
+        ("0.0001s", "write it like"),
+        ("5sec", "write 5s$"),
+        ("5 sec", "write 5s$"),
+        ("5min", "write 5m$"),
+        ("5minutes", "write 5m$"),
+        ("2hours", "write 2h$"),
+        ("90 minutes", "write 90m$"),
+        ("1 hour 30 minutes", "write 1h30m$"),
+        ("30seconds", "write 30s$"),
+        ("5M", "write 5m$"),
+        ("five minutes", "write it like"),
+        ("2months", "the units are y, w, d, h, m, s and ms$"),
+        ("1h 1h", "write it like"),
+        ("30m1h", "largest comes first, write 1h30m$"),
         ("1h1h", "repeats a unit"),
         ("1h30", "ends without a unit"),
         ("h", "write it like"),
@@ -53,6 +67,18 @@ def test_a_prometheus_duration_is_read(text: str, seconds: float) -> None:
 def test_what_is_not_a_duration_is_refused_with_a_sentence_that_helps(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_duration(text)
+
+
+_WRONG = ("5sec", "5 sec", "90", "1.5", "0.5d", "1 hour 30 minutes", "30 m 1 h", "1.5h 10", "5M", "99999999 y", "2,5h")
+
+
+@pytest.mark.parametrize("text", _WRONG)
+def test_whatever_is_suggested_can_be_written(text: str) -> None:
+    with pytest.raises(ValueError, match=r": ") as refused:
+        parse_duration(text)
+    suggested = re.findall(r"\b[0-9][0-9a-z]*\b", str(refused.value).removeprefix(repr(text)))
+    assert suggested
+    assert all(parse_duration(one) for one in suggested)
 
 
 def test_a_bare_number_from_yaml_is_refused_not_guessed() -> None:

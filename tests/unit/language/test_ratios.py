@@ -25,7 +25,7 @@ def test_a_share_is_read(text: str | float, value: float) -> None:
         (True, "like"),
         ("nan%", "like"),
         ("1e999%", "like"),
-        ("5 %", "like"),
+        ("5 %", "write 5%$"),
     ],
 )
 def test_what_is_not_a_share_is_refused(text: str | float, says: str) -> None:
@@ -61,6 +61,15 @@ def test_what_is_not_a_threshold_is_refused(text: str | float) -> None:
         parse_threshold(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"), [("1 %", "write 1%"), ("< 1%", "write 1%"), ("1,5", "write 1.5"), ("5 min", "write 5m")]
+)
+def test_what_is_suggested_for_a_threshold_can_be_written(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=f"{says}$"):
+        parse_threshold(text)
+    parse_threshold(says.removeprefix("write "))
+
+
 def test_a_rate_is_a_count_and_a_window() -> None:
     assert parse_rate("3 per 1h") == Rate(3, timedelta(hours=1))
     assert str(parse_rate("20 per 1h30m")) == "20 per 1h30m"
@@ -69,7 +78,11 @@ def test_a_rate_is_a_count_and_a_window() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("3/1h", "like 3 per 1h"),
+        ("3/1h", "write 3 per 1h"),
+        ("3 an hour", "write 3 per 1h"),
+        ("3 per 2 hours", "write 3 per 2h"),
+        ("3 per month", "like 1h30m"),
+        ("3 per 0 minutes", "like 3 per 1h"),
         ("3 per hour", "write 3 per 1h"),
         ("0 per 1h", "allows nothing"),
         ("3 per 0", "allows nothing"),

@@ -14,4 +14,5 @@ def test_a_slip_of_the_finger_is_recognised() -> None:
 def test_an_unrelated_word_gets_no_suggestion() -> None:
     assert did_you_mean("xyzzy", KEYS) is None
     assert did_you_mean("", KEYS) is None
+    assert did_you_mean("timeout", ["at_most", "within"]) is None
     assert did_you_mean("anything", []) is None

@@ -176,6 +176,30 @@ async def test_a_post_whose_answer_was_lost_is_adopted_not_repeated(
     assert "(repeated)" not in mine(slack)[0]
 
 
+async def test_an_heir_edits_the_message_and_answers_the_page_that_were_handed_to_it(
+    peers: Callable[[], Office], slack: SlackPeer, pagerduty: PagerDutyPeer
+) -> None:
+    one = peers()
+    given = [one.outbox.tell(ROLLED_BACK, where) for where in (SLACK, PAGER)]
+    await one.work()
+    (called,) = pagerduty.incidents
+    heir = other(ROLLED_BACK, 2)
+    for old in given:
+        row = one.outbox.tell(heir, old.item.destination)
+        row.item = replace(row.item, receipt=old.item.receipt)
+    await one.later(2)
+    assert len(mine(slack)) == 1
+    assert pagerduty.incidents == [called]
+
+    for old in given:
+        one.outbox.tell(other(FIXED, 2), old.item.destination)
+    await one.later(2)
+
+    assert "Fixed" in mine(slack)[0]
+    assert pagerduty.open() == []
+    assert len(pagerduty.incidents) == 1
+
+
 async def test_a_crash_between_sending_and_noting_it_does_not_repeat_the_post(
     peers: Callable[[], Office], slack: SlackPeer
 ) -> None:

@@ -155,6 +155,26 @@ async def test_a_rejection_needs_no_hash(call: Call, bed: Bed) -> None:
     assert said.json["answer"] == "rejected"
 
 
+async def test_a_no_to_a_plan_that_has_changed_since_is_a_no(call: Call, bed: Bed) -> None:
+    run_id, plan_hash = await waiting(bed.store)
+    body = {"plan_hash": "of the plan before"}
+    said = await call("POST", f"/api/v1/runs/{run_id}/reject", token=OPERATOR, body=body)
+    assert said.json["answer"] == "rejected"
+    (entry, *_) = (await call("GET", f"/api/v1/audit?subject={run_id}&limit=1", token=VIEWER)).json["items"]
+    assert (entry["action"], entry["details"]["plan_hash"]) == ("run.rejected", plan_hash), "what was said no to"
+
+
+async def test_the_description_of_the_api_asks_a_yes_for_the_plan_and_a_no_for_nothing(call: Call) -> None:
+    paths = (await call("GET", "/api/v1/openapi.json", token=VIEWER)).json["paths"]
+    needed = {
+        verb: paths[f"/api/v1/runs/{{id}}/{verb}"]["post"]["requestBody"]["content"]["application/json"]["schema"].get(
+            "required", []
+        )
+        for verb in ("approve", "reject")
+    }
+    assert needed == {"approve": ["plan_hash"], "reject": []}
+
+
 @pytest.mark.parametrize(
     ("approvers", "token", "status"),
     [
