@@ -59,6 +59,9 @@ class Limits:
         return max(self.rate_window, self.end_window)
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What the ledger and the runs say about a playbook and a target.

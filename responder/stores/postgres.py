@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,7 +37,7 @@ from responder.domain.errors import Unavailable
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
 from responder.stores.core.clock import AnchoredClock
-from responder.stores.core.database import Order, Patch, Rows, translate, translated
+from responder.stores.core.database import Gone, Order, Patch, Rows, Write, translate, translated
 from responder.stores.core.store import SqlStore
 from responder.stores.core.types import decode, encode
 
@@ -159,7 +160,7 @@ class PostgresDatabase:
             ordered = sorted(wanted)
             await tx.execute(_LOCK, {"names": ordered, "alone": [wanted[name] for name in ordered]})
 
-    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows | Patch]) -> None:
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write all in one statement, each table from one JSON parameter.
 
         That is about twice as fast as executing row by row, for the client as well as for the server.
@@ -248,16 +249,37 @@ def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
         raise DisconnectionError("the server closed the connection")
 
 
-_Shape = tuple[str, tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...] | None, frozenset[str]]
-"""A table, the columns given, its key, what changes where that is taken (None: a patch), which columns hold JSON."""
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a statement that writes goes by: a table, the columns given, the key, and what is done with them.
+
+    ``changes``: what is changed where an inserted row's key is taken. ``valued`` are the columns that must hold JSON.
+    """
+
+    kind: type[Write]
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    changes: tuple[tuple[str, str], ...] = ()
+    valued: frozenset[str] = frozenset()
+
+    @property
+    def same(self) -> str:
+        """The condition that a row of the table is one that was given."""
+        return " AND ".join(f'{self.table}."{name}" = given."{name}"' for name in self.key)
+
+    def value(self, name: str) -> str:
+        """Return what is written to a column: JSON's null is a value where there must be one, and else read as none."""
+        return f"coalesce(given.\"{name}\", 'null'::jsonb)" if name in self.valued else f'given."{name}"'
 
 
-def _shape(rows: Rows | Patch) -> _Shape:
+def _shape(rows: Write) -> _Shape:
     columns = tuple(rows.values[0])
-    changes = tuple(rows.changes.items()) if isinstance(rows, Rows) else None
-    # JSON's null is a value where a column must have one, and would else be read as none.
+    if isinstance(rows, Gone):
+        return _Shape(Gone, rows.table.name, columns, columns)
+    changes = tuple(rows.changes.items()) if isinstance(rows, Rows) else ()
     valued = frozenset(one.name for one in rows.table.c if isinstance(one.type, JSON) and not one.nullable)
-    return rows.table.name, columns, rows.key, changes, valued
+    return _Shape(type(rows), rows.table.name, columns, rows.key, changes, valued)
 
 
 @functools.cache
@@ -270,22 +292,19 @@ def _write_all(shapes: tuple[_Shape, ...]) -> TextClause:
 
 
 def _write_one(place: int, shape: _Shape) -> str:
-    table, names, key, changes, valued = shape
-    source = f"jsonb_populate_recordset(NULL::{table}, CAST(:rows{place} AS jsonb)) AS given"
-    values = {
-        name: f"coalesce(given.\"{name}\", 'null'::jsonb)" if name in valued else f'given."{name}"' for name in names
-    }
-    if changes is None:
-        sets = ", ".join(f'"{name}" = {values[name]}' for name in names if name not in key)
-        same = " AND ".join(f'{table}."{name}" = given."{name}"' for name in key)
-        return f"UPDATE {table} SET {sets} FROM {source} WHERE {same}"  # noqa: S608 - nothing in it comes from outside
-    columns = ", ".join(f'"{name}"' for name in names)
-    conflict = f" ON CONFLICT ({', '.join(key)}) DO " if key else ""
-    action = "UPDATE SET " + ", ".join(f'"{name}" = {value}' for name, value in changes) if changes else "NOTHING"
-    return (
-        f"INSERT INTO {table} ({columns}) SELECT {', '.join(values.values())} FROM {source}"  # noqa: S608 - as above
-        f"{conflict}{action if key else ''}"
-    )
+    """Return the statement; nothing in it comes from outside."""
+    source = f"jsonb_populate_recordset(NULL::{shape.table}, CAST(:rows{place} AS jsonb)) AS given"
+    if shape.kind is Gone:
+        return f"DELETE FROM {shape.table} USING {source} WHERE {shape.same}"  # noqa: S608 - see above
+    if shape.kind is Patch:
+        sets = ", ".join(f'"{name}" = {shape.value(name)}' for name in shape.columns if name not in shape.key)
+        return f"UPDATE {shape.table} SET {sets} FROM {source} WHERE {shape.same}"  # noqa: S608 - see above
+    columns = ", ".join(f'"{name}"' for name in shape.columns)
+    values = ", ".join(map(shape.value, shape.columns))
+    changes = ", ".join(f'"{name}" = {value}' for name, value in shape.changes)
+    action = f"UPDATE SET {changes}" if changes else "NOTHING"
+    conflict = f" ON CONFLICT ({', '.join(shape.key)}) DO {action}" if shape.key else ""
+    return f"INSERT INTO {shape.table} ({columns}) SELECT {values} FROM {source}{conflict}"  # noqa: S608 - see above
 
 
 _LOCK = text(

@@ -11,12 +11,14 @@ from typing import Any, TextIO
 
 from sqlalchemy import (
     ColumnElement,
+    Delete,
     FromClause,
     Table,
     Text,
     Update,
     and_,
     bindparam,
+    delete,
     event,
     exists,
     func,
@@ -35,7 +37,7 @@ from responder.domain.errors import SettingsError, Unavailable
 from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import AnchoredClock
-from responder.stores.core.database import Order, Patch, Rows, translated, upsert
+from responder.stores.core.database import Gone, Order, Patch, Rows, Write, translated, upsert
 from responder.stores.core.store import SqlStore
 from responder.stores.core.turns import Turns
 from responder.stores.core.types import decode, encode, instant, micros
@@ -159,13 +161,13 @@ class SqliteDatabase:
     async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
         """Need nothing: there is one writer."""
 
-    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Rows | Patch]) -> None:
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write table by table: without a network there are no round trips to save."""
         for rows in writes:
             if not rows.values:
                 continue
-            if isinstance(rows, Patch):
-                await tx.execute(*_patch(rows))
+            if not isinstance(rows, Rows):
+                await tx.execute(*(_patch(rows) if isinstance(rows, Patch) else _gone(rows)))
                 continue
             statement = insert(rows.table)
             if rows.changes:
@@ -279,6 +281,14 @@ def _engine(path: Path, pragmas: Sequence[str], pool: type[Pool], **sizes: int) 
 
     event.listen(engine.sync_engine, "connect", prepare)
     return engine
+
+
+def _gone(gone: Gone) -> tuple[Delete, list[dict[str, Any]]]:
+    """Return the DELETE of what one of the given values names, and its parameters for each."""
+    same = (gone.table.c[name] == bindparam(f"key_{name}") for name in gone.values[0])
+    return delete(gone.table).where(*same), [
+        {f"key_{name}": value for name, value in row.items()} for row in gone.values
+    ]
 
 
 def sqlite_store(path: Path) -> SqlStore:

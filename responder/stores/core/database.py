@@ -49,6 +49,17 @@ class Patch:
         return tuple(name for name in self.values[0] if name not in self.key)
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Rows of one table to be deleted: those that have, together, the values of one of ``values``."""
+
+    table: Table
+    values: Sequence[Mapping[str, Any]]
+
+
+Write = Rows | Patch | Gone
+
+
 class Order(IntEnum):
     """Who goes first where there is one writer (SQLite): the smaller."""
 
@@ -79,7 +90,7 @@ class Database(Protocol):
         """Take a connection that only reads. Library errors are translated."""
         ...
 
-    async def write_rows(self, tx: AsyncConnection, writes: Sequence["Rows | Patch"]) -> None:
+    async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write many rows of several tables that do not depend on each other, in as few round trips as there can be."""
         ...
 

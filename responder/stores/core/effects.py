@@ -4,9 +4,8 @@ Many runs are authorised in one transaction: the locks of all their limits are h
 it were given.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,19 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
-from responder.domain.limits import Pause, Refusal, over_limit, paused
+from responder.domain.limits import Refusal, over_limit, paused
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Authority
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Order, Patch, Rows
-from responder.stores.core.held import Around, held_rows, ids_given, is_ours, look_around, lost
-from responder.stores.core.overlap import conflicting
+from responder.stores.core.database import Database, Order, Patch, Rows, Write
 from responder.stores.core.part import Part, audit_values, signs_in_force
-from responder.stores.core.runs import facts_for
+from responder.stores.core.sight import Sight, held_rows, is_ours, look, lost
 from responder.stores.core.together import Together
-from responder.stores.core.usage import Effect, Facts
+from responder.stores.core.usage import Effect
 from responder.stores.schema import audit, ledger, records, runs
 
 _NOTHING_HAPPENED = frozenset({RecordState.INTENDED, RecordState.NOT_APPLIED})
@@ -41,23 +38,6 @@ class _Wish:
     run: Run
     record: Record
     authority: Authority
-
-
-@dataclass(slots=True)
-class _Sight:
-    """What a transaction that authorises sees, and what it has given away so far."""
-
-    now: datetime
-    held: Mapping[str, Row[Any]]
-    pauses: Sequence[Pause]
-    doubts: Mapping[str, str]
-    around: Around
-    facts: Facts
-    states: Mapping[str, str]
-    entries: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    """By run: the ledger's rows, and the record that each is for, empty when it is reserved."""
-    booked: list[dict[str, Any]] = field(default_factory=list)
-    """The ledger's rows to be written: the new ones, and those that are used now."""
 
 
 class EffectsPart(Part):
@@ -77,36 +57,21 @@ class EffectsPart(Part):
     async def _intend_all(self, wishes: Sequence[_Wish]) -> Sequence[Refusal | Exception | None]:
         async with self.db.writing(Order.RECORD) as tx:
             await self.db.lock(tx, sorted({f"limit/{wish.run.playbook}" for wish in wishes}))
-            sight = await self._see(tx, wishes)
-            answers = [_answer(wish, sight) for wish in wishes]
+            held = await held_rows(self.db, self.prepared, tx, [wish.run for wish in wishes])
+            # After the locks: what was committed before them is seen.
+            asked = [(wish.run, wish.authority.limits) for wish in wishes]
+            sight = await look(self.db, self.prepared, tx, asked, [wish.record.id for wish in wishes])
+            booked: list[dict[str, Any]] = []
+            answers = [_answer(wish, held, sight, booked) for wish in wishes]
             given = [wish for wish, answer in zip(wishes, answers, strict=True) if answer is None]
-            writes: list[Rows | Patch] = [
-                Rows(ledger, sight.booked, ("id",), _USED),
-                # A record that is still only intended is sent again, with another fence.
-                Rows(
-                    records, [rows.record_values(wish.record) for wish in given], ("id",), {"fence": "excluded.fence"}
-                ),
+            intended = [rows.record_values(wish.record) for wish in given]
+            writes: list[Write] = [
+                Rows(ledger, booked, ("id",), _USED),
+                Rows(records, intended, ("id",), {"fence": "excluded.fence"}),  # one sent again has another fence
                 Rows(audit, audit_values(sight.now, [_entry("intended", one.run, one.record) for one in given])),
             ]
             await self.db.write_rows(tx, writes)
         return answers
-
-    async def _see(self, tx: AsyncConnection, wishes: Sequence[_Wish]) -> _Sight:
-        asked = [wish.run for wish in wishes]
-        held = await held_rows(self.db, self.prepared, tx, asked)
-        now = self.now()  # after the locks: what was committed before them lies before it
-        pauses, doubts = await signs_in_force(tx, now)
-        around = await look_around(self.db, self.prepared, tx, asked)
-        facts = await facts_for(self, tx, [(wish.run, wish.authority.limits) for wish in wishes], now)
-        states: dict[str, str] = {}
-        sight = _Sight(now, held, pauses, doubts, around, facts, states)
-        given = {"records_given": self.db.packed({"id": wish.record.id} for wish in wishes)}
-        for row in await tx.execute(self.prepared.booked, {**ids_given(self.db, (run.id for run in asked)), **given}):
-            if row.what == "entry":
-                sight.entries[row.run_id][row.id] = row.record_id
-            else:
-                states[row.id] = row.record_id
-        return sight
 
     async def intend_undo(self, run: Run, record: Record) -> Refusal | None:
         """Commit ``undo_intended``; refused by a halt only."""
@@ -147,7 +112,7 @@ class EffectsPart(Part):
         self, tx: AsyncConnection, now: datetime, changed: Sequence[tuple[Run, Record]], acted: Sequence[str] = ()
     ) -> None:
         """Write records as they are now, and which runs have acted."""
-        writes: list[Rows | Patch] = [
+        writes: list[Write] = [
             Patch(records, [{"id": record.id, **rows.record_changes(record)} for _, record in changed]),
             Patch(runs, [{"id": one, "acted": True} for one in acted]),
             Rows(audit, audit_values(now, [_entry(record.state.value, run, record) for run, record in changed])),
@@ -155,32 +120,33 @@ class EffectsPart(Part):
         await self.db.write_rows(tx, writes)
 
 
-def _answer(wish: _Wish, sight: _Sight) -> Refusal | Exception | None:
+def _answer(
+    wish: _Wish, held: Mapping[str, Row[Any]], sight: Sight, booked: list[dict[str, Any]]
+) -> Refusal | Exception | None:
     """Say whether an effect is allowed, and book it at once when it is: those after it count it."""
     run, record = wish.run, wish.record
-    if not is_ours(sight.held, run):
+    if not is_ours(held, run):
         return lost(run)
-    refusal = _refused(run, wish.authority, sight)
+    refusal = _refused(run, wish.authority, held[run.id].stop_by, sight)
     if refusal is not None:
         return refusal
-    if sight.states.get(record.id, RecordState.INTENDED.value) != RecordState.INTENDED.value:
+    if sight.record_states.get(record.id, RecordState.INTENDED.value) != RecordState.INTENDED.value:
         return Conflict(f"record {record.id} was settled already")
-    return _debited(wish, sight)
+    return _debited(wish, sight, booked)
 
 
-def _refused(run: Run, authority: Authority, sight: _Sight) -> Refusal | None:
+def _refused(run: Run, authority: Authority, stop_by: str, sight: Sight) -> Refusal | None:
     if authority.protected:
         return Refusal(Verdict.PROTECTED, Verdict.PROTECTED.sentence)
-    stop_by = sight.held[run.id].stop_by
     if stop_by:
         return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
     stop_sign = paused(sight.pauses, run.playbook, run.target, sight.now)
     return stop_sign or _no_longer_wanted(run, authority, sight) or _target_taken(run, sight)
 
 
-def _no_longer_wanted(run: Run, authority: Authority, sight: _Sight) -> Refusal | None:
-    evidence_at = sight.around.evidence_at(run)
-    if evidence_at is None or not sight.around.firing(run):
+def _no_longer_wanted(run: Run, authority: Authority, sight: Sight) -> Refusal | None:
+    evidence_at = sight.evidence_at(run)
+    if evidence_at is None or not sight.firing(run):
         return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
     if sight.now - evidence_at > authority.limits.max_age:
         text = f"{Verdict.STALE.sentence} The last sign was {evidence_at:%Y-%m-%d %H:%M:%S} UTC."
@@ -188,22 +154,23 @@ def _no_longer_wanted(run: Run, authority: Authority, sight: _Sight) -> Refusal 
     return None
 
 
-def _target_taken(run: Run, sight: _Sight) -> Refusal | None:
-    if not sight.around.holds(run):
+def _target_taken(run: Run, sight: Sight) -> Refusal | None:
+    if not sight.holds(run):
         return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} This run does not hold its slot.")
-    doubt = next(conflicting(sight.doubts, run.target), "")
+    doubt = sight.doubt(run)
     if doubt:
         return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
     return None
 
 
-def _debited(wish: _Wish, sight: _Sight) -> Refusal | None:
+def _debited(wish: _Wish, sight: Sight, booked: list[dict[str, Any]]) -> Refusal | None:
     """Count the effect: the run's first record reserves the whole plan, later ones use what was reserved."""
     run, record = wish.run, wish.record
     own = sight.entries[run.id]
     usable = next((key for key, of in own.items() if of == record.id), None) or next(
         (key for key, of in own.items() if not of), None
     )
+    new: list[str] = []
     if usable is None:
         need = max(1, wish.authority.effects, len(own) + 1)
         usage = sight.facts.usage((run.playbook, run.target), sight.now, run.id)
@@ -211,15 +178,13 @@ def _debited(wish: _Wish, sight: _Sight) -> Refusal | None:
         if refusal is not None:
             return refusal
         new = [new_id() for _ in range(need - len(own))]
-        own.update(dict.fromkeys(new, ""))
-        for _ in new:
-            sight.facts.book(run.playbook, Effect(run.target, sight.now, run.id))
         usable = new[0]
-    else:
-        new = []
+        for key in new:
+            own[key] = ""
+            sight.facts.book(run.playbook, Effect(run.target, sight.now, run.id))
     own[usable] = record.id
     shared = {"run_id": run.id, "playbook": run.playbook, "target": run.target, "at": sight.now}
-    sight.booked += [{"id": key, "record_id": own[key], **shared} for key in dict.fromkeys([usable, *new])]
+    booked += [{"id": key, "record_id": own[key], **shared} for key in dict.fromkeys([usable, *new])]
     return None
 
 

@@ -12,11 +12,11 @@ from responder.domain.episodes import EpisodeState
 from responder.domain.runs import Run
 from responder.ports.store import Audit, RunEnd
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Order, Patch, Rows
-from responder.stores.core.held import entered, held_rows, ids_given, is_ours, lost
+from responder.stores.core.database import Database, Gone, Order, Patch, Rows, Write
 from responder.stores.core.part import Part, audit_values, write_audit
+from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, lost
 from responder.stores.core.together import Together
-from responder.stores.schema import audit, episodes, incidents, quarantines, runs
+from responder.stores.schema import audit, episodes, incidents, ledger, quarantines, runs, slots
 
 _DOUBT = {name: f"excluded.{name}" for name in ("reason", "run_id", "at")}
 
@@ -59,17 +59,19 @@ class EndingPart(Part):
         held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
         ours = [one for one in asked if is_ours(held, one.run) and held[one.run.id].finished_at is None]
         if ours:
-            ids = ids_given(self.db, (one.run.id for one in ours))
-            for statement in (self.prepared.free_slots, self.prepared.free_budgets, self.prepared.void_approvals):
-                await tx.execute(statement, ids)
+            asking = [one.run.id for one in ours if one.run.progress.asked]
+            if asking:
+                await tx.execute(self.prepared.void_approvals, ids_given(self.db, asking))
             due = await self._due(tx, ours, served)
             doubts = {one.run.target: _doubt(one, now) for one in ours if one.end.quarantine}
             entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
             entries += [entry for one in ours for entry in one.audit]
-            writes: list[Rows | Patch] = [
+            writes: list[Write] = [
                 Patch(runs, [_final(one.run, now) for one in ours]),
                 Patch(episodes, due),
                 Patch(incidents, _latched(latches, ours)),
+                Gone(slots, [{"run_id": one.run.id} for one in ours]),
+                Gone(ledger, [{"run_id": one.run.id, "record_id": ""} for one in ours]),  # reserved and not used
                 Rows(quarantines, list(doubts.values()), ("target",), _DOUBT),
                 Rows(audit, audit_values(now, entries)),
             ]

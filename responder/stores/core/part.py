@@ -106,8 +106,8 @@ async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str
 async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
     """Read, in one statement, the pauses in force and the targets in doubt with why."""
     found = (await tx.execute(SIGNS, {"now": now})).all()
-    in_force = sorted((row for row in found if row.sign == "pause"), key=lambda row: (row.created_at, row.id))
-    return [rows.pause(row) for row in in_force], {row.id: row.reason for row in found if row.sign == "quarantine"}
+    in_force = sorted((row for row in found if row.what == "pause"), key=lambda row: (row.at, row.a))
+    return [rows.pause(row) for row in in_force], {row.a: row.b for row in found if row.what == "doubt"}
 
 
 def claim_of(

@@ -176,7 +176,7 @@ class PeoplePart(Part):
             named = literal(value=True) if pause_id == "all" else pauses.c.id == pause_id
             chosen = pauses.c.lifted_at.is_(None) & named
             found = (await tx.execute(select(pauses).where(chosen).with_for_update())).all()
-            lifted = [rows.pause(row) for row in found]
+            lifted = [rows.pause_of(row) for row in found]
             await tx.execute(update(pauses).where(chosen).values(lifted_at=now, lifted_by=actor))
             if lifted:
                 await _nudge_covered(tx, now, lifted)

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Delete,
     FromClause,
     Select,
     Text,
@@ -18,14 +17,14 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    delete,
+    cast,
     exists,
     func,
     insert,
-    literal,
+    literal_column,
     null,
+    or_,
     select,
-    union,
     union_all,
     update,
 )
@@ -52,18 +51,37 @@ from responder.stores.schema import (
 
 NOW = bindparam("now", type_=Instant())
 WRITE_AUDIT = insert(audit)
-_NONE = literal("", Text)
+_WORD: ColumnElement[str] = literal_column("''", Text)
+_NUMBER: ColumnElement[int] = literal_column("0", BigInteger)
 
-SIGNS = union_all(
-    select(
-        literal("pause", Text).label("sign"), pauses.c.id, pauses.c.kind, pauses.c.scope, pauses.c.reason,
-        pauses.c.actor, pauses.c.created_at, pauses.c.until,
-    ).where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > NOW)),
-    select(
-        literal("quarantine", Text), quarantines.c.target, _NONE, _NONE, quarantines.c.reason, _NONE,
-        quarantines.c.at, null(),
-    ),
-)  # fmt: skip
+
+def _seen(
+    what: str,
+    *words: ColumnElement[Any],
+    number: ColumnElement[Any] = _NUMBER,
+    at: ColumnElement[Any] | None = None,
+    at2: ColumnElement[Any] | None = None,
+) -> Select[Any]:
+    """Return rows of one shape for all kinds of facts, so that one statement reads them all."""
+    none = cast(null(), Instant())
+    every = [*words, *[_WORD] * (len(_NAMES) - len(words))]
+    return select(
+        literal_column(f"'{what}'", Text).label("what"),
+        *(word.label(name) for name, word in zip(_NAMES, every, strict=True)),
+        number.label("number"),
+        (none if at is None else at).label("at"),
+        (none if at2 is None else at2).label("at2"),
+    )
+
+
+_NAMES = "abcde"
+_PAUSES = _seen(
+    "pause", pauses.c.id, pauses.c.kind, pauses.c.scope, pauses.c.reason, pauses.c.actor,
+    at=pauses.c.created_at, at2=pauses.c.until,
+).where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > NOW))  # fmt: skip
+_DOUBTS = _seen("doubt", quarantines.c.target, quarantines.c.reason)
+
+SIGNS = union_all(_PAUSES, _DOUBTS)
 """The pauses in force and the targets in doubt; both are few."""
 
 
@@ -95,44 +113,90 @@ class Prepared:
         )  # fmt: skip
         return select(*columns).where(self._of(runs.c.id)).order_by(runs.c.id).with_for_update()
 
-    @cached_property
-    def joined(self) -> Select[Any]:
-        """For each run whether an episode that it serves is open, and its last evidence and closing."""
+    def _joined(self) -> Select[Any]:
+        """For each run how many episodes that it serves are open, and their last evidence and closing."""
         is_open = case((episodes.c.state == EpisodeState.OPEN.value, 1), else_=0)
         # A closed episode's evidence says nothing about now.
         evidence = case((episodes.c.state == EpisodeState.OPEN.value, episodes.c.evidence_at), else_=None)
         return (
-            select(
+            _seen(
+                "joined",
                 run_episodes.c.run_id,
-                func.sum(is_open).label("open"),
-                func.max(evidence, type_=Instant).label("evidence_at"),
-                func.max(episodes.c.closed_at, type_=Instant).label("closed_at"),
+                number=func.sum(is_open),
+                at=func.max(evidence, type_=Instant),
+                at2=func.max(episodes.c.closed_at, type_=Instant),
             )
             .select_from(run_episodes.join(episodes, episodes.c.id == run_episodes.c.episode_id))
             .where(self._of(run_episodes.c.run_id))
             .group_by(run_episodes.c.run_id)
         )
 
-    @cached_property
-    def slots_near(self) -> CompoundSelect[Any]:
+    def _slots_near(self) -> list[Select[Any]]:
         """The slots at and above ``names_given(name)`` and in ``ranges_given(low, high)``."""
         names = self._db.given("names_given", name=Path)
         ranges = self._db.given("ranges_given", low=Path, high=Path)
-        columns = (slots.c.target, slots.c.run_id, slots.c.seq)
-        return union(
-            select(*columns).where(slots.c.target == names.c.name),
-            select(*columns).where(slots.c.target > ranges.c.low, slots.c.target < ranges.c.high),
+        near = _seen("slot", slots.c.target, slots.c.run_id, number=slots.c.seq)
+        return [
+            near.where(slots.c.target == names.c.name),
+            near.where(slots.c.target > ranges.c.low, slots.c.target < ranges.c.high),
+        ]
+
+    def _usage(self) -> list[Select[Any]]:
+        """What limits go by.
+
+        Effects and the latest slot of ``used_given(playbook, since)``, ends on ``ended_given(target, since)``, and for
+        each of ``counted_given(run, playbook)`` how many of the playbook's slots were there before the run's own, if it
+        has one: of two runs that hold slots the earlier one goes, or each would refuse because of the other.
+        """
+        used = self._db.given("used_given", playbook=Text(), since=Instant())
+        ended = self._db.given("ended_given", target=Path, since=Instant())
+        counted = self._db.given("counted_given", run=Text(), playbook=Text())
+        effects = _seen("effect", ledger.c.playbook, ledger.c.target, ledger.c.run_id, at=ledger.c.at).where(
+            ledger.c.playbook == used.c.playbook, ledger.c.at > used.c.since
         )
+        latest = (
+            select(func.max(slots.c.seq)).where(slots.c.playbook == used.c.playbook).correlate(used).scalar_subquery()
+        )
+        own = slots.alias("own")
+        own_seq = select(own.c.seq).where(own.c.run_id == counted.c.run).correlate(counted).scalar_subquery()
+        before = (
+            select(func.count())
+            .where(
+                slots.c.playbook == counted.c.playbook,
+                slots.c.run_id != counted.c.run,
+                or_(own_seq.is_(None), slots.c.seq < own_seq),
+            )
+            .correlate(counted)
+            .scalar_subquery()
+        )
+        well = (runs.c.state == RunState.VERIFIED.value) | (runs.c.kind != "forward")
+        ends = _seen(
+            "end", runs.c.playbook, runs.c.target, runs.c.id, number=case((well, 0), else_=1), at=runs.c.finished_at
+        ).where(runs.c.target == ended.c.target, runs.c.acted, runs.c.finished_at > ended.c.since)
+        return [
+            effects,
+            _seen("latest", used.c.playbook, number=func.coalesce(latest, 0)),
+            _seen("running", counted.c.run, counted.c.playbook, number=before),
+            ends,
+        ]
+
+    def _booked(self) -> list[Select[Any]]:
+        """The runs' entries in the ledger, and the states of ``records_given(id)``."""
+        given = self._db.given("records_given", id=Text())
+        return [
+            _seen("entry", ledger.c.id, ledger.c.run_id, ledger.c.record_id).where(self._of(ledger.c.run_id)),
+            _seen("record", records.c.id, records.c.state).where(records.c.id.in_(select(given.c.id))),
+        ]
 
     @cached_property
-    def latest_slots(self) -> Select[Any]:
-        """The latest number of a slot of each of ``playbooks_given(name)``."""
-        names = self._db.given("playbooks_given", name=Text())
-        return (
-            select(slots.c.playbook, func.max(slots.c.seq).label("seq"))
-            .where(slots.c.playbook.in_(select(names.c.name)))
-            .group_by(slots.c.playbook)
-        )
+    def usage(self) -> CompoundSelect[Any]:
+        """What the limits of some playbooks on some targets go by."""
+        return union_all(*self._usage())
+
+    @cached_property
+    def sight(self) -> CompoundSelect[Any]:
+        """Everything that decides whether the runs may go on, in one statement."""
+        return union_all(self._joined(), *self._slots_near(), _PAUSES, _DOUBTS, *self._usage(), *self._booked())
 
     @cached_property
     def records(self) -> Select[Any]:
@@ -151,39 +215,6 @@ class Prepared:
             .where(self._of(approvals.c.run_id), approvals.c.state != "void")
             .order_by(approvals.c.asked_at.desc(), approvals.c.id.desc())
         )
-
-    @cached_property
-    def booked(self) -> CompoundSelect[Any]:
-        """The runs' entries in the ledger, and the states of ``records_given(id)``."""
-        given = self._db.given("records_given", id=Text())
-        return union_all(
-            select(literal("entry", Text).label("what"), ledger.c.id, ledger.c.run_id, ledger.c.record_id).where(
-                self._of(ledger.c.run_id)
-            ),
-            select(literal("record", Text), records.c.id, records.c.run_id, records.c.state).where(
-                records.c.id.in_(select(given.c.id))
-            ),
-        )
-
-    @cached_property
-    def usage(self) -> CompoundSelect[Any]:
-        """Effects and slots of ``used_given(playbook, since)``, and ends on ``ended_given(target, since)``."""
-        used = self._db.given("used_given", playbook=Text(), since=Instant())
-        ended = self._db.given("ended_given", target=Path, since=Instant())
-        none = literal(0, BigInteger)
-        effects = select(
-            literal("effect", Text).label("what"), ledger.c.playbook, ledger.c.target, ledger.c.at,
-            ledger.c.run_id.label("run"), none.label("seq"),
-        ).where(ledger.c.playbook == used.c.playbook, ledger.c.at > used.c.since)  # fmt: skip
-        held = select(
-            literal("slot", Text), slots.c.playbook, slots.c.target, slots.c.taken_at, slots.c.run_id, slots.c.seq
-        ).where(slots.c.playbook == used.c.playbook)
-        well = (runs.c.state == RunState.VERIFIED.value) | (runs.c.kind != "forward")
-        what = case((well, literal("end", Text)), else_=literal("failure", Text))
-        ends = select(what, runs.c.playbook, runs.c.target, runs.c.finished_at, runs.c.id, none).where(
-            runs.c.target == ended.c.target, runs.c.acted, runs.c.finished_at > ended.c.since
-        )
-        return union_all(effects, held, ends)
 
     @cached_property
     def lock_episodes(self) -> Select[Any]:
@@ -211,16 +242,6 @@ class Prepared:
             .order_by(incidents.c.id)
             .with_for_update()
         )
-
-    @cached_property
-    def free_slots(self) -> Delete:
-        """Give back the runs' slots."""
-        return delete(slots).where(self._of(slots.c.run_id))
-
-    @cached_property
-    def free_budgets(self) -> Delete:
-        """Give back what the runs reserved and did not use."""
-        return delete(ledger).where(self._of(ledger.c.run_id), ledger.c.record_id == "")
 
     @cached_property
     def unbook(self) -> Update:

@@ -316,7 +316,12 @@ def approval_values(one: Approval) -> dict[str, Any]:
 
 
 def pause(row: AnyRow) -> Pause:
-    """Read a pause."""
+    """Read a pause, as ``Prepared.sight`` shows it."""
+    return Pause(id=row.a, kind=row.b, scope=row.c, reason=row.d, actor=row.e, created_at=row.at, until=row.at2)
+
+
+def pause_of(row: AnyRow) -> Pause:
+    """Read a pause from its table."""
     return Pause(
         id=row.id,
         kind=row.kind,

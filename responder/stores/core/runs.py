@@ -12,20 +12,18 @@ from typing import Any
 from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.limits import Limits, Refusal
+from responder.domain.limits import NO_LIMITS, Limits, Refusal
 from responder.domain.notification import Approval
 from responder.domain.runs import Run
 from responder.domain.targets import ancestors
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Order, Patch, Rows
-from responder.stores.core.held import Around, Slot, entered, held_rows, ids_given, is_ours, look_around, lost
-from responder.stores.core.overlap import conflicting
-from responder.stores.core.part import Part, audit_values, claim_of, claiming, signs_in_force, write_audit
+from responder.stores.core.database import Database, Order, Patch, Rows, Write
+from responder.stores.core.part import Part, audit_values, claim_of, claiming, write_audit
 from responder.stores.core.prepared import NOW
+from responder.stores.core.sight import Sight, Slot, entered, held_rows, ids_given, is_ours, look, lost
 from responder.stores.core.together import Together
-from responder.stores.core.usage import Facts, read_facts
 from responder.stores.schema import approvals, audit, playbooks, runs, slots
 
 _CLAIM = claim_of(
@@ -69,34 +67,34 @@ class RunsPart(Part):
     async def _stand_all(self, asked: Sequence[tuple[Run, Limits]]) -> Sequence[Standing | Exception]:
         every = [run for run, _ in asked]
         async with self.db.reading() as tx:
-            now = self.now()
-            around = await look_around(self.db, self.prepared, tx, every)
-            pauses, doubts = await signs_in_force(tx, now)
+            sight = await look(self.db, self.prepared, tx, asked)
             questions = await self._questions(tx, every)
             records = defaultdict(list)
             of_runs = ids_given(self.db, (run.of_run or run.id for run in every))
             for row in await tx.execute(self.prepared.records, of_runs):
                 records[row.run_id].append(rows.record(row))
-            facts = await facts_for(self, tx, asked, now)
         return [
             Standing(
-                firing=around.firing(run),
-                evidence_at=around.evidence_at(run),
-                pauses=pauses,
+                firing=sight.firing(run),
+                evidence_at=sight.evidence_at(run),
+                pauses=sight.pauses,
                 approval=questions.get(run.id),
                 records=tuple(records[run.of_run or run.id]),
-                busy=around.busy(run),
-                quarantined=next(conflicting(doubts, run.target), ""),
-                usage=facts.usage((run.playbook, run.target), now, run.id),
-                now=now,
-                last_closed_at=around.closed_at(run),
+                busy=sight.busy(run),
+                quarantined=sight.doubt(run),
+                usage=sight.facts.usage((run.playbook, run.target), sight.now, run.id),
+                now=sight.now,
+                last_closed_at=sight.closed_at(run),
             )
             for run in every
         ]
 
     async def _questions(self, tx: AsyncConnection, asked: Sequence[Run]) -> Mapping[str, Approval]:
         latest: dict[str, Approval] = {}
-        for row in await tx.execute(self.prepared.asked, ids_given(self.db, (run.id for run in asked))):
+        asking = [run for run in asked if run.progress.asked]
+        if not asking:
+            return latest
+        for row in await tx.execute(self.prepared.asked, ids_given(self.db, (run.id for run in asking))):
             latest.setdefault(row.run_id, rows.approval(row))
         return latest
 
@@ -120,7 +118,7 @@ class RunsPart(Part):
             if asking:
                 await tx.execute(self.prepared.void_approvals, ids_given(self.db, (ask.run_id for ask in asking)))
             entries = [*entered(held, [one.run for one in ours]), *(entry for one in ours for entry in one.audit)]
-            writes: list[Rows | Patch] = [
+            writes: list[Write] = [
                 Patch(runs, [_saved(one.run, held[one.run.id], now) for one in ours]),
                 Rows(approvals, [rows.approval_values(ask) for ask in asking]),
                 Rows(audit, audit_values(now, entries)),
@@ -141,36 +139,20 @@ class RunsPart(Part):
         above = {f"slot/{name}" for run in asked for name in ancestors(run.target)}
         async with self.db.writing(Order.RECORD) as tx:
             await self.db.lock(tx, sorted(alone), shared=sorted(above))
-            now = self.now()
             held = await held_rows(self.db, self.prepared, tx, asked)
-            around = await look_around(self.db, self.prepared, tx, asked)
-            _, doubts = await signs_in_force(tx, now)
-            latest = await self._latest(tx, {run.playbook for run in asked})
-            answers: list[Refusal | Exception | None] = []
-            taken: list[Run] = []
-            for run in asked:
-                answer = _no_slot(run, held, around, doubts)
-                answers.append(answer)
-                if answer is None:
-                    taken.append(run)
-                    if not around.holds(run):
-                        latest[run.playbook] += 1
-                        around.slots[run.target] = Slot(run.id, latest[run.playbook])
+            sight = await look(self.db, self.prepared, tx, [(run, NO_LIMITS) for run in asked])
+            answers = [_take_slot(run, held, sight) for run in asked]
+            taken = [run for run, answer in zip(asked, answers, strict=True) if answer is None]
             entries = [Audit("slot.taken", run.id, details={"target": run.target}) for run in taken]
-            writes: list[Rows | Patch] = [
-                Rows(slots, [_slot_values(run, around, now) for run in taken], ("target",), _SLOT_TAKEN),
-                Patch(runs, [_begun(run, held[run.id], now) for run in taken]),
-                Rows(audit, audit_values(now, [*entered(held, taken), *entries])),
+            writes: list[Write] = [
+                Rows(slots, [_slot_values(run, sight) for run in taken], ("target",), _SLOT_TAKEN),
+                Patch(runs, [_begun(run, held[run.id], sight.now) for run in taken]),
+                Rows(audit, audit_values(sight.now, [*entered(held, taken), *entries])),
             ]
             await self.db.write_rows(tx, writes)
             changed = (run.incident_id for run in taken if held[run.id].state != run.state.value)
-            await self.mark_dirty(tx, now, changed)
+            await self.mark_dirty(tx, sight.now, changed)
         return answers
-
-    async def _latest(self, tx: AsyncConnection, names: set[str]) -> dict[str, int]:
-        given = {"playbooks_given": self.db.packed({"name": name} for name in sorted(names))}
-        found = {row.playbook: row.seq for row in await tx.execute(self.prepared.latest_slots, given)}
-        return {name: found.get(name, 0) for name in names}
 
     async def use_approval(self, run: Run, approval: Approval) -> bool:
         """Spend an approval, once."""
@@ -196,16 +178,6 @@ class RunsPart(Part):
         return True
 
 
-async def facts_for(part: Part, tx: AsyncConnection, asked: Sequence[tuple[Run, Limits]], now: datetime) -> Facts:
-    """Read what the limits of these runs go by, each as far back as it looks."""
-    used: dict[str, datetime] = {}
-    ended: dict[str, datetime] = {}
-    for run, limits in asked:
-        used[run.playbook] = min(used.get(run.playbook, now), now - limits.rate_window)
-        ended[run.target] = min(ended.get(run.target, now), now - limits.end_window)
-    return await read_facts(part.db, part.prepared, tx, used, ended)
-
-
 def _saved(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
     """Whatever happened while the turn was under way (a stop, a pause, an answer) makes the run due at once."""
     due = now if held.nudged else run.due_at
@@ -217,26 +189,28 @@ def _begun(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
     return {"id": run.id, **rows.run_changes(run), "started_at": held.started_at or now}
 
 
-def _slot_values(run: Run, around: Around, now: datetime) -> dict[str, Any]:
+def _slot_values(run: Run, sight: Sight) -> dict[str, Any]:
     return {
         "target": run.target,
         "run_id": run.id,
         "playbook": run.playbook,
         "epoch": run.epoch,
-        "seq": around.slots[run.target].seq,
-        "taken_at": now,
+        "seq": sight.slots[run.target].seq,
+        "taken_at": sight.now,
     }
 
 
-def _no_slot(
-    run: Run, held: Mapping[str, Row[Any]], around: Around, doubts: Mapping[str, str]
-) -> Refusal | Exception | None:
+def _take_slot(run: Run, held: Mapping[str, Row[Any]], sight: Sight) -> Refusal | Exception | None:
+    """Say why a run does not get its target, or give it at once: those after it find it taken."""
     if not is_ours(held, run):
         return lost(run)
-    other = around.busy(run)
+    other = sight.busy(run)
     if other:
         return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} It is run {other}.")
-    doubt = next(conflicting(doubts, run.target), "")
+    doubt = sight.doubt(run)
     if doubt and run.kind != "rollback":
         return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
+    if not sight.holds(run):
+        sight.facts.latest[run.playbook] += 1
+        sight.slots[run.target] = Slot(run.id, sight.facts.latest[run.playbook])
     return None

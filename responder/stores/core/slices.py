@@ -23,7 +23,7 @@ from responder.stores.core.overlap import ids_near
 from responder.stores.core.part import Part, add_destinations, audit_values, signs_in_force
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.types import Instant
-from responder.stores.core.usage import Pair, read_facts
+from responder.stores.core.usage import Pair, read_usage
 from responder.stores.schema import audit, decisions, deliveries, episodes, incidents, run_episodes, runs
 
 _COUNTING = {
@@ -177,10 +177,7 @@ class SqlSlice:
 
     async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
         """Return the usage of each (playbook, target)."""
-        used = {playbook: since for playbook, _ in pairs}
-        ended = {target: since for _, target in pairs}
-        facts = await read_facts(self._db, self._prepared, self._tx, used, ended)
-        return {pair: facts.usage(pair, self._now) for pair in pairs}
+        return await read_usage(self._db, self._prepared, self._tx, pairs, since)
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""

@@ -1,7 +1,7 @@
-"""What the ledger, the slots and the runs say about playbooks and targets, read in one statement."""
+"""What the ledger, the slots and the runs say about playbooks and targets: what limits go by."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,18 +30,22 @@ class Facts:
 
     def __init__(self) -> None:
         """Know nothing yet."""
+        self.latest: dict[str, int] = {}
         self._effects: dict[str, list[Effect]] = defaultdict(list)
-        self._slots: dict[str, list[Row[Any]]] = defaultdict(list)
+        self._running: dict[Pair, int] = {}
         self._ends: dict[str, list[Row[Any]]] = defaultdict(list)
 
     def add(self, row: Row[Any]) -> None:
-        """Take one row of the statement ``Prepared.usage``."""
-        if row.what == "effect":
-            self.book(row.playbook, Effect(row.target, row.at, row.run))
-        elif row.what == "slot":
-            self._slots[row.playbook].append(row)
-        else:
-            self._ends[row.target].append(row)
+        """Take one row of ``Prepared.usage``; others are left alone."""
+        match row.what:
+            case "effect":
+                self.book(row.a, Effect(row.b, row.at, row.c))
+            case "latest":
+                self.latest[row.a] = row.number
+            case "running":
+                self._running[row.a, row.b] = row.number
+            case "end":
+                self._ends[row.b].append(row)
 
     def book(self, playbook: str, effect: Effect) -> None:
         """Count an effect."""
@@ -51,37 +55,39 @@ class Facts:
         """Return the usage of one (playbook, target); what the run ``own`` reserved, holds or ended does not count."""
         playbook, target = pair
         effects = [one for one in self._effects[playbook] if one.run != own]
-        ends = [row for row in self._ends[target] if row.run != own]
-        held = self._slots[playbook]
-        own_seq = next((row.seq for row in held if row.run == own), None)
-        # Of two runs that hold slots the earlier one goes: otherwise each would refuse because of the other.
-        before = [row for row in held if row.run != own and (own_seq is None or row.seq < own_seq)]
-        failures = [
-            row for row in ends if row.what == "failure" and row.playbook == playbook and row.at > now - ATTEMPTS_WINDOW
-        ]
+        ends = [row for row in self._ends[target] if row.c != own]
+        failures = [row for row in ends if row.number and row.a == playbook and row.at > now - ATTEMPTS_WINDOW]
         return Usage(
             on_target=tuple(one.at for one in effects if one.target == target),
             by_playbook=tuple(one.at for one in effects),
-            running=len(before),
+            running=self._running.get((own, playbook), 0),
             last_end=max((row.at for row in ends), default=None),
             unsuccessful=len(failures),
         )
 
 
-async def read_facts(
-    db: Database,
-    prepared: Prepared,
-    tx: AsyncConnection,
-    used: Mapping[str, datetime],
-    ended: Mapping[str, datetime],
-) -> Facts:
-    """Read the effects of the playbooks ``used`` and the ends on the targets ``ended``, each since its instant."""
+def usage_given(
+    db: Database, used: Mapping[str, datetime], ended: Mapping[str, datetime], counted: Collection[Pair]
+) -> dict[str, str]:
+    """Return the parameters of ``Prepared.usage``: how far back playbooks and targets are read, and what is counted.
+
+    ``counted`` are (run, playbook) whose slots are counted; an empty run stands for one that is not there yet.
+    """
+    return {
+        "used_given": db.packed({"playbook": name, "since": since} for name, since in sorted(used.items())),
+        "ended_given": db.packed({"target": name, "since": since} for name, since in sorted(ended.items())),
+        "counted_given": db.packed({"run": run, "playbook": playbook} for run, playbook in sorted(counted)),
+    }
+
+
+async def read_usage(
+    db: Database, prepared: Prepared, tx: AsyncConnection, pairs: Collection[Pair], since: datetime
+) -> Mapping[Pair, Usage]:
+    """Return the usage of each (playbook, target) since an instant."""
+    if not pairs:
+        return {}
+    used, ended = dict.fromkeys((one for one, _ in pairs), since), dict.fromkeys((one for _, one in pairs), since)
     facts = Facts()
-    if used:
-        given = {
-            "used_given": db.packed({"playbook": name, "since": since} for name, since in sorted(used.items())),
-            "ended_given": db.packed({"target": name, "since": since} for name, since in sorted(ended.items())),
-        }
-        for row in await tx.execute(prepared.usage, given):
-            facts.add(row)
-    return facts
+    for row in await tx.execute(prepared.usage, usage_given(db, used, ended, {("", one) for one in used})):
+        facts.add(row)
+    return {pair: facts.usage(pair, db.now()) for pair in pairs}

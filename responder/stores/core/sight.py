@@ -1,6 +1,7 @@
 """What a transaction of several runs holds and sees: locked rows, their alerts, the slots around their targets."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,11 +10,14 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
+from responder.domain.limits import Limits, Pause
 from responder.domain.runs import Run
 from responder.ports.store import Audit
+from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.overlap import conflicting, near_given
 from responder.stores.core.prepared import Prepared
+from responder.stores.core.usage import Facts, usage_given
 
 
 def ids_given(db: Database, run_ids: Iterable[str]) -> dict[str, str]:
@@ -64,28 +68,54 @@ class Slot:
     seq: int
 
 
-class Around:
-    """What is so around some runs."""
+class Sight:
+    """What is so around some runs at ``now``. What a transaction gives away it adds, so that the next run sees it."""
 
-    def __init__(self, joined: Mapping[str, Row[Any]], slots: dict[str, Slot]) -> None:
-        """``joined`` tells by run of its episodes, ``slots`` by target who holds it."""
-        self._joined = joined
-        self.slots = slots
+    def __init__(self, now: datetime, found: Iterable[Row[Any]]) -> None:
+        """Sort the rows of ``Prepared.sight``."""
+        self.now = now
+        self.slots: dict[str, Slot] = {}
+        self.pauses: list[Pause] = []
+        self.doubts: dict[str, str] = {}
+        self.facts = Facts()
+        self.entries: dict[str, dict[str, str]] = defaultdict(dict)
+        self.record_states: dict[str, str] = {}
+        self._joined: dict[str, Row[Any]] = {}
+        for row in found:
+            self._add(row)
+        self.pauses.sort(key=lambda one: (one.created_at, one.id))
+
+    def _add(self, row: Row[Any]) -> None:
+        match row.what:
+            case "joined":
+                self._joined[row.a] = row
+            case "slot":
+                self.slots[row.a] = Slot(row.b, row.number)
+            case "pause":
+                self.pauses.append(rows.pause(row))
+            case "doubt":
+                self.doubts[row.a] = row.b
+            case "entry":
+                self.entries[row.b][row.a] = row.c
+            case "record":
+                self.record_states[row.a] = row.b
+            case _:
+                self.facts.add(row)
 
     def firing(self, run: Run) -> bool:
         """Say whether an episode that the run serves is open."""
         row = self._joined.get(run.id)
-        return row is not None and bool(row.open)
+        return row is not None and bool(row.number)
 
     def evidence_at(self, run: Run) -> datetime | None:
         """Return the last sign that it fires."""
         row = self._joined.get(run.id)
-        return None if row is None else row.evidence_at
+        return None if row is None else row.at
 
     def closed_at(self, run: Run) -> datetime | None:
         """Return when the last of them closed."""
         row = self._joined.get(run.id)
-        return None if row is None else row.closed_at
+        return None if row is None else row.at2
 
     def busy(self, run: Run) -> str:
         """Return another run that is in the way, empty when none is."""
@@ -96,10 +126,31 @@ class Around:
         slot = self.slots.get(run.target)
         return slot is not None and slot.run == run.id
 
+    def doubt(self, run: Run) -> str:
+        """Return why nobody knows what is at the run's target, empty when it is not in doubt."""
+        return next(conflicting(self.doubts, run.target), "")
 
-async def look_around(db: Database, prepared: Prepared, tx: AsyncConnection, asked: Sequence[Run]) -> Around:
-    """Read what is so around the runs, now."""
-    joined = await tx.execute(prepared.joined, ids_given(db, (run.id for run in asked)))
-    by_run = {row.run_id: row for row in joined}
-    near = await tx.execute(prepared.slots_near, near_given(db, [run.target for run in asked]))
-    return Around(by_run, {row.target: Slot(row.run_id, row.seq) for row in near})
+
+async def look(
+    db: Database,
+    prepared: Prepared,
+    tx: AsyncConnection,
+    asked: Sequence[tuple[Run, Limits]],
+    record_ids: Collection[str] = (),
+) -> Sight:
+    """Read, in one statement, what is so around the runs and what their limits go by."""
+    now = db.now()
+    used: dict[str, datetime] = {}
+    ended: dict[str, datetime] = {}
+    for run, limits in asked:
+        used[run.playbook] = min(used.get(run.playbook, now), now - limits.rate_window)
+        ended[run.target] = min(ended.get(run.target, now), now - limits.end_window)
+    counted = {(run.id, run.playbook) for run, limits in asked if limits.concurrent is not None}
+    given = {
+        **ids_given(db, (run.id for run, _ in asked)),
+        **near_given(db, [run.target for run, _ in asked]),
+        **usage_given(db, used, ended, counted),
+        "records_given": db.packed({"id": one} for one in sorted(record_ids)),
+        "now": now,
+    }
+    return Sight(now, await tx.execute(prepared.sight, given))
