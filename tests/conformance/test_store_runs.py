@@ -285,8 +285,8 @@ async def test_a_run_that_never_gets_anywhere_is_set_aside_in_doubt(store: SqlSt
 
 
 async def _asked(store: SqlStore, plan_hash: str = "h1") -> Run:
-    waiting = {"state": RunState.AWAITING_APPROVAL, "progress": Progress(asked=1), "due_at": store.now() + HOUR}
-    one = replace(await started(store), **waiting)
+    one = replace(await started(store), state=RunState.AWAITING_APPROVAL, due_at=store.now() + HOUR)
+    one = replace(one, progress=Progress(asked=1))
     now = store.now()
     question = Approval(new_id(), one.id, plan_hash, [{"id": "scale"}], "pending", now, now + timedelta(minutes=10))
     await store.save(one, ask=question)
