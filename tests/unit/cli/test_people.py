@@ -89,6 +89,21 @@ def test_lines_are_cut_to_the_width_that_is_asked_for(
     assert all(line.endswith("…") for line in lines)
 
 
+def test_a_value_that_is_too_long_for_a_table_loses_its_middle_there_and_nowhere_else(
+    peer: Peer, responder: Responder, run_row: Json
+) -> None:
+    target = f"http/checkout/{'x' * 10_000}/workers"
+    peer.lists("runs", [{**run_row, "target": target, "reason": "because " * 2_000}])
+    heading, row = responder("runs").stdout.splitlines()
+    assert len(heading) < 200
+    assert len(row) < 600
+    assert "http/checkout/xxx" in row
+    assert "xxx/workers" in row
+    assert "x…x" in row
+    assert json.loads(responder("runs", "-o", "json").stdout)[0]["target"] == target
+    assert target in responder("runs", "-o", "yaml").stdout
+
+
 def test_nobody_listening_exits_3_and_says_where_it_looked(responder: Responder, unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     result = responder("runs", "--url", url)
