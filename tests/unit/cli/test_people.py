@@ -60,7 +60,33 @@ def test_an_empty_list_says_so_beside_the_data(peer: Peer, responder: Responder)
     peer.lists("incidents", [])
     result = responder("incidents")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "There are no incidents.\n"
+    says = "There are no incidents. An incident opens with the first alert that fires; what has arrived: "
+    assert result.stderr == f"{says}responder deliveries\n"
+
+
+@pytest.mark.parametrize("kind", ["runs", "incidents", "decisions", "deliveries"])
+def test_an_empty_list_says_what_to_do_next(peer: Peer, responder: Responder, kind: str) -> None:
+    peer.lists(kind, [])
+    said = responder(kind).stderr
+    assert "responder " in said or f"{peer.url}/webhook/SOURCE" in said
+    assert responder(kind, "-w", "state=lost").stderr == (
+        f"There are no {kind} with state=lost. Whether there are any: responder {kind}\n"
+    )
+
+
+def test_an_unknown_id_says_where_to_look_in_the_words_of_the_command_line(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(3))
+    assert "no run has an id that begins or ends with 'zzzz'; the latest ones: responder runs" in (
+        responder("runs", "show", "zzzz").stderr
+    )
+    assert (
+        "3 runs have an id that begins or ends with 'aaaa'; give more of it: aaaa0" in responder("stop", "aaaa").stderr
+    )
+    peer.status["incidents/nope/ack"] = (404, {"error": "there is no incident", "hint": "/api/v1/incidents lists them"})
+    result = responder("ack", "nope")
+    assert (result.exit_code, result.stderr) == (
+        1, "responder: there is no incident; the latest ones: responder incidents\n"
+    )  # fmt: skip
 
 
 def test_filters_are_sent_as_they_are(peer: Peer, responder: Responder) -> None:
@@ -183,7 +209,7 @@ def test_an_ambiguous_id_does_nothing(peer: Peer, responder: Responder) -> None:
     peer.lists("runs", rows(3))
     result = responder("rollback", "aaaa")
     assert result.exit_code == 2
-    assert "3 of the latest runs" in result.stderr
+    assert "3 runs have an id that begins or ends with 'aaaa'; give more of it: aaaa0000-00000000," in result.stderr
     assert peer.of("POST") == []
 
 
