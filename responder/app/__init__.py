@@ -70,6 +70,7 @@ def names_of(settings: "Settings") -> "Names":
     pagerduty = settings.notify.pagerduty
     return Names(
         connections={kind: settings.connections.names(kind) for kind in settings.connections.kinds},
+        allow={name: connection.allow for name, connection in settings.connections_http.items()},
         time_intervals=settings.time_intervals,
         clusters=frozenset(settings.kubernetes.clusters),
         slack=settings.notify.slack is not None,

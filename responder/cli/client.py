@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import ssl
 import sys
 import urllib.error
@@ -17,6 +18,8 @@ from responder.cli.exits import Exit
 DEFAULT_URL = "http://127.0.0.1:9095"
 TIMEOUT_SECONDS = 15
 SHORTEST_ID = 4
+_SHOWN_IDS = 3
+_LISTED = re.compile(r"^/api/v1/(runs|incidents|decisions|deliveries) lists them$")
 
 Json = dict[str, object]
 
@@ -67,8 +70,13 @@ class Client:
         if len(wanted) < SHORTEST_ID:
             fail(f"{wanted!r} is too short for a run's id; give at least {SHORTEST_ID} characters")
         found = [str(row["id"]) for row in self.items("runs", 1000) if _is_part(wanted, str(row["id"]))]
-        if len(found) != 1:
-            fail(f"{len(found)} of the latest runs have an id like {wanted!r}; see: responder runs")
+        if not found:
+            fail(
+                f"no run has an id that begins or ends with {wanted!r}; the latest ones: responder runs", Exit.FINDINGS
+            )
+        if len(found) > 1:
+            shown = ", ".join(found[:_SHOWN_IDS]) + (" …" if len(found) > _SHOWN_IDS else "")
+            fail(f"{len(found)} runs have an id that begins or ends with {wanted!r}; give more of it: {shown}")
         return found[0]
 
     def _call(self, method: str, path: str, body: Json | None) -> Json:
@@ -101,8 +109,13 @@ class Client:
         if error.code in (401, 403):
             hint = answer.get("hint") or "give a token with --token-file or RESPONDER_TOKEN_FILE"
             fail(f"{text} ({error.code}); {hint}")
-        hint = f"; {answer['hint']}" if answer.get("hint") else ""
+        hint = f"; {_as_command(str(answer['hint']))}" if answer.get("hint") else ""
         fail(f"{text}{hint}", Exit.UNREACHABLE if error.code >= 500 else Exit.FINDINGS)  # noqa: PLR2004 - the 5xx class
+
+
+def _as_command(hint: str) -> str:
+    """Say what the API says of its own paths in the words of the command line."""
+    return _LISTED.sub(r"the latest ones: responder \1", hint)
 
 
 def _is_part(wanted: str, whole: str) -> bool:

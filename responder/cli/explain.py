@@ -25,6 +25,17 @@ def tell(stories: Sequence[Story]) -> str:
     return "\n\n".join("\n".join(_episode(story)) for story in stories)
 
 
+def nothing(candidates: Sequence[Story]) -> str:
+    """Say that no such alert has come, where to look next, and what would be tried if it came."""
+    tried = ", ".join(f"{one.get('playbook')} ({one.get('mode')})" for one in candidates)
+    would = f"these would be tried: {plain(tried)}" if tried else "no playbook fits"
+    return (
+        "No alert with these labels has been received; all of them must match.\n"
+        f"If one came with no other labels, {would}.\n"
+        "What has arrived: responder deliveries. What was decided: responder decisions"
+    )
+
+
 def _episode(story: Story) -> Iterator[str]:
     episode = cast("Mapping[str, object]", story.get("episode") or {})
     labels = cast("Mapping[str, str]", episode.get("labels") or {})

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from responder.cli.client import fail
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
+CELL, LAST_CELL = 80, 400
+"""Characters of a cell in a table: one target of 10 kB must not make every row as wide. Reasons come last."""
 Row = Mapping[str, object]
 
 
@@ -38,9 +40,16 @@ def show(rows: Iterable[Row], columns: Sequence[str], output: str, empty: str) -
 
 
 def table(rows: Sequence[Row], columns: Sequence[str], width: int = 0) -> str:
-    """Return a table with a heading, two spaces between the columns; lines longer than ``width`` (0: any) are cut."""
+    """Return a table with a heading and two spaces between the columns.
+
+    A cell keeps its beginning and its end where it is too long for a table; lines longer than ``width`` (0: any) are
+    cut. Whoever needs all of a value asks for another format.
+    """
     cells = [[column.replace("_", " ").upper() for column in columns]]
-    cells += [[plain(row.get(column)) for column in columns] for row in rows]
+    bounds = [CELL] * (len(columns) - 1) + [LAST_CELL]
+    cells += [
+        [shortened(plain(row.get(column)), most) for column, most in zip(columns, bounds, strict=True)] for row in rows
+    ]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
     padded = (zip(line[:-1], widths, strict=False) for line in cells)
     lines = [
@@ -48,6 +57,14 @@ def table(rows: Sequence[Row], columns: Sequence[str], width: int = 0) -> str:
         for start, line in zip(padded, cells, strict=True)
     ]
     return "\n".join(f"{line[: width - 1]}…" if 0 < width < len(line) else line for line in lines)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return ``text`` with an ellipsis for its middle when it is longer than ``most`` characters."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[-end:]}"
 
 
 def _width() -> int:

@@ -30,15 +30,26 @@ COLUMNS = {
     "decisions": ("last_at", "verdict", "playbook", "target", "count", "run", "reason"),
     "deliveries": ("id", "received_at", "source", "state", "alerts", "error"),
 }
+NEXT = {
+    "runs": "A run begins when a playbook matches an alert and may act; why none did: responder decisions",
+    "incidents": "An incident opens with the first alert that fires; what has arrived: responder deliveries",
+    "decisions": "There is one for each alert that is looked at; what has arrived: responder deliveries",
+    "deliveries": "Nothing has arrived: does a receiver of Alertmanager have url: {url}/webhook/SOURCE?",
+}
+"""What to do about an empty list."""
 FAILED = frozenset({"failed", "rolled_back", "partly_rolled_back", "expired", "cancelled"})
 
 
 def _filters(where: Sequence[str] | None) -> dict[str, str]:
+    return _pairs(where, "--where {!r} is not field=value, such as --where state=failed")
+
+
+def _pairs(texts: Sequence[str] | None, refusal: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for pair in where or ():
-        name, sign, value = pair.partition("=")
-        if not sign:
-            fail(f"--where {pair!r} is not field=value")
+    for text in texts or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            fail(refusal.format(text))
         found[name] = value
     return found
 
@@ -46,8 +57,16 @@ def _filters(where: Sequence[str] | None) -> dict[str, str]:
 def _listing(
     kind: str, *, url: str, token_file: Path | None, output: str, limit: int, where: Sequence[str] | None
 ) -> None:
-    rows = connect(url, token_file).items(kind, limit, **_filters(where))
-    show(rows, COLUMNS[kind], output, f"There are no {kind}.")
+    client, filters = connect(url, token_file), _filters(where)
+    show(client.items(kind, limit, **filters), COLUMNS[kind], output, _none(kind, filters, client.url))
+
+
+def _none(kind: str, filters: Mapping[str, str], url: str) -> str:
+    """Say that a list is empty, and what to do next."""
+    if filters:
+        asked = " and ".join(f"{name}={value}" for name, value in filters.items())
+        return f"There are no {kind} with {plain(asked)}. Whether there are any: responder {kind}"
+    return f"There are no {kind}. {NEXT[kind].format(url=url.rstrip('/'))}"
 
 
 def incidents(
@@ -134,14 +153,16 @@ def explain(
     output: Output = "table",
 ) -> None:
     """Tell the story of an alert: what was received, decided, done, and why not."""
-    found = connect(url, token_file).get("explain", **_filters(labels)).get("items")
+    refusal = "{!r} is not LABEL=VALUE, such as alertname=HighLatency; for a run: responder runs show RUN"
+    answer = connect(url, token_file).get("explain", **_pairs(labels, refusal))
+    found = answer.get("items")
     rows = cast("list[Mapping[str, object]]", found if isinstance(found, list) else [])
     if output != "table":
         show(rows, ("episode",), output, "")
     elif rows:
         print(story.tell(rows))
     else:
-        print("No alert with these labels has been received.", file=sys.stderr)
+        print(story.nothing(cast("Sequence[Mapping[str, object]]", answer.get("candidates") or ())), file=sys.stderr)
     raise typer.Exit(Exit.OK if rows else Exit.FINDINGS)
 
 
@@ -158,7 +179,7 @@ def approve(
     print(describe(client.get(f"runs/{segment(run_id)}")))
     asked = next(client.items("approvals", 1, run=run_id), None)
     if asked is None:
-        fail(f"run {run_id} asks for nothing", Exit.FINDINGS)
+        fail(f"run {run_id} asks for nothing; how it stands: responder runs show {run_id}", Exit.FINDINGS)
     shown = plan_hash or str(asked.get("plan_hash") or "")
     client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
     print("approved")

@@ -7,7 +7,6 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import NoReturn
 from urllib.parse import unquote
 
@@ -15,6 +14,7 @@ import aiohttp
 from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
+from responder.language.allow import allows, plain_path
 from responder.ports.tools import HttpReply
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -77,11 +77,11 @@ class HttpClient:
 
     def _address(self, method: str, path: str) -> str:
         """Return the URL to call, or raise Permanent when the path leaves the allow-list."""
-        plain = unquote(path.partition("?")[0])
+        plain = plain_path(path)
         if not path.startswith("/") or not path.isprintable() or "#" in path or _leads_elsewhere(plain):
             msg = f"{self._name}: {path!r} is not a path of this service"
             raise Permanent(msg)
-        if not any(_allows(pattern, method, plain) for pattern in self._allow):
+        if not allows(self._allow, method, path):
             msg = f"{self._name}: {method} {plain} is not in its allow list ({', '.join(self._allow) or 'empty'})"
             raise Permanent(msg)
         return self._url + path
@@ -179,11 +179,6 @@ def _secrets(headers: Iterable[str]) -> tuple[str, ...]:
     """Return what must not be shown: whole values and the part behind ``Bearer``, the longest first."""
     parts = {part for value in headers for part in (value, value.rpartition(" ")[2]) if len(part) >= _SHORTEST_SECRET}
     return tuple(sorted(parts, key=len, reverse=True))
-
-
-def _allows(pattern: str, method: str, path: str) -> bool:
-    verb, _, shape = pattern.partition(" ")
-    return verb.upper() in (method, "*") and fnmatchcase(path, shape.strip())
 
 
 def _status_error(status: int, message: str, retry_after: str, *, reading: bool) -> StepError:

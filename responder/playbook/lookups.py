@@ -1,7 +1,9 @@
 """The names that a playbook takes from the configuration: connections, clusters, time intervals and channels."""
 
+import re
 from collections.abc import Iterable
 
+from responder.language.allow import allows, plain_path
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
 from responder.playbook.complaints import Findings
@@ -11,6 +13,9 @@ from responder.ports.catalogue import Catalogue
 
 SERVICE_INPUT = "service"
 """The input by which the actions and probes of ``http.…`` name a connection."""
+CALL_INPUTS, PATH_INPUT = ("read", "send", "undo"), "path"
+"""The inputs that say what is called: as method and path, and as the path of a GET."""
+_CALL = re.compile(r"([A-Z]+) +(/\S*)\s*")
 INTERVAL_KEYS = ("active_time_intervals", "mute_time_intervals")
 
 
@@ -29,6 +34,7 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
         service = arguments.get(SERVICE_INPUT)
         if used.startswith("http.") and isinstance(service, str):
             _check_connection(findings, (*path, SERVICE_INPUT), service, "http", names)
+            _check_calls(findings, path, arguments, service, names)
     _check_verify(findings, data, names)
 
 
@@ -64,6 +70,26 @@ def _check_connection(findings: Findings, path: Path, name: str, kind: str, name
     if "{{" not in name:
         known = names.connections.get(kind, frozenset())
         _check_one(findings, path, name, known, what=f"{kind} connection", rule="unknown-connection")
+
+
+def _check_calls(findings: Findings, path: Path, arguments: Keys, service: str, names: Names) -> None:
+    """What is called, as far as it is written out, is on the allow list: during an incident is too late to hear of it.
+
+    A line that the action itself does not understand is complained about there.
+    """
+    allowed = names.allow.get(service)
+    if allowed is None:
+        return
+    calls = [(key, arguments.get(key)) for key in CALL_INPUTS]
+    probed = arguments.get(PATH_INPUT)
+    calls.append((PATH_INPUT, f"GET {probed}" if isinstance(probed, str) else None))
+    for key, line in calls:
+        shape = _CALL.fullmatch(line) if isinstance(line, str) and "{{" not in line else None
+        if shape is not None and not allows(allowed, shape[1], shape[2]):
+            call = f"{shape[1]} {plain_path(shape[2])}"
+            message = f'{key}: the connection "{service}" does not allow {call}'
+            hint = f'add "{call}" to connections.http.{service}.allow; it allows {", ".join(allowed) or "nothing"}'
+            findings.add((*path, key), message, "not-allowed", hint)
 
 
 def _check_notify(findings: Findings, notify: Keys, names: Names) -> None:

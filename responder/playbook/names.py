@@ -11,10 +11,12 @@ class Names:
     """The names that a playbook may use; without them (``check --syntax-only``) no name is looked up.
 
     ``connections`` maps a kind (``http``) to the names configured for it. ``prometheus`` says whether one is
-    configured: without it an alert's own rule cannot be evaluated.
+    configured: without it an alert's own rule cannot be evaluated. ``allow`` holds what each ``http`` connection lets
+    through; of one that is not in it nothing is known.
     """
 
     connections: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    allow: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(default_factory=dict)
     clusters: frozenset[str] = frozenset()
     slack: bool = False

@@ -196,6 +196,13 @@ async def test_an_heir_that_was_told_keeps_its_own_message(store: SqlStore) -> N
     }
 
 
+async def test_an_heir_whose_message_was_set_aside_takes_nothing_over(store: SqlStore) -> None:
+    old, heir = await _told(store, SLACK), await _dirty(store, SLACK)
+    await store.give_up(await _claim(store), "the channel is archived")
+    due = await _regrouped(store, old, heir)
+    assert {key: item.receipt for key, item in due.items()} == {(old, SLACK): {"message of": old, "at": SLACK}}
+
+
 async def test_of_two_that_are_left_empty_one_hands_its_message_over(store: SqlStore) -> None:
     old, other, heir = await _told(store, SLACK), await _told(store, SLACK), incident(store)
     await write(store, incidents=[heir])

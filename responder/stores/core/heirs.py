@@ -36,7 +36,12 @@ async def hand_over(db: Database, tx: AsyncConnection, heirs: Mapping[str, str])
                 new, (new.c.incident_id == given.c.k1) & (new.c.destination == old.c.destination)
             )
         )
-        .where(new.c.receipt.is_(None), new.c.attempt == "", old.c.receipt.is_not(None) | (old.c.attempt != ""))
+        .where(
+            old.c.receipt.is_not(None) | (old.c.attempt != ""),
+            new.c.receipt.is_(None),
+            new.c.attempt == "",
+            ~new.c.dead,  # what was set aside tells nothing: the message would stand still
+        )
         .cte("taken")
     )  # fmt: skip
     nothing = cast(null(), outbox.c.receipt.type)

@@ -78,6 +78,20 @@ def test_an_alert_that_never_came_exits_1(peer: Peer, responder: Responder) -> N
     result = responder("explain", "alertname=Nothing")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "No alert with these labels" in result.stderr
+    assert "no playbook fits" in result.stderr
+    assert "responder deliveries" in result.stderr
+
+
+def test_what_would_be_tried_is_said_of_an_alert_that_never_came(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "explain"] = {"items": [], "candidates": [{"playbook": "add-workers", "mode": "approve"}]}
+    said = responder("explain", "alertname=CheckoutOverloaded").stderr
+    assert "these would be tried: add-workers (approve)" in said
+
+
+def test_a_run_is_not_a_label(responder: Responder) -> None:
+    result = responder("explain", "abcdefgh-12345678")
+    assert result.exit_code == 2
+    assert "is not LABEL=VALUE, such as alertname=HighLatency; for a run: responder runs show RUN" in result.stderr
 
 
 def test_labels_are_pairs(responder: Responder) -> None:

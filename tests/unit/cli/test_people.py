@@ -60,7 +60,33 @@ def test_an_empty_list_says_so_beside_the_data(peer: Peer, responder: Responder)
     peer.lists("incidents", [])
     result = responder("incidents")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "There are no incidents.\n"
+    says = "There are no incidents. An incident opens with the first alert that fires; what has arrived: "
+    assert result.stderr == f"{says}responder deliveries\n"
+
+
+@pytest.mark.parametrize("kind", ["runs", "incidents", "decisions", "deliveries"])
+def test_an_empty_list_says_what_to_do_next(peer: Peer, responder: Responder, kind: str) -> None:
+    peer.lists(kind, [])
+    said = responder(kind).stderr
+    assert "responder " in said or f"{peer.url}/webhook/SOURCE" in said
+    assert responder(kind, "-w", "state=lost").stderr == (
+        f"There are no {kind} with state=lost. Whether there are any: responder {kind}\n"
+    )
+
+
+def test_an_unknown_id_says_where_to_look_in_the_words_of_the_command_line(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(3))
+    assert "no run has an id that begins or ends with 'zzzz'; the latest ones: responder runs" in (
+        responder("runs", "show", "zzzz").stderr
+    )
+    assert (
+        "3 runs have an id that begins or ends with 'aaaa'; give more of it: aaaa0" in responder("stop", "aaaa").stderr
+    )
+    peer.status["incidents/nope/ack"] = (404, {"error": "there is no incident", "hint": "/api/v1/incidents lists them"})
+    result = responder("ack", "nope")
+    assert (result.exit_code, result.stderr) == (
+        1, "responder: there is no incident; the latest ones: responder incidents\n"
+    )  # fmt: skip
 
 
 def test_filters_are_sent_as_they_are(peer: Peer, responder: Responder) -> None:
@@ -87,6 +113,21 @@ def test_lines_are_cut_to_the_width_that_is_asked_for(
     lines = responder("runs").stdout.splitlines()
     assert [len(line) for line in lines] == [60, 60, 60]
     assert all(line.endswith("…") for line in lines)
+
+
+def test_a_value_that_is_too_long_for_a_table_loses_its_middle_there_and_nowhere_else(
+    peer: Peer, responder: Responder, run_row: Json
+) -> None:
+    target = f"http/checkout/{'x' * 10_000}/workers"
+    peer.lists("runs", [{**run_row, "target": target, "reason": "because " * 2_000}])
+    heading, row = responder("runs").stdout.splitlines()
+    assert len(heading) < 200
+    assert len(row) < 600
+    assert "http/checkout/xxx" in row
+    assert "xxx/workers" in row
+    assert "x…x" in row
+    assert json.loads(responder("runs", "-o", "json").stdout)[0]["target"] == target
+    assert target in responder("runs", "-o", "yaml").stdout
 
 
 def test_nobody_listening_exits_3_and_says_where_it_looked(responder: Responder, unused_tcp_port: int) -> None:
@@ -168,7 +209,7 @@ def test_an_ambiguous_id_does_nothing(peer: Peer, responder: Responder) -> None:
     peer.lists("runs", rows(3))
     result = responder("rollback", "aaaa")
     assert result.exit_code == 2
-    assert "3 of the latest runs" in result.stderr
+    assert "3 runs have an id that begins or ends with 'aaaa'; give more of it: aaaa0000-00000000," in result.stderr
     assert peer.of("POST") == []
 
 

@@ -17,10 +17,12 @@ from tests.unit.playbook.fakes import CATALOGUE
 BROKEN = Path(__file__).parent / "broken"
 CONFIGURED = Names(
     connections={"http": frozenset({"checkout", "shop"})},
+    allow={"checkout": ("GET /*", "put /admin/*"), "shop": ()},
     time_intervals={"holidays": (TimeInterval.parse({"months": ["december"]}),), "never": ()},
     clusters=frozenset({"prod-eu"}),
     pagerduty=frozenset({"payments"}),
 )
+LOOKED_UP = {"names", "allow"}
 ONLY_WARNINGS = {"only-negative"}
 
 
@@ -28,7 +30,7 @@ ONLY_WARNINGS = {"only-negative"}
 def test_every_complaint_says_where_what_and_how_to_mend_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BROKEN)
     out = io.StringIO()
-    names = CONFIGURED if name == "names" else None
+    names = CONFIGURED if name in LOOKED_UP else None
     code = run_check([Path(f"{name}.yaml")], catalogue=CATALOGUE, names=names, stdout=out)
     golden = BROKEN / f"{name}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
