@@ -188,11 +188,14 @@ class Bed:
         return [fields for fact, fields in self.facts if fact == name]
 
 
-async def open_bed(url: str, target_url: str, prometheus_url: str = "", *, secret: str = "") -> Bed:
-    """Open a store at ``url`` and an engine that reaches the target as ``checkout``."""
+async def open_bed(
+    url: str, target_url: str, prometheus_url: str = "", *, secret: str = "", other_url: str = ""
+) -> Bed:
+    """Open a store at ``url`` and an engine that reaches the target as ``checkout``, and perhaps an ``other``."""
     store = open_store(url)
     await store.open()
-    http = {"checkout": HttpSpec(target_url, ("* /*",), {}, lambda: None, timedelta(seconds=3))}
+    services = {"checkout": target_url, **({"other": other_url} if other_url else {})}
+    http = {name: HttpSpec(at, ("* /*",), {}, lambda: None, timedelta(seconds=3)) for name, at in services.items()}
     prometheus = {"default": PrometheusSpec(prometheus_url, (), {}, lambda: None)} if prometheus_url else {}
     tools = Toolbox(http, prometheus)
     playbooks: dict[str, Playbook] = {}

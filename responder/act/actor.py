@@ -1,7 +1,9 @@
 """The actor: claims due runs and takes each one a turn further."""
 
 import asyncio
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from responder.act.after import undoing, verifying
@@ -11,42 +13,68 @@ from responder.act.engine import TURN_SECONDS, Engine, Next
 from responder.act.plan import Prepared
 from responder.domain.errors import Conflict, StoreError
 from responder.domain.runs import Run, RunState, advance
+from responder.domain.targets import connection_of
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.ports.store import RunEnd, Standing
 
 CLAIM = 64
+"""Turns under way at once, those that hang not counted."""
+MOST = 4 * CLAIM
+"""Turns under way at once, whatever they wait for."""
+SLOW_SECONDS = 1.0
+"""A turn that takes longer waits for the world outside."""
+BULKHEAD = 8
+"""So many slow turns on one connection, and no further turn on it begins: one that hangs holds up no other."""
 LINGER_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """A turn that has not ended: on which connection, and since when (monotonic)."""
+
+    connection: str
+    began: float
 
 
 class Actor:
     """Works on runs, several at a time."""
 
     def __init__(self, engine: Engine, *, concurrency: int = CLAIM) -> None:
-        """``concurrency`` bounds the turns under way."""
+        """``concurrency`` bounds the turns under way that do not hang."""
         self._engine = engine
         self._concurrency = concurrency
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], _UnderWay] = {}
 
     async def turn(self) -> int:
         """Claim as many due runs as there is room for and start their turns; returns how many were claimed.
 
         When there is no room, waits for some. Whenever there may be more to claim, it returns at least ``CLAIM``.
         """
-        room = self._concurrency - len(self._under_way)
+        slow = self._slow()
+        room = self._room(slow)
         if room <= 0:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._under_way, timeout=SLOW_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             return CLAIM
         if room < self._concurrency // 4:
             # A moment brings more room: claiming one run costs as much as claiming many.
-            await asyncio.wait(self._under_way, timeout=LINGER_SECONDS, return_when=asyncio.ALL_COMPLETED)
-            room = self._concurrency - len(self._under_way)
-        runs = await self._engine.store.claim_runs(room)
+            await asyncio.wait(self._under_way, timeout=LINGER_SECONDS)
+            room = self._room(self._slow())
+        hanging = [name for name, turns in Counter(slow).items() if turns >= BULKHEAD]
+        runs = await self._engine.store.claim_runs(room, hanging)
         for run in runs:
             task = asyncio.create_task(self._one(run), name=f"run {run.id}")
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            self._under_way[task] = _UnderWay(connection_of(run.target), self._engine.clock.monotonic())
+            task.add_done_callback(self._under_way.pop)
         return CLAIM if len(runs) == room else len(runs)
+
+    def _slow(self) -> list[str]:
+        """Return the connection of each turn that hangs."""
+        since = self._engine.clock.monotonic() - SLOW_SECONDS
+        return [one.connection for one in self._under_way.values() if one.began < since]
+
+    def _room(self, slow: Sequence[str]) -> int:
+        return min(self._concurrency - (len(self._under_way) - len(slow)), MOST - len(self._under_way))
 
     async def drain(self) -> None:
         """Wait until the turns under way have ended."""

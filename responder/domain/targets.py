@@ -17,6 +17,11 @@ def conflicts(one: str, other: str) -> bool:
     return one == other or one.startswith(other + SEPARATOR) or other.startswith(one + SEPARATOR)
 
 
+def connection_of(key: str) -> str:
+    """Return the part of ``key`` that names what it is reached through: ``http/checkout``, ``prod-eu/deployment``."""
+    return SEPARATOR.join(key.split(SEPARATOR)[:2])
+
+
 def covered(key: str, pattern: str) -> bool:
     """Say whether ``key`` or one above it fits ``pattern``; ``*`` stands for any text, as in a shell.
 

@@ -229,8 +229,11 @@ class Standing:
 class RunStore(Protocol):
     """The runs' queue and the effect protocol's commits. ``run.epoch`` guards every write."""
 
-    async def claim_runs(self, limit: int) -> Sequence[Run]:
-        """Lease due runs, the most severe first with ageing; raises ``attempts`` and ``epoch`` in its commit."""
+    async def claim_runs(self, limit: int, skip: Collection[str] = ()) -> Sequence[Run]:
+        """Lease due runs, the most severe first with ageing; raises ``attempts`` and ``epoch`` in its commit.
+
+        Runs on targets at or below those in ``skip`` are left for later.
+        """
         ...
 
     async def standing(self, run: Run, limits: Limits) -> Standing:

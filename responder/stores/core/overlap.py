@@ -34,12 +34,16 @@ def conflicting(found: Mapping[str, T], target: str) -> Iterator[T]:
     for name in (target, *ancestors(target)):
         if name in found:
             yield found[name]
-    below = target + SEPARATOR
-    yield from (one for name, one in found.items() if name.startswith(below))
+    yield from (one for name, one in found.items() if name.startswith(target + SEPARATOR))
 
 
 def near_given(db: Database, targets: Collection[str]) -> dict[str, str]:
     """Return the parameters of ``Prepared.slots_near`` for these targets."""
     names = sorted({name for target in targets for name in (target, *ancestors(target))})
-    ranges = ({"low": target + SEPARATOR, "high": target + NEXT} for target in sorted(set(targets)))
-    return {"names_given": db.packed({"name": name} for name in names), "ranges_given": db.packed(ranges)}
+    ranges = db.packed(below(target) for target in sorted(set(targets)))
+    return {"names_given": db.packed({"name": name} for name in names), "ranges_given": ranges}
+
+
+def below(target: str) -> dict[str, str]:
+    """Return between what everything below ``target`` sorts."""
+    return {"low": target + SEPARATOR, "high": target + NEXT}
