@@ -7,10 +7,15 @@ from datetime import timedelta
 
 from responder.domain.errors import StoreError
 from responder.ports.store import Housekeeping
+from responder.tell.headline import unsolved
 from responder.worker import OnFact
 
 SET_ASIDE_EVERY = 5.0
 GAUGES_EVERY = 2.0
+HOLDS_EVERY = 1.0
+HOLDS_BATCH = 50
+LOOK_AGAIN_AT_LEAST = timedelta(seconds=10)
+"""However short pages are held back, the incidents that stay open are not all read every second."""
 EXPIRE_EVERY = 60.0
 EXPIRE_BATCH = 500
 
@@ -24,9 +29,14 @@ class Housekeeper:
         on_fact: OnFact,
         retention: Callable[[], Mapping[str, timedelta]],
         page: Callable[[], frozenset[str]],
+        page_after: Callable[[], timedelta],
     ) -> None:
-        """``retention`` says how long rows are kept, ``page`` who hears of rows set aside, both as now."""
+        """``retention`` says how long rows are kept, all as now.
+
+        ``page`` is who hears of rows set aside and of pages that are overdue, ``page_after`` how long those wait.
+        """
         self._page = page
+        self._page_after = page_after
         self._store = store
         self._on_fact = on_fact
         self._retention = retention
@@ -36,6 +46,7 @@ class Housekeeper:
         """Begin the chores."""
         chores: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
             (SET_ASIDE_EVERY, self._set_aside),
+            (HOLDS_EVERY, self._holds),
             (GAUGES_EVERY, self._gauges),
             (EXPIRE_EVERY, self._expire),
         )
@@ -60,6 +71,16 @@ class Housekeeper:
     async def _set_aside(self) -> None:
         for what in await self._store.set_aside(self._page()):
             self._on_fact("set_aside", what=what)
+
+    async def _holds(self) -> None:
+        """Look at the pages whose time is up: one goes out when its incident is not over, another waits on."""
+        again = max(self._page_after(), LOOK_AGAIN_AT_LEAST)
+        for account in await self._store.holds_due(HOLDS_BATCH):
+            incident = account.incident.id
+            if not unsolved(account):
+                await self._store.hold_on(incident, again)
+            elif await self._store.call(incident, again, self._page()):
+                self._on_fact("page_overdue", incident=incident)
 
     async def _gauges(self) -> None:
         for queue, depth in (await self._store.depths()).items():

@@ -12,7 +12,7 @@ from responder.intake.formats import parse
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
 from responder.ports.notifier import Notifier
-from responder.settings import Settings
+from responder.settings import PageSettings, Settings
 from responder.tell.compose import RunDocs
 
 
@@ -39,6 +39,7 @@ def rules_of(settings: Settings) -> Rules:
         protect=settings.protect,
         routes=settings.routes,
         page=settings.page.destination if settings.page else "",
+        page_after=(settings.page or PageSettings("")).after,
         group_interval=settings.group_interval,
         episode_ttl=settings.episode_ttl,
     )

@@ -48,6 +48,7 @@ WAKES: Mapping[str, tuple[Queue, ...]] = {
     "run_finished": ("outbox",),
     "episodes_due": ("deliveries",),
     "asked": ("runs", "deliveries", "outbox"),
+    "page_overdue": ("outbox",),
 }
 """Which queues have work after a fact."""
 EMPTY_TOOLS = Toolbox({}, {})
@@ -168,7 +169,7 @@ class Runtime:
                 await self.reload()
 
     def page(self) -> frozenset[str]:
-        """Return who hears that a person is needed where no playbook is involved."""
+        """Return who hears that a person is needed where no decision names them."""
         return frozenset({self.rules.page} if self.rules.page else ())
 
     def engine(self) -> Engine:
@@ -204,7 +205,13 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
         stack.push_async_callback(_close_tools, runtime)
         await _redis_wakes(runtime, stack)
         await _workers(runtime, stack)
-        keeper = Housekeeper(runtime.store, runtime.on_fact, lambda: runtime.settings.retention, runtime.page)
+        keeper = Housekeeper(
+            runtime.store,
+            runtime.on_fact,
+            lambda: runtime.settings.retention,
+            page=runtime.page,
+            page_after=lambda: runtime.rules.page_after,
+        )
         keeper.start()
         stack.push_async_callback(keeper.stop)
         watcher = asyncio.create_task(runtime.watch(), name="watch files")

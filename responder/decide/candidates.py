@@ -43,12 +43,16 @@ class Case:
 
 @dataclass(slots=True)
 class Judgement:
-    """What was decided about one episode. ``leading`` is the playbook whose wishes count in telling."""
+    """What was decided about one episode. ``leading`` is the playbook whose wishes count in telling.
+
+    ``may_act``: a playbook with steps fits that is not disabled. ``may_change``: one of them does more than observe.
+    """
 
     decisions: list[Decision] = field(default_factory=list)
     leading: Playbook | None = None
     handled: bool = False
     may_act: bool = False
+    may_change: bool = False
     retry_at: datetime | None = None
     after: str = ""
     needs_person: str = ""
@@ -83,6 +87,9 @@ class _Judge:
         options = self._case.options
         self._result.handled = any(option.mode is not Mode.DISABLED for option in options)
         self._result.may_act = any(option.playbook.steps and option.mode is not Mode.DISABLED for option in options)
+        self._result.may_change = any(
+            option.playbook.steps and option.mode.reach > Mode.OBSERVE.reach for option in options
+        )
         if not options:
             self._note(None, Verdict.NO_MATCH, Verdict.NO_MATCH.sentence)
         elif self._episode.state is EpisodeState.LATE:

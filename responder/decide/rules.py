@@ -72,8 +72,9 @@ class Rules:
 
     ``connection_of(kind, labels)`` names the one connection that fits an alert, ``cluster_of(labels)`` its cluster
     (empty: it does not say); both raise ValueError with the sentence to show. ``page`` is the destination for "a person
-    is needed", empty without one. An alert that changed ``flap_changes`` times within ``flap_window`` is flapping.
-    ``group_interval`` is the sender's; ``episode_ttl`` is how long an episode stays open that nothing confirms.
+    is needed", empty without one, ``page_after`` how long a page waits for a fix. An alert that changed
+    ``flap_changes`` times within ``flap_window`` is flapping. ``group_interval`` is the sender's; ``episode_ttl`` is
+    how long an episode stays open that nothing confirms.
     """
 
     severity_of: Callable[[Labels], Severity] = medium
@@ -85,6 +86,7 @@ class Rules:
     protect: Sequence[str] = ()
     routes: Sequence[Route] = ()
     page: str = ""
+    page_after: timedelta = timedelta(minutes=5)
     group_interval: timedelta = timedelta(minutes=5)
     episode_ttl: timedelta = timedelta(hours=24)
     flap_changes: int = 5

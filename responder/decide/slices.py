@@ -109,6 +109,7 @@ class _Work:
     told: set[str] = field(default_factory=set)
     audiences: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     heirs: dict[str, str] = field(default_factory=dict)
+    holds: dict[str, datetime] = field(default_factory=dict)
     audit: list[Audit] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     _served: set[str] = field(default_factory=set)
@@ -203,6 +204,8 @@ class _Work:
         self.audiences[episode.incident_id] |= destinations(
             episode.labels, self.desk.rules, handled=found.handled, playbook=found.leading, page=needed
         )
+        if found.may_change and self.desk.rules.page and episode.severity.wakes:
+            self.holds[episode.incident_id] = self.now + self.desk.rules.page_after
         for decision in found.decisions:
             fields = {"verdict": decision.verdict, "playbook": decision.playbook, "episode": decision.episode_id}
             self.facts.append(("decision", {**fields, "target": decision.target, "reason": decision.reason}))
@@ -233,6 +236,7 @@ async def _conclude(tx: Slice, work: _Work, progress: Sequence[DeliveryProgress]
         joins=list(bench.joins),
         tell={one: frozenset(work.audiences.get(one, ())) for one in sorted(told)},
         heirs=work.heirs,
+        hold=work.holds,
         progress=progress,
         audit=work.audit,
     )

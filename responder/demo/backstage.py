@@ -37,7 +37,7 @@ connections:
   http:
     checkout: {{ url: "{service}", allow: [ "GET /*", "PUT /admin/*" ] }}
 notify: {{ console: true }}
-page: {{ console: true, after: 1s }}
+page: {{ console: true }}
 routes:
   - {{ console: true, incidents: all }}
 """

@@ -24,6 +24,11 @@ class Severity(StrEnum):
         """0 for critical to 3 for low: smaller goes first."""
         return list(Severity).index(self)
 
+    @property
+    def wakes(self) -> bool:
+        """Whether somebody is called for it although nothing has gone wrong: critical and high."""
+        return self in (Severity.CRITICAL, Severity.HIGH)
+
 
 def worst(severities: Iterable[Severity]) -> Severity:
     """Return the most urgent of ``severities``; low when there are none."""

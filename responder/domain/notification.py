@@ -95,7 +95,10 @@ Receipt = Mapping[str, JsonValue]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Everything the store knows of an incident, read in one go for composing its message."""
+    """Everything the store knows of an incident, read in one go for composing its message.
+
+    ``overdue`` says that its page was held back until its time was up, and that nobody has taken it since.
+    """
 
     incident: Incident
     episodes: tuple[Episode, ...]
@@ -103,6 +106,7 @@ class Account:
     records: tuple[Record, ...]
     decisions: tuple[DecisionRow, ...]
     approvals: tuple["Approval", ...] = ()
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,10 @@ class SliceChanges:
 
     ``episodes`` and ``incidents`` are whole rows to insert or replace by id. ``runs`` come with the episodes they
     serve; ``joins`` are (run, episode) pairs. ``tell`` maps an incident to the destinations that must have an outbox
-    row (existing rows of the incident are marked dirty in any case when it is a key). ``heirs`` maps an incident that
-    was left empty to the one that takes over what was told of it: per destination, where nothing was told for the heir.
+    row (existing rows of the incident are marked dirty in any case when it is a key). ``hold`` maps an incident to when
+    a person is called unless it is over by then; the first time that was written stands. ``heirs`` maps an incident
+    that was left empty to the one that takes over its page and, per destination, what was told of it, where nothing was
+    told for the heir.
     """
 
     episodes: Sequence[Episode] = ()
@@ -103,6 +105,7 @@ class SliceChanges:
     joins: Sequence[tuple[str, str]] = ()
     tell: Mapping[str, frozenset[str]] = field(default_factory=dict)
     heirs: Mapping[str, str] = field(default_factory=dict)
+    hold: Mapping[str, datetime] = field(default_factory=dict)
     progress: Sequence[DeliveryProgress] = ()
     audit: Sequence[Audit] = ()
 
@@ -382,7 +385,7 @@ class People(Protocol):
         ...
 
     async def acknowledge(self, incident_id: str, actor: str) -> bool:
-        """Clear the needs-a-person latch."""
+        """Clear the needs-a-person latch and take the page that is held back or out; False when there is neither."""
         ...
 
     async def clear_quarantine(self, target: str, actor: str) -> bool:
@@ -414,7 +417,22 @@ class Housekeeping(Protocol):
         ...
 
     async def untold(self) -> int:
-        """Count incidents that need a person and have an outbox row that is behind."""
+        """Count incidents that need a person, or whose page is overdue, and have an outbox row that is behind."""
+        ...
+
+    async def holds_due(self, limit: int) -> Sequence[Account]:
+        """Return incidents whose page is to be looked at, since it was held back or went out; the longest due first."""
+        ...
+
+    async def call(self, incident_id: str, again: timedelta, tell: Collection[str]) -> bool:
+        """Let an incident's page go, to be looked at ``again`` later; ``tell`` hear of it.
+
+        False when it is out already, or when another replica or a person was first.
+        """
+        ...
+
+    async def hold_on(self, incident_id: str, again: timedelta) -> None:
+        """Hold an incident's page back, to be looked at ``again`` later; one that is closed needs none any more."""
         ...
 
     async def expire(self, retention: Mapping[str, timedelta], limit: int) -> int:

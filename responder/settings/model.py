@@ -216,7 +216,11 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class PageSettings:
-    """Where "a person is needed" goes (``pagerduty:payments``), and after how long."""
+    """Where "a person is needed" goes (``pagerduty:payments``).
+
+    ``after`` is how long a severe incident may go without having been fixed or resolved until somebody is called for
+    it, although nothing has gone wrong with a fix.
+    """
 
     destination: str
     after: timedelta = timedelta(minutes=5)

@@ -289,6 +289,16 @@ outbox = Table(
 )
 """Behind while ``told_rev < want_rev``. ``urgency`` is the rank of the incident's severity, 0 first."""
 
+holds = Table(
+    "holds",
+    metadata,
+    Column("incident_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    _partial("ix_holds_due", "due_at", where="state <> 'taken'"),
+)
+"""Pages that are held back. ``state``: held, overdue (it is out), or taken by a person; ``due_at`` is the next look."""
+
 audit = Table(
     "audit",
     metadata,

@@ -148,6 +148,7 @@ FACTS: Mapping[str, Fact] = {
     "worker_waits": Fact("warning"),
     "worker_failed": Fact("error"),
     "chore_failed": Fact("warning"),
+    "page_overdue": Fact("warning"),
     "set_aside": Fact("error", lambda m, f: m.set_aside.labels(_text(f, "what").partition(" ")[0]).inc()),
     "redis_unavailable": Fact("warning"),
     "queue_depth": Fact("debug", _queue_depth),

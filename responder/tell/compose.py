@@ -6,12 +6,12 @@ from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from responder.domain.episodes import DecisionRow, Episode
-from responder.domain.notification import Account, Headline, Notification
+from responder.domain.notification import Account, Headline, Line, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
-from responder.tell.entries import entries
-from responder.tell.headline import WORKING, firing, headline, main_run, phrase, ranked
-from responder.tell.lines import account_lines, measured, named, undo_line
+from responder.tell.entries import OVERDUE, entries
+from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
+from responder.tell.lines import BAD, account_lines, measured, named, undo_line
 from responder.tell.words import change, clock, short
 
 PAGE = 1024
@@ -34,7 +34,6 @@ _PLACES = (
 """Labels that say where, the most telling first: for alerts that no playbook has a target for."""
 _QUIET = frozenset({"run", "joined", "acted"})
 """Decisions that the runs themselves tell."""
-_OVER = frozenset({Headline.FIXED, Headline.RESOLVED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         team=incident.team,
         since=incident.opened_at,
         summary=_summary(worst, docs),
-        lines=account_lines(account),
+        lines=(*account_lines(account), *_overdue(account)),
         why=why,
         by_hand=_by_hand(account, word, run, docs),
         facts=tuple((key, value) for key, value in _facts(account, word, run, docs, heading) if value),
@@ -77,11 +76,16 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         fallback=short(f"{word.icon} {heading} · {name}{_outcome(account, word, run, why)}", PAGE),
         source=incident.source,
         group_key=incident.group_key,
-        page=_page(account, word, name),
+        page=_page(account, word, name, heading, _outcome(account, word, run, why)),
         resolved=not firing(account),
         run_id=run.id if run else "",
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
+
+
+def _overdue(account: Account) -> Iterator[Line]:
+    if account.overdue and not account.incident.needs_person and unsolved(account):
+        yield Line(BAD, f"{OVERDUE}: a person is asked to look")
 
 
 def title(account: Account, run: Run | None) -> str:
@@ -143,7 +147,7 @@ def _decision(one: DecisionRow) -> str:
 
 def _by_hand(account: Account, word: Headline, run: Run | None, docs: RunDocs) -> str:
     """Return what a person can do: the playbook's words while it is not over, else how to take a change back."""
-    if word not in _OVER:
+    if word not in OVER:
         return docs.by_hand[:BY_HAND].strip()
     stands = [
         one for one in account.records if run is not None and one.run_id == run.id and one.state is RecordState.APPLIED
@@ -162,7 +166,7 @@ def _facts(account: Account, word: Headline, run: Run | None, docs: RunDocs, hea
     undone = [undo_line(one) for one in account.records if one.state is RecordState.UNDONE]
     yield "undone", "; ".join(line.text for line in undone if line is not None)
     yield "state now", _state_now(account)
-    if word not in _OVER:
+    if word not in OVER:
         yield "meaning", short(docs.meaning, TEXT)
         yield "impact", short(docs.impact, TEXT)
 
@@ -230,9 +234,11 @@ def _outcome(account: Account, word: Headline, run: Run | None, why: str) -> str
     return f": {why}" if why else ""
 
 
-def _page(account: Account, word: Headline, name: str) -> str:
-    """Return the pager's sentence while a person is needed, empty otherwise."""
+def _page(account: Account, word: Headline, name: str, heading: str, outcome: str) -> str:
+    """Return the pager's sentence while a person is needed or the page is overdue, empty otherwise."""
     reason = account.incident.needs_person
+    if not reason and account.overdue and unsolved(account):
+        return short(f"{OVERDUE.capitalize()}: {name}. {heading}{outcome}", PAGE)
     if not reason:
         return ""
     over = "" if firing(account) else " (the alert is resolved)"

@@ -8,13 +8,15 @@ from responder.domain.episodes import EpisodeState
 from responder.domain.notification import Account, Approval, Entry
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
-from responder.tell.headline import ranked
+from responder.tell.headline import ranked, unsolved
 from responder.tell.lines import LINE, check_lines, record_line, run_line, undo_line
 from responder.tell.words import clock, short
 
 ENTRIES = 100
 """How many of the latest entries are told."""
 EPISODES = 20
+OVERDUE = "neither fixed nor resolved in time"
+"""What is said of an incident whose page was held back for long enough."""
 _R = RecordState
 _SETTLED_WITHOUT_EFFECT = frozenset({_R.NOT_APPLIED, _R.UNCERTAIN})
 _QUIET_VERDICTS = frozenset({"run", "joined", "acted"})
@@ -97,6 +99,8 @@ def _approval(approval: Approval) -> Iterator[Entry]:
 
 def _person(account: Account, now: datetime) -> Iterator[Entry]:
     reason = account.incident.needs_person
+    if account.overdue and unsolved(account):
+        yield Entry(f"overdue:{account.incident.id}", now, f"⚠ {OVERDUE}: a person is asked to look")
     if reason:
         by_id = {run.id: run for run in account.runs}
         run = by_id.get(account.incident.needs_person_run)

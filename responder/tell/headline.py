@@ -12,6 +12,7 @@ from responder.tell.words import clock
 LOOKING = frozenset({RunState.RESOLVING, RunState.CHECKING})
 """States in which nobody can say yet that anything will be done."""
 WORKING = frozenset({RunState.READY, RunState.ACTING, RunState.VERIFYING, RunState.REVERTING, RunState.UNDOING})
+OVER = frozenset({Headline.FIXED, Headline.RESOLVED})
 LATCHED = {
     RunState.ROLLED_BACK: Headline.ROLLED_BACK,
     RunState.PARTLY_ROLLED_BACK: Headline.ROLLED_BACK,
@@ -70,6 +71,14 @@ def headline(account: Account) -> Headline:
     if account.incident.resolved_at is not None:
         return Headline.RESOLVED
     return _settled(account)
+
+
+def unsolved(account: Account) -> bool:
+    """Say whether somebody would be called for the incident now although nothing has gone wrong with a fix.
+
+    It is critical or high, and neither resolved nor verified: a fix is under way, waits, or is not made at all.
+    """
+    return account.incident.severity.wakes and headline(account) not in OVER
 
 
 def _answered(account: Account) -> bool:

@@ -28,7 +28,8 @@ SECTIONS: Mapping[str, str] = {
     "time_intervals": "Alertmanager's own form, used by name in playbooks.",
     "policies": "Upper bounds on the mode, by alert. All that match apply, and the strictest wins.",
     "notify": "The channels, and what they need.",
-    "page": "Where *a person is needed* goes: exactly one place. Required once a playbook may act.",
+    "page": "Where *a person is needed* goes: exactly one place. Required once a playbook may act. While a fix runs, "
+    "the page is held back. PagerDuty services in `routes` are called and taken back at the same moments.",
     "routes": "Who hears of which incidents. The first that matches wins; with `continue: true` the next are looked at "
     "as well.",
     "protect": "Targets that no playbook may change, with `*` for any text.",
@@ -100,7 +101,11 @@ WORDS: Mapping[str, str] = {
     "page.slack": "A channel.",
     "page.pagerduty": "A service.",
     "page.console": "The log.",
-    "page.after": NOT_YET + "how long a person may take before this place is told.",
+    "page.after": "How long an incident may take before somebody is called although no fix has failed. It counts from "
+    "the first alert of the incident that is `critical` or `high` and that a playbook in mode `approve` or `auto` is "
+    "for. Called when the incident is neither resolved nor verified by then, once; taken back when it is, or when "
+    "somebody answers with `responder ack`. What needs a person sooner (a fix that failed, was undone without another "
+    "to try, or that nobody can tell the end of) is told at once, whatever its severity.",
     "routes.[].matchers": "The incidents it is about; none: all.",
     "routes.[].slack": "Channels.",
     "routes.[].pagerduty": "Services.",

@@ -1,4 +1,7 @@
-"""The main job, all of it real: Prometheus fires, Alertmanager posts, a service is changed, checked, kept or undone."""
+"""The main job, all of it real: Prometheus fires, Alertmanager posts, a service is changed, checked, kept or undone.
+
+Prometheus and Alertmanager run the files of alertmanager/, the responder a playbook that ships.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -6,37 +9,34 @@ from datetime import timedelta
 
 import pytest
 
-from tests.act_bed import playbook_text
+from tests.alerting_files import alertmanager_config, prometheus_config, quick, rule_files
 from tests.bed import ledger
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
-from tests.bed.servers import Alertmanager, Prometheus, alertmanager_config
+from tests.bed.servers import Alertmanager, Prometheus
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.target_process import TargetProcess
 from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject
-from tests.process_bed import WEBHOOK_TOKEN, Responder, config, responder
+from tests.process_bed import ROOT, WEBHOOK_TOKEN, Responder, config, responder
 
 MINUTE = timedelta(seconds=60)
-RULE: JsonObject = {
-    "alert": "Overloaded",
-    "expr": "demo_load > 10",
-    "labels": {"severity": "critical", "team": "payments"},
-    "annotations": {"summary": "the checkout is overloaded"},
-}
-VERIFY = """
-verify:
-  - name: load
-    query: demo_load
-    below: 10
-    within: 20s
-docs:
-  by_hand: add workers
-"""
+PLAYBOOK = (ROOT / "playbooks" / "add-workers-on-backlog.yaml").read_text(encoding="utf-8")
+BACKLOG, NO_BACKLOG = 5000.0, 10.0
 
 
 def _playbook(within: str) -> str:
-    text = playbook_text()
-    return text[: text.index("verify:")] + VERIFY.strip().replace("20s", within) + "\n"
+    """Return the playbook that ships, allowed to act by itself, once, and quick to judge."""
+    text = PLAYBOOK
+    for shipped, here in (
+        ("mode: approve", "mode: auto"),
+        ("attempts: 2", "attempts: 1"),
+        ("within: 10m", f"within: {within}"),
+        ("    for: 1m\n", ""),
+        ("    or_improves_by: 20%\n", ""),
+    ):
+        assert shipped in text
+        text = text.replace(shipped, here)
+    return text
 
 
 @dataclass
@@ -70,12 +70,19 @@ class World:
         )
 
     async def begin(self, running: Responder) -> None:
-        """Start the responder, point Alertmanager at it, and let the load rise."""
+        """Start the responder, point Alertmanager at it, and let the queue grow."""
         await asyncio.to_thread(running.start)
-        access = {"authorization": {"credentials": WEBHOOK_TOKEN}}
-        self.alertmanager.configure(alertmanager_config(f"{running.url}/webhook/alertmanager", http_config=access))
-        await asyncio.to_thread(self.target.metric, "demo_load", 50.0)
-        self.prometheus.configure({"checkout": self.target.url}, [RULE], alertmanager=self.alertmanager.url)
+        self.alertmanager.configure(alertmanager_config(f"{running.url}/webhook/alertmanager", WEBHOOK_TOKEN))
+        await self.backlog(BACKLOG)
+        places = {"checkout": self.target.url, "responder": running.url}
+        hosts = {job: url.removeprefix("http://") for job, url in places.items()}
+        alertmanager = self.alertmanager.url.removeprefix("http://")
+        config = prometheus_config(hosts, alertmanager, self.prometheus.interval)
+        self.prometheus.load(config, {path.name: quick(path) for path in rule_files()})
+
+    async def backlog(self, orders: float) -> None:
+        """Let so many orders wait."""
+        await asyncio.to_thread(self.target.metric, "queue_depth", orders)
 
     def messages(self) -> list[str]:
         """Return the texts of the messages in the channel, replies left out."""
@@ -117,7 +124,7 @@ async def test_firing_changed_verified_resolved_and_told_in_one_message(world: W
     with responder({"fix.yaml": _playbook("30s")}, world.settings()) as running:
         await world.begin(running)
         await eventually(world.effects, MINUTE)
-        await asyncio.to_thread(world.target.metric, "demo_load", 1.0)  # the change helps
+        await world.backlog(NO_BACKLOG)  # the change helps
         run = await _ends(running, "verified")
         assert run["target"] == "http/checkout/workers"
         await eventually(lambda: any("Resolved" in text for text in world.messages()), MINUTE)

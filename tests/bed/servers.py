@@ -161,6 +161,16 @@ class Prometheus:
         _write(self.directory / "prometheus.json", self._config(targets or {}, external_labels or {}))
         self.reload()
 
+    def load(self, config: Mapping[str, object], rule_files: Mapping[str, Mapping[str, object]]) -> None:
+        """Take a whole configuration instead of `configure`'s, with its files of rules by name, then reload."""
+        for stale in self.files:
+            stale.unlink(missing_ok=True)
+        self.files = [self.directory / name for name in rule_files]
+        for path, content in zip(self.files, rule_files.values(), strict=True):
+            _write(path, content)
+        _write(self.directory / "prometheus.json", {**config, "rule_files": [str(path) for path in self.files]})
+        self.reload()
+
     def reload(self) -> None:
         """Read configuration and rules again; raises ServerError with the answer when they are wrong."""
         _post(f"{self.url}/-/reload")

@@ -10,6 +10,7 @@ from responder.domain.limits import Pause
 from responder.domain.runs import PlannedStep, Progress, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import DeliveryProgress
+from responder.stores.core import migrate
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
     HOUR,
@@ -236,4 +237,4 @@ async def test_a_playbook_text_stays_while_a_run_or_a_file_needs_it(store: SqlSt
 
 async def test_a_store_that_works_answers_a_ping(store: SqlStore) -> None:
     await store.ping()
-    assert await store.schema_version() == "0001"
+    assert await store.schema_version() == migrate.head()

@@ -246,8 +246,8 @@ async def test_quarantines_reach_up_and_down(store: SqlStore) -> None:
 async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(store: SqlStore) -> None:
     counts = [await _statements_of(store, alerts) for alerts in (2, 200)]
     assert counts[0] == counts[1]
-    # SQLite writes table by table: there are no round trips to save.
-    assert counts[1] <= (15 if "Sqlite" in type(store.db).__name__ else 12)
+    # SQLite writes table by table: there are no round trips to save. One of them hands pages over, when alerts regroup.
+    assert counts[1] <= (16 if "Sqlite" in type(store.db).__name__ else 13)
 
 
 async def _statements_of(store: SqlStore, alerts: int) -> int:

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.notification import Account
 from responder.stores.core import rows
-from responder.stores.schema import approvals, decisions, episodes, incidents, records, runs
+from responder.stores.schema import approvals, decisions, episodes, holds, incidents, records, runs
 
 _ID = bindparam("incident", type_=Text())
 _ITS_RUNS = select(runs.c.id).where(runs.c.incident_id == _ID)
@@ -26,10 +26,11 @@ _DECISIONS: Select[Any] = (
 _APPROVALS: Select[Any] = (
     select(approvals).where(approvals.c.run_id.in_(_ITS_RUNS)).order_by(approvals.c.asked_at, approvals.c.id)
 )
+_OVERDUE = select(holds.c.incident_id).where(holds.c.incident_id == _ID, holds.c.state == rows.OVERDUE)
 
 
 async def read_account(tx: AsyncConnection, incident_id: str) -> Account | None:
-    """Return the incident with its episodes, runs, records, decisions and approvals; None when there is none."""
+    """Return the incident with its episodes, runs, records, decisions, approvals and page; None when there is none."""
     given = {"incident": incident_id}
     row = (await tx.execute(_INCIDENT, given)).one_or_none()
     if row is None:
@@ -41,4 +42,5 @@ async def read_account(tx: AsyncConnection, incident_id: str) -> Account | None:
         records=tuple([rows.record(one) for one in await tx.execute(_RECORDS, given)]),
         decisions=tuple([rows.decision(one) for one in await tx.execute(_DECISIONS, given)]),
         approvals=tuple([rows.approval(one) for one in await tx.execute(_APPROVALS, given)]),
+        overdue=await tx.scalar(_OVERDUE, given) is not None,
     )

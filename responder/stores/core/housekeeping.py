@@ -13,12 +13,14 @@ from responder.ports.store import QueueDepth
 from responder.stores.core.database import Order, upsert
 from responder.stores.core.part import Part
 from responder.stores.core.people import episodes_decided
+from responder.stores.core.rows import OVERDUE
 from responder.stores.schema import (
     approvals,
     audit,
     decisions,
     deliveries,
     episodes,
+    holds,
     incidents,
     last_good,
     ledger,
@@ -53,14 +55,16 @@ class HousekeepingPart(Part):
             }
 
     async def untold(self) -> int:
-        """Count incidents that need a person and have an outbox row that is behind."""
+        """Count incidents that need a person, or whose page is overdue, and have an outbox row that is behind."""
         late = exists(
             select(outbox.c.incident_id).where(
                 outbox.c.incident_id == incidents.c.id, outbox.c.told_rev < outbox.c.want_rev
             )
         )
         async with self.db.reading() as tx:
-            query = select(func.count()).select_from(incidents).where(incidents.c.needs_person != "", late)
+            overdue = exists().where(holds.c.incident_id == incidents.c.id, holds.c.state == OVERDUE)
+            asked = incidents.c.resolved_at.is_(None) & ((incidents.c.needs_person != "") | overdue)
+            query = select(func.count()).select_from(incidents).where(asked, late)
             return await tx.scalar(query) or 0
 
     async def expire(self, retention: Mapping[str, timedelta], limit: int) -> int:
@@ -138,6 +142,7 @@ def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]
             outbox,
             and_(outbox.c.changed_at < before, _gone(outbox.c.incident_id, incidents)),
         ),
+        (holds, _gone(holds.c.incident_id, incidents)),
         (playbooks, and_(playbooks.c.kept_at < before, _unused())),
     ]
 

@@ -10,11 +10,9 @@ from responder.domain.errors import StoreError, Unavailable
 from responder.ports.store import NewDelivery
 from responder.stores.core import rows
 from responder.stores.core.database import Order
-from responder.stores.core.part import Part, claim_of, claiming, one_row
-from responder.stores.core.prepared import NOW
+from responder.stores.core.part import Part, claiming, one_row
+from responder.stores.core.prepared import CLAIM_DELIVERIES
 from responder.stores.schema import deliveries
-
-_CLAIM = claim_of(deliveries, (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW), [deliveries.c.due_at])
 
 
 class InboxPart(Part):
@@ -53,7 +51,7 @@ class InboxPart(Part):
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
         """Lease due deliveries, oldest first."""
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(_CLAIM, claiming(self.now(), limit))).all()
+            found = (await tx.execute(CLAIM_DELIVERIES, claiming(self.now(), limit))).all()
         return [rows.delivery(row) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
 
     async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:

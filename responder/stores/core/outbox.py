@@ -2,18 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Row, Text, Update, literal, select, update
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Row, Update, literal, update
 
 from responder.domain.notification import Account, Receipt
 from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
 from responder.stores.core.accounts import read_account
 from responder.stores.core.database import Order
-from responder.stores.core.part import Part, claim_of, claiming, one_row, write_audit
-from responder.stores.core.prepared import NOW
+from responder.stores.core.part import Part, claiming, one_row, write_audit
 from responder.stores.schema import outbox
 
 GAP = timedelta(seconds=1)
@@ -23,18 +20,13 @@ GAP = timedelta(seconds=1)
 class OutboxPart(Part):
     """Claims what is behind and writes down what was told."""
 
-    @cached_property
-    def _claim(self) -> ReturningUpdate[Any]:
-        skipped = self.db.given("skipped", name=Text())
-        behind = (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead & (outbox.c.due_at <= NOW)
-        due = behind & outbox.c.destination.not_in(select(skipped.c.name))
-        return claim_of(outbox, due, [outbox.c.urgency, outbox.c.due_at])
-
     async def claim_outbox(self, limit: int, skip: Collection[str]) -> Sequence[OutboxItem]:
         """Lease due items, the most severe incidents first."""
         skipped = self.db.packed({"name": one} for one in sorted(skip))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(self._claim, {**claiming(self.now(), limit), "skipped": skipped})).all()
+            found = (
+                await tx.execute(self.prepared.claim_outbox, {**claiming(self.now(), limit), "skipped": skipped})
+            ).all()
         return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
 
     async def account(self, incident_id: str) -> Account | None:

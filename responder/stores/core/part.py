@@ -4,16 +4,15 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Integer, Table, bindparam, literal, select, union, update
+from sqlalchemy import CursorResult, literal, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from responder.domain.errors import Conflict
 from responder.domain.limits import Pause
-from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit
+from responder.ports.store import LEASE, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
-from responder.stores.core.prepared import NOW, SIGNS, WRITE_AUDIT, Prepared, due_when_marked
+from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared, due_when_marked
 from responder.stores.core.types import Instant
 from responder.stores.schema import incidents, outbox, runs
 
@@ -108,36 +107,6 @@ async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause
     found = (await tx.execute(SIGNS, {"now": now})).all()
     in_force = sorted((row for row in found if row.what == "pause"), key=lambda row: (row.at, row.a))
     return [rows.pause(row) for row in in_force], {row.a: row.b for row in found if row.what == "doubt"}
-
-
-def claim_of(
-    table: Table, due: ColumnElement[bool], order: Sequence[ColumnElement[Any]], **changes: object
-) -> ReturningUpdate[Any]:
-    """Return the statement that leases the first rows for which ``due`` holds and no lease lives.
-
-    Its parameters are ``claiming`` (see there) and whatever ``due`` names; ``changes`` are written besides.
-    """
-    free = table.c.lease_until.is_(None) | (table.c.lease_until <= NOW)
-    columns = list(table.primary_key)
-    chosen = (
-        select(*columns)
-        .where(due, free, table.c.attempts < MAX_ATTEMPTS)
-        .order_by(*order)
-        .limit(bindparam("most", type_=Integer()))
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
-    )
-    return (
-        update(table)
-        .where(*(column == chosen.c[column.name] for column in columns))
-        .values(
-            lease_until=bindparam("leased_until", type_=Instant()),
-            epoch=table.c.epoch + 1,
-            attempts=table.c.attempts + 1,
-            **changes,
-        )
-        .returning(table)
-    )
 
 
 def claiming(now: datetime, limit: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from responder.ports.store import Audit, Page
 from responder.stores.core import rows
 from responder.stores.core.database import Order
 from responder.stores.core.pages import read_page
+from responder.stores.core.paging import take_page
 from responder.stores.core.part import Part, nudge_runs, write_audit
 from responder.stores.schema import (
     approvals,
@@ -186,7 +187,7 @@ class PeoplePart(Part):
         return sum(one.until is None or one.until > now for one in lifted)
 
     async def acknowledge(self, incident_id: str, actor: str) -> bool:
-        """Clear the needs-a-person latch."""
+        """Clear the needs-a-person latch and take the page that is held back or out; False when there is neither."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
             cleared = await tx.execute(
@@ -194,7 +195,8 @@ class PeoplePart(Part):
                 .where(incidents.c.id == incident_id, incidents.c.needs_person != "")
                 .values(needs_person="", needs_person_run=""),
             )
-            if cleared.rowcount != 1:
+            taken = await take_page(tx, incident_id)
+            if cleared.rowcount != 1 and not taken:
                 return False
             closed = await self.close_if_over(tx, now, [incident_id])
             await write_audit(tx, now, [Audit("incident.acknowledged", incident_id, actor), *closed])

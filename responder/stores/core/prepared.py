@@ -4,6 +4,7 @@ Each serves any number of runs at once. What differs from one call to the next a
 ``Database.given`` names, packed by ``Database.packed``.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,9 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     FromClause,
+    Integer,
     Select,
+    Table,
     Text,
     Update,
     and_,
@@ -28,15 +31,18 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.domain.runs import RunState
+from responder.ports.store import MAX_ATTEMPTS
 from responder.stores.core.database import Database
 from responder.stores.core.types import Instant, Path
 from responder.stores.schema import (
     approvals,
     audit,
+    deliveries,
     episodes,
     incidents,
     ledger,
@@ -90,6 +96,41 @@ def due_when_marked(now: ColumnElement[Any]) -> ColumnElement[Any]:
     return case(((outbox.c.want_rev > outbox.c.told_rev) | (outbox.c.due_at > now), outbox.c.due_at), else_=now)
 
 
+def claim_of(
+    table: Table, due: ColumnElement[bool], order: Sequence[ColumnElement[Any]], **changes: object
+) -> ReturningUpdate[Any]:
+    """Return the statement that leases the first rows for which ``due`` holds and no lease lives.
+
+    Its parameters are ``claiming`` (see there) and whatever ``due`` names; ``changes`` are written besides.
+    """
+    free = table.c.lease_until.is_(None) | (table.c.lease_until <= NOW)
+    columns = list(table.primary_key)
+    chosen = (
+        select(*columns)
+        .where(due, free, table.c.attempts < MAX_ATTEMPTS)
+        .order_by(*order)
+        .limit(bindparam("most", type_=Integer()))
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    return (
+        update(table)
+        .where(*(column == chosen.c[column.name] for column in columns))
+        .values(
+            lease_until=bindparam("leased_until", type_=Instant()),
+            epoch=table.c.epoch + 1,
+            attempts=table.c.attempts + 1,
+            **changes,
+        )
+        .returning(table)
+    )
+
+
+CLAIM_DELIVERIES = claim_of(
+    deliveries, (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW), [deliveries.c.due_at]
+)
+
+
 class Prepared:
     """The statements over one kind of database.
 
@@ -104,6 +145,22 @@ class Prepared:
 
     def _of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         return column.in_(select(self._runs.c.id))
+
+    @cached_property
+    def claim_runs(self) -> ReturningUpdate[Any]:
+        """Lease due runs, but not those at or below ``skipped(target, low, high)``."""
+        skipped = self._db.given("skipped", target=Path, low=Path, high=Path)
+        left = (runs.c.target == skipped.c.target) | (runs.c.target > skipped.c.low) & (runs.c.target < skipped.c.high)
+        due = runs.c.finished_at.is_(None) & (runs.c.due_at <= NOW) & (runs.c.rank_at <= NOW)
+        return claim_of(runs, due & ~exists(select(skipped.c.target).where(left)), [runs.c.rank_at], nudged=False)
+
+    @cached_property
+    def claim_outbox(self) -> ReturningUpdate[Any]:
+        """Lease what is behind, but not the destinations ``skipped(name)``."""
+        skipped = self._db.given("skipped", name=Text())
+        behind = (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead & (outbox.c.due_at <= NOW)
+        due = behind & outbox.c.destination.not_in(select(skipped.c.name))
+        return claim_of(outbox, due, [outbox.c.urgency, outbox.c.due_at])
 
     @cached_property
     def held(self) -> Select[Any]:

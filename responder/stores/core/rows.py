@@ -25,6 +25,9 @@ BONUS: Mapping[Severity, timedelta] = {
 }
 """How much earlier than a low one a run goes that is due at the same time; what waits longer overtakes in the end."""
 
+HELD, OVERDUE, TAKEN = "held", "overdue", "taken"
+"""States of a page that waits: nobody was called yet, somebody was, a person has answered."""
+
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 
 AnyRow = Row[Any]

@@ -7,12 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Row, exists, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from responder.domain.limits import NO_LIMITS, Limits, Refusal
 from responder.domain.notification import Approval
@@ -23,11 +21,9 @@ from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Patch, Rows, Write
 from responder.stores.core.overlap import below
-from responder.stores.core.part import Part, audit_values, claim_of, claiming, write_audit
-from responder.stores.core.prepared import NOW
+from responder.stores.core.part import Part, audit_values, claiming, write_audit
 from responder.stores.core.sight import Sight, Slot, entered, held_rows, ids_given, is_ours, look, lost
 from responder.stores.core.together import Together
-from responder.stores.core.types import Path
 from responder.stores.schema import approvals, audit, playbooks, runs, slots
 
 _SLOT_TAKEN = {name: f"excluded.{name}" for name in ("run_id", "playbook", "epoch", "seq", "taken_at")}
@@ -52,18 +48,13 @@ class RunsPart(Part):
         self._save = Together(self._save_all)
         self._slot = Together(self._take_slots)
 
-    @cached_property
-    def _claim(self) -> ReturningUpdate[Any]:
-        skipped = self.db.given("skipped", target=Path, low=Path, high=Path)
-        left = (runs.c.target == skipped.c.target) | (runs.c.target > skipped.c.low) & (runs.c.target < skipped.c.high)
-        due = runs.c.finished_at.is_(None) & (runs.c.due_at <= NOW) & (runs.c.rank_at <= NOW)
-        return claim_of(runs, due & ~exists(select(skipped.c.target).where(left)), [runs.c.rank_at], nudged=False)
-
     async def claim_runs(self, limit: int, skip: Collection[str] = ()) -> Sequence[Run]:
         """Lease due runs, the most severe first with ageing."""
         skipped = self.db.packed({"target": one, **below(one)} for one in sorted(skip))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(self._claim, {**claiming(self.now(), limit), "skipped": skipped})).all()
+            found = (
+                await tx.execute(self.prepared.claim_runs, {**claiming(self.now(), limit), "skipped": skipped})
+            ).all()
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
 
     async def standing(self, run: Run, limits: Limits) -> Standing:

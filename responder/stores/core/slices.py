@@ -20,11 +20,12 @@ from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Rows
 from responder.stores.core.heirs import hand_over
 from responder.stores.core.overlap import ids_near
+from responder.stores.core.paging import hand_page
 from responder.stores.core.part import Part, add_destinations, audit_values, signs_in_force
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.types import Instant
 from responder.stores.core.usage import Pair, read_usage
-from responder.stores.schema import audit, decisions, deliveries, episodes, incidents, run_episodes, runs
+from responder.stores.schema import audit, decisions, deliveries, episodes, holds, incidents, run_episodes, runs
 
 _COUNTING = {
     **{name: f"excluded.{name}" for name in ("reason", "target", "run_id", "retry_at", "at")},
@@ -214,11 +215,13 @@ class SqlSlice:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
             await add_destinations(self._db, self._tx, self._now, changes.tell.keys(), pairs)
         await hand_over(self._db, self._tx, changes.heirs)
+        await hand_page(self._db, self._tx, changes.heirs)
         await self._write_progress(changes.progress)
 
     def _new_rows(self, changes: SliceChanges) -> list[Rows]:
         pairs = {(run.id, episode) for run, served in changes.runs for episode in served} | set(changes.joins)
         joined = [{"run_id": run_id, "episode_id": episode} for run_id, episode in sorted(pairs)]
+        held = [{"incident_id": one, "state": rows.HELD, "due_at": at} for one, at in sorted(changes.hold.items())]
         first = new_id()  # one for all: a slice may write hundreds
         decided = [_decision_values(f"{first}{place:03x}", one) for place, one in enumerate(_latest(changes.decisions))]
         return [
@@ -226,6 +229,7 @@ class SqlSlice:
             Rows(run_episodes, joined, ("run_id", "episode_id")),
             Rows(decisions, decided, ("episode_id", "playbook", "verdict"), _COUNTING),
             Rows(audit, audit_values(self._now, changes.audit)),
+            Rows(holds, held, ("incident_id",)),
         ]
 
     async def _episodes(self, query: Select[Any]) -> list[Episode]:

@@ -9,6 +9,7 @@ from responder.stores.core.effects import EffectsPart
 from responder.stores.core.housekeeping import HousekeepingPart
 from responder.stores.core.inbox import InboxPart
 from responder.stores.core.outbox import OutboxPart
+from responder.stores.core.paging import PagingPart
 from responder.stores.core.people import PeoplePart
 from responder.stores.core.runs import RunsPart
 from responder.stores.core.slices import SlicesPart
@@ -26,7 +27,9 @@ class Openable(Database, Protocol):
         ...
 
 
-class SqlStore(InboxPart, SlicesPart, RunsPart, EffectsPart, OutboxPart, PeoplePart, HousekeepingPart, AsidePart):
+class SqlStore(
+    InboxPart, SlicesPart, RunsPart, EffectsPart, OutboxPart, PeoplePart, HousekeepingPart, AsidePart, PagingPart
+):
     """Everything that the verbs need (``ports.store.Store``), over ``db``."""
 
     def __init__(self, db: Openable) -> None:

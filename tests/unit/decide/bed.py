@@ -101,6 +101,7 @@ class World:
     outbox: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     told: list[str] = field(default_factory=list)
     heirs: dict[str, str] = field(default_factory=dict)
+    holds: dict[str, datetime] = field(default_factory=dict)
     usages: dict[tuple[str, str], Usage] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
     stops: list[Pause] = field(default_factory=list)
@@ -298,6 +299,8 @@ def _write(world: World, changes: SliceChanges) -> None:
         world.told.append(incident_id)
     assert changes.heirs.keys() | set(changes.heirs.values()) <= changes.tell.keys()
     world.heirs |= changes.heirs
+    assert changes.hold.keys() <= world.incidents.keys()
+    world.holds = {**changes.hold, **world.holds}
     for progress in changes.progress:
         world.deliveries[progress.id] = replace(world.deliveries[progress.id], cursor=progress.cursor, attempts=0)
         if progress.done or progress.dead:

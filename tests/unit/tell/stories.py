@@ -204,6 +204,7 @@ STORIES: dict[str, Story] = {
         at(45),
     ),
     "waiting": Story(_approval(), at(60)),
+    "overdue": Story(replace(_approval(), overdue=True), at(305)),
     "fixed": Story(
         account(
             runs=(run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),),

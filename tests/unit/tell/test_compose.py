@@ -37,6 +37,35 @@ def told(one: Account, seconds: float = 200) -> Notification:
     return Story(one, at(seconds)).told()
 
 
+@pytest.mark.parametrize("name", ["firing", "fixing", "waiting"])
+def test_an_overdue_incident_pages_with_what_is_going_on(name: str) -> None:
+    one = STORIES[name].account
+    assert told(one, 305).page == ""
+    news = told(replace(one, overdue=True), 305)
+    assert news.page.startswith("Neither fixed nor resolved in time: CheckoutErrorsHigh")
+    assert news.headline in news.page
+    assert any("a person is asked to look" in line.text for line in news.lines)
+
+
+@pytest.mark.parametrize("name", ["fixed", "resolved"])
+def test_an_overdue_page_is_taken_back_when_it_is_fixed_or_over(name: str) -> None:
+    news = told(replace(STORIES[name].account, overdue=True), 500)
+    assert news.page == ""
+    assert not any("asked to look" in line.text for line in news.lines)
+
+
+def test_an_overdue_page_is_taken_back_when_only_a_milder_alert_is_left() -> None:
+    one = replace(STORIES["firing"].account, overdue=True)
+    assert told(one).page
+    assert told(replace(one, incident=incident(severity=Severity.MEDIUM))).page == ""
+
+
+def test_what_needs_a_person_says_so_however_long_it_has_taken() -> None:
+    for name in ("rolled-back", "failed", "unknown", "needs-you"):
+        one = STORIES[name].account
+        assert told(replace(one, overdue=True)).page == told(one).page != ""
+
+
 def texts(news: Notification) -> str:
     return "\n".join(f"{line.symbol} {line.text}" for line in news.lines)
 
