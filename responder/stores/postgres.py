@@ -11,12 +11,16 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import (
+    BindParameter,
     Boolean,
     ColumnElement,
+    CompoundSelect,
     FromClause,
+    Select,
     Table,
     Text,
     TextClause,
+    any_,
     bindparam,
     cast,
     column,
@@ -92,6 +96,8 @@ class PostgresDatabase:
             pool_size=_POOL,
             max_overflow=0,
             pool_timeout=STATEMENT.total_seconds(),
+            # The connection used last has the statements prepared and planned, and its server process is warm.
+            pool_use_lifo=True,
             json_serializer=encode,
             json_deserializer=decode,
         )
@@ -171,12 +177,23 @@ class PostgresDatabase:
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one array for each column."""
         arrays = [bindparam(None, [row[place] for row in rows], type_=ARRAY(kind)) for place, kind in enumerate(types)]
-        columns = [column(f"k{place}", kind) for place, kind in enumerate(types)]
-        return (
-            func.unnest(*(cast(array, ARRAY(kind)) for array, kind in zip(arrays, types, strict=True)))
-            .table_valued(*columns)
-            .render_derived()
-        )
+        return _unnested(arrays, types)
+
+    def given(self, name: str, types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
+        """Return a relation, from one array for each column."""
+        return _unnested([bindparam(f"{name}{place}", type_=ARRAY(kind)) for place, kind in enumerate(types)], types)
+
+    def give(self, name: str, *columns: Sequence[Any]) -> dict[str, Any]:
+        """Return an array for each column."""
+        return {f"{name}{place}": list(column) for place, column in enumerate(columns)}
+
+    def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Compare with an array: joined with a relation, the planner may read a young table once for each key."""
+        return column == any_(bindparam(f"{name}0", type_=ARRAY(column.type)))
+
+    def within(self, column: ColumnElement[Any], query: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool]:
+        """Compare with the array of what is found."""
+        return column == any_(func.array(query.scalar_subquery(), type_=ARRAY(column.type)))
 
     def insert(self, table: Table) -> Insert:
         """Return PostgreSQL's INSERT."""
@@ -228,6 +245,15 @@ class PostgresDatabase:
             await asyncio.sleep(SYNC_EVERY.total_seconds() * 0.8)
             with contextlib.suppress(Unavailable):  # whoever needs the store now hears of it
                 await self._anchor()
+
+
+def _unnested(arrays: Sequence[BindParameter[Any]], types: Sequence[TypeEngine[Any]]) -> FromClause:
+    columns = [column(f"k{place}", kind) for place, kind in enumerate(types)]
+    return (
+        func.unnest(*(cast(array, ARRAY(kind)) for array, kind in zip(arrays, types, strict=True)))
+        .table_valued(*columns)
+        .render_derived()
+    )
 
 
 def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:

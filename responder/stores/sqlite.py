@@ -11,8 +11,11 @@ from typing import Any, TextIO
 
 from pydantic_core import to_json
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
+    CompoundSelect,
     FromClause,
+    Select,
     Table,
     Text,
     and_,
@@ -169,12 +172,23 @@ class SqliteDatabase:
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one JSON parameter."""
-        each = func.json_each(bindparam(None, _plain(rows), type_=Text())).table_valued("value")
-        columns = [
-            func.json_extract(each.c.value, f"$[{place}]", type_=kind).label(f"k{place}")
-            for place, kind in enumerate(types)
-        ]
-        return select(*columns).subquery()
+        return _extracted(bindparam(None, _plain(rows), type_=Text()), types).subquery()
+
+    def given(self, name: str, types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
+        """Return a relation, from one JSON parameter."""
+        return _extracted(bindparam(name, type_=Text()), types).subquery()
+
+    def give(self, name: str, *columns: Sequence[Any]) -> dict[str, Any]:
+        """Return the rows as JSON."""
+        return {name: _plain(list(zip(*columns, strict=True)))}
+
+    def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Look the column up in a list."""
+        return column.in_(_extracted(bindparam(name, type_=Text()), (column.type,)))
+
+    def within(self, column: ColumnElement[Any], query: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool]:
+        """Look the column up in what is found."""
+        return column.in_(query)
 
     def insert(self, table: Table) -> Insert:
         """Return SQLite's INSERT."""
@@ -201,6 +215,16 @@ class SqliteDatabase:
             return
         self._persisted = self.now()
         await tx.execute(upsert(self, schema.meta, "key"), {"key": _HIGH_WATER, "value": str(micros(self._persisted))})
+
+
+def _extracted(rows: BindParameter[Any], types: Sequence[TypeEngine[Any]]) -> Select[Any]:
+    each = func.json_each(rows).table_valued("value")
+    return select(
+        *(
+            func.json_extract(each.c.value, f"$[{place}]", type_=kind).label(f"k{place}")
+            for place, kind in enumerate(types)
+        )
+    )
 
 
 def _plain(rows: Sequence[Sequence[Any]]) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, FromClause, Table, Text
+from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Select, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -71,6 +71,22 @@ class Database(Protocol):
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation with the columns ``k0``, ``k1`` …; the statement is the same for any number."""
+        ...
+
+    def given(self, name: str, types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
+        """Return what ``keys`` does, for a statement that is built once: the rows come with ``give``."""
+        ...
+
+    def give(self, name: str, *columns: Sequence[Any]) -> dict[str, Any]:
+        """Return the parameters that fill ``given(name)`` and ``among(…, name)``, column by column."""
+        ...
+
+    def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Say whether ``column`` is one of the values given as ``name``, by its index whatever statistics say."""
+        ...
+
+    def within(self, column: ColumnElement[Any], query: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool]:
+        """Say whether ``column`` is among what ``query`` finds; it runs first, and its rows are looked up."""
         ...
 
     def insert(self, table: Table) -> Insert:

@@ -18,17 +18,22 @@ def overlapping(column: ColumnElement[str], target: str) -> ColumnElement[bool]:
     return or_(column.in_([target, *ancestors(target)]), below)
 
 
-def ids_near(
-    db: Database, table: Table, key: ColumnElement[Any], targets: Collection[str], where: ColumnElement[bool]
-) -> list[Select[Any]]:
-    """Return two SELECTs of ``key`` for the rows of ``table`` near any of ``targets``: one by name, one by range."""
-    names = {name for target in targets for name in (target, *ancestors(target))}
-    exact = db.keys([(name,) for name in sorted(names)], (table.c.target.type,))
-    below = db.keys(
-        [(target + SEPARATOR, target + NEXT) for target in sorted(set(targets))],
-        (table.c.target.type, table.c.target.type),
-    )
+def near(db: Database, table: Table, key: ColumnElement[Any], where: ColumnElement[bool]) -> list[Select[Any]]:
+    """Return two SELECTs of ``key`` for the rows of ``table`` near any target: one by name, one by range.
+
+    ``near_parameters`` says which targets.
+    """
+    path = table.c.target.type
+    below = db.given("below", (path, path))
     return [
-        select(key).where(table.c.target == exact.c.k0, where),
+        select(key).where(db.among(table.c.target, "at_or_above"), where),
         select(key).where(table.c.target > below.c.k0, table.c.target < below.c.k1, where),
     ]
+
+
+def near_parameters(db: Database, targets: Collection[str]) -> dict[str, Any]:
+    """Return the parameters of ``near`` for these targets."""
+    names = sorted({name for target in targets for name in (target, *ancestors(target))})
+    below = sorted(set(targets))
+    ranges = [target + SEPARATOR for target in below], [target + NEXT for target in below]
+    return {**db.give("at_or_above", names), **db.give("below", *ranges)}

@@ -4,7 +4,20 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, Table, Text, literal, null, select, union, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    CursorResult,
+    Table,
+    Text,
+    bindparam,
+    literal,
+    null,
+    select,
+    union,
+    union_all,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -13,7 +26,7 @@ from responder.domain.errors import Conflict
 from responder.domain.limits import Pause
 from responder.ports.store import LEASE, MAX_ATTEMPTS, Audit
 from responder.stores.core import rows
-from responder.stores.core.database import Database
+from responder.stores.core.database import Database, Insert
 from responder.stores.core.prepared import MARK_DIRTY, PAUSES, WRITE_AUDIT, due_when_marked
 from responder.stores.core.types import Instant
 from responder.stores.schema import episodes, incidents, outbox, pauses, quarantines, run_episodes, runs
@@ -56,34 +69,45 @@ async def add_destinations(
     db: Database, tx: AsyncConnection, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
 ) -> None:
     """Mark the incidents' outbox rows dirty and make those of ``pairs`` (incident, destination), in one statement."""
+    await tx.execute(destinations_added(db), destination_parameters(db, now, incident_ids, pairs))
+
+
+def destination_parameters(
+    db: Database, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return the parameters of ``destinations_added``."""
     wanted = sorted(set(pairs))
-    given = db.keys(wanted, (outbox.c.incident_id.type, outbox.c.destination.type))
-    marked = db.keys([(one,) for one in sorted(incident_ids)])
+    told = db.give("told", [incident for incident, _ in wanted], [destination for _, destination in wanted])
+    return {"now": now, **told, **db.give("marked", sorted(incident_ids))}
+
+
+def destinations_added(db: Database) -> Insert:
+    """Return the statement that marks and makes outbox rows; ``destination_parameters`` says which."""
+    now = bindparam("now", type_=Instant())
+    given = db.given("told", (outbox.c.incident_id.type, outbox.c.destination.type))
     every = union(
         select(given.c.k0, given.c.k1),
-        select(outbox.c.incident_id, outbox.c.destination).where(outbox.c.incident_id.in_(select(marked.c.k0))),
+        select(outbox.c.incident_id, outbox.c.destination).where(db.among(outbox.c.incident_id, "marked")),
     ).subquery()
     insert = db.insert(outbox).from_select(
         ["incident_id", "destination", "want_rev", "told_rev", "attempt", "urgency", "dead", "error",
          "changed_at", "due_at", "attempts", "epoch"],
         select(
             incidents.c.id, every.c.k1, literal(1), literal(0), literal(""), rows.urgency(incidents.c.severity),
-            literal(value=False), literal(""), literal(now, Instant), literal(now, Instant), literal(0), literal(0),
+            literal(value=False), literal(""), now, now, literal(0), literal(0),
         )
         .where(incidents.c.id == every.c.k0)
         .order_by(incidents.c.id, every.c.k1),
         include_defaults=False,
     )  # fmt: skip
-    await tx.execute(
-        insert.on_conflict_do_update(
-            index_elements=["incident_id", "destination"],
-            set_={
-                "want_rev": outbox.c.want_rev + 1,
-                "urgency": insert.excluded.urgency,
-                "changed_at": now,
-                "due_at": due_when_marked(literal(now, Instant)),
-            },
-        ),
+    return insert.on_conflict_do_update(
+        index_elements=["incident_id", "destination"],
+        set_={
+            "want_rev": outbox.c.want_rev + 1,
+            "urgency": insert.excluded.urgency,
+            "changed_at": now,
+            "due_at": due_when_marked(now),
+        },
     )
 
 
@@ -113,18 +137,27 @@ async def pauses_in_force(tx: AsyncConnection, now: datetime) -> list[Pause]:
     return [rows.pause(row) for row in await tx.execute(PAUSES, {"now": now})]
 
 
-async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
-    """Read, in one statement, the pauses in force and the targets in doubt with why."""
+def _signs() -> CompoundSelect[Any]:
     none = literal("", Text)
     signs = select(
         literal("pause", Text).label("sign"), pauses.c.id, pauses.c.kind, pauses.c.scope, pauses.c.reason,
         pauses.c.actor, pauses.c.created_at, pauses.c.until,
-    ).where(pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > now))  # fmt: skip
+    ).where(
+        pauses.c.lifted_at.is_(None), pauses.c.until.is_(None) | (pauses.c.until > bindparam("now", type_=Instant()))
+    )  # fmt: skip
     doubts = select(
         literal("quarantine", Text), quarantines.c.target, none, none, quarantines.c.reason, none, quarantines.c.at,
         null(),
     )  # fmt: skip
-    found = (await tx.execute(union_all(signs, doubts))).all()
+    return union_all(signs, doubts)
+
+
+_SIGNS = _signs()
+
+
+async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
+    """Read, in one statement, the pauses in force and the targets in doubt with why."""
+    found = (await tx.execute(_SIGNS, {"now": now})).all()
     in_force = sorted((row for row in found if row.sign == "pause"), key=lambda row: (row.created_at, row.id))
     return [rows.pause(row) for row in in_force], {row.id: row.reason for row in found if row.sign == "quarantine"}
 
