@@ -42,12 +42,10 @@ WATCH_SECONDS = 5.0
 RETIRE_SECONDS = 30.0
 """How long connections outlive a reload: turns under way still use them, and no turn outlives its lease."""
 WAKES: Mapping[str, tuple[Queue, ...]] = {
-    "delivery": ("deliveries",),
-    "delivery_decided": ("runs", "outbox"),
     "turn": ("outbox", "deliveries"),
     "asked": ("runs", "deliveries", "outbox"),
 }
-"""Which queues have work after a fact."""
+"""Which queues have work after a fact. Intake wakes the decider, and the decider the others, when they have any."""
 EMPTY_TOOLS = Toolbox({}, {})
 
 
