@@ -209,7 +209,7 @@ class PostgresDatabase:
         async with self._flushing:
             try:
                 if self._intake is None or self._intake.is_closed():
-                    self._intake = await self.connect()
+                    self._intake = await self._connect_intake()
                 await self._intake.copy_records_to_table(
                     "deliveries",
                     records=rows,
@@ -221,6 +221,13 @@ class PostgresDatabase:
                     self._intake.terminate()  # what it is doing now is unknown
                     self._intake = None
                 raise
+
+    async def _connect_intake(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Return a connection that compresses bodies with lz4 where the server can: a third of the cost of a COPY."""
+        connection = await self.connect()
+        with contextlib.suppress(asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError):
+            await connection.execute("SET default_toast_compression = 'lz4'")  # since 14, and where it was built in
+        return connection
 
     async def stored(self, ids: Sequence[str]) -> set[str]:
         """Return which of the deliveries are there, asked on a fresh connection."""
