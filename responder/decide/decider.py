@@ -20,7 +20,10 @@ from responder.ports.wake import Queue, Wake
 
 SLICE = 200
 """Alerts or episodes in one transaction (engine.md)."""
-CLAIM = 64
+CLAIM = 200
+"""Deliveries in one claim; where each has one alert, they fill a slice."""
+CLAIMED_ALERTS = 4 * SLICE
+"""About how many alerts one claim takes: what waits in memory for its slice is bounded by this, not by ``CLAIM``."""
 TURN = timedelta(seconds=15)
 """After this a turn takes up no further slice; a lease is 30 s."""
 CONFLICTS = 3
@@ -64,6 +67,7 @@ class Decider:
         self._on_fact = on_fact
         self._wake = wake
         self._memory = Memory()
+        self._claim = CLAIM
 
     async def turn(self) -> int:
         """Decide what is there, deliveries first; returns how many deliveries and episodes that were."""
@@ -72,7 +76,7 @@ class Decider:
     # --- deliveries ---------------------------------------------------------------------------------------------
 
     async def _deliveries(self) -> int:
-        claimed = await self._store.claim_deliveries(CLAIM)
+        claimed = await self._store.claim_deliveries(self._claim)
         if not claimed:
             return 0
         until = asyncio.get_running_loop().time() + TURN.total_seconds()
@@ -81,6 +85,8 @@ class Decider:
             notice = await self._read(delivery)
             if notice is not None:
                 readable.append((delivery, notice))
+        alerts = sum(len(notice.alerts) for _, notice in readable)
+        self._claim = min(CLAIM, max(1, CLAIMED_ALERTS * len(claimed) // max(1, alerts)))
         left: set[str] = set()
         for shares in packed(readable):
             # Behind a part that failed, the rest of a delivery waits: the cursor must not leap over it.

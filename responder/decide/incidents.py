@@ -95,11 +95,11 @@ class Shelf:
             return
         firing = [episode for episode in members if episode.state in HOLDS_OPEN]
         severity = worst(episode.severity for episode in firing) if firing else incident.severity
-        settled = replace(incident, severity=severity)
+        settled = incident if severity is incident.severity else replace(incident, severity=severity)
         if not firing and not unfinished and not incident.needs_person:
             reason = REGROUPED if incident_id in self.moved else RESOLVED
             settled = replace(settled, resolved_at=self._now, closed_reason=reason)
-        if settled != incident:
+        if settled is not incident:
             self.by_id[incident_id] = settled
             self.changed.add(incident_id)
 

@@ -22,12 +22,15 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for critical to 3 for low: smaller goes first."""
-        return list(Severity).index(self)
+        return _RANKS[self]
 
     @property
     def wakes(self) -> bool:
         """Whether somebody is called for it although nothing has gone wrong: critical and high."""
         return self in (Severity.CRITICAL, Severity.HIGH)
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def worst(severities: Iterable[Severity]) -> Severity:

@@ -90,15 +90,16 @@ class CommittingBuffer:
         """
         if self._closed:
             raise Unavailable("the responder is stopping")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
         self._waiting.append((delivery, done))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_all(), name="intake flush")
+        deadline = loop.call_later(self._answer_seconds, _too_late, done)
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                await done
-        except TimeoutError as error:
-            raise Unavailable("the store did not answer in time") from error
+            await done
+        finally:
+            deadline.cancel()
 
     async def close(self) -> None:
         """Take nothing more; return when everything taken was answered."""
@@ -161,6 +162,11 @@ class CommittingBuffer:
         if len(answers) != len(deliveries):
             return [Unavailable("the store gave no answer for each delivery")] * len(deliveries)
         return answers
+
+
+def _too_late(done: "asyncio.Future[None]") -> None:
+    if not done.done():
+        done.set_exception(Unavailable("the store did not answer in time"))
 
 
 def _answer(batch: Sequence[_Waiting], answers: Sequence[Exception | None]) -> None:

@@ -55,26 +55,49 @@ class _WireNotice(TypedDict):
 _BODY = TypeAdapter(_WireNotice)
 
 
-def read(version: str, body: bytes) -> Notice | None:
-    """Read a body of this ``version``, or return None when it takes a closer look."""
-    if _NUL.search(body):
+def count(version: str, body: bytes) -> int | None:
+    """Return how many alerts a body of this ``version`` holds, or None when it takes a closer look."""
+    data = _valid(version, body)
+    if data is None:
         return None
     try:
-        data = _BODY.validate_json(body)
-        if data["version"] != version or (len(body) > LARGEST_LABELS and _too_large(data)):
-            return None
+        # With one alert that can be read the body is accepted, whatever the instants of the others are.
+        for one in data["alerts"][:1]:
+            _alert(one)
+    except (ValueError, OverflowError):
+        return None
+    return len(data["alerts"])
+
+
+def read(version: str, body: bytes) -> Notice | None:
+    """Read a body of this ``version``, or return None when it takes a closer look."""
+    data = _valid(version, body)
+    if data is None:
+        return None
+    try:
         alerts = tuple([_alert(one) for one in data["alerts"]])
     except (ValueError, OverflowError):
         return None
-    receiver = data["receiver"]
     return Notice(
-        receiver=plain_name(receiver),
+        receiver=plain_name(data["receiver"]),
         group_key=data["groupKey"],
         group_labels=data["groupLabels"],
         external_url=data["externalURL"],
         alerts=alerts,
         truncated=data.get("truncatedAlerts", 0),
     )
+
+
+def _valid(version: str, body: bytes) -> _WireNotice | None:
+    if _NUL.search(body):
+        return None
+    try:
+        data = _BODY.validate_json(body)
+    except ValueError:
+        return None
+    if data["version"] != version or (len(body) > LARGEST_LABELS and _too_large(data)):
+        return None
+    return data
 
 
 def _alert(one: _WireAlert) -> Alert:

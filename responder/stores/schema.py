@@ -22,6 +22,10 @@ metadata = MetaData(
 
 _Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows itself only for INTEGER keys
 
+_ROOM = {"fillfactor": 50}
+"""For rows that change often: the new version fits into its page, and no index needs to be told (measured: half the
+cost of hearing of an alert again). The old versions would leave as much room behind sooner or later."""
+
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     return Index(name, *columns, unique=unique, postgresql_where=text(where), sqlite_where=text(where))
@@ -45,6 +49,7 @@ deliveries = Table(
     Index("ix_deliveries_received_at", "received_at", "id"),
     _partial("ix_deliveries_due", "due_at", where="state = 'waiting'"),
     _partial("ix_deliveries_dead", "received_at", where="state = 'dead'"),
+    postgresql_with=_ROOM,
 )
 """The inbox. ``state``: waiting, done, dead."""
 
@@ -74,6 +79,7 @@ episodes = Table(
     _partial("uq_episodes_current", "source", "fingerprint", where="state <> 'closed'", unique=True),
     _partial("ix_episodes_due", "reconsider_at", where="state <> 'closed' AND reconsider_at IS NOT NULL"),
     _partial("ix_episodes_closed_at", "closed_at", where="closed_at IS NOT NULL"),
+    postgresql_with=_ROOM,
 )
 
 incidents = Table(

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
+    CompoundSelect,
     Delete,
     FromClause,
+    Select,
     Table,
     Text,
     Update,
@@ -179,22 +182,24 @@ class SqliteDatabase:
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one JSON parameter."""
-        each = func.json_each(bindparam(None, _plain(rows), type_=Text())).table_valued("value")
-        columns = [
-            func.json_extract(each.c.value, f"$[{place}]", type_=kind).label(f"k{place}")
-            for place, kind in enumerate(types)
-        ]
-        return select(*columns).subquery()
+        columns = {f"k{place}": kind for place, kind in enumerate(types)}
+        return _extracted(bindparam(None, _plain(rows), type_=Text()), columns).subquery()
 
     def given(self, name: str, /, **columns: TypeEngine[Any]) -> FromClause:
-        """Return the rows in a parameter as a relation."""
-        each = func.json_each(bindparam(name, type_=Text())).table_valued("value")
-        values = [func.json_extract(each.c.value, f"$.{one}", type_=kind).label(one) for one, kind in columns.items()]
-        return select(*values).subquery(name)
+        """Return a relation, from one JSON parameter."""
+        return _extracted(bindparam(name, type_=Text()), columns).subquery()
 
-    def packed(self, rows: Iterable[Mapping[str, Any]]) -> str:
-        """Return the value of a parameter of ``given``."""
-        return _plain([dict(row) for row in rows])
+    def give(self, name: str, /, **columns: Sequence[Any]) -> dict[str, Any]:
+        """Return the rows as JSON."""
+        return {name: _plain(zip(*columns.values(), strict=True))}
+
+    def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Look the column up in a list."""
+        return column.in_(_extracted(bindparam(name, type_=Text()), {"key": column.type}))
+
+    def within(self, column: ColumnElement[Any], query: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool]:
+        """Look the column up in what is found."""
+        return column.in_(query)
 
     def insert(self, table: Table) -> Insert:
         """Return SQLite's INSERT."""
@@ -223,19 +228,17 @@ class SqliteDatabase:
         await tx.execute(upsert(self, schema.meta, "key"), {"key": _HIGH_WATER, "value": str(micros(self._persisted))})
 
 
-def _plain(rows: Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]]) -> str:
-    return encode(
-        [
-            {name: _number(value) for name, value in row.items()}
-            if isinstance(row, Mapping)
-            else [_number(v) for v in row]
-            for row in rows
-        ]
+def _extracted(rows: BindParameter[Any], columns: Mapping[str, TypeEngine[Any]]) -> Select[Any]:
+    each = func.json_each(rows).table_valued("value")
+    values = (
+        func.json_extract(each.c.value, f"$[{place}]", type_=kind).label(name)
+        for place, (name, kind) in enumerate(columns.items())
     )
+    return select(*values)
 
 
-def _number(value: object) -> object:
-    return micros(value) if isinstance(value, datetime) else value
+def _plain(rows: Iterable[Sequence[Any]]) -> str:
+    return encode([[micros(value) if isinstance(value, datetime) else value for value in row] for row in rows])
 
 
 def _patch(patch: Patch) -> tuple[Update, list[dict[str, Any]]]:

@@ -102,7 +102,7 @@ FACTS: Mapping[str, Fact] = {
     "playbooks": Fact("info", _playbooks),
     "complaint": Fact("warning"),
     # intake
-    "delivery": Fact("info", _delivery),
+    "delivery": Fact("debug", _delivery),  # a line for each webhook costs as much as reading its body
     "delivery_refused": Fact("warning", _delivery),
     "intake_flush": Fact("debug", _flush),
     "http_request": Fact(
@@ -174,8 +174,9 @@ class Telemetry:
             level = "error"
         if name == "tell_later" and fields.get("counted", True):
             level = "warning"
-        # A field may have the name of structlog's own parameter.
-        shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}
+        shown = fields
+        if "event" in fields:  # structlog's own parameter has that name
+            shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}
         getattr(self._log, level)(name, **shown)
         if level in ("warning", "error"):
             self.metrics.problems.labels(name).inc()

@@ -33,7 +33,7 @@ def configure_logging(level: str, log_format: str, redactor: Redactor, stream: T
         processors=[*before, *after],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(out),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
+from responder.intake.buffer import ByteBudget
 from responder.web.parts import PARTS, Refused, unavailable
 
 
@@ -21,26 +22,41 @@ async def body_of(request: web.Request, limit: int) -> AsyncIterator[bytes]:
         raise Refused(415, "compressed bodies are not accepted", "send plain JSON")
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
+    kept = _Kept(parts.budget, limit)
     try:
         try:
-            async with asyncio.timeout(parts.bounds.body_seconds):
-                async for chunk in request.content.iter_any():
-                    if size + len(chunk) > limit:
-                        raise _too_large(limit)
-                    if not parts.budget.take(len(chunk)):
-                        raise unavailable("too many bodies at once")
-                    size += len(chunk)
-                    chunks.append(chunk)
+            if request.content.is_eof():  # most bodies are whole when the handler begins: nothing to wait for
+                kept.add(request.content.read_nowait())
+            else:
+                async with asyncio.timeout(parts.bounds.body_seconds):
+                    async for chunk in request.content.iter_any():
+                        kept.add(chunk)
         except TimeoutError:
             message = f"the body did not arrive within {parts.bounds.body_seconds:g}s"
             raise Refused(408, message, headers={"Connection": "close"}) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, web.RequestPayloadError, OSError):
             raise Refused(400, "the body broke off") from None
-        yield b"".join(chunks)
+        yield b"".join(kept.chunks)
     finally:
-        parts.budget.give(size)
+        parts.budget.give(kept.size)
+
+
+class _Kept:
+    """What has arrived of a body, within its own limit and the process' budget."""
+
+    def __init__(self, budget: ByteBudget, limit: int) -> None:
+        self._budget = budget
+        self._limit = limit
+        self.chunks: list[bytes] = []
+        self.size = 0
+
+    def add(self, chunk: bytes) -> None:
+        if self.size + len(chunk) > self._limit:
+            raise _too_large(self._limit)
+        if not self._budget.take(len(chunk)):
+            raise unavailable("too many bodies at once")
+        self.size += len(chunk)
+        self.chunks.append(chunk)
 
 
 def _too_large(limit: int) -> Refused:

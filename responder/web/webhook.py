@@ -7,10 +7,9 @@ from datetime import datetime
 
 from aiohttp import web
 
-from responder.domain.alerts import Notice
 from responder.domain.errors import IntakeError, StoreError, Unavailable
 from responder.domain.ids import new_id
-from responder.intake.formats import parse
+from responder.intake.formats import Glance, look
 from responder.ports.store import NewDelivery
 from responder.settings import HmacSettings, HttpAuth, SourceSettings
 from responder.web.auth import basic, credentials, from_this_machine, refuse_foreign_pages, same
@@ -53,24 +52,24 @@ async def _receive(request: web.Request, parts: Parts, name: str, source: Source
     async with body_of(request, parts.bounds.webhook_bytes) as body:
         if source.hmac is not None:
             check_signature(request, source.hmac, body, parts.now())
-        notice = await _read(source, body)
-        delivery = NewDelivery(new_id(), name, parts.now(), body, len(notice.alerts))
+        glance = await _look(source, body)
+        delivery = NewDelivery(new_id(), name, parts.now(), body, glance.alerts)
         try:
             await parts.intake.submit(delivery)
         except Unavailable as error:
             raise unavailable(f"not stored: {error}") from error
         except StoreError as error:
             raise Refused(400, "this notification cannot be stored", str(error)[:200]) from error
-    fields = {"alerts": len(notice.alerts), "quarantined": len(notice.quarantined), "flags": ",".join(notice.flags)}
+    fields = {"alerts": glance.alerts, "quarantined": glance.quarantined, "flags": ",".join(glance.flags)}
     parts.on_fact("delivery", source=name, result="accepted", delivery=delivery.id, bytes=len(body), **fields)
     return web.Response(text=f"accepted {delivery.id}\n")
 
 
-async def _read(source: SourceSettings, body: bytes) -> Notice:
+async def _look(source: SourceSettings, body: bytes) -> Glance:
     try:
         if len(body) > _OFF_LOOP_BYTES:
-            return await asyncio.to_thread(parse, source.kind, body)
-        return parse(source.kind, body)
+            return await asyncio.to_thread(look, source.kind, body)
+        return look(source.kind, body)
     except IntakeError as error:
         raise Refused(error.status, str(error)) from error
 

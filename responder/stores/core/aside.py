@@ -18,7 +18,7 @@ from responder.ports.store import MAX_ATTEMPTS, Audit, RunEnd
 from responder.stores.core import rows
 from responder.stores.core.database import Order
 from responder.stores.core.ending import Ending, EndingPart
-from responder.stores.core.part import add_destinations, write_audit
+from responder.stores.core.part import write_audit
 from responder.stores.schema import deliveries, incidents, outbox, records, runs
 
 _BATCH = 50
@@ -78,7 +78,7 @@ class AsidePart(EndingPart):
             needs_person=f"A delivery could not be read: {row.id} from {row.source}. {why}",
         )
         await tx.execute(self.db.insert(incidents).on_conflict_do_nothing(), rows.incident_values(incident))
-        await add_destinations(self.db, tx, now, [incident.id], [(incident.id, one) for one in tell])
+        await self.add_destinations(tx, now, [incident.id], [(incident.id, one) for one in tell])
         details = {"attempts": row.attempts, "incident": incident.id}
         await write_audit(tx, now, [Audit("delivery.set_aside", row.id, details=details)])
         return f"delivery {row.id}"

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, FromClause, Table, Text
+from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Select, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -103,11 +103,19 @@ class Database(Protocol):
         ...
 
     def given(self, name: str, /, **columns: TypeEngine[Any]) -> FromClause:
-        """Return the rows in the parameter ``name`` as a relation: for statements that are built once."""
+        """Return the rows that ``give`` packs under ``name`` as a relation: for statements that are built once."""
         ...
 
-    def packed(self, rows: Iterable[Mapping[str, Any]]) -> str:
-        """Return the value of a parameter of ``given``."""
+    def give(self, name: str, /, **columns: Sequence[Any]) -> dict[str, Any]:
+        """Return the parameters that fill ``given(name)`` and ``among(…, name)``, column by column."""
+        ...
+
+    def among(self, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Say whether ``column`` is in the column ``key`` given as ``name``: by its index, whatever statistics say."""
+        ...
+
+    def within(self, column: ColumnElement[Any], query: Select[Any] | CompoundSelect[Any]) -> ColumnElement[bool]:
+        """Say whether ``column`` is among what ``query`` finds; it runs first, and its rows are looked up."""
         ...
 
     def insert(self, table: Table) -> Insert:

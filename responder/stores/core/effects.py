@@ -103,8 +103,7 @@ class EffectsPart(Part):
             # What certainly did not happen does not count; the plan keeps its reservation for another try.
             free = sorted(record.id for _, record in ours if record.state is RecordState.NOT_APPLIED)
             if free:
-                given = self.db.packed({"id": one} for one in free)
-                await tx.execute(self.prepared.unbook, {"records_given": given})
+                await tx.execute(self.prepared.unbook, self.db.give("records_given", key=free))
             await self._write(tx, now, ours, sorted(acted))
         return [None if is_ours(held, run) else lost(run) for run, _ in asked]
 

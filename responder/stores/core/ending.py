@@ -85,7 +85,7 @@ class EndingPart(Part):
     async def _latches(self, tx: AsyncConnection, asked: Sequence[Ending]) -> Mapping[str, Row[Any]]:
         """Lock the runs' incidents: of two last runs that end at once, the second one closes the incident."""
         ids = sorted({one.run.incident_id for one in asked if one.run.incident_id})
-        given = {"incidents_given": self.db.packed({"id": one} for one in ids)}
+        given = self.db.give("incidents_given", key=ids)
         return {row.id: row for row in await tx.execute(self.prepared.lock_incidents, given)}
 
     async def _due(

@@ -13,20 +13,29 @@ NEXT = chr(ord(SEPARATOR) + 1)
 """What follows the separator: everything below a path sorts between ``path/`` and ``path0``."""
 
 
-def ids_near(
-    db: Database, table: Table, key: ColumnElement[Any], targets: Collection[str], where: ColumnElement[bool]
-) -> list[Select[Any]]:
-    """Return two SELECTs of ``key`` for the rows of ``table`` near any of ``targets``: one by name, one by range."""
-    names = {name for target in targets for name in (target, *ancestors(target))}
-    exact = db.keys([(name,) for name in sorted(names)], (table.c.target.type,))
-    below = db.keys(
-        [(target + SEPARATOR, target + NEXT) for target in sorted(set(targets))],
-        (table.c.target.type, table.c.target.type),
-    )
+def near(db: Database, table: Table, *columns: ColumnElement[Any], where: ColumnElement[bool]) -> list[Select[Any]]:
+    """Return two SELECTs of ``columns`` for the rows of ``table`` near any target: one by name, one by range.
+
+    ``near_given`` says which targets.
+    """
+    path = table.c.target.type
+    ranges = db.given("below", low=path, high=path)
     return [
-        select(key).where(table.c.target == exact.c.k0, where),
-        select(key).where(table.c.target > below.c.k0, table.c.target < below.c.k1, where),
+        select(*columns).where(db.among(table.c.target, "at_or_above"), where),
+        select(*columns).where(table.c.target > ranges.c.low, table.c.target < ranges.c.high, where),
     ]
+
+
+def near_given(db: Database, targets: Collection[str]) -> dict[str, Any]:
+    """Return the parameters of ``near`` for these targets."""
+    below = sorted(set(targets))
+    names = sorted({name for target in below for name in (target, *ancestors(target))})
+    return {**db.give("at_or_above", key=names), **db.give("below", **ranges_below(below))}
+
+
+def ranges_below(targets: Collection[str]) -> dict[str, list[str]]:
+    """Return between what everything below each target sorts."""
+    return {"low": [target + SEPARATOR for target in targets], "high": [target + NEXT for target in targets]}
 
 
 def conflicting(found: Mapping[str, T], target: str) -> Iterator[T]:
@@ -35,15 +44,3 @@ def conflicting(found: Mapping[str, T], target: str) -> Iterator[T]:
         if name in found:
             yield found[name]
     yield from (one for name, one in found.items() if name.startswith(target + SEPARATOR))
-
-
-def near_given(db: Database, targets: Collection[str]) -> dict[str, str]:
-    """Return the parameters of ``Prepared.slots_near`` for these targets."""
-    names = sorted({name for target in targets for name in (target, *ancestors(target))})
-    ranges = db.packed(below(target) for target in sorted(set(targets)))
-    return {"names_given": db.packed({"name": name} for name in names), "ranges_given": ranges}
-
-
-def below(target: str) -> dict[str, str]:
-    """Return between what everything below ``target`` sorts."""
-    return {"low": target + SEPARATOR, "high": target + NEXT}

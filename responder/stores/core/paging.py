@@ -10,7 +10,7 @@ from responder.domain.notification import Account
 from responder.ports.store import Audit
 from responder.stores.core.accounts import read_account
 from responder.stores.core.database import Database, Order
-from responder.stores.core.part import Part, add_destinations, write_audit
+from responder.stores.core.part import Part, write_audit
 from responder.stores.core.rows import HELD, OVERDUE, TAKEN
 from responder.stores.schema import holds, incidents
 
@@ -39,7 +39,7 @@ class PagingPart(Part):
             if was != HELD:
                 return False
             await write_audit(tx, now, [Audit("incident.overdue", incident_id)])
-            await add_destinations(self.db, tx, now, [incident_id], [(incident_id, one) for one in tell])
+            await self.add_destinations(tx, now, [incident_id], [(incident_id, one) for one in tell])
         return True
 
     async def hold_on(self, incident_id: str, again: timedelta) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, literal, select, union, update
+from sqlalchemy import CursorResult, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
@@ -12,9 +12,8 @@ from responder.domain.limits import Pause
 from responder.ports.store import LEASE, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
-from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared, due_when_marked
-from responder.stores.core.types import Instant
-from responder.stores.schema import incidents, outbox, runs
+from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
+from responder.stores.schema import runs
 
 
 class Part:
@@ -33,14 +32,19 @@ class Part:
         """Raise what is wanted of every destination of these incidents."""
         ids = sorted({one for one in incident_ids if one})
         if ids:
-            given = self.db.packed({"id": one} for one in ids)
-            await tx.execute(self.prepared.mark_dirty, {"incidents_given": given, "now": now})
+            await tx.execute(self.prepared.mark_dirty, {**self.db.give("incidents_given", key=ids), "now": now})
 
     async def close_if_over(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> list[Audit]:
         """Close those incidents of which nothing is open; their rows must be locked. Returns what to audit."""
-        given = self.db.packed({"id": one} for one in sorted({one for one in incident_ids if one}))
-        closed = await tx.execute(self.prepared.close_if_over, {"incidents_given": given, "now": now})
+        given = self.db.give("incidents_given", key=sorted({one for one in incident_ids if one}))
+        closed = await tx.execute(self.prepared.close_if_over, {**given, "now": now})
         return [Audit("incident.closed", row.id, details={"reason": "resolved"}) for row in closed]
+
+    async def add_destinations(
+        self, tx: AsyncConnection, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
+    ) -> None:
+        """Mark the incidents' outbox rows dirty and make those of ``pairs`` (incident, destination)."""
+        await tx.execute(self.prepared.tell, destinations_given(self.db, now, incident_ids, pairs))
 
 
 async def write_audit(tx: AsyncConnection, now: datetime, entries: Sequence[Audit]) -> None:
@@ -57,39 +61,13 @@ def audit_values(now: datetime, entries: Iterable[Audit]) -> list[dict[str, Any]
     ]
 
 
-async def add_destinations(
-    db: Database, tx: AsyncConnection, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
-) -> None:
-    """Mark the incidents' outbox rows dirty and make those of ``pairs`` (incident, destination), in one statement."""
+def destinations_given(
+    db: Database, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return the parameters of ``Prepared.tell``."""
     wanted = sorted(set(pairs))
-    given = db.keys(wanted, (outbox.c.incident_id.type, outbox.c.destination.type))
-    marked = db.keys([(one,) for one in sorted(incident_ids)])
-    every = union(
-        select(given.c.k0, given.c.k1),
-        select(outbox.c.incident_id, outbox.c.destination).where(outbox.c.incident_id.in_(select(marked.c.k0))),
-    ).subquery()
-    insert = db.insert(outbox).from_select(
-        ["incident_id", "destination", "want_rev", "told_rev", "attempt", "urgency", "dead", "error",
-         "changed_at", "due_at", "attempts", "epoch"],
-        select(
-            incidents.c.id, every.c.k1, literal(1), literal(0), literal(""), rows.urgency(incidents.c.severity),
-            literal(value=False), literal(""), literal(now, Instant), literal(now, Instant), literal(0), literal(0),
-        )
-        .where(incidents.c.id == every.c.k0)
-        .order_by(incidents.c.id, every.c.k1),
-        include_defaults=False,
-    )  # fmt: skip
-    await tx.execute(
-        insert.on_conflict_do_update(
-            index_elements=["incident_id", "destination"],
-            set_={
-                "want_rev": outbox.c.want_rev + 1,
-                "urgency": insert.excluded.urgency,
-                "changed_at": now,
-                "due_at": due_when_marked(literal(now, Instant)),
-            },
-        ),
-    )
+    told = db.give("told", incident=[one for one, _ in wanted], destination=[one for _, one in wanted])
+    return {"now": now, **told, **db.give("marked", key=sorted(incident_ids))}
 
 
 async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:

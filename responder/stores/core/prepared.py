@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    FromClause,
     Integer,
     Select,
     Table,
@@ -24,10 +23,13 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal,
     literal_column,
     null,
     or_,
     select,
+    true,
+    union,
     union_all,
     update,
 )
@@ -37,7 +39,9 @@ from sqlalchemy.sql.selectable import CompoundSelect
 from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.domain.runs import RunState
 from responder.ports.store import MAX_ATTEMPTS
-from responder.stores.core.database import Database
+from responder.stores.core import rows
+from responder.stores.core.database import Database, Insert
+from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant, Path
 from responder.stores.schema import (
     approvals,
@@ -134,17 +138,22 @@ CLAIM_DELIVERIES = claim_of(
 class Prepared:
     """The statements over one kind of database.
 
-    Most read their runs from ``runs_given(id)``. Those that lock do it in the order of keys, so that two transactions
+    Most read their runs from ``runs_given(key)``. Those that lock do it in the order of keys, so that two transactions
     never wait for each other in a circle.
     """
 
     def __init__(self, db: Database) -> None:
         """Build each statement when it is first needed."""
         self._db = db
-        self._runs: FromClause = db.given("runs_given", id=Text())
 
     def _of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
-        return column.in_(select(self._runs.c.id))
+        return self._db.among(column, "runs_given")
+
+    def _incidents(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        return self._db.among(column, "incidents_given")
+
+    def _records(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        return self._db.among(column, "records_given")
 
     @cached_property
     def claim_runs(self) -> ReturningUpdate[Any]:
@@ -188,16 +197,6 @@ class Prepared:
             .group_by(run_episodes.c.run_id)
         )
 
-    def _slots_near(self) -> list[Select[Any]]:
-        """The slots at and above ``names_given(name)`` and in ``ranges_given(low, high)``."""
-        names = self._db.given("names_given", name=Path)
-        ranges = self._db.given("ranges_given", low=Path, high=Path)
-        near = _seen("slot", slots.c.target, slots.c.run_id, number=slots.c.seq)
-        return [
-            near.where(slots.c.target == names.c.name),
-            near.where(slots.c.target > ranges.c.low, slots.c.target < ranges.c.high),
-        ]
-
     def _usage(self) -> list[Select[Any]]:
         """What limits go by.
 
@@ -238,11 +237,10 @@ class Prepared:
         ]
 
     def _booked(self) -> list[Select[Any]]:
-        """The runs' entries in the ledger, and the states of ``records_given(id)``."""
-        given = self._db.given("records_given", id=Text())
+        """The runs' entries in the ledger, and the states of ``records_given(key)``."""
         return [
             _seen("entry", ledger.c.id, ledger.c.run_id, ledger.c.record_id).where(self._of(ledger.c.run_id)),
-            _seen("record", records.c.id, records.c.state).where(records.c.id.in_(select(given.c.id))),
+            _seen("record", records.c.id, records.c.state).where(self._records(records.c.id)),
         ]
 
     @cached_property
@@ -252,8 +250,10 @@ class Prepared:
 
     @cached_property
     def sight(self) -> CompoundSelect[Any]:
-        """Everything that decides whether the runs may go on, in one statement."""
-        return union_all(self._joined(), *self._slots_near(), _PAUSES, _DOUBTS, *self._usage(), *self._booked())
+        """Everything that decides whether the runs may go on, in one statement; ``near_given`` says around what."""
+        slot = _seen("slot", slots.c.target, slots.c.run_id, number=slots.c.seq)
+        in_the_way = near(self._db, slots, *slot.selected_columns, where=true())
+        return union_all(self._joined(), *in_the_way, _PAUSES, _DOUBTS, *self._usage(), *self._booked())
 
     @cached_property
     def records(self) -> Select[Any]:
@@ -279,7 +279,7 @@ class Prepared:
         served = select(run_episodes.c.episode_id).where(self._of(run_episodes.c.run_id))
         return (
             select(episodes.c.id, episodes.c.state, episodes.c.after)
-            .where(episodes.c.id.in_(served))
+            .where(self._db.within(episodes.c.id, served))
             .order_by(episodes.c.id)
             .with_for_update()
         )
@@ -291,20 +291,18 @@ class Prepared:
 
     @cached_property
     def lock_incidents(self) -> Select[Any]:
-        """The incidents ``incidents_given(id)``, locked."""
-        given = self._db.given("incidents_given", id=Text())
+        """The incidents ``incidents_given(key)``, locked."""
         return (
             select(incidents.c.id, incidents.c.needs_person, incidents.c.needs_person_run)
-            .where(incidents.c.id.in_(select(given.c.id)))
+            .where(self._incidents(incidents.c.id))
             .order_by(incidents.c.id)
             .with_for_update()
         )
 
     @cached_property
     def unbook(self) -> Update:
-        """Make the entries of ``records_given(id)`` reservations again."""
-        given = self._db.given("records_given", id=Text())
-        return update(ledger).where(ledger.c.record_id.in_(select(given.c.id))).values(record_id="")
+        """Make the entries of ``records_given(key)`` reservations again."""
+        return update(ledger).where(self._records(ledger.c.record_id)).values(record_id="")
 
     @cached_property
     def void_approvals(self) -> Update:
@@ -317,11 +315,10 @@ class Prepared:
 
     @cached_property
     def close_if_over(self) -> Update:
-        """Close those of ``incidents_given(id)`` without an open episode, an unfinished run or a need for a person.
+        """Close those of ``incidents_given(key)`` without an open episode, an unfinished run or a need for a person.
 
         Their rows are locked before, so that of two last runs that end at once the second one sees the first.
         """
-        given = self._db.given("incidents_given", id=Text())
         an_episode = select(episodes.c.id).where(
             episodes.c.incident_id == incidents.c.id, episodes.c.state.in_(sorted(one.value for one in HOLDS_OPEN))
         )
@@ -329,7 +326,7 @@ class Prepared:
         return (
             update(incidents)
             .where(
-                incidents.c.id.in_(select(given.c.id)),
+                self._incidents(incidents.c.id),
                 incidents.c.resolved_at.is_(None),
                 incidents.c.needs_person == "",
                 ~exists(an_episode),
@@ -340,12 +337,41 @@ class Prepared:
         )
 
     @cached_property
+    def tell(self) -> Insert:
+        """Mark the outbox rows of incidents dirty and make what is missing; ``destinations_given`` says which."""
+        given = self._db.given("told", incident=outbox.c.incident_id.type, destination=outbox.c.destination.type)
+        marked = self._db.among(outbox.c.incident_id, "marked")
+        every = union(
+            select(given.c.incident, given.c.destination),
+            select(outbox.c.incident_id, outbox.c.destination).where(marked),
+        ).subquery()
+        insert = self._db.insert(outbox).from_select(
+            ["incident_id", "destination", "want_rev", "told_rev", "attempt", "urgency", "dead", "error",
+             "changed_at", "due_at", "attempts", "epoch"],
+            select(
+                incidents.c.id, every.c.destination, literal(1), literal(0), literal(""),
+                rows.urgency(incidents.c.severity), literal(value=False), literal(""), NOW, NOW, literal(0), literal(0),
+            )
+            .where(incidents.c.id == every.c.incident)
+            .order_by(incidents.c.id, every.c.destination),
+            include_defaults=False,
+        )  # fmt: skip
+        return insert.on_conflict_do_update(
+            index_elements=["incident_id", "destination"],
+            set_={
+                "want_rev": outbox.c.want_rev + 1,
+                "urgency": insert.excluded.urgency,
+                "changed_at": NOW,
+                "due_at": due_when_marked(NOW),
+            },
+        )
+
+    @cached_property
     def mark_dirty(self) -> Update:
-        """Raise what is wanted of every destination of ``incidents_given(id)``."""
-        given = self._db.given("incidents_given", id=Text())
+        """Raise what is wanted of every destination of ``incidents_given(key)``."""
         locked = (
             select(outbox.c.incident_id, outbox.c.destination)
-            .where(outbox.c.incident_id.in_(select(given.c.id)))
+            .where(self._incidents(outbox.c.incident_id))
             .order_by(outbox.c.incident_id, outbox.c.destination)
             .with_for_update()
             .subquery("locked")

@@ -28,6 +28,8 @@ BONUS: Mapping[Severity, timedelta] = {
 HELD, OVERDUE, TAKEN = "held", "overdue", "taken"
 """States of a page that waits: nobody was called yet, somebody was, a person has answered."""
 
+_STATES = {state.value: state for state in EpisodeState}
+_SEVERITIES = {severity.value: severity for severity in Severity}
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 
 AnyRow = Row[Any]
@@ -68,11 +70,11 @@ def episode(row: AnyRow) -> Episode:
         id=row.id,
         source=row.source,
         fingerprint=row.fingerprint,
-        state=EpisodeState(row.state),
+        state=_STATES[row.state],
         labels=row.labels,
         annotations=row.annotations,
         generator_url=row.generator_url,
-        severity=Severity(row.severity),
+        severity=_SEVERITIES[row.severity],
         starts_at=row.starts_at,
         opened_at=row.opened_at,
         evidence_at=row.evidence_at,
@@ -117,7 +119,7 @@ def incident(row: AnyRow) -> Incident:
         group_key=row.group_key,
         group_labels=row.group_labels,
         external_url=row.external_url,
-        severity=Severity(row.severity),
+        severity=_SEVERITIES[row.severity],
         opened_at=row.opened_at,
         team=row.team,
         needs_person=row.needs_person,
@@ -174,7 +176,7 @@ def run(row: AnyRow) -> Run:
         target=row.target,
         state=RunState(row.state),
         mode=Mode(row.mode),
-        severity=Severity(row.severity),
+        severity=_SEVERITIES[row.severity],
         incident_id=row.incident_id,
         context=Context.model_validate(row.context),
         created_at=row.created_at,

@@ -20,7 +20,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Patch, Rows, Write
-from responder.stores.core.overlap import below
+from responder.stores.core.overlap import ranges_below
 from responder.stores.core.part import Part, audit_values, claiming, write_audit
 from responder.stores.core.sight import Sight, Slot, entered, held_rows, ids_given, is_ours, look, lost
 from responder.stores.core.together import Together
@@ -50,11 +50,10 @@ class RunsPart(Part):
 
     async def claim_runs(self, limit: int, skip: Collection[str] = ()) -> Sequence[Run]:
         """Lease due runs, the most severe first with ageing."""
-        skipped = self.db.packed({"target": one, **below(one)} for one in sorted(skip))
+        left = sorted(skip)
+        skipped = self.db.give("skipped", target=left, **ranges_below(left))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (
-                await tx.execute(self.prepared.claim_runs, {**claiming(self.now(), limit), "skipped": skipped})
-            ).all()
+            found = (await tx.execute(self.prepared.claim_runs, {**claiming(self.now(), limit), **skipped})).all()
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
 
     async def standing(self, run: Run, limits: Limits) -> Standing:

@@ -20,9 +20,9 @@ from responder.stores.core.prepared import Prepared
 from responder.stores.core.usage import Facts, usage_given
 
 
-def ids_given(db: Database, run_ids: Iterable[str]) -> dict[str, str]:
+def ids_given(db: Database, run_ids: Iterable[str]) -> dict[str, Any]:
     """Return the parameter of the statements that are about runs."""
-    return {"runs_given": db.packed({"id": one} for one in sorted(set(run_ids)))}
+    return db.give("runs_given", key=sorted(set(run_ids)))
 
 
 async def held_rows(
@@ -150,7 +150,7 @@ async def look(
         **ids_given(db, (run.id for run, _ in asked)),
         **near_given(db, [run.target for run, _ in asked]),
         **usage_given(db, used, ended, counted),
-        "records_given": db.packed({"id": one} for one in sorted(record_ids)),
+        **db.give("records_given", key=sorted(record_ids)),
         "now": now,
     }
     return Sight(now, await tx.execute(prepared.sight, given))

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Integer, Select, Text, case, func, literal, select, union, update
+from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import Decision, Episode, EpisodeState, Incident
@@ -19,13 +21,13 @@ from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, Slice
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Rows
 from responder.stores.core.heirs import hand_over
-from responder.stores.core.overlap import ids_near
+from responder.stores.core.overlap import near_given
 from responder.stores.core.paging import hand_page
-from responder.stores.core.part import Part, add_destinations, audit_values, signs_in_force
+from responder.stores.core.part import Part, audit_values, destinations_given, signs_in_force
 from responder.stores.core.prepared import Prepared
-from responder.stores.core.types import Instant
+from responder.stores.core.slice_statements import TOUCHED, SliceStatements
 from responder.stores.core.usage import Pair, read_usage
-from responder.stores.schema import audit, decisions, deliveries, episodes, holds, incidents, run_episodes, runs
+from responder.stores.schema import audit, decisions, episodes, holds, incidents, run_episodes, runs
 
 _COUNTING = {
     **{name: f"excluded.{name}" for name in ("reason", "target", "run_id", "retry_at", "at")},
@@ -34,25 +36,37 @@ _COUNTING = {
 _FINAL = frozenset(state.value for state in FINAL)
 
 
+_KEPT = attrgetter(*(one.name for one in fields(Episode) if one.name not in TOUCHED))
+"""What an episode's whole row is written for."""
+
+
 class SlicesPart(Part):
     """Opens slices."""
+
+    def __init__(self, db: Database) -> None:
+        """Build the statements."""
+        super().__init__(db)
+        self._statements = SliceStatements(db)
 
     @asynccontextmanager
     async def slice(self) -> AsyncIterator[Slice]:
         """Begin a decide transaction; leaving the block normally commits."""
         async with self.db.writing(Order.DECIDE) as tx:
-            yield SqlSlice(self.db, self.prepared, tx)
+            yield SqlSlice(self.db, self.prepared, self._statements, tx)
 
 
 class SqlSlice:
     """One decide transaction."""
 
-    def __init__(self, db: Database, prepared: Prepared, tx: AsyncConnection) -> None:
+    def __init__(self, db: Database, prepared: Prepared, statements: SliceStatements, tx: AsyncConnection) -> None:
         """Read and write in ``tx``."""
         self._db = db
         self._prepared = prepared
         self._tx = tx
+        self._statements = statements
         self._now = db.now()
+        self._locked: dict[str, Episode] = {}
+        """The episodes read so far. They are locked, so the store has them like this until ``write``."""
         self._unfinished: dict[str, int] = {}
         self._signs: tuple[list[Pause], dict[str, str]] | None = None
 
@@ -65,79 +79,37 @@ class SqlSlice:
         """Return for each (source, fingerprint) the open or late episode, else the one closed last."""
         if not keys:
             return []
-        wanted = self._db.keys(sorted(set(keys)), (Text(), Text()))
-        other = episodes.alias()
-        latest = (
-            select(other.c.id)
-            .where(other.c.source == wanted.c.k0, other.c.fingerprint == wanted.c.k1)
-            .order_by(other.c.closed_at.desc().nulls_first())
-            .limit(1)
-            .correlate(wanted)
-            .scalar_subquery()
-        )
-        return await self._episodes(
-            select(episodes).select_from(wanted.join(episodes, episodes.c.id == latest)).with_for_update(of=episodes)
-        )
+        wanted = sorted(set(keys))
+        given = self._db.give("keys", source=[one for one, _ in wanted], fingerprint=[one for _, one in wanted])
+        return await self._episodes(self._statements.episodes_by_key, given)
 
     async def due_episodes(self, limit: int) -> Sequence[Episode]:
         """Return open or late episodes whose time has come, skipping those another slice holds."""
-        found = await self._tx.execute(
-            select(episodes)
-            .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.reconsider_at <= self._now)
-            .order_by(episodes.c.reconsider_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True),
-        )
-        return [rows.episode(row) for row in found]
+        return await self._episodes(self._statements.due_episodes, {"now": self._now, "most": limit})
 
     async def incidents(self, groups: Collection[tuple[str, str, str]], ids: Collection[str]) -> Sequence[Incident]:
         """Return the open incidents of these groups and those with these ids."""
         if not groups and not ids:
             return []
-        hashes = self._db.keys([(one,) for one in sorted({rows.group_hash(*group) for group in groups})])
-        given = self._db.keys([(one,) for one in sorted(set(ids))])
-        wanted = union(
-            select(incidents.c.id).where(incidents.c.group_hash == hashes.c.k0, incidents.c.resolved_at.is_(None)),
-            select(given.c.k0),
-        ).subquery()
-        found = await self._tx.execute(
-            select(incidents)
-            .where(incidents.c.id.in_(select(wanted.c.id)))
-            .order_by(incidents.c.id)
-            .with_for_update(of=incidents),
-        )
-        return [rows.incident(row) for row in found]
+        hashes = sorted({rows.group_hash(*group) for group in groups})
+        given = {**self._db.give("hashes", key=hashes), **self._db.give("ids", key=sorted(set(ids)))}
+        return [rows.incident(row) for row in await self._tx.execute(self._statements.incidents, given)]
 
     async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
-        """Return the open and late episodes of each incident, and count its unfinished runs in the same statement.
-
-        The count must not be older than the hold on the incidents: a run that ended while ``incidents`` waited for it
-        would count as unfinished, and nobody would close the incident.
-        """
+        """Return the open and late episodes of each incident, and count its unfinished runs in the same statement."""
         result: dict[str, list[Episode]] = {one: [] for one in incidents}
         if result:
-            given = self._db.keys([(one,) for one in sorted(result)])
-            current = (
-                select(episodes)
-                .where(episodes.c.incident_id.in_(select(given.c.k0)), episodes.c.state != EpisodeState.CLOSED.value)
-                .order_by(episodes.c.id)
-                .with_for_update()
-                .cte("current_episodes")
-            )
-            working = (
-                select(func.count())
-                .where(runs.c.incident_id == given.c.k0, runs.c.finished_at.is_(None))
-                .scalar_subquery()
-            )
-            found = await self._tx.execute(
-                select(given.c.k0.label("about"), working.label("working"), current)
-                .select_from(given.outerjoin(current, current.c.incident_id == given.c.k0))
-                .order_by(current.c.id),
-            )
-            for row in found:
+            known = [one for one in self._locked.values() if one.incident_id in result]
+            about = self._db.give("incidents", key=sorted(result))
+            given = about | self._db.give("known", key=[one.id for one in known])
+            for one in known:
+                if one.state is not EpisodeState.CLOSED:
+                    result[one.incident_id].append(one)
+            for row in await self._tx.execute(self._statements.members, given):
                 self._unfinished[row.about] = row.working
                 if row.id is not None:
-                    result[row.about].append(rows.episode(row))
+                    self._locked[row.id] = rows.episode(row)
+                    result[row.about].append(self._locked[row.id])
         return result
 
     async def unfinished_runs_of(self, incidents: Collection[str]) -> Mapping[str, int]:
@@ -145,12 +117,7 @@ class SqlSlice:
         counts = {one: self._unfinished.get(one, 0) for one in incidents}
         unread = sorted(counts.keys() - self._unfinished.keys())  # reading their episodes counted them
         if unread:
-            given = self._db.keys([(one,) for one in unread])
-            found = await self._tx.execute(
-                select(runs.c.incident_id, func.count())
-                .where(runs.c.incident_id.in_(select(given.c.k0)), runs.c.finished_at.is_(None))
-                .group_by(runs.c.incident_id),
-            )
+            found = await self._tx.execute(self._statements.unfinished, self._db.give("incidents", key=unread))
             counts.update((row[0], row[1]) for row in found)
         return counts
 
@@ -158,19 +125,12 @@ class SqlSlice:
         """Return unfinished runs near the targets, and every run of these episodes."""
         if not targets and not episodes:
             return []
-        parts = ids_near(self._db, runs, runs.c.id, targets, runs.c.finished_at.is_(None)) if targets else []
-        given = self._db.keys([(one,) for one in sorted(set(episodes))])
-        parts.append(select(run_episodes.c.run_id).where(run_episodes.c.episode_id == given.c.k0))
-        near = union(*parts).subquery()
+        given = self._db.give("episodes", key=sorted(set(episodes)))
+        if targets:
+            given |= near_given(self._db, targets)
         found = await self._tx.execute(
-            select(
-                runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
-                runs.c.effects, runs.c.acted, run_episodes.c.episode_id,
-            )
-            .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
-            .where(runs.c.id.in_(select(*near.c)))
-            .order_by(runs.c.created_at, runs.c.id),
-        )  # fmt: skip
+            self._statements.runs_near if targets else self._statements.runs_of_episodes, given
+        )
         grouped: dict[str, list[Any]] = defaultdict(list)
         for row in found:
             grouped[row.id].append(row)
@@ -205,18 +165,29 @@ class SqlSlice:
     async def write(self, changes: SliceChanges) -> None:
         """Write all; raises Conflict when a delivery's lease was lost or another slice was first."""
         self._unfinished.clear()
-        write_rows = self._db.write_rows
-        await write_rows(self._tx, [Rows.replacing(episodes, map(rows.episode_values, changes.episodes))])
-        await write_rows(self._tx, [Rows.replacing(incidents, map(rows.incident_values, changes.incidents))])
+        await self._write_episodes(changes.episodes)
         if changes.joins:
             await self._still_open({run_id for run_id, _ in changes.joins})
-        await write_rows(self._tx, self._new_rows(changes))
+        await self._db.write_rows(self._tx, self._new_rows(changes))
         if changes.tell:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
-            await add_destinations(self._db, self._tx, self._now, changes.tell.keys(), pairs)
+            given = destinations_given(self._db, self._now, changes.tell.keys(), pairs)
+            await self._tx.execute(self._prepared.tell, given)
         await hand_over(self._db, self._tx, changes.heirs)
         await hand_page(self._db, self._tx, changes.heirs)
         await self._write_progress(changes.progress)
+
+    async def _write_episodes(self, changed: Sequence[Episode]) -> None:
+        """Write whole rows only where there is more to say than that an alert was heard of again."""
+        whole: list[Episode] = []
+        touched: list[Episode] = []
+        for one in changed:
+            before = self._locked.pop(one.id, None)
+            (touched if before is not None and _KEPT(before) == _KEPT(one) else whole).append(one)
+        await self._db.write_rows(self._tx, [Rows.replacing(episodes, map(rows.episode_values, whole))])
+        if touched:
+            columns = {name: [getattr(one, name) for one in touched] for name in ("id", *TOUCHED)}
+            await self._tx.execute(self._statements.touch_episodes, self._db.give("touched", **columns))
 
     def _new_rows(self, changes: SliceChanges) -> list[Rows]:
         pairs = {(run.id, episode) for run, served in changes.runs for episode in served} | set(changes.joins)
@@ -225,45 +196,37 @@ class SqlSlice:
         first = new_id()  # one for all: a slice may write hundreds
         decided = [_decision_values(f"{first}{place:03x}", one) for place, one in enumerate(_latest(changes.decisions))]
         return [
+            Rows.replacing(incidents, map(rows.incident_values, changes.incidents)),
             Rows(runs, [rows.run_values(run) for run, _ in changes.runs]),
             Rows(run_episodes, joined, ("run_id", "episode_id")),
+            Rows(holds, held, ("incident_id",)),
             Rows(decisions, decided, ("episode_id", "playbook", "verdict"), _COUNTING),
             Rows(audit, audit_values(self._now, changes.audit)),
-            Rows(holds, held, ("incident_id",)),
         ]
 
-    async def _episodes(self, query: Select[Any]) -> list[Episode]:
-        return [rows.episode(row) for row in await self._tx.execute(query.order_by(episodes.c.id))]
+    async def _episodes(self, query: Select[Any], given: Mapping[str, Any]) -> list[Episode]:
+        found = [rows.episode(row) for row in await self._tx.execute(query, given)]
+        self._locked.update({one.id: one for one in found})
+        return found
 
     async def _still_open(self, run_ids: set[str]) -> None:
         """Hold runs that are joined: one that ended meanwhile would never make the episode due again."""
-        given = self._db.keys([(one,) for one in sorted(run_ids)])
-        found = await self._tx.execute(
-            select(runs.c.id, runs.c.state)
-            .where(runs.c.id.in_(select(given.c.k0)))
-            .order_by(runs.c.id)
-            .with_for_update(),
-        )
+        found = await self._tx.execute(self._statements.joined_runs, self._db.give("joined", key=sorted(run_ids)))
         if {row.id for row in found if RunState(row.state).value not in _FINAL} != run_ids:
             raise Conflict("a run ended before an alert could join it")
 
     async def _write_progress(self, progress: Sequence[DeliveryProgress]) -> None:
         if not progress:
             return
-        values = [(one.id, one.epoch, one.cursor, _delivery_state(one), one.dead) for one in progress]
-        given = self._db.keys(values, (Text(), Integer(), Integer(), Text(), Text()))
-        written = await self._tx.execute(
-            update(deliveries)
-            .where(deliveries.c.id == given.c.k0, deliveries.c.epoch == given.c.k1)
-            .values(
-                cursor=given.c.k2,
-                state=given.c.k3,
-                error=given.c.k4,
-                attempts=0,
-                lease_until=case((given.c.k3 == "waiting", literal(self._now + LEASE, Instant)), else_=None),
-            )
-            .returning(deliveries.c.id),
+        given = self._db.give(
+            "progress",
+            id=[one.id for one in progress],
+            epoch=[one.epoch for one in progress],
+            cursor=[one.cursor for one in progress],
+            state=[_delivery_state(one) for one in progress],
+            error=[one.dead for one in progress],
         )
+        written = await self._tx.execute(self._statements.progress, {"leased_until": self._now + LEASE, **given})
         if len(written.all()) != len(progress):
             raise Conflict("the lease of a delivery was lost")
 

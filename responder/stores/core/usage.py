@@ -68,15 +68,16 @@ class Facts:
 
 def usage_given(
     db: Database, used: Mapping[str, datetime], ended: Mapping[str, datetime], counted: Collection[Pair]
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Return the parameters of ``Prepared.usage``: how far back playbooks and targets are read, and what is counted.
 
     ``counted`` are (run, playbook) whose slots are counted; an empty run stands for one that is not there yet.
     """
+    each = sorted(counted)
     return {
-        "used_given": db.packed({"playbook": name, "since": since} for name, since in sorted(used.items())),
-        "ended_given": db.packed({"target": name, "since": since} for name, since in sorted(ended.items())),
-        "counted_given": db.packed({"run": run, "playbook": playbook} for run, playbook in sorted(counted)),
+        **db.give("used_given", playbook=list(used), since=list(used.values())),
+        **db.give("ended_given", target=list(ended), since=list(ended.values())),
+        **db.give("counted_given", run=[run for run, _ in each], playbook=[playbook for _, playbook in each]),
     }
 
 

@@ -1,6 +1,7 @@
 """Webhook bodies: every captured one is read, and no bytes lead to anything but a Notice or an IntakeError."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from responder.domain.alerts import Notice, fingerprint
 from responder.domain.errors import IntakeError
-from responder.intake.formats import Kind, parse, parse_closely
+from responder.intake.formats import Glance, Kind, look, parse, parse_closely
 from tests.bed.alerts import alert, resolved, webhook
 from tests.bed.web import JsonObject
 
@@ -32,6 +33,8 @@ def refused(data: bytes, kind: Kind = "alertmanager") -> str:
     with pytest.raises(IntakeError) as caught:
         parse(kind, data)
     assert caught.value.status == 400
+    with pytest.raises(IntakeError, match=re.escape(str(caught.value))):
+        look(kind, data)
     assert len(str(caught.value)) < 200
     return str(caught.value)
 
@@ -53,7 +56,9 @@ def test_every_captured_notification_is_read_without_mending(path: Path) -> None
 @pytest.mark.parametrize("path", CAPTURED, ids=lambda path: path.stem)
 def test_the_quick_and_the_close_reading_agree(path: Path) -> None:
     data = path.read_bytes()
-    assert parse("alertmanager", data) == parse_closely("alertmanager", data)
+    notice = parse("alertmanager", data)
+    assert notice == parse_closely("alertmanager", data)
+    assert look("alertmanager", data) == Glance(len(notice.alerts), len(notice.quarantined), notice.flags)
 
 
 def test_a_receiver_is_named_as_in_the_configuration() -> None:
@@ -93,6 +98,13 @@ def test_a_poison_alert_leaves_the_good_one_beside_it_alone(changes: JsonObject,
     assert [one.labels["alertname"] for one in notice.alerts] == ["HighLatency"]
     assert [one.index for one in notice.quarantined] == [1]
     assert reason in notice.quarantined[0].reason
+    glance = look("alertmanager", with_alert(**changes))
+    assert glance.alerts + glance.quarantined == 2
+
+
+@pytest.mark.parametrize("starts_at", ["yesterday", "2026-13-05T12:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_body_whose_instants_cannot_be_read_is_refused_at_the_door(starts_at: str) -> None:
+    assert "startsAt" in refused(body(alerts=[{**alert(), "startsAt": starts_at}, {**alert(), "startsAt": "never"}]))
 
 
 @pytest.mark.parametrize("bad", [None, 3, "x", [], True])
@@ -221,8 +233,12 @@ kinds = st.sampled_from(["alertmanager", "grafana"])
 def outcome(kind: Kind, data: bytes) -> Notice | None:
     try:
         notice = parse(kind, data)
-    except IntakeError:
+    except IntakeError as error:
+        with pytest.raises(IntakeError, match=re.escape(str(error))):
+            look(kind, data)
         return None
+    glance = look(kind, data)
+    assert glance.alerts + glance.quarantined == len(notice.alerts) + len(notice.quarantined)
     for one in notice.alerts:
         json.dumps([dict(one.labels), dict(one.annotations), one.generator_url], ensure_ascii=False).encode()
         assert "\x00" not in "".join([*one.labels, *one.labels.values()])
@@ -256,4 +272,6 @@ def test_good_alerts_come_through_whatever_is_beside_them(mixed: list[JsonObject
 @given(st.lists(fine_alerts, min_size=1, max_size=4))
 def test_both_ways_of_reading_agree_on_any_alerts(alerts: list[JsonObject]) -> None:
     data = json.dumps(webhook([]) | {"alerts": alerts}, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    assert parse("alertmanager", data) == parse_closely("alertmanager", data)
+    notice = parse("alertmanager", data)
+    assert notice == parse_closely("alertmanager", data)
+    assert look("alertmanager", data) == Glance(len(notice.alerts), len(notice.quarantined), notice.flags)

@@ -1,0 +1,146 @@
+"""The statements of a decide transaction, built once: putting one together costs more than executing it.
+
+What differs from slice to slice are parameters. Keys are looked up in a list (``Database.among``) and not joined with
+a relation: by the statistics of a table that has just grown, a join may read all of it once for each key.
+"""
+
+from typing import Any
+
+from sqlalchemy import CompoundSelect, Integer, Select, Text, bindparam, case, func, select, union, update
+
+from responder.domain.episodes import EpisodeState
+from responder.stores.core.database import Database
+from responder.stores.core.overlap import near
+from responder.stores.core.types import Instant
+from responder.stores.schema import deliveries, episodes, incidents, run_episodes, runs
+
+TOUCHED = ("starts_at", "evidence_at", "reconsider_at", "after", "severity", "generator_url")
+"""What an alert that is merely heard of again changes of its episode."""
+_NOW = bindparam("now", type_=Instant())
+
+
+class SliceStatements:
+    """Every statement of a slice but those that only insert rows; the names of their parameters are in each."""
+
+    def __init__(self, db: Database) -> None:
+        """Spell them for ``db``."""
+        self.episodes_by_key = _episodes_by_key(db)
+        self.due_episodes = (
+            select(episodes)
+            .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.reconsider_at <= _NOW)
+            .order_by(episodes.c.reconsider_at)
+            .limit(bindparam("most", type_=Integer()))
+            .with_for_update(skip_locked=True)
+        )
+        self.incidents = _incidents(db)
+        self.members = _members(db)
+        self.unfinished = (
+            select(runs.c.incident_id, func.count())
+            .where(db.among(runs.c.incident_id, "incidents"), runs.c.finished_at.is_(None))
+            .group_by(runs.c.incident_id)
+        )
+        served = select(run_episodes.c.run_id).where(db.among(run_episodes.c.episode_id, "episodes"))
+        unfinished = runs.c.finished_at.is_(None)
+        self.runs_of_episodes = _run_facts(db, served)
+        self.runs_near = _run_facts(db, union(*near(db, runs, runs.c.id, where=unfinished), served))
+        self.joined_runs = (
+            select(runs.c.id, runs.c.state)
+            .where(db.among(runs.c.id, "joined"))
+            .order_by(runs.c.id)
+            .with_for_update()
+        )  # fmt: skip
+        touched = db.given("touched", id=Text(), **{name: episodes.c[name].type for name in TOUCHED})
+        self.touch_episodes = (
+            update(episodes).where(episodes.c.id == touched.c.id).values({name: touched.c[name] for name in TOUCHED})
+        )
+        self.progress = _progress(db)
+
+
+def _episodes_by_key(db: Database) -> Select[Any]:
+    wanted = db.given("keys", source=Text(), fingerprint=Text())
+    other = episodes.alias()
+    latest = (
+        select(other.c.id)
+        .where(other.c.source == wanted.c.source, other.c.fingerprint == wanted.c.fingerprint)
+        .order_by(other.c.closed_at.desc().nulls_first())
+        .limit(1)
+        .correlate(wanted)
+        .scalar_subquery()
+    )
+    return (
+        select(episodes)
+        .select_from(wanted.join(episodes, episodes.c.id == latest))
+        .order_by(episodes.c.id)
+        .with_for_update(of=episodes)
+    )
+
+
+def _incidents(db: Database) -> Select[Any]:
+    of_groups = select(incidents.c.id).where(
+        db.among(incidents.c.group_hash, "hashes"), incidents.c.resolved_at.is_(None)
+    )
+    return (
+        select(incidents)
+        .where(db.within(incidents.c.id, union(of_groups, select(db.given("ids", key=Text()).c.key))))
+        .order_by(incidents.c.id)
+        .with_for_update(of=incidents)
+    )
+
+
+def _members(db: Database) -> Select[Any]:
+    """The open and late episodes of ``incidents(key)`` but ``known(key)``, and how many of its runs are unfinished.
+
+    The count must not be older than the hold on the incidents: a run that ended while they were waited for would count
+    as unfinished, and nobody would close the incident.
+    """
+    given = db.given("incidents", key=Text())
+    others = (
+        select(episodes)
+        .where(
+            db.among(episodes.c.incident_id, "incidents"),
+            episodes.c.state != EpisodeState.CLOSED.value,
+            episodes.c.id.not_in(select(db.given("known", key=Text()).c.key)),
+        )
+        .order_by(episodes.c.id)
+        .with_for_update()
+        .cte("others")
+    )
+    working = (
+        select(func.count())
+        .where(runs.c.incident_id == given.c.key, runs.c.finished_at.is_(None))
+        .correlate(given)
+        .scalar_subquery()
+    )
+    return (
+        select(given.c.key.label("about"), working.label("working"), others)
+        .select_from(given.outerjoin(others, others.c.incident_id == given.c.key))
+        .order_by(others.c.id)
+    )
+
+
+def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
+    return (
+        select(
+            runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
+            runs.c.effects, runs.c.acted, run_episodes.c.episode_id,
+        )
+        .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
+        .where(db.within(runs.c.id, wanted))
+        .order_by(runs.c.created_at, runs.c.id)
+    )  # fmt: skip
+
+
+def _progress(db: Database) -> Any:  # noqa: ANN401 - SQLAlchemy's type of an UPDATE that returns says no more
+    given = db.given("progress", id=Text(), epoch=Integer(), cursor=Integer(), state=Text(), error=Text())
+    return (
+        update(deliveries)
+        .where(deliveries.c.id == given.c.id, deliveries.c.epoch == given.c.epoch)
+        .values(
+            cursor=given.c.cursor,
+            state=given.c.state,
+            error=given.c.error,
+            attempts=0,
+            lease_until=case((given.c.state == "waiting", bindparam("leased_until", type_=Instant())), else_=None),
+        )
+        .returning(deliveries.c.id)
+    )
