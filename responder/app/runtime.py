@@ -18,6 +18,7 @@ from responder.act.engine import Engine
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox
 from responder.app.parts import Channels, channels_of, docs_of, parser_of, rules_of
 from responder.clients.toolbox import Toolbox
+from responder.decide.decider import CLAIM as DELIVERIES
 from responder.decide.decider import Decider
 from responder.domain.errors import ResponderError, StoreError
 from responder.domain.records import Record
@@ -36,7 +37,7 @@ from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
 from responder.tell.courier import BATCH, Courier
 from responder.worker import LocalWake, Worker
 
-POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.5}
+POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.25}
 """How long each queue waits for a wake-up; a lost one costs that much."""
 WATCH_SECONDS = 5.0
 """How often the files are looked at: ConfigMap mounts change under us without a signal."""
@@ -264,7 +265,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
     turns: tuple[tuple[Queue, Callable[[], Awaitable[int]], int], ...] = (
         ("outbox", courier.turn, BATCH),
         ("runs", actor.turn, CLAIM),
-        ("deliveries", decider.turn, 1),
+        ("deliveries", decider.turn, DELIVERIES),
     )
     for queue, turn, full in turns:
         worker = Worker(queue, turn, runtime.wake, runtime.on_fact, POLL_SECONDS[queue], full=full)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ CLAIMED_ALERTS = 4 * SLICE
 """About how many alerts one claim takes: what waits in memory for its slice is bounded by this, not by ``CLAIM``."""
 TURN = timedelta(seconds=15)
 """After this a turn takes up no further slice; a lease is 30 s."""
+DUE_EVERY = 0.1
+"""Seconds between two looks for due episodes while deliveries keep coming."""
 CONFLICTS = 3
 """How often a slice that met another one is tried again as a whole."""
 THREAD_FROM = 64 * 1024
@@ -68,10 +71,21 @@ class Decider:
         self._wake = wake
         self._memory = Memory()
         self._claim = CLAIM
+        self._looked_at = -math.inf
 
     async def turn(self) -> int:
-        """Decide what is there, deliveries first; returns how many deliveries and episodes that were."""
-        return await self._deliveries() + await self._due_episodes()
+        """Decide what is there, deliveries first; returns how many deliveries and episodes that were.
+
+        When there may be more deliveries, it returns at least ``CLAIM``.
+        """
+        most = self._claim
+        done = await self._deliveries()
+        now = asyncio.get_running_loop().time()
+        due = 0
+        if done == 0 or now - self._looked_at >= DUE_EVERY:
+            self._looked_at = now
+            due = await self._due_episodes()
+        return max(CLAIM, done + due) if done == most else done + due
 
     # --- deliveries ---------------------------------------------------------------------------------------------
 

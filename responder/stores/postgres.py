@@ -298,8 +298,12 @@ def _shape(rows: Write) -> _Shape:
     if isinstance(rows, Gone):
         return _Shape(Gone, rows.table.name, columns, columns)
     changes = tuple(rows.changes.items()) if isinstance(rows, Rows) else ()
-    valued = frozenset(one.name for one in rows.table.c if isinstance(one.type, JSON) and not one.nullable)
-    return _Shape(type(rows), rows.table.name, columns, rows.key, changes, valued)
+    return _Shape(type(rows), rows.table.name, columns, rows.key, changes, _valued(rows.table))
+
+
+@functools.cache
+def _valued(table: Table) -> frozenset[str]:
+    return frozenset(one.name for one in table.c if isinstance(one.type, JSON) and not one.nullable)
 
 
 @functools.cache

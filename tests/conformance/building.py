@@ -14,6 +14,7 @@ from responder.domain.modes import Mode
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Context, Run, RunState
 from responder.ports.store import Authority, Kind, NewDelivery, RunEnd, Slice, SliceChanges
+from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 
 HOUR = timedelta(hours=1)
@@ -107,9 +108,11 @@ def record(store: SqlStore, of: Run, **changes: Any) -> Record:
 
 
 async def write(store: SqlStore, **changes: Any) -> None:
-    """Write one slice."""
+    """Write one slice, and let the moment pass before which nothing of it is told."""
     async with store.slice() as slice_:
         await slice_.write(SliceChanges(**changes))
+    if changes.get("tell"):
+        advance(store, LINGER)
 
 
 async def started(store: SqlStore, *, tell: Collection[str] = (), **changes: Any) -> Run:
@@ -135,7 +138,7 @@ async def claimed(store: SqlStore, run_id: str) -> Run:
 
 async def acting(store: SqlStore, **changes: Any) -> Run:
     """Return a run that holds its slot."""
-    one = replace(await started(store, **changes), state=RunState.ACTING)
+    one = replace(await started(store, **changes), state=RunState.ACTING, started_at=store.now())
     assert await store.take_slot(one) is None
     return one
 

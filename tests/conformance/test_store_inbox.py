@@ -7,6 +7,7 @@ import pytest
 
 from responder.domain.errors import Conflict
 from responder.ports.store import LEASE, MAX_ATTEMPTS, DeliveryProgress, NewDelivery
+from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import actions_of, advance, by_id, deliver, write
 
@@ -108,6 +109,7 @@ async def test_what_is_claimed_again_and_again_is_set_aside_and_a_person_is_told
 
     (incident,) = (await by_id(store, "incidents")).values()
     assert "could not be read" in incident["needs_person"]
+    advance(store, LINGER)
     assert [item.destination for item in await store.claim_outbox(10, [])] == ["console:"]
     assert (await by_id(store, "deliveries"))["d"]["state"] == "dead"
     assert (await store.depths())["deliveries"].dead == 1

@@ -12,6 +12,7 @@ from responder.domain.errors import Conflict
 from responder.domain.runs import RunState
 from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
 from responder.stores.core.outbox import GAP
+from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import advance, finished, incident, started, write
 
@@ -249,6 +250,7 @@ async def test_the_most_severe_incidents_are_told_first_and_some_can_be_left_out
 async def test_two_replicas_never_tell_the_same_thing(store: SqlStore, replica: SqlStore) -> None:
     for _ in range(10):
         await _dirty(store, CONSOLE, SLACK)
+    advance(replica, 20 * LINGER)
     claims = await asyncio.gather(*((store, replica)[number % 2].claim_outbox(3, []) for number in range(10)))
     taken = [(item.incident_id, item.destination) for claim in claims for item in claim]
     assert len(taken) == len(set(taken)) == 20

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from responder.domain.episodes import EpisodeState
 from responder.domain.runs import RunState
 from responder.stores.core.outbox import GAP
+from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
 from responder.stores.schema import holds
@@ -61,6 +62,7 @@ async def test_a_page_goes_out_once_and_marks_whoever_is_told(store: SqlStore) -
     assert await store.call(about, AFTER, [PAGER, "console:"])
 
     assert await _overdue(store, about)
+    advance(store, LINGER)
     assert {(one.destination, one.want_rev) for one in await store.claim_outbox(10, [])} == {
         (PAGER, 2),
         ("console:", 1),
@@ -187,7 +189,7 @@ async def test_an_heir_whose_page_is_out_keeps_it(store: SqlStore) -> None:
 
 
 async def test_a_restart_forgets_no_page(store: SqlStore, store_url: str) -> None:
-    about = await _held(store, timedelta())
+    about = await _held(store, -AFTER)
     await store.close()
     again = open_store(store_url)
     await again.open()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, select
+from sqlalchemy import Select, Text, bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.notification import Account
@@ -12,7 +12,8 @@ from responder.stores.schema import approvals, decisions, episodes, holds, incid
 _ID = bindparam("incident", type_=Text())
 _ITS_RUNS = select(runs.c.id).where(runs.c.incident_id == _ID)
 _ITS_EPISODES = select(episodes.c.id).where(episodes.c.incident_id == _ID)
-_INCIDENT = select(incidents).where(incidents.c.id == _ID)
+_OVERDUE = exists().where(holds.c.incident_id == incidents.c.id, holds.c.state == rows.OVERDUE)
+_INCIDENT = select(incidents, _OVERDUE.label("overdue")).where(incidents.c.id == _ID)
 _EPISODES: Select[Any] = (
     select(episodes).where(episodes.c.incident_id == _ID).order_by(episodes.c.opened_at, episodes.c.id)
 )
@@ -26,7 +27,6 @@ _DECISIONS: Select[Any] = (
 _APPROVALS: Select[Any] = (
     select(approvals).where(approvals.c.run_id.in_(_ITS_RUNS)).order_by(approvals.c.asked_at, approvals.c.id)
 )
-_OVERDUE = select(holds.c.incident_id).where(holds.c.incident_id == _ID, holds.c.state == rows.OVERDUE)
 
 
 async def read_account(tx: AsyncConnection, incident_id: str) -> Account | None:
@@ -35,12 +35,14 @@ async def read_account(tx: AsyncConnection, incident_id: str) -> Account | None:
     row = (await tx.execute(_INCIDENT, given)).one_or_none()
     if row is None:
         return None
+    its_runs = tuple([rows.run(one) for one in await tx.execute(_RUNS, given)])
+    asked = any(run.progress.asked for run in its_runs)
     return Account(
         incident=rows.incident(row),
         episodes=tuple([rows.episode(one) for one in await tx.execute(_EPISODES, given)]),
-        runs=tuple([rows.run(one) for one in await tx.execute(_RUNS, given)]),
-        records=tuple([rows.record(one) for one in await tx.execute(_RECORDS, given)]),
+        runs=its_runs,
+        records=tuple([rows.record(one) for one in await tx.execute(_RECORDS, given)]) if its_runs else (),
         decisions=tuple([rows.decision(one) for one in await tx.execute(_DECISIONS, given)]),
-        approvals=tuple([rows.approval(one) for one in await tx.execute(_APPROVALS, given)]),
-        overdue=await tx.scalar(_OVERDUE, given) is not None,
+        approvals=tuple([rows.approval(one) for one in await tx.execute(_APPROVALS, given)]) if asked else (),
+        overdue=row.overdue,
     )

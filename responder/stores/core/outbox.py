@@ -11,6 +11,7 @@ from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
 from responder.stores.core.accounts import read_account
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claiming, one_row, write_audit
+from responder.stores.core.prepared import ANNOUNCE, TOLD
 from responder.stores.schema import outbox
 
 GAP = timedelta(seconds=1)
@@ -34,28 +35,15 @@ class OutboxPart(Part):
 
     async def announce(self, item: OutboxItem, attempt: str) -> None:
         """Commit that a first post is about to be sent."""
-        async with self.db.writing(Order.RECORD) as tx:
-            one_row(await tx.execute(_of(item).values(attempt=attempt)), _name(item))
+        async with self.db.alone(Order.RECORD) as tx:
+            one_row(await tx.execute(ANNOUNCE, {**_claimed(item), "new_attempt": attempt}), _name(item))
 
     async def told(self, item: OutboxItem, receipt: Receipt) -> None:
         """Complete: due again, after a moment, when more has happened since."""
         now = self.now()
-        async with self.db.writing(Order.RECORD) as tx:
-            written = await tx.execute(
-                _of(item).values(
-                    told_rev=item.want_rev,
-                    receipt=dict(receipt),
-                    attempt="",
-                    attempts=0,
-                    error="",
-                    told_at=now,
-                    due_at=now + GAP,
-                    lease_until=None,
-                ),
-            )
-            one_row(written, _name(item))
-            details = {"revision": item.want_rev}
-            await write_audit(tx, now, [Audit("incident.told", _name(item), details=details)])
+        given = {"revision": item.want_rev, "new_receipt": dict(receipt), "now": now, "again": now + GAP}
+        async with self.db.alone(Order.RECORD) as tx:
+            one_row(await tx.execute(TOLD, {**_claimed(item), **given}), _name(item))
 
     async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
         """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
@@ -85,6 +73,11 @@ def _of(item: OutboxItem) -> Update:
         outbox.c.destination == item.destination,
         outbox.c.epoch == item.epoch,
     )
+
+
+def _claimed(item: OutboxItem) -> dict[str, Any]:
+    """Return the parameters of the statements that write a claimed item."""
+    return {"of_incident": item.incident_id, "at_destination": item.destination, "claimed": item.epoch}
 
 
 def _name(item: OutboxItem) -> str:

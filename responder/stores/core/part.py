@@ -1,7 +1,7 @@
 """The base of every port's part, and what several of them write."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import CursorResult, update
@@ -14,6 +14,9 @@ from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
 from responder.stores.schema import runs
+
+LINGER = timedelta(seconds=0.25)
+"""Before a first telling: a fix that takes a moment is told once, with its outcome."""
 
 
 class Part:
@@ -67,7 +70,7 @@ def destinations_given(
     """Return the parameters of ``Prepared.tell``."""
     wanted = sorted(set(pairs))
     told = db.give("told", incident=[one for one, _ in wanted], destination=[one for _, one in wanted])
-    return {"now": now, **told, **db.give("marked", key=sorted(incident_ids))}
+    return {"now": now, "first_told": now + LINGER, **told, **db.give("marked", key=sorted(incident_ids))}
 
 
 async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:

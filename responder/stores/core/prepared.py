@@ -135,6 +135,24 @@ CLAIM_DELIVERIES = claim_of(
 )
 
 
+_CLAIMED_ITEM = update(outbox).where(
+    outbox.c.incident_id == bindparam("of_incident", type_=Text()),
+    outbox.c.destination == bindparam("at_destination", type_=Text()),
+    outbox.c.epoch == bindparam("claimed", type_=Integer()),
+)
+ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text()))
+TOLD = _CLAIMED_ITEM.values(
+    told_rev=bindparam("revision", type_=BigInteger()),
+    receipt=bindparam("new_receipt", type_=outbox.c.receipt.type),
+    attempt="",
+    attempts=0,
+    error="",
+    told_at=NOW,
+    due_at=bindparam("again", type_=Instant()),
+    lease_until=None,
+)
+
+
 class Prepared:
     """The statements over one kind of database.
 
@@ -350,7 +368,8 @@ class Prepared:
              "changed_at", "due_at", "attempts", "epoch"],
             select(
                 incidents.c.id, every.c.destination, literal(1), literal(0), literal(""),
-                rows.urgency(incidents.c.severity), literal(value=False), literal(""), NOW, NOW, literal(0), literal(0),
+                rows.urgency(incidents.c.severity), literal(value=False), literal(""), NOW,
+                bindparam("first_told", type_=Instant()), literal(0), literal(0),
             )
             .where(incidents.c.id == every.c.incident)
             .order_by(incidents.c.id, every.c.destination),

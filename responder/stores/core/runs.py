@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.limits import NO_LIMITS, Limits, Refusal
 from responder.domain.notification import Approval
+from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.domain.targets import ancestors
 from responder.domain.verdicts import Verdict
@@ -65,17 +66,14 @@ class RunsPart(Part):
         async with self.db.reading() as tx:
             sight = await look(self.db, self.prepared, tx, asked)
             questions = await self._questions(tx, every)
-            records = defaultdict(list)
-            of_runs = ids_given(self.db, (run.of_run or run.id for run in every))
-            for row in await tx.execute(self.prepared.records, of_runs):
-                records[row.run_id].append(rows.record(row))
+            records = await self._records(tx, every)
         return [
             Standing(
                 firing=sight.firing(run),
                 evidence_at=sight.evidence_at(run),
                 pauses=sight.pauses,
                 approval=questions.get(run.id),
-                records=tuple(records[run.of_run or run.id]),
+                records=tuple(records.get(run.of_run or run.id, ())),
                 busy=sight.busy(run),
                 quarantined=sight.doubt(run),
                 usage=sight.facts.usage((run.playbook, run.target), sight.now, run.id),
@@ -84,6 +82,15 @@ class RunsPart(Part):
             )
             for run in every
         ]
+
+    async def _records(self, tx: AsyncConnection, asked: Sequence[Run]) -> Mapping[str, list[Record]]:
+        """Return the records by run; a run that never began has none."""
+        found: dict[str, list[Record]] = defaultdict(list)
+        begun = [run.of_run or run.id for run in asked if run.of_run or run.started_at is not None]
+        if begun:
+            for row in await tx.execute(self.prepared.records, ids_given(self.db, begun)):
+                found[row.run_id].append(rows.record(row))
+        return found
 
     async def _questions(self, tx: AsyncConnection, asked: Sequence[Run]) -> Mapping[str, Approval]:
         latest: dict[str, Approval] = {}
