@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import CursorResult, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
@@ -74,11 +74,15 @@ def destinations_given(
 
 
 async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:
-    """Make runs due at once; one whose turn is under way becomes due when the turn ends."""
+    """Make runs due at once; one whose turn is under way becomes due when the turn ends.
+
+    Their rows are locked in the order of ids, as everybody does: a pause must not meet a deadlock.
+    """
     if run_ids:
+        meant = select(runs.c.id).where(runs.c.id.in_(sorted(run_ids)), runs.c.finished_at.is_(None))
         await tx.execute(
             update(runs)
-            .where(runs.c.id.in_(sorted(run_ids)), runs.c.finished_at.is_(None))
+            .where(runs.c.id.in_(meant.order_by(runs.c.id).with_for_update()))
             .values(nudged=True, due_at=now, rank_at=rows.rank_now(runs.c.severity, now)),
         )
 
