@@ -49,10 +49,6 @@ class SliceStatements:
             .order_by(runs.c.id)
             .with_for_update()
         )  # fmt: skip
-        touched = db.given("touched", id=Text(), **{name: episodes.c[name].type for name in TOUCHED})
-        self.touch_episodes = (
-            update(episodes).where(episodes.c.id == touched.c.id).values({name: touched.c[name] for name in TOUCHED})
-        )
         self.progress = _progress(db)
 
 

@@ -19,7 +19,7 @@ from responder.domain.runs import FINAL, RunState
 from responder.domain.targets import ancestors
 from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Order, Rows
+from responder.stores.core.database import Database, Order, Patch, Rows
 from responder.stores.core.heirs import hand_over
 from responder.stores.core.overlap import near_given
 from responder.stores.core.paging import hand_page
@@ -165,10 +165,9 @@ class SqlSlice:
     async def write(self, changes: SliceChanges) -> None:
         """Write all; raises Conflict when a delivery's lease was lost or another slice was first."""
         self._unfinished.clear()
-        await self._write_episodes(changes.episodes)
         if changes.joins:
             await self._still_open({run_id for run_id, _ in changes.joins})
-        await self._db.write_rows(self._tx, self._new_rows(changes))
+        await self._db.write_rows(self._tx, [*self._episode_rows(changes.episodes), *self._new_rows(changes)])
         if changes.tell:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
             given = destinations_given(self._db, self._now, changes.tell.keys(), pairs)
@@ -177,17 +176,15 @@ class SqlSlice:
         await hand_page(self._db, self._tx, changes.heirs)
         await self._write_progress(changes.progress)
 
-    async def _write_episodes(self, changed: Sequence[Episode]) -> None:
-        """Write whole rows only where there is more to say than that an alert was heard of again."""
+    def _episode_rows(self, changed: Sequence[Episode]) -> tuple[Rows, Patch]:
+        """Return whole rows only where there is more to say than that an alert was heard of again."""
         whole: list[Episode] = []
         touched: list[Episode] = []
         for one in changed:
             before = self._locked.pop(one.id, None)
             (touched if before is not None and _KEPT(before) == _KEPT(one) else whole).append(one)
-        await self._db.write_rows(self._tx, [Rows.replacing(episodes, map(rows.episode_values, whole))])
-        if touched:
-            columns = {name: [getattr(one, name) for one in touched] for name in ("id", *TOUCHED)}
-            await self._tx.execute(self._statements.touch_episodes, self._db.give("touched", **columns))
+        heard = [{name: getattr(one, name) for name in ("id", *TOUCHED)} for one in touched]
+        return Rows.replacing(episodes, map(rows.episode_values, whole)), Patch(episodes, heard)
 
     def _new_rows(self, changes: SliceChanges) -> list[Rows]:
         pairs = {(run.id, episode) for run, served in changes.runs for episode in served} | set(changes.joins)
