@@ -175,7 +175,7 @@ async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: 
     checks: list[Check] = []
     for condition in playbook.verify:
         baseline = None
-        if condition.improves_by is not None or condition.worse_by is not None or condition.query is not None:
+        if not condition.matchers:
             baseline = (await look(condition, names, engine.tools, None, standing.now)).value
         checks.append(Check(name=condition.name, baseline=baseline))
     return replace(run, progress=run.progress.model_copy(update={"checks": tuple(checks)}))

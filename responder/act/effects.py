@@ -114,14 +114,14 @@ async def recover(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Rec
     """Settle a record that was found ``intended``: a turn died, or its send was uncertain.
 
     There already: applied. Not there: the same record, key and fence are sent again if that is still allowed, and the
-    action can refuse a repeated send. Not to be told, or no fence: unsure, a person decides.
+    target refuses what comes twice or late. Not to be told, or nothing that refuses it: unsure, a person decides.
     """
     action, record = attempt.action, attempt.record
     landed = await _landed(engine, run, action, record, "do")
     if landed is Landed.YES:
         snapshot = await _snapshot_or_planned(engine, run, action, record)
         return Sent.LANDED, await _applied(engine, run, action, record, snapshot)
-    if landed is Landed.UNKNOWN or action.fence == "none":
+    if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
         doubt = replace(
             record, state=RecordState.UNCERTAIN, message=record.message or "nobody can tell whether it landed"
         )
@@ -166,7 +166,7 @@ async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record)
     landed = await _landed(engine, run, action, record, "undo")
     if landed is Landed.YES:
         return Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, "")
-    if landed is Landed.UNKNOWN or action.fence == "none":
+    if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
         message = record.message or "nobody can tell whether the undo landed"
         return Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message)
     refusal = await engine.store.intend_undo(run, record)

@@ -67,6 +67,9 @@ async def prepare(engine: Engine, run: Run, step: Step, names: Mapping[str, obje
     except ValueError as error:
         msg = f"step {step.id}: {error}"
         raise Permanent(msg) from error
+    elsewhere = action.elsewhere(run.target)
+    if elsewhere:
+        raise Permanent(f"step {step.id} changes {elsewhere}, and the run's target is {run.target}")
     read_at = engine.clock.monotonic()
     try:
         async with asyncio.timeout(EFFECT_SECONDS):

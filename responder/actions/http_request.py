@@ -116,6 +116,7 @@ class HttpRequest(Action):
     fence: ClassVar[Literal["precondition", "key", "session", "none"]] = "key"
     undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "restores"
     evidence: ClassVar[Literal["marker", "value"]] = "value"
+    reach: ClassVar[str] = "http/{service}"
     example: ClassVar[str] = """\
 http.request:
   service: checkout
@@ -179,6 +180,11 @@ http.request:
     def owned(self) -> tuple[str, ...]:
         """The keys that this action owns."""
         return tuple(self.json_ or self.set_ or ())
+
+    def repeatable(self, record: Record, tools: Tools) -> bool:
+        """A service with ETags refuses it, and one that is said to be idempotent; of others nobody knows."""
+        known = bool(record.fence) or tools.http(self.service).idempotent
+        return known and super().repeatable(record, tools)
 
     async def snapshot(self, target: str, tools: Tools) -> Snapshot:
         """Read the owned keys and the ETag, if the service has one."""

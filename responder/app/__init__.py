@@ -96,6 +96,7 @@ def toolbox(settings: "Settings") -> "Toolbox":
                 tls=connection.http.ssl_context,
                 timeout=connection.timeout,
                 proxy=connection.http.proxy_url,
+                idempotent=connection.idempotent,
             )
             for name, connection in settings.connections_http.items()
         },

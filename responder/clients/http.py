@@ -46,8 +46,10 @@ class HttpClient:
         tls: ssl.SSLContext | None = None,
         timeout: timedelta = timedelta(seconds=8),
         proxy: str | None = None,
+        idempotent: bool = False,
     ) -> None:
         """``headers`` carry the credentials; ``timeout`` bounds one call with everything in it."""
+        self.idempotent = idempotent
         self._proxy = proxy
         self._name = name
         self._url = url.rstrip("/")

@@ -21,6 +21,7 @@ class HttpSpec:
     tls: Callable[[], ssl.SSLContext | None]
     timeout: timedelta
     proxy: str | None = None
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Toolbox:
                 tls=spec.tls(),
                 timeout=spec.timeout,
                 proxy=spec.proxy,
+                idempotent=spec.idempotent,
             )
         return self._http[name]
 

@@ -28,6 +28,9 @@ from responder.ports.store import RunFact
 
 SKIPPED_BACK_OFF = timedelta(seconds=30)
 SKIPPED_BACK_OFF_MAX = timedelta(minutes=5)
+FAILED_BACK_OFF = timedelta(seconds=15)
+FAILED_BACK_OFF_MAX = timedelta(minutes=10)
+"""Between two tries that ``attempts`` allows on one alert; doubled each time."""
 TAKEN = frozenset({Verdict.RUN, Verdict.JOINED, Verdict.TOLD})
 """Verdicts by which a candidate takes the alert on."""
 
@@ -179,7 +182,24 @@ class _Judge:
             run, stops = acted
             self._note(option, Verdict.ACTED, _ran(run), run_id=run.id)
             return run.state is RunState.OBSERVED, stops
+        too_soon = self._too_soon(option)
+        if too_soon is not None:
+            return False, self._refuse(option, too_soon)
         return self._act(option)
+
+    def _too_soon(self, option: Option) -> Refusal | None:
+        """Let a target that a playbook has just failed on come to rest before the same is tried again."""
+        done = [run for run in self._runs if run.playbook == option.playbook.name and _counts(run, option.mode)]
+        last = max((run.finished_at for run in done if run.finished_at is not None), default=None)
+        if last is None or option.mode is Mode.OBSERVE:
+            return None
+        again = last + min(FAILED_BACK_OFF * 2 ** min(len(done) - 1, 10), FAILED_BACK_OFF_MAX)
+        if self._bench.now >= again:
+            return None
+        reason = (
+            f"{Verdict.COOLDOWN.sentence} Try {len(done)} did not help; the next one is due at {again:%H:%M:%S} UTC."
+        )
+        return Refusal(Verdict.COOLDOWN, reason, again)
 
     def _tell(self, option: Option) -> tuple[bool, bool]:
         """Take the alert on by telling: what must never be automated is not left to another playbook."""

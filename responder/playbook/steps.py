@@ -5,6 +5,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from responder.domain.targets import SEPARATOR
 from responder.language.strict_yaml import Path
 from responder.language.templates import Template
 from responder.playbook.arguments import check_arguments
@@ -33,6 +34,7 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
             continue
         action = catalogue.actions[name]
         _check_undo(findings, path, written, action)
+        _check_reach(findings, (*path, name), mapping(written[name]), action, data.get("target"))
         if data.get("mode") == "auto":
             _check_fence(findings, path, written, action)
         if irreversible and action.undoes != "impossible":
@@ -81,6 +83,21 @@ def _check_undo(findings: Findings, path: Path, written: Keys, action: type[Acti
         findings.add(
             (*path, "undo" if "undo" in written else action.name), message, "undo-none", "add undo: none", at_key=True
         )
+
+
+def _check_reach(findings: Findings, path: Path, arguments: Keys, action: type[Action], target: object) -> None:
+    """The target must be what the step changes: locks, limits and protection go by it."""
+    try:
+        reached = action.reach.format_map(arguments)
+    except KeyError:
+        return  # an input is missing, which is complained about elsewhere
+    if not isinstance(target, str) or not reached or "{{" in reached:
+        return
+    named = target.split(SEPARATOR)
+    if any("{{" not in one and one != part for one, part in zip(named, reached.split(SEPARATOR), strict=False)):
+        message = f"this changes {reached}, and the target is {target}"
+        hint = f"locks, limits and `protect` go by the target: begin it with {reached}"
+        findings.add(path, message, "target-elsewhere", hint, at_key=True)
 
 
 def _check_fence(findings: Findings, path: Path, written: Keys, action: type[Action]) -> None:

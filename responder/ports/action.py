@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from responder.domain.records import Direction, Record
+from responder.domain.targets import SEPARATOR
 from responder.ports.tools import Tools
 
 
@@ -41,7 +42,9 @@ class Action(BaseModel, ABC):
 
     ``effect``: ``state`` has a before and after, ``event`` just happens. ``fence`` says how a stale or repeated send is
     refused. ``undoes``: ``restores`` the before-image, ``compensates``, or is ``impossible``. ``evidence`` is what
-    ``landed`` goes by. ``example`` is a playbook step that the tests load and the reference shows.
+    ``landed`` goes by. ``reach`` is what the action changes things through, with its arguments in braces; a run's
+    target must be at or below it, since locks, limits and protection go by the target. ``example`` is a playbook step
+    that the tests load and the reference shows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,11 +55,22 @@ class Action(BaseModel, ABC):
     undoes: ClassVar[Literal["restores", "compensates", "impossible"]]
     evidence: ClassVar[Literal["marker", "value"]]
     permissions: ClassVar[tuple[Permission, ...]] = ()
+    reach: ClassVar[str] = ""
     example: ClassVar[str]
 
     def arguments(self) -> dict[str, JsonValue]:
         """Return the arguments as YAML has them: what a record keeps and the action is made from again."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    def elsewhere(self, target: str) -> str:
+        """Return what the action would change when that is not ``target``, empty when it is."""
+        reached = self.reach.format_map(self.arguments())
+        return "" if not reached or (target + SEPARATOR).startswith(reached + SEPARATOR) else reached
+
+    def repeatable(self, record: Record, tools: Tools) -> bool:
+        """Say whether the target certainly refuses a send of ``record`` that comes a second time, or late."""
+        del record, tools
+        return self.fence != "none"
 
     @abstractmethod
     async def snapshot(self, target: str, tools: Tools) -> Snapshot:

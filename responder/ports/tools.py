@@ -20,6 +20,11 @@ class HttpReply:
 class HttpService(Protocol):
     """A configured service: base URL, allow-list, credentials, deadline; no redirects, no other hosts."""
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether it is known to do nothing a second time under the same Idempotency-Key."""
+        ...
+
     async def call(
         self,
         method: str,

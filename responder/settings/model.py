@@ -134,6 +134,7 @@ class HttpConnection:
     allow: tuple[str, ...]
     matchers: tuple[Matcher, ...] = ()
     timeout: timedelta = timedelta(seconds=8)
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,13 +119,14 @@ class ReadConnections:
 
 
 def _http(node: Node) -> HttpConnection:
-    fields = node.keys((*HTTP_KEYS, "allow", "matchers", "timeout"))
+    fields = node.keys((*HTTP_KEYS, "allow", "matchers", "timeout", "idempotent"))
     allow = tuple(_allowed(one) for one in fields.get("allow").items())
     if not allow:
         hint = 'say what may be called: allow: [ "GET /*", "PUT /admin/*" ]'
         node.complain("nothing may be called here", "missing-key", hint, at_key=True)
     timeout = fields.read("timeout", lambda one: one.duration(_LONGEST_CALL), timedelta(seconds=8))
-    return HttpConnection(http_of(fields), allow, fields.get("matchers").matchers(), timeout)
+    idempotent = fields.read("idempotent", Node.flag, otherwise=False)
+    return HttpConnection(http_of(fields), allow, fields.get("matchers").matchers(), timeout, idempotent)
 
 
 def _allowed(node: Node) -> str:

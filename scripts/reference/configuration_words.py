@@ -75,6 +75,8 @@ WORDS: Mapping[str, str] = {
     "connections.http": "HTTP services: targets `http/NAME`.",
     "connections.http.NAME": "How it is reached.",
     "connections.http.NAME.allow": "What may be called: a method and a path, `*` for any.",
+    "connections.http.NAME.idempotent": "Whether it does nothing a second time under the same `Idempotency-Key`. "
+    "Without this and without ETags, a send whose answer was lost is never repeated: a person is asked.",
     "connections.http.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "connections.http.NAME.timeout": "How long one call may take.",
     "connections.redis": "Redis servers: targets `redis/NAME`. No action that ships changes one yet.",

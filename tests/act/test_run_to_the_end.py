@@ -251,3 +251,11 @@ async def test_that_a_run_undoes_is_committed_before_its_first_undo(bed: Bed, ta
     assert workers(target) == 6  # nothing was undone in the turn that decided it
     assert await records(bed, run) == [RecordState.APPLIED]
     assert (await bed.work(run)).state is RunState.ROLLED_BACK
+
+
+async def test_a_step_that_changes_something_else_than_the_target_is_not_sent(bed: Bed, target: Target) -> None:
+    """Locks, limits and protection go by the target: a service that a label names must be the target's."""
+    run = await bed.work(await bed.begin(playbook_text(), target="http/payments/workers"))
+    assert run.state is RunState.SKIPPED
+    assert "changes http/checkout" in run.reason
+    assert target.ledger.entries == []

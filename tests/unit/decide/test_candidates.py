@@ -92,6 +92,8 @@ async def test_attempts_allow_another_run_before_a_person_is_asked() -> None:
     s = scene(playbook("first", limits=Limits(attempts=2)))
     await s.turn(alert())
     await fail(s, "first", RunState.ROLLED_BACK)
+    assert len(runs_of(s, "first")) == 1, "the target comes to rest first"
+    await s.turn(at=MINUTE)
     assert len(runs_of(s, "first")) == 2
     await fail(s, "first", RunState.ROLLED_BACK)
     assert len(runs_of(s, "first")) == 2
