@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,7 +173,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def private_cluster(*, durable: bool = False) -> Iterator[Postgres]:
+def private_cluster(*, durable: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[Postgres]:
     """Run a cluster of our own; `durable` writes through to the disk. FileNotFoundError when none is installed."""
     initdb = program("initdb", _DEBIAN)
     if initdb is None:
@@ -184,6 +184,7 @@ def private_cluster(*, durable: bool = False) -> Iterator[Postgres]:
             initdb.resolve().parent, directory, free_port(), run_as, options=_DURABLE if durable else _FAST
         )
         cluster.create()
+        cluster.environment.update(environment or {})
         cluster.start()
         try:
             yield Postgres(f"postgresql://responder@127.0.0.1:{cluster.port}/postgres", cluster)
