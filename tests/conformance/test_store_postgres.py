@@ -124,7 +124,7 @@ async def test_an_effect_whose_permission_was_lost_on_the_way_is_not_permitted(
     shared: PostgresStore, proxy: Proxy
 ) -> None:
     one = await acting(shared)
-    await proxy.switch(Mode.LOSE_REPLY, when=b"COMMIT", once=True)
+    await proxy.switch(Mode.LOSE_REPLY, when=b"COMMIT;", once=True)
     with pytest.raises(Unavailable):
         await shared.intend(one, record(shared, one), FREE)
     assert proxy.struck == 1
