@@ -297,6 +297,9 @@ class PostgresDatabase:
             server = self._seen
             if server == self._known or server is None:
                 return
+            raw = (await connection.get_raw_connection()).driver_connection
+            if raw is None or self._left(raw):
+                raise Unavailable("the store's server was replaced at this moment")
             async with connection.begin():
                 done = await self.meet(connection, str(server), self.now() if self.clock.anchored else None)
             self._known = server

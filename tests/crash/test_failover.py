@@ -11,9 +11,11 @@ import asyncpg
 import pytest
 
 from responder.act.actor import Actor, take_turn
+from responder.cli.doctor_store import look_at_store
 from responder.domain.errors import StoreError, Unavailable
 from responder.domain.runs import Run, RunState
 from responder.ports.store import RunStore
+from responder.settings import StoreSettings
 from responder.stores.postgres import PostgresStore
 from tests.act_bed import Bed, open_bed, playbook_text
 from tests.bed import ledger, servers
@@ -213,6 +215,8 @@ async def test_another_server_voids_leases_and_is_told_and_the_old_one_is_not_go
         await bed.begin(HELPING)
         (held,) = await store.claim_runs(1)
         await pair.caught_up()
+        said = [str(finding) for finding in await look_at_store(StoreSettings(pair.url))]
+        assert any("1 standby(s) follow asynchronously" in line for line in said), said
         await pair.fail_over()
 
         async def claimed() -> bool:
