@@ -100,7 +100,7 @@ class Bed:
     playbooks: dict[str, Playbook]
     facts: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
 
-    async def begin(self, text: str, *, target: str = TARGET, episodes: int = 1) -> Run:
+    async def begin(self, text: str, *, target: str = TARGET, episodes: int = 1, item: str = "") -> Run:
         """Keep a playbook and create a run of it, as decide does."""
         playbook = load_playbook(text, "test.yaml", catalogue(), None)
         self.playbooks[playbook.revision] = playbook
@@ -116,7 +116,7 @@ class Bed:
             severity=Severity.HIGH,
             opened_at=now,
         )
-        labels = {"alertname": "Overloaded"}
+        labels = {"alertname": "Overloaded", **({"item": item} if item else {})}
         opened = [
             Episode(
                 id=new_id(),

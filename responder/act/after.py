@@ -36,11 +36,12 @@ async def verifying(engine: Engine, run: Run, playbook: Playbook, standing: Stan
     if standing.now < progress.verify_from:
         return Next(run, at=progress.verify_from)
     interval = poll_interval(conditions)
+    jumped_at = standing.suspicion.since if standing.suspicion is not None else None
     checks = tuple(
         [
             check
             if check.done and not condition.hold
-            else note(check, await _sample(engine, run, condition, check, standing), condition, interval)
+            else note(check, await _sample(engine, run, condition, check, standing), condition, interval, jumped_at)
             for condition, check in zip(conditions, checks, strict=True)
         ],
     )

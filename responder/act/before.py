@@ -30,12 +30,21 @@ def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | Non
         return Refusal(Verdict.STALE, reason)
     if run.mode is Mode.OBSERVE:
         return None  # it takes no slot and no budget: nothing else can be in its way
+    stop_sign = paused(standing.pauses, run.playbook, run.target, standing.now)
+    return (
+        (standing.suspicion.refusal() if standing.suspicion is not None else None)
+        or _taken(standing)
+        or stop_sign
+        or over_limit(playbook.limits, standing.usage, len(playbook.steps), standing.now)
+    )
+
+
+def _taken(standing: Standing) -> Refusal | None:
     if standing.quarantined:
         return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {standing.quarantined}")
     if standing.busy:
         return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} Run {standing.busy} holds it.")
-    stop_sign = paused(standing.pauses, run.playbook, run.target, standing.now)
-    return stop_sign or over_limit(playbook.limits, standing.usage, len(playbook.steps), standing.now)
+    return None
 
 
 def resolving(run: Run, playbook: Playbook, standing: Standing) -> Next:

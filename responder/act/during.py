@@ -210,7 +210,7 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
         # No further step for an alert that is gone; what was applied is verified.
         further = run.progress.model_copy(update={"step": ALL_STEPS})
         return Next(replace(run, progress=further), standing=standing)
-    if refusal.verdict in (Verdict.PAUSED, Verdict.STALE):
+    if refusal.verdict in (Verdict.PAUSED, Verdict.STALE, Verdict.CLOCK_SUSPECT):
         return Next(run, at=standing.now + BACK_OFF)
     return turn_back(run, refusal.verdict, refusal.reason)
 

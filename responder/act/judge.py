@@ -129,13 +129,16 @@ def _worse(condition: Condition, value: float, baseline: float | None) -> Litera
     return "fail" if too_bad else None
 
 
-def note(check: Check, sample: Sample, condition: Condition, interval: timedelta) -> Check:
+def note(
+    check: Check, sample: Sample, condition: Condition, interval: timedelta, jumped_at: datetime | None = None
+) -> Check:
     """Add one sample to what was seen of a condition; ``for`` counts contiguous passing samples.
 
-    A gap of more than two poll intervals restarts the count (engine.md).
+    A gap of more than two poll intervals restarts the count, and so does a jump of the clock (engine.md).
     """
     since = check.passing_since
     gap = check.last is not None and sample.at - check.last.at > 2 * interval
+    gap = gap or (jumped_at is not None and since is not None and since < jumped_at)
     if sample.outcome != "pass":
         since = None
     elif since is None or gap:

@@ -199,6 +199,7 @@ class Runtime:
 async def started(runtime: Runtime) -> AsyncIterator[None]:
     """Open the store, load everything, take turns; leaving the block stops claiming, ends the turns and closes."""
     async with AsyncExitStack() as stack:
+        runtime.store.listen(runtime.on_fact)
         await runtime.store.open()
         stack.push_async_callback(runtime.store.close)
         await runtime.adopt(runtime.settings)

@@ -40,6 +40,7 @@ async def serving(runtime: Runtime) -> AsyncIterator[None]:
         explain=lambda labels: _explain(runtime, labels),
         report=_report,
         web_config=web_config,
+        suspicion=runtime.store.suspicion,
         version=__version__,
         started_at=datetime.now(UTC),
     )

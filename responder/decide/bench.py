@@ -9,6 +9,7 @@ from responder.decide.options import Option
 from responder.domain.limits import Pause, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import Run, RunState
+from responder.domain.suspicion import Suspicion
 from responder.domain.targets import ancestors
 from responder.ports.store import RunFact
 
@@ -44,6 +45,7 @@ class Facts:
     usage: Mapping[tuple[str, str], Usage] = field(default_factory=dict)
     quarantined: Mapping[str, str] = field(default_factory=dict)
     pauses: Sequence[Pause] = ()
+    suspicion: Suspicion | None = None
 
 
 class Bench:

@@ -134,11 +134,16 @@ def limited(q: Question) -> Refusal | None:
     return refusal
 
 
+def doubted(q: Question) -> Refusal | None:
+    """Refuse while the store's clock is not to be trusted: nobody can tell what the limits allow."""
+    return None if q.bench.facts.suspicion is None else q.bench.facts.suspicion.refusal()
+
+
 OF_THE_ALERT: tuple[Guard, ...] = (disabled, muted, stale, flapping, targeted, protected)
 """What speaks against acting on this alert, whatever happened before."""
 OF_THE_MOMENT: tuple[Guard, ...] = (stopped,)
 """Stop signs; they hold for watching, too, because a run would be refused by them."""
-OF_AN_EFFECT: tuple[Guard, ...] = (quarantined, busy, limited)
+OF_AN_EFFECT: tuple[Guard, ...] = (doubted, quarantined, busy, limited)
 """What speaks against changing the target now; ``observe`` takes no slot and no budget."""
 
 

@@ -255,6 +255,7 @@ async def _judged(tx: Slice, work: _Work) -> Bench:
         usage=await tx.usage({option.pair for option in offered}, since) if offered else {},
         quarantined=await tx.quarantined(targets) if targets else {},
         pauses=await tx.pauses() if targets else (),
+        suspicion=tx.suspicion(),
     )
     bench = Bench(facts)
     for case in work.cases.values():

@@ -56,6 +56,7 @@ class Verdict(StrEnum):
     CONDITION_FAILED = "condition_failed", "A condition of the playbook does not hold.", True
     CONDITION_UNKNOWN = "condition_unknown", "A condition could not be checked, so nothing was done.", True
     TEMPORARY = "temporary", "The target could not be reached; nothing was changed.", True
+    CLOCK_SUSPECT = "clock_suspect", "The store's clock cannot be trusted at the moment; nothing was changed.", True
     STORE_BUSY = "store_busy", "The responder's store did not answer in time; nothing was changed.", True
 
     # How runs end.

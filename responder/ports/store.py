@@ -4,7 +4,7 @@ Every method raises Unavailable when the store cannot be reached, and Conflict w
 Whatever changes a run's state, an incident or a target is written together with its audit entry in one transaction.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +18,7 @@ from responder.domain.limits import Limits, Pause, Refusal, Usage
 from responder.domain.notification import Account, Approval, Receipt
 from responder.domain.records import Record
 from responder.domain.runs import Run, RunState
+from responder.domain.suspicion import Suspicion
 from responder.domain.verdicts import Verdict
 
 LEASE = timedelta(seconds=30)
@@ -158,6 +159,10 @@ class Slice(Protocol):
         """Return the pauses and halts in force."""
         ...
 
+    def suspicion(self) -> Suspicion | None:
+        """Return why the store's clock is doubted, None when it is trusted."""
+        ...
+
     async def write(self, changes: SliceChanges) -> None:
         """Write all; raises Conflict when a delivery's lease was lost or another slice was first."""
         ...
@@ -227,6 +232,7 @@ class Standing:
     usage: Usage
     now: datetime
     last_closed_at: datetime | None = None
+    suspicion: Suspicion | None = None
 
 
 class RunStore(Protocol):
@@ -473,6 +479,14 @@ class Store(Inbox, DecideStore, RunStore, Outbox, People, Housekeeping, Protocol
 
     async def ping(self) -> None:
         """Write and read something; raises Unavailable."""
+        ...
+
+    def suspicion(self) -> Suspicion | None:
+        """Return why the store's clock is doubted, None when it is trusted."""
+        ...
+
+    def listen(self, on_fact: Callable[..., None]) -> None:
+        """Tell the store's own facts (its clock, its server) to ``on_fact``; call it before ``open``."""
         ...
 
     def now(self) -> datetime:

@@ -2,17 +2,14 @@
 
 import asyncio
 import contextlib
-import functools
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import asyncpg
 from sqlalchemy import (
-    JSON,
     BindParameter,
     Boolean,
     ColumnElement,
@@ -21,7 +18,6 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    TextClause,
     any_,
     bindparam,
     cast,
@@ -38,20 +34,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import Unavailable
+from responder.domain.suspicion import Suspicion
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
-from responder.stores.core.clock import AnchoredClock
-from responder.stores.core.database import Gone, Order, Patch, Rows, Write, translate, translated
+from responder.stores.core.bulk import shape_of, write_all
+from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
+from responder.stores.core.database import Order, Write, translate, translated, upsert
+from responder.stores.core.server import Server, identify
 from responder.stores.core.store import SqlStore
+from responder.stores.core.takeover import Takeover
 from responder.stores.core.types import decode, encode
+from responder.stores.schema import meta
 
 STATEMENT = timedelta(seconds=5)
 """How long one statement may take before the store counts as unavailable."""
 _CONNECT = timedelta(seconds=3)
-SYNC_EVERY = timedelta(seconds=5)
-"""How old the clock's anchor may become."""
 _POOL = 12
 _MIGRATION_LOCK = "responder/migrations"
+_REPLACED = "Another server has taken over."
+Meet = Callable[[AsyncConnection, str, datetime | None], Awaitable[Mapping[str, int] | None]]
 _SETTINGS = {
     "application_name": "responder",
     "synchronous_commit": "on",
@@ -75,20 +76,37 @@ class PostgresDatabase:
         self._url = url
         self._password = password
         self.clock = AnchoredClock()
+        self.on_fact: OnFact = unheard
+        self.meet: Meet | None = None
+        """Called with a server that is not the one known, before anything else is done on it."""
         self._engine: AsyncEngine | None = None
+        self._servers: WeakKeyDictionary[asyncpg.Connection[asyncpg.Record], Server | None] = WeakKeyDictionary()
+        self._seen: Server | None = None
+        self._known: Server | None = None
+        self._meeting = asyncio.Lock()
+        self._replaced = False
         self._sync: asyncio.Task[None] | None = None
         self._intake: asyncpg.Connection[asyncpg.Record] | None = None
         self._flushing = asyncio.Lock()
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Return a new raw connection."""
-        return await asyncpg.connect(
+        """Return a new raw connection; one to a server that was left for another raises Unavailable."""
+        connection = await asyncpg.connect(
             self._url,
             password=self._password,
             timeout=_CONNECT.total_seconds(),
             command_timeout=STATEMENT.total_seconds(),
             server_settings=_SETTINGS,
         )
+        try:
+            server = await identify(connection, self._seen)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._servers[connection] = server
+        if server is not None:
+            self._seen = server
+        return connection
 
     async def open(self) -> None:
         """Connect, migrate and anchor the clock on the server's."""
@@ -103,9 +121,9 @@ class PostgresDatabase:
             json_serializer=encode,
             json_deserializer=decode,
         )
-        event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        event.listen(self._engine.sync_engine, "checkout", self._refuse_left)
         try:
-            async with self.writing(Order.CONTROL) as tx:
+            async with self._transaction() as tx:
                 if await tx.run_sync(migrate.current) != migrate.head():
                     await self.lock(tx, [_MIGRATION_LOCK])
                     await tx.execute(text("SET LOCAL statement_timeout = 0"))
@@ -114,7 +132,7 @@ class PostgresDatabase:
         except BaseException:
             await self.close()
             raise
-        self._sync = asyncio.create_task(self._keep_anchored(), name="store-clock")
+        self._sync = asyncio.create_task(keep_anchored(self.clock, self._anchor, self.on_fact), name="store-clock")
 
     async def close(self) -> None:
         """Close every connection."""
@@ -134,16 +152,33 @@ class PostgresDatabase:
         """Return the store's clock: the server's, advanced by this machine's monotonic clock."""
         return self.clock.now()
 
+    def suspicion(self) -> Suspicion | None:
+        """Return why the clock is doubted, None when it is trusted."""
+        return self.clock.suspicion()
+
     @asynccontextmanager
-    async def writing(self, order: Order) -> AsyncIterator[AsyncConnection]:
-        """Run a transaction; ``order`` means nothing where many may write."""
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
         with translated():
             if self._engine is None:
                 raise Unavailable("the store is not open")
             async with self._engine.connect() as connection, _unless_hung(connection):
-                await connection.begin()
                 yield connection
-                await connection.commit()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with self._connection() as connection:
+            await connection.begin()
+            yield connection
+            await connection.commit()
+
+    @asynccontextmanager
+    async def writing(self, order: Order) -> AsyncIterator[AsyncConnection]:
+        """Run a transaction; ``order`` means nothing where many may write."""
+        async with self._connection() as connection:
+            await self._met(connection)
+            await connection.begin()
+            yield connection
+            await connection.commit()
 
     def alone(self, order: Order) -> AbstractAsyncContextManager[AsyncConnection]:
         """Take a connection without beginning anything: a statement alone costs one round trip and not three."""
@@ -152,12 +187,10 @@ class PostgresDatabase:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Take a connection; each statement sees what was committed before it."""
-        with translated():
-            if self._engine is None:
-                raise Unavailable("the store is not open")
-            async with self._engine.connect() as connection, _unless_hung(connection):
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                yield connection
+        async with self._connection() as connection:
+            await self._met(connection)
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
 
     async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
         """Take advisory locks, in one statement and in sorted order."""
@@ -174,7 +207,7 @@ class PostgresDatabase:
         present = [rows for rows in writes if rows.values]
         if present:
             parameters = {f"rows{place}": encode(rows.values) for place, rows in enumerate(present)}
-            await tx.execute(_write_all(tuple(map(_shape, present))), parameters)
+            await tx.execute(write_all(tuple(map(shape_of, present))), parameters)
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one array for each column."""
@@ -210,7 +243,7 @@ class PostgresDatabase:
         rows = [(d.id, d.source, d.received_at, d.body, d.alerts, d.received_at) for d in deliveries]
         async with self._flushing:
             try:
-                if self._intake is None or self._intake.is_closed():
+                if self._intake is None or self._left(self._intake):
                     self._intake = await self._connect_intake()
                 await self._intake.copy_records_to_table(
                     "deliveries",
@@ -241,94 +274,56 @@ class PostgresDatabase:
         return {row["id"] for row in rows}
 
     async def _anchor(self) -> None:
-        async with self.reading() as connection:
-            await connection.scalar(select(1))  # the connection's own set-up is not part of the round trip
-            before = time.monotonic()
-            server = await connection.scalar(select(func.clock_timestamp()))
-            after = time.monotonic()
-        assert server is not None  # noqa: S101 - a function without arguments returns a row
-        self.clock.anchor(server, (before + after) / 2)
+        """Read the server's clock and keep, for all replicas, what is made of it."""
+        async with self.writing(Order.CONTROL) as tx:
+            await self.lock(tx, [MARK])
+            kept = await tx.scalar(select(meta.c.value).where(meta.c.key == MARK))
+            before = self.clock.ticks()
+            server = await tx.scalar(select(func.clock_timestamp()))
+            ticks = (before + self.clock.ticks()) / 2
+            assert server is not None  # noqa: S101 - a function without arguments returns a row
+            mark = self.clock.judge(server, ticks, None if kept is None else Mark.read(kept))
+            await tx.execute(upsert(self, meta, "key"), {"key": MARK, "value": mark.text()})
+        self.clock.follow(mark)
+        if self._replaced:
+            self._replaced = False
+            self.clock.doubt(_REPLACED)
 
-    async def _keep_anchored(self) -> None:
-        while True:
-            await asyncio.sleep(SYNC_EVERY.total_seconds() * 0.8)
-            with contextlib.suppress(Unavailable):  # whoever needs the store now hears of it
-                await self._anchor()
+    async def _met(self, connection: AsyncConnection) -> None:
+        """Meet the server before anything is done on it, when it is another one than before."""
+        if self._seen == self._known or self.meet is None:
+            return
+        async with self._meeting:
+            server = self._seen
+            if server == self._known or server is None:
+                return
+            raw = (await connection.get_raw_connection()).driver_connection
+            if raw is None or self._left(raw):
+                raise Unavailable("the store's server was replaced at this moment")
+            async with connection.begin():
+                done = await self.meet(connection, str(server), self.now() if self.clock.anchored else None)
+            self._known = server
+        if done is not None:
+            # Its clock is another machine's, and other replicas may not have noticed yet.
+            self._replaced = not self.clock.anchored
+            if self.clock.anchored:
+                self.clock.doubt(_REPLACED)
+            self.on_fact("server_changed", server=str(server), **done)
+
+    def _left(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+        """Say whether a connection is of no use any more: closed, or to a server that another has replaced."""
+        return connection.is_closed() or self._servers.get(connection) not in (None, self._seen)
+
+    def _refuse_left(self, connection: DBAPIConnection, *_: object) -> None:
+        """Make the pool replace a connection that is of no use any more; asyncpg knows without asking."""
+        if self._left(connection.driver_connection):
+            raise DisconnectionError("the server closed the connection, or was replaced")
 
 
 def _unnested(arrays: Sequence[BindParameter[Any]], columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
     typed = (cast(array, ARRAY(kind)) for array, kind in zip(arrays, columns.values(), strict=True))
     shape = (column(name, kind) for name, kind in columns.items())
     return func.unnest(*typed).table_valued(*shape).render_derived()
-
-
-def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
-    """Make the pool replace a connection that the server closed meanwhile; asyncpg knows without asking."""
-    driver: asyncpg.Connection[asyncpg.Record] = connection.driver_connection
-    if driver.is_closed():
-        raise DisconnectionError("the server closed the connection")
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What a statement that writes goes by: a table, the columns given, the key, and what is done with them.
-
-    ``changes``: what is changed where an inserted row's key is taken. ``valued`` are the columns that must hold JSON.
-    """
-
-    kind: type[Write]
-    table: str
-    columns: tuple[str, ...]
-    key: tuple[str, ...] = ()
-    changes: tuple[tuple[str, str], ...] = ()
-    valued: frozenset[str] = frozenset()
-
-    @property
-    def same(self) -> str:
-        """The condition that a row of the table is one that was given."""
-        return " AND ".join(f'{self.table}."{name}" = given."{name}"' for name in self.key)
-
-    def value(self, name: str) -> str:
-        """Return what is written to a column: JSON's null is a value where there must be one, and else read as none."""
-        return f"coalesce(given.\"{name}\", 'null'::jsonb)" if name in self.valued else f'given."{name}"'
-
-
-def _shape(rows: Write) -> _Shape:
-    columns = tuple(rows.values[0])
-    if isinstance(rows, Gone):
-        return _Shape(Gone, rows.table.name, columns, columns)
-    changes = tuple(rows.changes.items()) if isinstance(rows, Rows) else ()
-    return _Shape(type(rows), rows.table.name, columns, rows.key, changes, _valued(rows.table))
-
-
-@functools.cache
-def _valued(table: Table) -> frozenset[str]:
-    return frozenset(one.name for one in table.c if isinstance(one.type, JSON) and not one.nullable)
-
-
-@functools.cache
-def _write_all(shapes: tuple[_Shape, ...]) -> TextClause:
-    """Return the statement for these tables, columns, keys and changes; all of them come from the schema."""
-    parts = [_write_one(place, shape) for place, shape in enumerate(shapes)]
-    if len(parts) == 1:
-        return text(parts[0])
-    return text(f"WITH {', '.join(f'w{place} AS ({part})' for place, part in enumerate(parts))} SELECT 1")
-
-
-def _write_one(place: int, shape: _Shape) -> str:
-    """Return the statement; nothing in it comes from outside."""
-    source = f"jsonb_populate_recordset(NULL::{shape.table}, CAST(:rows{place} AS jsonb)) AS given"
-    if shape.kind is Gone:
-        return f"DELETE FROM {shape.table} USING {source} WHERE {shape.same}"  # noqa: S608 - see above
-    if shape.kind is Patch:
-        sets = ", ".join(f'"{name}" = {shape.value(name)}' for name in shape.columns if name not in shape.key)
-        return f"UPDATE {shape.table} SET {sets} FROM {source} WHERE {shape.same}"  # noqa: S608 - see above
-    columns = ", ".join(f'"{name}"' for name in shape.columns)
-    values = ", ".join(map(shape.value, shape.columns))
-    changes = ", ".join(f'"{name}" = {value}' for name, value in shape.changes)
-    action = f"UPDATE SET {changes}" if changes else "NOTHING"
-    conflict = f" ON CONFLICT ({', '.join(shape.key)}) DO {action}" if shape.key else ""
-    return f"INSERT INTO {shape.table} ({columns}) SELECT {values} FROM {source}{conflict}"  # noqa: S608 - see above
 
 
 _LOCK = text(
@@ -355,6 +350,7 @@ class PostgresStore(SqlStore):
         """Work on ``db``."""
         super().__init__(db)
         self._postgres = db
+        db.meet = Takeover(db, self.memory).meet
 
     async def accept(self, deliveries: Sequence[NewDelivery]) -> Sequence[Exception | None]:
         """Commit all by one COPY; when the answer is lost, say of each delivery whether it is there."""

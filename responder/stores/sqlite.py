@@ -1,9 +1,10 @@
 """The embedded store: one SQLite file, one process, one writing connection."""
 
+import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,19 +38,26 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, St
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import SettingsError, Unavailable
+from responder.domain.suspicion import Suspicion
 from responder.stores import schema
 from responder.stores.core import migrate
-from responder.stores.core.clock import AnchoredClock
+from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
 from responder.stores.core.database import Gone, Order, Patch, Rows, Write, translated, upsert
 from responder.stores.core.store import SqlStore
 from responder.stores.core.turns import Turns
 from responder.stores.core.types import decode, encode, instant, micros
 
 _HIGH_WATER = "clock_high_water"
+"""Where stores of older versions kept how far their clock had come."""
 _PERSIST_EVERY = timedelta(seconds=1)
 _READERS = 4
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "mmap_size=0", "temp_store=MEMORY")
 _READER_PRAGMAS = ("query_only=1", "wal_autocheckpoint=0", "busy_timeout=5000", "mmap_size=0")
+
+
+def wall_clock() -> datetime:
+    """Return what the machine takes for the time."""
+    return datetime.now(UTC)
 
 
 class SqliteDatabase:
@@ -60,10 +68,15 @@ class SqliteDatabase:
     IMMEDIATE, readers that never checkpoint, and an exclusive lock beside the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Use the file at ``path``; nothing happens before ``open``."""
+    def __init__(
+        self, path: Path, wall: Callable[[], datetime] = wall_clock, clock: AnchoredClock | None = None
+    ) -> None:
+        """Use the file at ``path``; nothing happens before ``open``. ``wall`` is what the clock is anchored on."""
         self.path = path
-        self.clock = AnchoredClock()
+        self.clock = clock or AnchoredClock()
+        self.on_fact: OnFact = unheard
+        self._wall = wall
+        self._sync: asyncio.Task[None] | None = None
         self._turns = Turns()
         self._lock: TextIO | None = None
         self._engines: list[AsyncEngine] = []
@@ -102,9 +115,15 @@ class SqliteDatabase:
         except BaseException:
             await self.close()
             raise
+        self._sync = asyncio.create_task(keep_anchored(self.clock, self._look, self.on_fact), name="store-clock")
 
     async def close(self) -> None:
         """Close every connection and give the file lock back."""
+        if self._sync is not None:
+            self._sync.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sync
+            self._sync = None
         if self._writer is not None:
             with contextlib.suppress(Unavailable):
                 async with self.writing(Order.HOUSEKEEPING):
@@ -123,6 +142,10 @@ class SqliteDatabase:
     def now(self) -> datetime:
         """Return the store's clock."""
         return self.clock.now()
+
+    def suspicion(self) -> Suspicion | None:
+        """Return why the clock is doubted, None when it is trusted."""
+        return self.clock.suspicion()
 
     @asynccontextmanager
     async def writing(self, order: Order) -> AsyncIterator[AsyncConnection]:
@@ -217,15 +240,33 @@ class SqliteDatabase:
     async def _anchor(self) -> None:
         assert self._writer is not None  # noqa: S101 - open() has just made it
         async with self._writer.begin():
-            row = await self._writer.scalar(select(schema.meta.c.value).where(schema.meta.c.key == _HIGH_WATER))
-        wall = datetime.now(UTC)
-        self.clock.anchor(wall if row is None else max(wall, instant(int(row))))
+            self.clock.follow(self.clock.judge(self._wall(), self.clock.ticks(), await _kept(self._writer)))
+            await self._persist_clock(self._writer)
+
+    async def _look(self) -> None:
+        """Compare the wall clock with this machine's ticks; a jump is taken back, and that is durable at once."""
+        before = self.clock.offset
+        self.clock.follow(self.clock.judge(self._wall(), self.clock.ticks(), self.clock.mark()))
+        if self.clock.offset != before:
+            self._persisted = datetime.min.replace(tzinfo=UTC)
+            async with self.writing(Order.CONTROL):
+                pass  # every transaction keeps the clock
 
     async def _persist_clock(self, tx: AsyncConnection) -> None:
         if not self.clock.anchored or self.now() - self._persisted < _PERSIST_EVERY:
             return
-        self._persisted = self.now()
-        await tx.execute(upsert(self, schema.meta, "key"), {"key": _HIGH_WATER, "value": str(micros(self._persisted))})
+        mark = self.clock.mark()
+        self._persisted = mark.at
+        await tx.execute(upsert(self, schema.meta, "key"), {"key": MARK, "value": mark.text()})
+
+
+async def _kept(tx: AsyncConnection) -> Mark | None:
+    """Return the clock as it was left, None in a new store."""
+    found = await tx.execute(select(schema.meta).where(schema.meta.c.key.in_([MARK, _HIGH_WATER])))
+    kept = {row.key: row.value for row in found}
+    if MARK in kept:
+        return Mark.read(kept[MARK])
+    return Mark(instant(int(kept[_HIGH_WATER]))) if _HIGH_WATER in kept else None
 
 
 def _extracted(rows: BindParameter[Any], columns: Mapping[str, TypeEngine[Any]]) -> Select[Any]:

@@ -66,6 +66,11 @@ def _queue_depth(metrics: Metrics, fields: Fields) -> None:
     metrics.dead.labels(queue).set(_number(fields, "dead"))
 
 
+def _clock(metrics: Metrics, fields: Fields) -> None:
+    metrics.clock_suspect.set(bool(fields.get("suspect")))
+    metrics.clock_offset.set(_number(fields, "offset"))
+
+
 def _run_finished(metrics: Metrics, fields: Fields) -> None:
     metrics.runs.labels(_text(fields, "state"), _text(fields, "playbook")).inc()
     if "seconds" in fields:
@@ -150,6 +155,10 @@ FACTS: Mapping[str, Fact] = {
     "chore_failed": Fact("warning"),
     "page_overdue": Fact("warning"),
     "set_aside": Fact("error", lambda m, f: m.set_aside.labels(_text(f, "what").partition(" ")[0]).inc()),
+    "clock": Fact("debug", _clock),
+    "clock_suspect": Fact("error", lambda m, f: m.clock_jumps.inc(_number(f, "jumps"))),
+    "clock_trusted": Fact("info"),
+    "server_changed": Fact("error", lambda m, _: m.server_changes.inc()),
     "redis_unavailable": Fact("warning"),
     "queue_depth": Fact("debug", _queue_depth),
     "untold": Fact("debug", lambda m, f: m.untold.set(_number(f, "count"))),

@@ -54,6 +54,14 @@ class Metrics:
         self.untold = self._gauge("untold_incidents", "Incidents that need a person nobody has been told of yet.")
         self.set_aside = self._counter("set_aside_total", "What was set aside after too many attempts.", "kind")
         self.problems = self._counter("problems_total", "Facts that were logged as warnings or errors.", "fact")
+        self.clock_suspect = self._gauge(
+            "clock_suspect", "Whether the store's clock is not trusted: no forward effects then."
+        )
+        self.clock_offset = self._gauge(
+            "clock_offset_seconds", "What is added to the clock that the store reads, for the jumps it has made."
+        )
+        self.clock_jumps = self._counter("clock_jumps_total", "Jumps of the store's clock that were taken back.")
+        self.server_changes = self._counter("store_server_changes_total", "Other database servers that took over.")
         self.expired = self._counter("expired_rows_total", "Rows deleted after their retention.")
 
     def _intake_and_decide(self) -> None:

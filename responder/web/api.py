@@ -146,11 +146,20 @@ async def status(request: web.Request, _caller: Caller) -> JsonValue:
         "now": now.isoformat().replace("+00:00", "Z"),
         "uptime_seconds": round((now - parts.started_at).total_seconds(), 3),
         "config": {"file": settings.file, "digest": settings.digest, "max_mode": str(settings.max_mode)},
+        "clock": _clock(parts),
         "queues": queues,
         "playbooks": {"loaded": len(parts.playbooks()), "complaints": cast("list[JsonValue]", complaints)},
         "sources": cast("list[JsonValue]", sorted(settings.sources)),
         "pauses": cast("list[JsonValue]", await _in_force(parts)),
     }
+
+
+def _clock(parts: Parts) -> Row:
+    doubted = parts.suspicion()
+    if doubted is None:
+        return {"suspect": False}
+    until = doubted.until.isoformat().replace("+00:00", "Z")
+    return {"suspect": True, "why": doubted.why, "until": until}
 
 
 async def _in_force(parts: Parts) -> list[Row]:

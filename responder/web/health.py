@@ -28,7 +28,9 @@ async def ready(request: web.Request) -> web.Response:
         why_not = str(error)
     if why_not:
         raise unavailable(f"not ready: {why_not}", "")
-    return web.Response(text="ready\n")
+    suspicion = request.app[PARTS].suspicion()
+    doubt = f"the store's clock is suspect: {suspicion.why}\n" if suspicion is not None else ""
+    return web.Response(text=f"ready\n{doubt}")
 
 
 async def reload(request: web.Request) -> web.Response:

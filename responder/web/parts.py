@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from responder.domain.runs import Run
+from responder.domain.suspicion import Suspicion
 from responder.intake.buffer import ByteBudget, CommittingBuffer
 from responder.ports.store import People, QueueDepth
 from responder.settings import Settings
@@ -68,6 +69,8 @@ class Parts:
     web_config: WebConfigFile
     version: str
     started_at: datetime
+    suspicion: Callable[[], Suspicion | None] = lambda: None
+    """Why the store's clock is doubted, None when it is trusted."""
     budget: ByteBudget = field(default_factory=ByteBudget)
     bounds: Bounds = field(default_factory=Bounds)
 

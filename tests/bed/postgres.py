@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ class Cluster:
     run_as: Account
     options: tuple[str, ...]
     child: Child | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
     def create(self) -> None:
         """Make the data directory."""
@@ -96,6 +98,23 @@ class Cluster:
             "-D",
             self.data,
         ]
+        self._run(command)
+
+    def copy(self, port: int, source: str) -> None:
+        """Make the data directory a standby's of the server on `port`, which it is to follow through `source`.
+
+        `source` is a connection string; through a proxy, a test decides what still reaches the standby.
+        """
+        reach = ["-h", "127.0.0.1", "-p", str(port), "-U", "responder"]
+        self._run([self.binaries / "pg_basebackup", *reach, "-D", self.data, "-X", "stream", "-c", "fast", "-R"])
+        with (self.data / "postgresql.auto.conf").open("a", encoding="utf-8") as settings:
+            settings.write(f"primary_conninfo = '{source}'\nwal_retrieve_retry_interval = 100ms\n")
+
+    def promote(self) -> None:
+        """Make a standby the primary; returns when it writes."""
+        self._run([self.binaries / "pg_ctl", "promote", "-w", "-D", self.data])
+
+    def _run(self, command: list[str | Path]) -> None:
         drop = self.run_as if self.run_as.name is not None else None
         done = subprocess.run(
             command,
@@ -108,7 +127,7 @@ class Cluster:
             extra_groups=[] if drop else None,
         )
         if done.returncode:
-            raise ServerError(f"initdb ended with {done.returncode}\n{done.stdout}{done.stderr}")
+            raise ServerError(f"{command[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}")
 
     @property
     def data(self) -> Path:
@@ -132,6 +151,7 @@ class Cluster:
             [self.binaries / "postgres", "-D", self.data, *listen, *settings],
             directory=self.directory,
             run_as=self.run_as,
+            env={**os.environ, **self.environment},
             death_signal=signal.SIGQUIT,
         )
         self.child.wait_until(self._answers)
@@ -153,7 +173,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def private_cluster(*, durable: bool = False) -> Iterator[Postgres]:
+def private_cluster(*, durable: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[Postgres]:
     """Run a cluster of our own; `durable` writes through to the disk. FileNotFoundError when none is installed."""
     initdb = program("initdb", _DEBIAN)
     if initdb is None:
@@ -164,11 +184,28 @@ def private_cluster(*, durable: bool = False) -> Iterator[Postgres]:
             initdb.resolve().parent, directory, free_port(), run_as, options=_DURABLE if durable else _FAST
         )
         cluster.create()
+        cluster.environment.update(environment or {})
         cluster.start()
         try:
             yield Postgres(f"postgresql://responder@127.0.0.1:{cluster.port}/postgres", cluster)
         finally:
             cluster.stop()
+
+
+@contextlib.contextmanager
+def standby_of(primary: Postgres, source: str) -> Iterator[Postgres]:
+    """Run a copy of `primary` that follows it asynchronously through `source`, a connection string."""
+    server = primary.server
+    if server is None:
+        raise ServerError("only a server of our own can have a standby")
+    with private_directory("standby", server.run_as) as directory:
+        copy = Cluster(server.binaries, directory, free_port(), server.run_as, server.options)
+        copy.copy(server.port, source)
+        copy.start()
+        try:
+            yield Postgres(f"postgresql://responder@127.0.0.1:{copy.port}/postgres", copy)
+        finally:
+            copy.stop()
 
 
 def apart(make: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -1,6 +1,7 @@
 """Every store, opened on a database of the test's own."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,12 @@ def postgres_template(postgres: Postgres) -> str:
         apart(migrate)
 
     return postgres.template("store", migrated)
+
+
+@pytest.fixture(autouse=True)
+def only_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the clock where a test sets it: a look at its source would find a jump."""
+    monkeypatch.setattr("responder.stores.core.clock.SYNC_EVERY", timedelta(hours=1))
 
 
 @pytest.fixture(params=KINDS)

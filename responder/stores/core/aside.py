@@ -18,7 +18,7 @@ from responder.ports.store import MAX_ATTEMPTS, Audit, RunEnd
 from responder.stores.core import rows
 from responder.stores.core.database import Order
 from responder.stores.core.ending import Ending, EndingPart
-from responder.stores.core.part import write_audit
+from responder.stores.core.part import lapsed, write_audit
 from responder.stores.schema import deliveries, incidents, outbox, records, runs
 
 _BATCH = 50
@@ -31,13 +31,15 @@ class AsidePart(EndingPart):
         """Set aside what has been claimed too often; the destinations ``tell`` hear of unreadable deliveries."""
         async with self.db.writing(Order.HOUSEKEEPING) as tx:
             now = self.now()
+            free_by = lapsed(self.db, now)
+            unfinished = runs.c.finished_at.is_(None)
             return [
-                *[await self._run(tx, now, row) for row in await _stuck(tx, runs, runs.c.finished_at.is_(None), now)],
+                *[await self._run(tx, now, row) for row in await _stuck(tx, runs, unfinished, free_by)],
                 *[
                     await self._delivery(tx, now, row, tell)
-                    for row in await _stuck(tx, deliveries, deliveries.c.state == "waiting", now)
+                    for row in await _stuck(tx, deliveries, deliveries.c.state == "waiting", free_by)
                 ],
-                *[await self._item(tx, now, row) for row in await _stuck(tx, outbox, ~outbox.c.dead, now)],
+                *[await self._item(tx, now, row) for row in await _stuck(tx, outbox, ~outbox.c.dead, free_by)],
             ]
 
     async def _run(self, tx: AsyncConnection, now: datetime, row: Row[Any]) -> str:
@@ -95,8 +97,10 @@ class AsidePart(EndingPart):
         return f"outbox {name}"
 
 
-async def _stuck(tx: AsyncConnection, table: Table, open_: ColumnElement[bool], now: datetime) -> Sequence[Row[Any]]:
-    free = table.c.lease_until.is_(None) | (table.c.lease_until <= now)
+async def _stuck(
+    tx: AsyncConnection, table: Table, open_: ColumnElement[bool], free_by: datetime
+) -> Sequence[Row[Any]]:
+    free = table.c.lease_until.is_(None) | (table.c.lease_until <= free_by)
     found = await tx.execute(
         select(table)
         .where(open_, free, table.c.attempts >= MAX_ATTEMPTS)

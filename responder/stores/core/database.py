@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import Conflict, StoreError, Unavailable
+from responder.domain.suspicion import Suspicion
 
 Insert = postgresql.Insert | sqlite.Insert
 """An INSERT that knows ON CONFLICT; both databases mean the same by it."""
@@ -76,6 +77,10 @@ class Database(Protocol):
 
     def now(self) -> datetime:
         """Return the store's clock."""
+        ...
+
+    def suspicion(self) -> Suspicion | None:
+        """Return why the store's clock is doubted, None when it is trusted."""
         ...
 
     def writing(self, order: Order) -> AbstractAsyncContextManager[AsyncConnection]:

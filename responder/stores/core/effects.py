@@ -21,6 +21,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Authority
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Order, Patch, Rows, Write
+from responder.stores.core.memory import Memory
 from responder.stores.core.part import Part, audit_values, signs_in_force
 from responder.stores.core.sight import Sight, held_rows, is_ours, look, lost
 from responder.stores.core.together import Together
@@ -46,6 +47,7 @@ class EffectsPart(Part):
     def __init__(self, db: Database) -> None:
         """Work on ``db``."""
         super().__init__(db)
+        self.memory = Memory()
         self._intend = Together(self._intend_all)
         self._intend_undo = Together(self._intend_undo_all)
         self._settle = Together(self._settle_all)
@@ -71,6 +73,7 @@ class EffectsPart(Part):
                 Rows(audit, audit_values(sight.now, [_entry("intended", one.run, one.record) for one in given])),
             ]
             await self.db.write_rows(tx, writes)
+        self.memory.keep((wish.run, wish.record) for wish in given)
         return answers
 
     async def intend_undo(self, run: Run, record: Record) -> Refusal | None:
@@ -88,6 +91,7 @@ class EffectsPart(Part):
             ]
             going = [one for one, answer in zip(asked, answers, strict=True) if answer is None]
             await self._write(tx, now, going)
+        self.memory.keep(going)
         return answers
 
     async def settle(self, run: Run, record: Record) -> None:
@@ -105,6 +109,7 @@ class EffectsPart(Part):
             if free:
                 await tx.execute(self.prepared.unbook, self.db.give("records_given", key=free))
             await self._write(tx, now, ours, sorted(acted))
+        self.memory.keep(ours)
         return [None if is_ours(held, run) else lost(run) for run, _ in asked]
 
     async def _write(
@@ -139,6 +144,8 @@ def _refused(run: Run, authority: Authority, stop_by: str, sight: Sight) -> Refu
         return Refusal(Verdict.PROTECTED, Verdict.PROTECTED.sentence)
     if stop_by:
         return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
+    if sight.suspicion is not None:
+        return sight.suspicion.refusal()
     stop_sign = paused(sight.pauses, run.playbook, run.target, sight.now)
     return stop_sign or _no_longer_wanted(run, authority, sight) or _target_taken(run, sight)
 

@@ -51,7 +51,7 @@ class InboxPart(Part):
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
         """Lease due deliveries, oldest first."""
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(CLAIM_DELIVERIES, claiming(self.now(), limit))).all()
+            found = (await tx.execute(CLAIM_DELIVERIES, claiming(self.db, limit))).all()
         return [rows.delivery(row) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
 
     async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:

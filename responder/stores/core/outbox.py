@@ -25,7 +25,7 @@ class OutboxPart(Part):
         """Lease due items, the most severe incidents first."""
         skipped = self.db.give("skipped", name=sorted(skip))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(self.prepared.claim_outbox, {**claiming(self.now(), limit), **skipped})).all()
+            found = (await tx.execute(self.prepared.claim_outbox, {**claiming(self.db, limit), **skipped})).all()
         return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
 
     async def account(self, incident_id: str) -> Account | None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
 from responder.domain.limits import Pause
+from responder.domain.suspicion import Suspicion
 from responder.ports.store import LEASE, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
@@ -30,6 +31,10 @@ class Part:
     def now(self) -> datetime:
         """Return the store's clock."""
         return self.db.now()
+
+    def suspicion(self) -> Suspicion | None:
+        """Return why the store's clock is doubted, None when it is trusted."""
+        return self.db.suspicion()
 
     async def mark_dirty(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> None:
         """Raise what is wanted of every destination of these incidents."""
@@ -94,9 +99,16 @@ async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause
     return [rows.pause(row) for row in in_force], {row.a: row.b for row in found if row.what == "doubt"}
 
 
-def claiming(now: datetime, limit: int) -> dict[str, Any]:
+def claiming(db: Database, limit: int) -> dict[str, Any]:
     """Return the parameters of a claim of at most ``limit`` rows."""
-    return {"now": now, "leased_until": now + LEASE, "most": limit}
+    now = db.now()
+    return {"now": now, "leased_until": now + LEASE, "most": limit, "lapsed": lapsed(db, now)}
+
+
+def lapsed(db: Database, now: datetime) -> datetime:
+    """Return when a lease must have run out for its row to be free: before the clock was doubted, when it is."""
+    suspicion = db.suspicion()
+    return now if suspicion is None else min(now, suspicion.since)
 
 
 def one_row(result: CursorResult[Any], what: str) -> None:

@@ -107,7 +107,7 @@ def claim_of(
 
     Its parameters are ``claiming`` (see there) and whatever ``due`` names; ``changes`` are written besides.
     """
-    free = table.c.lease_until.is_(None) | (table.c.lease_until <= NOW)
+    free = table.c.lease_until.is_(None) | (table.c.lease_until <= bindparam("lapsed", type_=Instant()))
     columns = list(table.primary_key)
     chosen = (
         select(*columns)

@@ -54,7 +54,7 @@ class RunsPart(Part):
         left = sorted(skip)
         skipped = self.db.give("skipped", target=left, **ranges_below(left))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(self.prepared.claim_runs, {**claiming(self.now(), limit), **skipped})).all()
+            found = (await tx.execute(self.prepared.claim_runs, {**claiming(self.db, limit), **skipped})).all()
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
 
     async def standing(self, run: Run, limits: Limits) -> Standing:
@@ -78,6 +78,7 @@ class RunsPart(Part):
                 quarantined=sight.doubt(run),
                 usage=sight.facts.usage((run.playbook, run.target), sight.now, run.id),
                 now=sight.now,
+                suspicion=sight.suspicion,
                 last_closed_at=sight.closed_at(run),
             )
             for run in every

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.domain.errors import Conflict
 from responder.domain.limits import Limits, Pause
 from responder.domain.runs import Run
+from responder.domain.suspicion import Suspicion
 from responder.ports.store import Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
@@ -71,9 +72,10 @@ class Slot:
 class Sight:
     """What is so around some runs at ``now``. What a transaction gives away it adds, so that the next run sees it."""
 
-    def __init__(self, now: datetime, found: Iterable[Row[Any]]) -> None:
+    def __init__(self, now: datetime, found: Iterable[Row[Any]], suspicion: Suspicion | None = None) -> None:
         """Sort the rows of ``Prepared.sight``."""
         self.now = now
+        self.suspicion = suspicion
         self.slots: dict[str, Slot] = {}
         self.pauses: list[Pause] = []
         self.doubts: dict[str, str] = {}
@@ -153,4 +155,4 @@ async def look(
         **db.give("records_given", key=sorted(record_ids)),
         "now": now,
     }
-    return Sight(now, await tx.execute(prepared.sight, given))
+    return Sight(now, await tx.execute(prepared.sight, given), db.suspicion())

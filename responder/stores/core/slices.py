@@ -16,6 +16,7 @@ from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
 from responder.domain.runs import FINAL, RunState
+from responder.domain.suspicion import Suspicion
 from responder.domain.targets import ancestors
 from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
 from responder.stores.core import rows
@@ -74,6 +75,10 @@ class SqlSlice:
     def now(self) -> datetime:
         """The store's clock when the transaction began."""
         return self._now
+
+    def suspicion(self) -> Suspicion | None:
+        """Return why the store's clock is doubted, None when it is trusted."""
+        return self._db.suspicion()
 
     async def episodes_by_key(self, keys: Collection[tuple[str, str]]) -> Sequence[Episode]:
         """Return for each (source, fingerprint) the open or late episode, else the one closed last."""

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from responder.stores.core import migrate
 from responder.stores.core.aside import AsidePart
+from responder.stores.core.clock import OnFact
 from responder.stores.core.database import Database
 from responder.stores.core.effects import EffectsPart
 from responder.stores.core.housekeeping import HousekeepingPart
@@ -16,7 +17,9 @@ from responder.stores.core.slices import SlicesPart
 
 
 class Openable(Database, Protocol):
-    """A database with its life cycle."""
+    """A database with its life cycle; its own facts go to ``on_fact``."""
+
+    on_fact: OnFact
 
     async def open(self) -> None:
         """Connect and migrate."""
@@ -36,6 +39,10 @@ class SqlStore(
         """Work on ``db``; nothing happens before ``open``."""
         super().__init__(db)
         self._life = db
+
+    def listen(self, on_fact: OnFact) -> None:
+        """Tell the store's own facts (its clock, its server) to ``on_fact``; call it before ``open``."""
+        self._life.on_fact = on_fact
 
     async def open(self) -> None:
         """Connect, migrate where allowed, take the file lock; raises Unavailable or SettingsError."""

@@ -225,3 +225,13 @@ def test_figures_and_wishes_are_written_for_people() -> None:
     assert wanted(Condition("c", limits={"below": 0.01}, percent=True)) == "< 1 %"
     assert wanted(Condition("c", limits={"below": 2.0}, improves_by=0.5)) == "< 2 or better by 50%"
     assert wanted(Condition("c", improves_by=0.5)) == "better by 50%"
+
+
+def test_a_jump_of_the_clock_starts_for_again() -> None:
+    condition = Condition("c", hold=10 * SECOND)
+    check = note(Check(name="c"), Sample(at=NOW, value=1.0, outcome="pass"), condition, SECOND)
+    jumped_at = NOW + SECOND
+    check = note(check, Sample(at=NOW + 2 * SECOND, value=1.0, outcome="pass"), condition, SECOND, jumped_at)
+    assert check.passing_since == NOW + 2 * SECOND
+    check = note(check, Sample(at=NOW + 3 * SECOND, value=1.0, outcome="pass"), condition, SECOND, jumped_at)
+    assert check.passing_since == NOW + 2 * SECOND, "once, and not as long as the clock is doubted"

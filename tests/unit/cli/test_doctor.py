@@ -262,6 +262,26 @@ async def test_a_folder_that_cannot_be_written_to_is_to_be_mended(
     assert f"data/r.db: the folder {folder / 'data'} is not writable for this user" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("mark", "says"),
+    [
+        ('{"offset": 0, "jumped_at": null}', "✔ clock: as its source says"),
+        ('{"offset": -3600000000, "jumped_at": 1767614400000000}', "! clock: its source has jumped, and -3600 s"),
+        ("?", "! clock: what the store keeps of its clock cannot be read"),
+    ],
+)
+async def test_what_the_clock_has_jumped_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], mark: str, says: str
+) -> None:
+    with sqlite3.connect(folder / "r.db") as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("CREATE TABLE meta (key TEXT, value TEXT)")
+        connection.execute("INSERT INTO meta VALUES ('clock', ?)", [mark])
+    connection.close()
+    assert await run_doctor(configure(folder, f"store: sqlite:///{folder}/r.db\n")) == 0
+    assert says in capsys.readouterr().out
+
+
 async def test_postgresql_says_how_safe_a_commit_is(
     folder: Path, postgres_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

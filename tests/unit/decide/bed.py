@@ -16,6 +16,7 @@ from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import Run, RunState
+from responder.domain.suspicion import Suspicion
 from responder.domain.targets import conflicts
 from responder.language.matchers import Matcher, parse_matcher
 from responder.language.templates import Template
@@ -105,6 +106,7 @@ class World:
     usages: dict[tuple[str, str], Usage] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
     stops: list[Pause] = field(default_factory=list)
+    suspicion: Suspicion | None = None
     statements: list[int] = field(default_factory=list)
     fail_next: list[Exception] = field(default_factory=list)
 
@@ -262,6 +264,9 @@ class FakeSlice:
     async def pauses(self) -> Sequence[Pause]:
         self.count += 1
         return self._w.stops
+
+    def suspicion(self) -> Suspicion | None:
+        return self._w.suspicion
 
     async def write(self, changes: SliceChanges) -> None:
         if self._w.fail_next:

@@ -14,6 +14,7 @@ import pytest
 
 from responder.domain.errors import StoreError
 from responder.domain.runs import Run
+from responder.domain.suspicion import Suspicion
 from responder.intake.buffer import ByteBudget, CommittingBuffer
 from responder.ports.store import Inbox, NewDelivery
 from responder.settings import Settings, load_settings
@@ -67,6 +68,7 @@ class Bed:
     inbox: FailingInbox
     facts: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     not_ready: str = ""
+    suspicion: Suspicion | None = None
     store_error: StoreError | None = None
     reload_error: str = ""
     reloads: int = 0
@@ -118,6 +120,7 @@ class Bed:
             web_config=WebConfigFile(self.web_config),
             version="1.2.3",
             started_at=self.store.now(),
+            suspicion=lambda: self.suspicion,
             budget=self.budget,
             bounds=self.bounds,
         )

@@ -6,13 +6,24 @@ import bcrypt
 import pytest
 
 from responder.domain.errors import Unavailable
-from tests.unit.web.conftest import ADMIN, OPERATOR, Bed, Call, raw
+from responder.domain.suspicion import Suspicion
+from tests.unit.web.conftest import ADMIN, OPERATOR, VIEWER, Bed, Call, raw
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_healthy_is_always_200(call: Call, method: str) -> None:
     answer = await call(method, "/-/healthy")
     assert (answer.status, answer.text) == (200, "OK\n" if method == "GET" else "")
+
+
+async def test_a_clock_that_is_not_trusted_is_told(call: Call, bed: Bed) -> None:
+    assert (await call("GET", "/api/v1/status", token=VIEWER)).json["clock"] == {"suspect": False}
+    now = bed.store.now()
+    bed.suspicion = Suspicion(now, now, "It jumped.")
+    answer = await call("GET", "/-/ready")
+    assert (answer.status, answer.text) == (200, "ready\nthe store's clock is suspect: It jumped.\n")
+    clock = (await call("GET", "/api/v1/status", token=VIEWER)).json["clock"]
+    assert (clock["suspect"], clock["why"]) == (True, "It jumped.")
 
 
 async def test_ready_says_why_not(call: Call, bed: Bed) -> None:
