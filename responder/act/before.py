@@ -9,7 +9,7 @@ from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
-from responder.domain.limits import Refusal, over_limit, paused
+from responder.domain.limits import Refusal, over_limit, paused, subject_of
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
 from responder.domain.runs import Check, Outcome, Run, RunState, Sample, advance
@@ -34,7 +34,7 @@ def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | Non
         return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {standing.quarantined}")
     if standing.busy:
         return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} Run {standing.busy} holds it.")
-    stop_sign = paused(standing.pauses, run.playbook, run.target, standing.now)
+    stop_sign = paused(standing.pauses, subject_of(run, playbook.actions), standing.now)
     return stop_sign or over_limit(playbook.limits, standing.usage, len(playbook.steps), standing.now)
 
 

@@ -244,7 +244,8 @@ class _Judge:
         return True
 
     def _start(self, option: Option) -> None:
-        run = new_run(option, self._episode, self._bench.now)
+        team = self._rules.team_of(self._episode.labels)
+        run = new_run(option, self._episode, team, self._bench.now)
         self._bench.add(Draft(run, {self._episode.id}), option)
         self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.", run_id=run.id)
 

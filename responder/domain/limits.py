@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import Literal
 
+from responder.domain.runs import Run
 from responder.domain.targets import covered
 from responder.domain.verdicts import Verdict
 
@@ -79,10 +81,27 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """A stop sign: ``pause`` refuses new forward effects, ``halt`` every effect.
+class Subject:
+    """What a brake is held against. What nobody knows (``team`` None, no ``actions``) every such brake covers."""
 
-    ``scope`` is ``all``, ``playbook:NAME`` or ``target:PATTERN`` (shell wildcards). ``until`` None: till it is lifted.
+    playbook: str
+    target: str
+    team: str | None = None
+    actions: tuple[str, ...] = ()
+
+
+def subject_of(run: Run, actions: Iterable[str] = ()) -> Subject:
+    """Return what brakes on ``run`` are held against, as far as it is about ``actions``."""
+    return Subject(run.playbook, run.target, run.context.team, tuple(actions))
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A brake: ``pause`` refuses new forward effects, ``halt`` every effect.
+
+    ``scope`` is ``all``, or ``team:``, ``playbook:``, ``action:`` or ``target:`` with a pattern (shell wildcards).
+    ``until`` None: till it is lifted. ``source`` says where it was put on: by a person in the store, or for this
+    process alone by a file or its environment.
     """
 
     id: str
@@ -92,26 +111,48 @@ class Pause:
     actor: str
     created_at: datetime
     until: datetime | None = None
+    source: Literal["store", "file", "environment"] = "store"
 
-    def covers(self, playbook: str, target: str, now: datetime) -> bool:
-        """Say whether it applies to this playbook and target at ``now``."""
+    @property
+    def halts(self) -> bool:
+        """Whether it refuses undoing, too; a kind that is not known is taken for the stricter one."""
+        return self.kind != "pause"
+
+    @property
+    def told(self) -> str:
+        """What people read: who has paused what, and why."""
+        what = f"{self.actor} {'halted' if self.halts else 'paused'} {self.scope}"
+        return f"{what}: {self.reason}" if self.reason else f"{what}."
+
+    def covers(self, subject: Subject, now: datetime) -> bool:
+        """Say whether it applies at ``now``; a scope that is not known applies to everything."""
         if self.until is not None and self.until <= now:
             return False
-        subject, _, pattern = self.scope.partition(":")
-        if subject == "playbook":
-            return fnmatchcase(playbook, pattern)
-        if subject == "target":
-            return covered(target, pattern)
+        about, _, pattern = self.scope.partition(":")
+        if about == "playbook":
+            return fnmatchcase(subject.playbook, pattern)
+        if about == "target":
+            return covered(subject.target, pattern)
+        if about == "team":
+            return subject.team is None or fnmatchcase(subject.team, pattern)
+        if about == "action":
+            return not subject.actions or any(fnmatchcase(one, pattern) for one in subject.actions)
         return True
 
 
-def paused(pauses: Iterable[Pause], playbook: str, target: str, now: datetime) -> Refusal | None:
-    """Return why new forward effects are refused, the most restrictive first."""
-    covering = sorted((p for p in pauses if p.covers(playbook, target, now)), key=lambda p: p.kind != "halt")
-    for pause in covering:
-        verdict = Verdict.HALTED if pause.kind == "halt" else Verdict.PAUSED
-        return Refusal(verdict, f"{verdict.sentence} {pause.actor}: {pause.reason}".strip(), pause.until)
-    return None
+def paused(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
+    """Return why new forward effects are refused, by the most restrictive brake."""
+    covering = [pause for pause in pauses if pause.covers(subject, now)]
+    if not covering:
+        return None
+    strictest = min(covering, key=lambda pause: not pause.halts)
+    verdict = Verdict.HALTED if strictest.halts else Verdict.PAUSED
+    return Refusal(verdict, f"{verdict.sentence} {strictest.told}", strictest.until)
+
+
+def halted(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
+    """Return why every effect is refused, undoing included."""
+    return paused((pause for pause in pauses if pause.halts), subject, now)
 
 
 def _rate(used: tuple[datetime, ...], rate: Rate | None, need: int, now: datetime, verdict: Verdict) -> Refusal | None:

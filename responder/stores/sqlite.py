@@ -37,6 +37,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, Pool, St
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import SettingsError, Unavailable
+from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import AnchoredClock
@@ -60,9 +61,10 @@ class SqliteDatabase:
     IMMEDIATE, readers that never checkpoint, and an exclusive lock beside the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, brakes: Brakes = NO_BRAKES) -> None:
         """Use the file at ``path``; nothing happens before ``open``."""
         self.path = path
+        self.brakes = brakes
         self.clock = AnchoredClock()
         self._turns = Turns()
         self._lock: TextIO | None = None
@@ -294,6 +296,6 @@ def _gone(gone: Gone) -> tuple[Delete, list[dict[str, Any]]]:
     ]
 
 
-def sqlite_store(path: Path) -> SqlStore:
+def sqlite_store(path: Path, brakes: Brakes = NO_BRAKES) -> SqlStore:
     """Return the store in the file at ``path``."""
-    return SqlStore(SqliteDatabase(path))
+    return SqlStore(SqliteDatabase(path, brakes))

@@ -4,16 +4,17 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import CursorResult, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from responder.domain.episodes import EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.limits import Pause
 from responder.ports.store import LEASE, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
-from responder.stores.schema import runs
+from responder.stores.schema import decisions, episodes, runs
 
 
 class Part:
@@ -39,6 +40,17 @@ class Part:
         given = self.db.give("incidents_given", key=sorted({one for one in incident_ids if one}))
         closed = await tx.execute(self.prepared.close_if_over, {**given, "now": now})
         return [Audit("incident.closed", row.id, details={"reason": "resolved"}) for row in closed]
+
+    async def nudge_runs(self, tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:
+        """Make runs due at once, however many; one whose turn is under way becomes due when the turn ends."""
+        if not run_ids:
+            return
+        wanted = self.db.among(runs.c.id, "runs_given")
+        open_ones = select(runs.c.id).where(wanted, runs.c.finished_at.is_(None))
+        locked = open_ones.order_by(runs.c.id).with_for_update().subquery("locked")
+        due = {"nudged": True, "due_at": now, "rank_at": rows.rank_now(runs.c.severity, now)}
+        given = self.db.give("runs_given", key=sorted(run_ids))
+        await tx.execute(update(runs).where(runs.c.id == locked.c.id).values(**due), given)
 
     async def add_destinations(
         self, tx: AsyncConnection, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
@@ -70,21 +82,29 @@ def destinations_given(
     return {"now": now, **told, **db.give("marked", key=sorted(incident_ids))}
 
 
-async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:
-    """Make runs due at once; one whose turn is under way becomes due when the turn ends."""
-    if run_ids:
-        await tx.execute(
-            update(runs)
-            .where(runs.c.id.in_(sorted(run_ids)), runs.c.finished_at.is_(None))
-            .values(nudged=True, due_at=now, rank_at=rows.rank_now(runs.c.severity, now)),
-        )
+async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collection[str]) -> int:
+    """Make open and late episodes due whose latest decision is one of ``verdicts``; returns how many."""
+    later = decisions.alias()
+    latest = ~exists(
+        select(later.c.id).where(later.c.episode_id == decisions.c.episode_id, later.c.at > decisions.c.at)
+    )
+    chosen = select(decisions.c.episode_id).where(
+        decisions.c.verdict.in_(sorted(str(verdict) for verdict in verdicts)), latest
+    )
+    kicked = await tx.execute(
+        update(episodes)
+        .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.id.in_(chosen))
+        .values(reconsider_at=now),
+    )
+    return kicked.rowcount
 
 
-async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
-    """Read, in one statement, the pauses in force and the targets in doubt with why."""
+async def signs_in_force(db: Database, tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
+    """Read the brakes in force, this process's own too, and the targets in doubt with why."""
     found = (await tx.execute(SIGNS, {"now": now})).all()
     in_force = sorted((row for row in found if row.what == "pause"), key=lambda row: (row.at, row.a))
-    return [rows.pause(row) for row in in_force], {row.a: row.b for row in found if row.what == "doubt"}
+    pauses = [*(rows.pause(row) for row in in_force), *await db.brakes.in_force()]
+    return pauses, {row.a: row.b for row in found if row.what == "doubt"}
 
 
 def claiming(now: datetime, limit: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -217,10 +218,33 @@ async def test_pauses_begin_end_and_are_in_the_audit_log(call: Call, bed: Bed) -
         False,
     )
     assert [pause.id for pause in await pauses(bed)] == [made["id"]]
-    assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).json == {"lifted": 1}
+    assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).json == {"lifted": 1, "pauses": []}
     assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).status == 404
-    assert (await call("DELETE", "/api/v1/pauses/all", token=OPERATOR)).json == {"lifted": 0}
+    assert (await call("DELETE", "/api/v1/pauses/all", token=OPERATOR)).json["lifted"] == 0
     assert await build.actions_of(bed.store, "playbook:restart") == ["halt.begun", "halt.lifted"]
+
+
+@pytest.mark.parametrize("scope", ["all", "team:shop", "playbook:add-*", "action:http.*", "target:http/*"])
+async def test_a_pause_takes_every_scope_and_is_lifted_by_it(call: Call, bed: Bed, scope: str) -> None:
+    for kind in ("pause", "halt"):
+        await call("POST", "/api/v1/pauses", token=OPERATOR, body={"scope": scope, "kind": kind})
+    shown = (await call("GET", "/api/v1/status", token=OPERATOR)).json["pauses"]
+    assert [(one["kind"], one["scope"], one["actor"], one["source"]) for one in shown] == [
+        ("pause", scope, "olga", "store"),
+        ("halt", scope, "olga", "store"),
+    ]
+    path = f"/api/v1/pauses/{quote(scope, safe='')}"
+    assert (await call("DELETE", path, token=OPERATOR)).json == {"lifted": 2, "pauses": []}
+    assert await pauses(bed) == []
+
+
+async def test_an_old_pause_is_shown_however_many_came_and_went_since(call: Call, bed: Bed) -> None:
+    old = Pause("old", "pause", "all", "", "ana", bed.store.now() - timedelta(days=90))
+    await bed.store.pause(old)
+    for number in range(210):
+        later = Pause(f"p{number}", "pause", "playbook:x", "", "ana", bed.store.now(), bed.store.now())
+        await bed.store.pause(later)
+    assert [one["id"] for one in (await call("GET", "/api/v1/status", token=OPERATOR)).json["pauses"]] == ["old"]
 
 
 async def pauses(bed: Bed) -> list[Pause]:
@@ -234,6 +258,8 @@ async def pauses(bed: Bed) -> list[Pause]:
         ({"kind": "stop"}, "kind is 'stop'"),
         ({"scope": "everything"}, "scope is 'everything'"),
         ({"scope": "playbook:"}, "scope is"),
+        ({"scope": "host:a"}, "scope is"),
+        ({"scope": "action"}, "scope is"),
         ({"for": "5"}, "has no unit"),
         ({"for": "0"}, "zero length"),
         ({"for": "290y"}, ""),
