@@ -28,6 +28,8 @@ from responder.ports.store import RunFact
 
 SKIPPED_BACK_OFF = timedelta(seconds=30)
 SKIPPED_BACK_OFF_MAX = timedelta(minutes=5)
+ASKS_FOR_A_PERSON = frozenset({Verdict.ATTEMPTS_EXHAUSTED, Verdict.RECURRING})
+"""A playbook that has had its turns; where no other one takes the alert on, somebody has to."""
 TAKEN = frozenset({Verdict.RUN, Verdict.JOINED, Verdict.TOLD})
 """Verdicts by which a candidate takes the alert on."""
 
@@ -126,7 +128,7 @@ class _Judge:
         if not self._result.waits_or_acts() and self._case.urgent:
             if start:
                 self._at_the_end(options[:start])
-            elif Verdict.ATTEMPTS_EXHAUSTED in self._result.verdicts():
+            elif ASKS_FOR_A_PERSON & set(self._result.verdicts()):
                 self._ask_for_exhausted()
         if self._result.leading is None:
             self._result.leading = next((o.playbook for o in options if o.mode is not Mode.DISABLED), None)
@@ -149,7 +151,7 @@ class _Judge:
 
     def _ask_for_exhausted(self) -> None:
         for decision in self._result.decisions:
-            if decision.verdict == Verdict.ATTEMPTS_EXHAUSTED:
+            if decision.verdict in ASKS_FOR_A_PERSON:
                 self._result.needs_person = f"{decision.playbook} on {decision.target}: {decision.reason}"
 
     def _walk(self, options: Sequence[Option]) -> None:

@@ -34,9 +34,16 @@ class Rate:
     window: timedelta
 
 
+RECURRENCE = Rate(3, timedelta(hours=24))
+"""How often the same playbook may fix the same target before a person is asked, unless it says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a playbook may do. None means no such limit; ``attempts`` None: once per alert."""
+    """What a playbook may do. None means no such limit; ``attempts`` None: once per alert.
+
+    ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed.
+    """
 
     per_target: Rate | None = None
     per_playbook: Rate | None = None
@@ -44,6 +51,7 @@ class Limits:
     cooldown: timedelta | None = None
     attempts: int | None = None
     max_age: timedelta = timedelta(minutes=30)
+    recurrence: Rate | None = RECURRENCE
 
     @property
     def rate_window(self) -> timedelta:
@@ -53,7 +61,8 @@ class Limits:
     @property
     def end_window(self) -> timedelta:
         """How far back the ends of runs count."""
-        return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW)
+        recurrence = self.recurrence.window if self.recurrence is not None else timedelta()
+        return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW, recurrence)
 
     @property
     def longest_window(self) -> timedelta:
@@ -70,7 +79,8 @@ class Usage:
 
     ``on_target`` and ``by_playbook`` are the instants of forward effects, reserved ones included; ``running`` counts
     other runs of the playbook that hold a slot; ``last_end`` is the latest end on the target of a run that acted;
-    ``unsuccessful`` counts runs on the target in the attempts window that changed something and did not verify.
+    ``unsuccessful`` counts runs on the target in the attempts window that changed something and did not verify;
+    ``helped`` are the ends of those that did.
     """
 
     on_target: tuple[datetime, ...] = ()
@@ -78,6 +88,7 @@ class Usage:
     running: int = 0
     last_end: datetime | None = None
     unsuccessful: int = 0
+    helped: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +179,24 @@ def _rate(used: tuple[datetime, ...], rate: Rate | None, need: int, now: datetim
     return Refusal(verdict, text, retry)
 
 
+def _recurring(limit: Rate | None, helped: tuple[datetime, ...], now: datetime) -> Refusal | None:
+    if limit is None:
+        return None
+    recent = [at for at in helped if at > now - limit.window]
+    if len(recent) < limit.count:
+        return None
+    reason = f"{Verdict.RECURRING.sentence} It helped {len(recent)} times on this target within {limit.window}"
+    return Refusal(Verdict.RECURRING, f"{reason}, last at {max(recent):%H:%M:%S} UTC.")
+
+
 def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusal | None:
     """Return why ``need`` more forward effects are refused now, or None."""
     if limits.attempts is not None and usage.unsuccessful >= limits.attempts:
         reason = f"tried {usage.unsuccessful} times on this target within 24 h without success; a person is asked"
         return Refusal(Verdict.ATTEMPTS_EXHAUSTED, reason)
+    again = _recurring(limits.recurrence, usage.helped, now)
+    if again is not None:
+        return again
     if limits.cooldown is not None and usage.last_end is not None and now < usage.last_end + limits.cooldown:
         until = usage.last_end + limits.cooldown
         reason = (

@@ -39,6 +39,7 @@ class Verdict(StrEnum):
     CLUSTER_UNKNOWN = "cluster_unknown", "The alert does not say which cluster it is about, or an unknown one."
     CONNECTION_UNKNOWN = "connection_unknown", "No connection, or more than one, fits the alert."
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "The playbook has been tried as often as it may be; a person is asked."
+    RECURRING = "recurring", "What it fixes keeps coming back; a person is asked to look for the cause."
     SUPERSEDED = "superseded", "Another playbook fixed it."
 
     # Refusals that are looked at again.

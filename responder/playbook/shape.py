@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from responder.domain.limits import RECURRENCE
 from responder.playbook.fields import (
     ONE_OR_MANY,
     Channel,
@@ -49,6 +50,9 @@ class LimitsShape(Shape):
     attempts: int | None = Field(default=None, ge=1, le=100, description="per target in 24h before a person is asked")
     max_age: PositiveDuration = Field(
         default=timedelta(minutes=30), description="of the last evidence that the alert fires"
+    )
+    recurrence: RateText = Field(
+        default=RECURRENCE, description="runs that helped on one target before a person is asked: it keeps coming back"
     )
 
 

@@ -189,6 +189,9 @@ LIMITED: list[tuple[Limits, Usage, str, timedelta | None]] = [
     (Limits(per_playbook=Rate(1, 60 * MINUTE)), Usage(by_playbook=(START - MINUTE,)), "rate_playbook", 59 * MINUTE),
     (Limits(concurrent=1), Usage(running=1), "concurrent", 5 * SECOND),
     (Limits(attempts=3), Usage(unsuccessful=3), "attempts_exhausted", None),
+    (Limits(), Usage(helped=(START - MINUTE,) * 3), "recurring", None),
+    (Limits(), Usage(helped=(START - 25 * 60 * MINUTE, START - MINUTE, START)), "run", None),
+    (Limits(recurrence=Rate(1, 60 * MINUTE)), Usage(helped=(START - MINUTE,)), "recurring", None),
 ]
 
 
