@@ -115,7 +115,7 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     _say(engine, run, following.run)
     run = following.run
     if run.state.final:
-        await _finish(engine, run, following)
+        await _finish(engine, run, playbook, following)
     else:
         due = min(following.at or standing.now, _wake_by(run))
         await engine.store.save(replace(run, due_at=due), following.audit, following.ask)
@@ -134,8 +134,8 @@ def _wake_by(run: Run) -> datetime:
     return run.deadline
 
 
-async def _finish(engine: Engine, run: Run, following: Next) -> None:
-    end = following.end or RunEnd()
+async def _finish(engine: Engine, run: Run, playbook: Playbook, following: Next) -> None:
+    end = replace(following.end or RunEnd(), trip_after=playbook.limits.trip_after)
     await engine.store.finish(run, end, following.audit)
     if end.retry_at is not None:
         engine.on_fact("episodes_due", run=run.id, at=end.retry_at.isoformat())

@@ -9,7 +9,7 @@ from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
-from responder.domain.limits import Refusal, over_limit, paused, subject_of
+from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
 from responder.domain.runs import Check, Outcome, Run, RunState, Sample, advance
@@ -62,7 +62,7 @@ async def checking(
     if all(step.changes_nothing for step in prepared):
         unchanged = Refusal(Verdict.UNCHANGED, Verdict.UNCHANGED.sentence)
         return refused(run, unchanged, standing), ()
-    if _must_ask(run, playbook):
+    if _must_ask(run, playbook, standing):
         return ask(run, playbook, standing), ()
     return Next(advance(run, "go")), prepared
 
@@ -101,8 +101,8 @@ def with_plan(run: Run, prepared: tuple[Prepared, ...]) -> Run:
     return replace(run, progress=progress)
 
 
-def _must_ask(run: Run, playbook: Playbook) -> bool:
-    if run.mode is Mode.APPROVE:
+def _must_ask(run: Run, playbook: Playbook, standing: Standing) -> bool:
+    if run.mode is Mode.APPROVE or tripped(standing.pauses, subject_of(run), standing.now):
         return True
     matchers = playbook.approval.matchers
     return bool(matchers) and all(matcher.matches(run.context.labels) for matcher in matchers)

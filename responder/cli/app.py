@@ -33,6 +33,7 @@ for command in (
     brakes.halt,
     brakes.pauses,
     brakes.resume,
+    brakes.reset,
     people.ack,
 ):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""The brakes: ``pause``, ``halt``, ``pauses`` and ``resume``."""
+"""The brakes: ``pause``, ``halt``, ``pauses``, ``resume`` and ``reset``."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -83,6 +83,16 @@ def resume(
     answer = connect(url, token_file).delete(f"pauses/{segment(which)}")
     print(f"lifted {answer.get('lifted', '')}".strip())
     for one in _in_force(answer):
+        if one.get("kind") == "trip":
+            continue  # it only asks, and `responder reset` lifts it
         if which == "all" or one.get("source") != "store":
             said = f"{one.get('kind')} of {one.get('scope')} by {one.get('actor')}"
             print(f"still in force: {plain(said)} ({one.get('id')})", file=sys.stderr)
+
+
+def reset(
+    playbook: Annotated[str, typer.Argument(metavar="PLAYBOOK")], url: Url = "", token_file: TokenFile = None
+) -> None:
+    """Let a playbook that failed too often in a row act by itself again."""
+    connect(url, token_file).post(f"playbooks/{segment(playbook)}/reset")
+    print("reset")

@@ -29,7 +29,7 @@ def brakes(pauses: Sequence[Story]) -> Iterator[str]:
     """Name the brakes in force: they may stop this alert's playbooks from now on."""
     for one in pauses:
         why = f": {plain(one['reason'])}" if one.get("reason") else ""
-        said = "halted" if one.get("kind") == "halt" else "paused"
+        said = {"halt": "halted", "trip": "tripped"}.get(str(one.get("kind")), "paused")
         yield f"in force   ⏸ {plain(one.get('actor'))} {said} {plain(one.get('scope'))}{why}"
 
 

@@ -42,7 +42,8 @@ RECURRENCE = Rate(3, timedelta(hours=24))
 class Limits:
     """What a playbook may do. None means no such limit; ``attempts`` None: once per alert.
 
-    ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed.
+    ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed. So many runs
+    in a row as ``trip_after`` says that did not help make the playbook ask.
     """
 
     per_target: Rate | None = None
@@ -52,6 +53,7 @@ class Limits:
     attempts: int | None = None
     max_age: timedelta = timedelta(minutes=30)
     recurrence: Rate | None = RECURRENCE
+    trip_after: int | None = None
 
     @property
     def rate_window(self) -> timedelta:
@@ -106,9 +108,13 @@ def subject_of(run: Run, actions: Iterable[str] = ()) -> Subject:
     return Subject(run.playbook, run.target, run.context.team, tuple(actions))
 
 
+TRIP = "trip"
+"""The kind of a brake that failures put on a playbook; a person takes it off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A brake: ``pause`` refuses new forward effects, ``halt`` every effect.
+    """A brake: ``pause`` refuses new forward effects, ``halt`` every effect, ``trip`` what nobody has approved.
 
     ``scope`` is ``all``, or ``team:``, ``playbook:``, ``action:`` or ``target:`` with a pattern (shell wildcards).
     ``until`` None: till it is lifted. ``source`` says where it was put on: by a person in the store, or for this
@@ -127,11 +133,13 @@ class Pause:
     @property
     def halts(self) -> bool:
         """Whether it refuses undoing, too; a kind that is not known is taken for the stricter one."""
-        return self.kind != "pause"
+        return self.kind not in ("pause", TRIP)
 
     @property
     def told(self) -> str:
         """What people read: who has paused what, and why."""
+        if self.kind == TRIP:
+            return f"{self.scope}: {self.reason}"
         what = f"{self.actor} {'halted' if self.halts else 'paused'} {self.scope}"
         return f"{what}: {self.reason}" if self.reason else f"{what}."
 
@@ -153,7 +161,7 @@ class Pause:
 
 def paused(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
     """Return why new forward effects are refused, by the most restrictive brake."""
-    covering = [pause for pause in pauses if pause.covers(subject, now)]
+    covering = [pause for pause in pauses if pause.kind != TRIP and pause.covers(subject, now)]
     if not covering:
         return None
     strictest = min(covering, key=lambda pause: not pause.halts)
@@ -164,6 +172,12 @@ def paused(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal 
 def halted(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
     """Return why every effect is refused, undoing included."""
     return paused((pause for pause in pauses if pause.halts), subject, now)
+
+
+def tripped(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
+    """Return why a forward effect takes a person's approval, whatever the playbook's mode is."""
+    trip = next((pause for pause in pauses if pause.kind == TRIP and pause.covers(subject, now)), None)
+    return None if trip is None else Refusal(Verdict.TRIPPED, f"{Verdict.TRIPPED.sentence} {trip.reason}")
 
 
 def _rate(used: tuple[datetime, ...], rate: Rate | None, need: int, now: datetime, verdict: Verdict) -> Refusal | None:

@@ -47,6 +47,7 @@ class Verdict(StrEnum):
     FLAPPING = "flapping", "The alert goes on and off too often to act on.", True
     PAUSED = "paused", "Automation is paused.", True
     HALTED = "halted", "Automation is halted.", True
+    TRIPPED = "tripped", "The playbook failed too often in a row: it asks until a person resets it.", True
     BUSY = "busy", "Another run is working on the target.", True
     QUARANTINED = "quarantined", "An earlier run left the target in doubt; a person must clear it.", True
     COOLDOWN = "cooldown", "The target was worked on a short time ago.", True

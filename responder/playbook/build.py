@@ -88,6 +88,7 @@ def _limits(shape: LimitsShape) -> Limits:
         attempts=shape.attempts,
         max_age=shape.max_age,
         recurrence=shape.recurrence,
+        trip_after=shape.trip_after,
     )
 
 

@@ -203,7 +203,8 @@ class RunEnd:
 
     ``needs_person`` latches on the incident when not empty; ``clear_person`` clears a latch that this run set.
     ``quarantine`` keeps the target from forward effects, with why. ``retry_at`` is when its episodes are due again
-    (with ``after`` the playbook, so that the next candidate has its turn).
+    (with ``after`` the playbook, so that the next candidate has its turn). ``trip_after`` runs of the playbook in a row
+    that changed something and did not help trip it.
     """
 
     needs_person: str = ""
@@ -211,6 +212,7 @@ class RunEnd:
     quarantine: str = ""
     retry_at: datetime | None = None
     after: str = ""
+    trip_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,8 +392,12 @@ class People(Protocol):
     async def resume(self, which: str, actor: str) -> int:
         """Lift one pause by id, those of a scope, or all with ``all``; returns how many.
 
-        Parked runs and refused episodes become due. This process's own brakes stay.
+        Parked runs and refused episodes become due. This process's own brakes stay, and tripped playbooks.
         """
+        ...
+
+    async def reset(self, playbook: str, actor: str) -> bool:
+        """Let a playbook that has tripped act by itself again; False when it has not."""
         ...
 
     async def brakes_in_force(self) -> Sequence[Pause]:

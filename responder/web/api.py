@@ -7,6 +7,7 @@ from typing import cast, get_args
 from aiohttp import web
 from pydantic import JsonValue
 
+from responder.domain.limits import TRIP
 from responder.ports.store import Kind
 from responder.web.auth import Caller
 from responder.web.parts import PARTS, Parts, Refused
@@ -125,7 +126,9 @@ async def incident(request: web.Request, _caller: Caller) -> JsonValue:
 
 async def playbooks(request: web.Request, _caller: Caller) -> JsonValue:
     """List the playbooks in use."""
-    found = [dict(one) for one in request.app[PARTS].playbooks()]
+    parts = request.app[PARTS]
+    trips = {one["scope"]: one["reason"] for one in await brakes(parts) if one["kind"] == TRIP}
+    found = [{**one, "tripped": trips.get(f"playbook:{one['name']}", "")} for one in parts.playbooks()]
     filters = _filters(request)
     filters.pop("limit", None)
     filters.pop("cursor", None)

@@ -54,6 +54,9 @@ def asking_routes() -> tuple[Route, ...]:
         ),
         Route("POST", "/pauses", pause, "operator", "Let nothing new be changed.", body=pause_keys),
         Route("DELETE", "/pauses/{id}", resume, "operator", "Lift a pause by id or scope, or `all`."),
+        Route(
+            "POST", "/playbooks/{name}/reset", reset, "operator", "Let a playbook that tripped act by itself again."
+        ),
         Route("POST", "/incidents/{id}/ack", acknowledge, "operator", "Take over: a person is on it."),
         Route("DELETE", "/quarantines/{target}", clear, "operator", "Let a target in doubt be changed again."),
         Route(
@@ -210,6 +213,16 @@ async def resume(request: web.Request, caller: Caller) -> JsonValue:
         raise Refused(404, f"there is no pause {which[:60]!r} in force", "/api/v1/status lists those in force")
     _asked(parts, caller, "resume", which)
     return {"lifted": lifted, "pauses": cast("list[JsonValue]", left)}
+
+
+async def reset(request: web.Request, caller: Caller) -> JsonValue:
+    """Take the trip off a playbook."""
+    parts = request.app[PARTS]
+    name = request.match_info["name"]
+    if not await parts.people.reset(name, caller.name):
+        raise Refused(404, f"the playbook {name[:60]!r} has not tripped", "/api/v1/status lists those that have")
+    _asked(parts, caller, "reset", name)
+    return {"playbook": name, "reset_by": caller.name}
 
 
 async def acknowledge(request: web.Request, caller: Caller) -> JsonValue:

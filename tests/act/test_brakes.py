@@ -79,3 +79,17 @@ async def test_a_run_between_two_steps_waits_under_a_pause_and_says_why(bed: Bed
     ended = await going
     assert ended.state is RunState.VERIFIED, ended.reason
     assert "paused" not in ended.reason
+
+
+async def test_a_playbook_that_did_not_help_asks_until_a_person_resets_it(bed: Bed, target: Target) -> None:
+    text = playbook_text(verify="equals: 99", limits="limits:\n  trip_after: 1")
+    failed = await bed.work(await bed.begin(text))
+    assert failed.state is RunState.ROLLED_BACK
+    again = await bed.work(await bed.begin(text), until=frozenset({RunState.AWAITING_APPROVAL}))
+    assert again.state is RunState.AWAITING_APPROVAL
+    assert len(ledger.effects(target.ledger.entries, "workers")) == 2  # there and back, once
+    assert await bed.store.reset("add-workers", "ana")
+    await bed.store.stop(again.id, "ana")
+    assert (await bed.work(again)).state is RunState.CANCELLED
+    third = await bed.work(await bed.begin(text), until=frozenset({RunState.VERIFYING}))
+    assert third.state is RunState.VERIFYING

@@ -91,7 +91,7 @@ async def fire(running: Sequence[Responder], items: range) -> None:
     for item in items:
         body = webhook([alert({"alertname": KINDS[item % 3], "item": f"item-{item}"})], group_by=["item"])
         await asyncio.to_thread(running[item % len(running)].deliver, body)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.07)  # so that a brake finds runs at every point of their way
 
 
 async def brake(by: Responder, command: str) -> float:
@@ -128,7 +128,7 @@ async def test_a_pause_takes_hold_within_a_second_on_every_replica_and_survives_
         both = (one, two)
         await asyncio.gather(*(asyncio.to_thread(each.start) for each in both))
         firing = asyncio.create_task(fire(both, range(ITEMS)))
-        await eventually(lambda: len(changes(shop, DO)) >= 15, timedelta(seconds=60))
+        await eventually(lambda: len(changes(shop, DO)) >= 8, timedelta(seconds=60))
 
         paused_at = await brake(one, "pause")
         await firing

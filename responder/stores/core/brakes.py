@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import ColumnElement, literal, select, update
 
 from responder.domain.errors import StoreError
-from responder.domain.limits import Pause, Subject
+from responder.domain.limits import TRIP, Pause, Subject
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Order
-from responder.stores.core.part import Part, episodes_decided, signs_in_force, write_audit
+from responder.stores.core.part import Part, begun_entry, episodes_decided, signs_in_force, write_audit
 from responder.stores.schema import pauses, runs
 
 
@@ -27,27 +27,24 @@ class BrakesPart(Part):
         """
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            row = {
-                "id": pause.id,
-                "kind": pause.kind,
-                "scope": pause.scope,
-                "reason": pause.reason,
-                "actor": pause.actor,
-                "created_at": pause.created_at,
-                "until": pause.until,
-                "lifted_at": None,
-                "lifted_by": "",
-            }
-            await tx.execute(pauses.insert(), row)
-            await write_audit(tx, now, [_begun(pause)])
+            await tx.execute(pauses.insert(), rows.pause_values(pause))
+            await write_audit(tx, now, [begun_entry(pause)])
         await self._wake([pause])
 
     async def resume(self, which: str, actor: str) -> int:
         """Lift one pause by id, those of a scope, or all with ``all``; returns how many were in force."""
+        named = literal(value=True) if which == "all" else (pauses.c.id == which) | (pauses.c.scope == which)
+        return await self._lift((pauses.c.kind != TRIP) & named, actor)
+
+    async def reset(self, playbook: str, actor: str) -> bool:
+        """Let a playbook that has tripped act by itself again; False when it has not."""
+        return await self._lift((pauses.c.kind == TRIP) & (pauses.c.scope == f"playbook:{playbook}"), actor) > 0
+
+    async def _lift(self, which: ColumnElement[bool], actor: str) -> int:
+        """Lift those that are meant; returns how many were in force."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            named = literal(value=True) if which == "all" else (pauses.c.id == which) | (pauses.c.scope == which)
-            chosen = pauses.c.lifted_at.is_(None) & named
+            chosen = pauses.c.lifted_at.is_(None) & which
             lifted = [rows.pause_of(row) for row in await tx.execute(select(pauses).where(chosen).with_for_update())]
             await tx.execute(update(pauses).where(chosen).values(lifted_at=now, lifted_by=actor))
             await write_audit(tx, now, [_lifted(one, actor) for one in lifted])
@@ -64,7 +61,7 @@ class BrakesPart(Part):
         """Write to the audit log that this process's own brakes came and went, and make due what they affect."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            entries = [_begun(one) for one in begun] + [_lifted(one, one.actor) for one in lifted]
+            entries = [begun_entry(one) for one in begun] + [_lifted(one, one.actor) for one in lifted]
             await write_audit(tx, now, entries)
         await self._wake(begun)
         await self._wake(lifted, lifted=True)
@@ -86,17 +83,11 @@ class BrakesPart(Part):
                     tx, now, [row.id for row in found if _covered(always, row.playbook, row.target, now)]
                 )
                 if lifted:
-                    await episodes_decided(tx, now, [Verdict.PAUSED, Verdict.HALTED])
+                    await episodes_decided(tx, now, [Verdict.PAUSED, Verdict.HALTED, Verdict.TRIPPED])
 
 
 def _covered(given: Sequence[Pause], playbook: str, target: str, now: datetime) -> bool:
     return any(one.covers(Subject(playbook, target), now) for one in given)
-
-
-def _begun(pause: Pause) -> Audit:
-    until = "" if pause.until is None else pause.until.isoformat()
-    details = {"id": pause.id, "reason": pause.reason, "until": until, "source": pause.source}
-    return Audit(f"{pause.kind}.begun", pause.scope, pause.actor, details)
 
 
 def _lifted(pause: Pause, actor: str) -> Audit:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
-from responder.domain.limits import Refusal, halted, over_limit, paused, subject_of
+from responder.domain.limits import Refusal, halted, over_limit, paused, subject_of, tripped
 from responder.domain.records import Direction, Record, RecordState
 from responder.domain.runs import Run
 from responder.domain.verdicts import Verdict
@@ -150,6 +150,9 @@ def _refused(run: Run, wish: _Wish, stop_by: str, sight: Sight) -> Refusal | Non
         return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
     subject = subject_of(run, [wish.record.action, *authority.actions])
     stop_sign = paused(sight.pauses, subject, sight.now)
+    if not run.progress.asked and not sight.entries[run.id]:
+        # A run that has begun goes on; what was approved was approved for this.
+        stop_sign = stop_sign or tripped(sight.pauses, subject, sight.now)
     return stop_sign or _no_longer_wanted(run, authority, sight) or _target_taken(run, sight)
 
 

@@ -73,6 +73,13 @@ def audit_values(now: datetime, entries: Iterable[Audit]) -> list[dict[str, Any]
     ]
 
 
+def begun_entry(pause: Pause) -> Audit:
+    """Return the audit entry of a brake that is put on."""
+    until = "" if pause.until is None else pause.until.isoformat()
+    details = {"id": pause.id, "reason": pause.reason, "until": until, "source": pause.source}
+    return Audit(f"{pause.kind}.begun", pause.scope, pause.actor, details)
+
+
 def destinations_given(
     db: Database, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
 ) -> dict[str, Any]:

@@ -177,7 +177,8 @@ class Prepared:
     def held(self) -> Select[Any]:
         """The runs' rows, locked."""
         columns = (
-            runs.c.id, runs.c.state, runs.c.epoch, runs.c.stop_by, runs.c.nudged, runs.c.started_at, runs.c.finished_at
+            runs.c.id, runs.c.state, runs.c.epoch, runs.c.stop_by, runs.c.nudged, runs.c.started_at, runs.c.finished_at,
+            runs.c.acted,
         )  # fmt: skip
         return select(*columns).where(self._of(runs.c.id)).order_by(runs.c.id).with_for_update()
 

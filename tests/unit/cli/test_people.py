@@ -290,3 +290,8 @@ def test_resume_names_what_it_cannot_lift(peer: Peer, responder: Responder) -> N
     result = responder("resume", "all")
     assert result.stdout == "lifted 1\n"
     assert result.stderr == "still in force: halt of all by the file /brake on a (file-1)\n"
+
+
+def test_a_tripped_playbook_is_reset_by_its_name(peer: Peer, responder: Responder) -> None:
+    peer.answers["POST", "playbooks/add-workers/reset"] = {"playbook": "add-workers"}
+    assert responder("reset", "add-workers").stdout == "reset\n"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from responder.domain.alerts import Alert
-from responder.domain.limits import Limits, Pause, Rate, Usage
+from responder.domain.limits import TRIP, Limits, Pause, Rate, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import RunState
 from responder.language.intervals import TimeInterval
@@ -181,6 +181,17 @@ async def test_a_target_above_one_that_is_worked_on_is_busy_even_within_one_slic
     s = scene(playbook("other", 'alertname="Up"', target="http/checkout/items"), playbook(target="http/checkout"))
     await s.turn(alert(alertname="Up"), alert())
     assert s.world.last().verdict == "busy"
+
+
+async def test_what_has_tripped_asks_and_says_why() -> None:
+    s = scene(playbook(mode=Mode.AUTO))
+    s.world.stops = [Pause("t", TRIP, "playbook:restart", "2 runs in a row did not help.", "responder", START)]
+    await s.turn(alert())
+    (run,) = s.world.runs.values()
+    assert run.mode is Mode.APPROVE
+    said = s.world.last().reason
+    assert "Mode approve. The playbook failed too often in a row" in said
+    assert "2 runs in a row did not help." in said
 
 
 LIMITED: list[tuple[Limits, Usage, str, timedelta | None]] = [

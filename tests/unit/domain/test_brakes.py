@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from responder.domain.brakes import Origin, is_scope, read_brakes, unreadable
-from responder.domain.limits import Pause, Subject, halted, paused
+from responder.domain.limits import TRIP, Pause, Subject, halted, paused, tripped
 from responder.domain.verdicts import Verdict
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -50,6 +50,16 @@ def test_the_most_restrictive_wins_whatever_came_first() -> None:
     assert halted(both[:1], CAFE, NOW) is None
     assert halted(both, CAFE, NOW) == refusal
     assert halted([pause(kind="a kind of tomorrow")], CAFE, NOW) is not None
+
+
+def test_a_trip_makes_its_playbook_ask_and_stops_nothing() -> None:
+    trip = pause("playbook:add-workers", TRIP, actor="responder")
+    assert paused([trip], CAFE, NOW) is None
+    assert halted([trip], CAFE, NOW) is None
+    refusal = tripped([pause(), trip], CAFE, NOW)
+    assert refusal is not None
+    assert refusal.verdict is Verdict.TRIPPED
+    assert tripped([trip], replace(CAFE, playbook="other"), NOW) is None
 
 
 def test_a_brake_ends_when_its_time_is_up_and_not_before() -> None:
