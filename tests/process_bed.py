@@ -31,6 +31,7 @@ class Responder:
     config: JsonObject
     name: str = "responder"
     child: Child | None = field(default=None, repr=False)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -44,7 +45,7 @@ class Responder:
             sys.executable, "-m", "responder", "serve", "--config.file", path,
             "--web.listen-address", f"127.0.0.1:{self.port}", "--log.format", "json",
         ]  # fmt: skip
-        self.child = start(self.name, argv, directory=self.directory, env={"PYTHONPATH": str(ROOT)})
+        self.child = start(self.name, argv, directory=self.directory, env={"PYTHONPATH": str(ROOT), **self.environment})
         self.child.wait_until(self.ready, within)
 
     def ready(self) -> bool:

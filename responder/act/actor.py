@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from responder.act.after import undoing, verifying
 from responder.act.before import awaiting, checking, over, ready, resolving
 from responder.act.during import acting
-from responder.act.engine import TURN_SECONDS, Engine, Next
+from responder.act.engine import TURN_SECONDS, Engine, Next, soon
 from responder.act.plan import Prepared
 from responder.domain.errors import Conflict, StoreError
+from responder.domain.limits import halted, subject_of
 from responder.domain.runs import Run, RunState, advance
 from responder.domain.targets import connection_of
 from responder.domain.verdicts import Verdict
@@ -27,6 +28,8 @@ SLOW_SECONDS = 1.0
 BULKHEAD = 8
 """So many slow turns on one connection, and no further turn on it begins: one that hangs holds up no other."""
 LINGER_SECONDS = 0.005
+PARKED = timedelta(minutes=1)
+"""How often a parked run looks whether its halt is gone, should nobody wake it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     _say(engine, run, following.run)
     run = following.run
     if run.state.final:
-        await _finish(engine, run, following)
+        await _finish(engine, run, playbook, following)
     else:
         due = min(following.at or standing.now, _wake_by(run))
         await engine.store.save(replace(run, due_at=due), following.audit, following.ask)
@@ -131,8 +134,8 @@ def _wake_by(run: Run) -> datetime:
     return run.deadline
 
 
-async def _finish(engine: Engine, run: Run, following: Next) -> None:
-    end = following.end or RunEnd()
+async def _finish(engine: Engine, run: Run, playbook: Playbook, following: Next) -> None:
+    end = replace(following.end or RunEnd(), trip_after=playbook.limits.trip_after)
     await engine.store.finish(run, end, following.audit)
     if end.retry_at is not None:
         engine.on_fact("episodes_due", run=run.id, at=end.retry_at.isoformat())
@@ -188,15 +191,16 @@ async def _further(engine: Engine, run: Run, playbook: Playbook, standing: Stand
         case RunState.UNDOING:
             return await undoing(engine, run, playbook, standing)
         case RunState.PARKED:
-            return _parked(run, standing)
+            return _parked(run, playbook, standing)
         case _:
             msg = f"nothing is to be done for a run that is {run.state}"
             raise ValueError(msg)
 
 
-def _parked(run: Run, standing: Standing) -> Next:
-    """Stay parked while a halt covers the run."""
-    halted = [p for p in standing.pauses if p.kind == "halt" and p.covers(run.playbook, run.target, standing.now)]
-    if halted:
-        return Next(run, at=standing.now + timedelta(minutes=1))
-    return Next(advance(run, "resumed"))
+def _parked(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """Stay parked while a halt covers the run, and say which."""
+    refusal = halted(standing.pauses, subject_of(run, playbook.actions), standing.now)
+    if refusal is None:
+        return Next(advance(run, "resumed"))
+    at = soon(standing.now, refusal, PARKED)
+    return Next(replace(run, verdict=refusal.verdict, reason=refusal.reason), at=min(at, standing.now + PARKED))

@@ -9,7 +9,7 @@ from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
-from responder.domain.limits import Refusal, over_limit, paused
+from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
 from responder.domain.runs import Check, Outcome, Run, RunState, Sample, advance
@@ -30,7 +30,7 @@ def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | Non
         return Refusal(Verdict.STALE, reason)
     if run.mode is Mode.OBSERVE:
         return None  # it takes no slot and no budget: nothing else can be in its way
-    stop_sign = paused(standing.pauses, run.playbook, run.target, standing.now)
+    stop_sign = paused(standing.pauses, subject_of(run, playbook.actions), standing.now)
     return (
         (standing.suspicion.refusal() if standing.suspicion is not None else None)
         or _taken(standing)
@@ -71,7 +71,7 @@ async def checking(
     if all(step.changes_nothing for step in prepared):
         unchanged = Refusal(Verdict.UNCHANGED, Verdict.UNCHANGED.sentence)
         return refused(run, unchanged, standing), ()
-    if _must_ask(run, playbook):
+    if _must_ask(run, playbook, standing):
         return ask(run, playbook, standing), ()
     return Next(advance(run, "go")), prepared
 
@@ -110,8 +110,8 @@ def with_plan(run: Run, prepared: tuple[Prepared, ...]) -> Run:
     return replace(run, progress=progress)
 
 
-def _must_ask(run: Run, playbook: Playbook) -> bool:
-    if run.mode is Mode.APPROVE:
+def _must_ask(run: Run, playbook: Playbook, standing: Standing) -> bool:
+    if run.mode is Mode.APPROVE or tripped(standing.pauses, subject_of(run), standing.now):
         return True
     matchers = playbook.approval.matchers
     return bool(matchers) and all(matcher.matches(run.context.labels) for matcher in matchers)

@@ -74,7 +74,9 @@ async def _begin(
     if ready.changes_nothing:
         return _unchanged(run, step)
     record = _new_record(run, ready, standing)
-    result = await send(engine, run, Attempt(ready.action, record, _authority(playbook), step.timeout.total_seconds()))
+    result = await send(
+        engine, run, Attempt(ready.action, record, _authority(playbook, run), step.timeout.total_seconds())
+    )
     return _held_back(run, result, standing) if isinstance(result, Refusal) else result
 
 
@@ -96,18 +98,19 @@ async def _settle_left(
         await engine.store.settle(run, doubt)
         return unsure(run, doubt)
     step = playbook.steps[run.progress.step]
-    attempt = Attempt(engine.action_of(record), record, _authority(playbook), step.timeout.total_seconds())
+    attempt = Attempt(engine.action_of(record), record, _authority(playbook, run), step.timeout.total_seconds())
     result = await recover(engine, run, attempt)
     if isinstance(result, Refusal):
         if result.verdict is Verdict.HALTED:
             return Next(advance(run, "halted", result.verdict, result.reason))
         # The record stays intended: a dead turn's send may still land, so the target stays ours until that is settled.
-        return Next(run, at=standing.now + LANDING_GRACE)
+        return Next(replace(run, reason=result.reason), at=standing.now + LANDING_GRACE)
     return result
 
 
-def _authority(playbook: Playbook) -> Authority:
-    return Authority(playbook.limits, effects=len(playbook.steps))
+def _authority(playbook: Playbook, run: Run) -> Authority:
+    to_come = playbook.actions[run.progress.step :]
+    return Authority(playbook.limits, effects=len(playbook.steps), actions=to_come)
 
 
 def _advance_step(run: Run) -> Run:
@@ -175,7 +178,7 @@ def _new_record(run: Run, ready: Prepared, standing: Standing) -> Record:
 def _settled(run: Run, step: Step, result: tuple[Sent, Record], standing: Standing) -> Run | Next:
     sent, record = result
     if sent is Sent.LANDED:
-        return replace(_advance_step(run), effects=run.effects + 1)
+        return replace(_advance_step(run), effects=run.effects + 1, reason="")
     if sent is Sent.NOT_YET:
         return _again(run, step, record.message, standing)
     if sent is Sent.STALE:
@@ -211,7 +214,8 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
         further = run.progress.model_copy(update={"step": ALL_STEPS})
         return Next(replace(run, progress=further), standing=standing)
     if refusal.verdict in (Verdict.PAUSED, Verdict.STALE, Verdict.CLOCK_SUSPECT):
-        return Next(run, at=standing.now + BACK_OFF)
+        # It waits in this state; whoever asks why is told.
+        return Next(replace(run, reason=refusal.reason), at=standing.now + BACK_OFF)
     return turn_back(run, refusal.verdict, refusal.reason)
 
 

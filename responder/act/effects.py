@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS, Engine
+from responder.act.gate import Gated, Held, gate_of
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record, RecordState
@@ -76,13 +77,18 @@ async def send(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record
             return Sent.IN_DOUBT, attempt.record
         message = "the permission was too old to be used"
         return Sent.STALE, await _close(engine, run, attempt.record, RecordState.NOT_APPLIED, message)
-    return await _apply(engine, run, attempt)
+    return await _apply(engine, run, attempt, read_at)
 
 
-async def _apply(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record]:
+async def _apply(engine: Engine, run: Run, attempt: Attempt, read_at: float) -> tuple[Sent, Record] | Refusal:
     action, record = attempt.action, attempt.record
+    tools = Gated(engine.tools, gate_of(engine, run, record, "do", read_at))
     try:
-        observed = await bounded(action.apply(run.target, record, engine.tools), attempt.seconds)
+        observed = await bounded(action.apply(run.target, record, tools), attempt.seconds)
+    except Held as held:
+        if not attempt.again:
+            await _close(engine, run, record, RecordState.NOT_APPLIED, held.refusal.reason)
+        return held.refusal
     except (Temporary, Permanent) as error:
         if attempt.again:
             # The refusal may come from the first send having landed meanwhile (a changed ETag, a used key): look again.
@@ -156,9 +162,6 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> tupl
         # Nothing was sent; whatever went wrong, the look can be repeated.
         return Sent.NOT_YET, replace(record, message=str(error))
     intended = replace(record, state=RecordState.UNDO_INTENDED)
-    refusal = await engine.store.intend_undo(run, intended)
-    if refusal is not None:
-        return refusal
     return await _send_undo(engine, run, action, intended, again=False)
 
 
@@ -169,29 +172,42 @@ async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record)
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
         message = record.message or "nobody can tell whether the undo landed"
         return Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message)
-    refusal = await engine.store.intend_undo(run, record)
-    if refusal is not None:
-        return refusal
     return await _send_undo(engine, run, action, record, again=True)
 
 
-async def _send_undo(engine: Engine, run: Run, action: Action, record: Record, *, again: bool) -> tuple[Sent, Record]:
+async def _send_undo(
+    engine: Engine, run: Run, action: Action, record: Record, *, again: bool
+) -> tuple[Sent, Record] | Refusal:
+    read_at = engine.clock.monotonic()
+    refusal = await engine.store.intend_undo(run, record)
+    if refusal is not None:
+        return refusal
+    tools = Gated(engine.tools, gate_of(engine, run, record, "undo", read_at))
     try:
-        await bounded(action.undo(run.target, record, engine.tools), EFFECT_SECONDS)
+        await bounded(action.undo(run.target, record, tools), EFFECT_SECONDS)
     except Drifted as error:
         return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, str(error))
     except (Temporary, Permanent) as error:
-        if again:
-            # The refusal may come from the first send having landed meanwhile: look again.
-            return Sent.IN_DOUBT, replace(record, message=str(error))
-        if isinstance(error, Permanent):
-            return Sent.NEVER, await _settle_undo(engine, run, record, RecordState.UNDO_FAILED, str(error))
-        # Certainly not sent: the record goes back to what is true, so that the next try judges drift afresh.
-        return Sent.NOT_YET, await _settle_undo(engine, run, record, RecordState.APPLIED, str(error))
+        return await _not_undone(engine, run, record, error, again=again)
     except StepError as error:
         engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
         return Sent.IN_DOUBT, replace(record, message=str(error))
     return Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, "")
+
+
+async def _not_undone(
+    engine: Engine, run: Run, record: Record, error: Temporary | Permanent, *, again: bool
+) -> tuple[Sent, Record] | Refusal:
+    """Settle an undo that was certainly not carried out by this send."""
+    held = error.refusal if isinstance(error, Held) else None
+    if again:
+        # The refusal may come from the first send having landed meanwhile: look again.
+        return held or (Sent.IN_DOUBT, replace(record, message=str(error)))
+    if isinstance(error, Permanent):
+        return Sent.NEVER, await _settle_undo(engine, run, record, RecordState.UNDO_FAILED, str(error))
+    # Certainly not sent: the record goes back to what is true, so that the next try judges drift afresh.
+    back = await _settle_undo(engine, run, record, RecordState.APPLIED, str(error))
+    return held or (Sent.NOT_YET, back)
 
 
 async def _settle_undo(engine: Engine, run: Run, record: Record, state: RecordState, message: str) -> Record:

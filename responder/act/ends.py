@@ -24,6 +24,7 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
         Verdict.UNCHANGED,
         Verdict.STEP_FAILED,
         Verdict.ATTEMPTS_EXHAUSTED,
+        Verdict.RECURRING,
     ):
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
     return Next(ended, end=RunEnd(retry_at=soon(standing.now, refusal, LATER)))

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import math
+import os
 import signal
 import sys
 import time
@@ -16,10 +17,13 @@ from responder import __version__
 from responder.act.actor import CLAIM, Actor
 from responder.act.engine import Engine
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox
+from responder.app.brakes import BrakeWatch
 from responder.app.parts import Channels, channels_of, docs_of, parser_of, rules_of
+from responder.clients.own_brakes import OwnBrakes
 from responder.clients.toolbox import Toolbox
 from responder.decide.decider import CLAIM as DELIVERIES
 from responder.decide.decider import Decider
+from responder.domain.brakes import PAUSE_VARIABLE
 from responder.domain.errors import ResponderError, StoreError
 from responder.domain.records import Record
 from responder.domain.runs import Run
@@ -49,6 +53,7 @@ WAKES: Mapping[str, tuple[Queue, ...]] = {
     "episodes_due": ("deliveries",),
     "asked": ("runs", "deliveries", "outbox"),
     "page_overdue": ("outbox",),
+    "brake": ("runs", "deliveries"),
 }
 """Which queues have work after a fact. Intake wakes the decider, and the decider the others, when they have any."""
 EMPTY_TOOLS = Toolbox({}, {})
@@ -96,7 +101,8 @@ class Runtime:
         self.telemetry = telemetry
         self.redactor = redactor
         self.catalogue = catalogue()
-        self.store = open_store(settings.store.url, settings.store.password)
+        self.brakes = OwnBrakes(os.environ.get(PAUSE_VARIABLE, ""), settings.brake_file)
+        self.store = open_store(settings.store.url, settings.store.password, self.brakes)
         self.shelf = Shelf(self.catalogue, self.store, self.store)
         self.tools = LiveTools()
         self.wake: Wake = LocalWake()
@@ -127,6 +133,7 @@ class Runtime:
             self.on_fact("complaint", text="another store or Redis takes a restart; the old one stays in use", hint="")
         old, self.tools.current = self.tools.current, tools
         self.settings, self.rules = settings, rules_of(settings)
+        self.brakes.file = settings.brake_file
         old_channels, self.channels = self.channels, channels
         self.notifiers.clear()
         self.notifiers.update(self.channels.notifiers)
@@ -214,6 +221,9 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
             page_after=lambda: runtime.rules.page_after,
         )
         keeper.start()
+        watch = BrakeWatch(runtime.brakes, runtime.store, runtime.on_fact)
+        watch.start()
+        stack.push_async_callback(watch.stop)
         stack.push_async_callback(keeper.stop)
         watcher = asyncio.create_task(runtime.watch(), name="watch files")
         stack.callback(watcher.cancel)

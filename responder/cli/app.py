@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from responder.cli import people
+from responder.cli import brakes, people
 from responder.cli.exits import Exit
 
 app = typer.Typer(
@@ -29,8 +29,11 @@ for command in (
     people.reject,
     people.rollback,
     people.stop,
-    people.pause,
-    people.resume,
+    brakes.pause,
+    brakes.halt,
+    brakes.pauses,
+    brakes.resume,
+    brakes.reset,
     people.ack,
 ):
     app.command()(command)

@@ -25,6 +25,14 @@ def tell(stories: Sequence[Story]) -> str:
     return "\n\n".join("\n".join(_episode(story)) for story in stories)
 
 
+def brakes(pauses: Sequence[Story]) -> Iterator[str]:
+    """Name the brakes in force: they may stop this alert's playbooks from now on."""
+    for one in pauses:
+        why = f": {plain(one['reason'])}" if one.get("reason") else ""
+        said = {"halt": "halted", "trip": "tripped"}.get(str(one.get("kind")), "paused")
+        yield f"in force   ⏸ {plain(one.get('actor'))} {said} {plain(one.get('scope'))}{why}"
+
+
 def nothing(candidates: Sequence[Story]) -> str:
     """Say that no such alert has come, where to look next, and what would be tried if it came."""
     tried = ", ".join(f"{one.get('playbook')} ({one.get('mode')})" for one in candidates)
@@ -79,4 +87,5 @@ def _run(run: Story) -> Iterator[tuple[str, str]]:
         symbol = ENDS.get(str(run.get("state")), "✘")
         yield str(run["finished_at"]), f"ended      {symbol} {run.get('state')}: {plain(run.get('reason'))}"
     else:
-        yield "9", f"now        ◐ {run.get('state')}"
+        why = f": {plain(run['reason'])}" if run.get("reason") else ""
+        yield "9", f"now        ◐ {run.get('state')}{why}"

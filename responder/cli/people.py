@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -161,6 +160,8 @@ def explain(
         show(rows, ("episode",), output, "")
     elif rows:
         print(story.tell(rows))
+        for line in story.brakes(cast("Sequence[Mapping[str, object]]", answer.get("pauses") or ())):
+            print(line)
     else:
         print(story.nothing(cast("Sequence[Mapping[str, object]]", answer.get("candidates") or ())), file=sys.stderr)
     raise typer.Exit(Exit.OK if rows else Exit.FINDINGS)
@@ -222,38 +223,6 @@ def rollback(run: RunId, url: Url = "", token_file: TokenFile = None, reason: Re
     client = connect(url, token_file)
     answer = client.post(f"runs/{segment(client.run_id(run))}/rollback", {"reason": reason})
     print(answer.get("id") or answer.get("run") or "rolling back")
-
-
-def pause(
-    scope: Annotated[str, typer.Argument(help="all, playbook:NAME or target:PATTERN")] = "all",
-    *,
-    url: Url = "",
-    token_file: TokenFile = None,
-    reason: Reason = "",
-    for_: Annotated[str, typer.Option("--for", help="lift it by itself after this long, such as 30m")] = "",
-    halt: Annotated[bool, typer.Option("--halt", help="stop undoing as well: nothing at all is changed")] = False,
-) -> None:
-    """Let nothing new be changed, until a person resumes."""
-    body: dict[str, object] = {"scope": scope, "kind": "halt" if halt else "pause", "reason": reason}
-    if for_:
-        body["for"] = for_
-    client = connect(url, token_file)
-    answer = client.post("pauses", body)
-    print(answer.get("id") or "paused")
-    subject, _, pattern = scope.partition(":")
-    names = [str(row["name"]) for row in client.items("playbooks", 1000)] if subject == "playbook" else []
-    if subject == "playbook" and not any(fnmatchcase(name, pattern) for name in names):
-        print(f"careful: no playbook in use is called {pattern!r}; it covers nothing now", file=sys.stderr)
-
-
-def resume(
-    which: Annotated[str, typer.Argument(metavar="ID|all")],
-    url: Url = "",
-    token_file: TokenFile = None,
-) -> None:
-    """Lift a pause."""
-    answer = connect(url, token_file).delete(f"pauses/{segment(which)}")
-    print(f"lifted {answer.get('lifted', '')}".strip())
 
 
 def ack(

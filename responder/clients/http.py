@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import NoReturn
 from urllib.parse import unquote
 
@@ -15,7 +16,7 @@ from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
 from responder.language.allow import allows, plain_path
-from responder.ports.tools import HttpReply
+from responder.ports.tools import Gate, HttpReply
 
 MAX_ANSWER_BYTES = 1024 * 1024
 READING = frozenset({"GET", "HEAD"})
@@ -70,7 +71,10 @@ class HttpClient:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=64, ssl=self._tls if self._tls is not None else True)
             session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector,
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[_gates()],
             )
             # aiohttp sends PUT and DELETE a second time by itself when the connection breaks; an effect goes out once.
             session._retry_connection = False  # noqa: SLF001 - no public switch exists; a contract test holds it
@@ -94,6 +98,7 @@ class HttpClient:
         path: str,
         json: JsonValue = None,
         headers: Mapping[str, str] | None = None,
+        gate: Gate | None = None,
     ) -> HttpReply:
         """See ``ports.tools.HttpService.call``."""
         url = self._address(method, path)
@@ -101,7 +106,13 @@ class HttpClient:
         reading = method in READING
         try:
             async with self._open().request(
-                method, url, data=data, headers=sent_headers, allow_redirects=False, proxy=self._proxy
+                method,
+                url,
+                data=data,
+                headers=sent_headers,
+                allow_redirects=False,
+                proxy=self._proxy,
+                trace_request_ctx=None if reading else gate,
             ) as response:
                 return await self._judge(method, response, reading=reading)
         except aiohttp.InvalidURL as error:
@@ -167,6 +178,19 @@ class HttpClient:
             msg = f"{self._name}: the answer is not JSON"
             raise Permanent(msg) from error
         return decoded
+
+
+def _gates() -> aiohttp.TraceConfig:
+    """Let a request pass its gate: aiohttp awaits this with the connection at hand, before it writes the headers."""
+
+    async def pass_gate(_: aiohttp.ClientSession, request: SimpleNamespace, __: object) -> None:
+        gate: Gate | None = request.trace_request_ctx
+        if gate is not None:
+            await gate()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(pass_gate)
+    return tracing
 
 
 def _leads_elsewhere(plain: str) -> bool:

@@ -1,7 +1,7 @@
 """The chain of candidates for one episode: what is done about it, and why nothing else is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from responder.decide.bench import Bench, Draft
@@ -19,7 +19,7 @@ from responder.decide.newrun import new_run
 from responder.decide.options import Option
 from responder.decide.rules import Rules
 from responder.domain.episodes import Decision, Episode, EpisodeState
-from responder.domain.limits import Refusal
+from responder.domain.limits import Refusal, Subject, tripped
 from responder.domain.modes import Mode
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
@@ -31,6 +31,8 @@ SKIPPED_BACK_OFF_MAX = timedelta(minutes=5)
 FAILED_BACK_OFF = timedelta(seconds=15)
 FAILED_BACK_OFF_MAX = timedelta(minutes=10)
 """Between two tries that ``attempts`` allows on one alert; doubled each time."""
+ASKS_FOR_A_PERSON = frozenset({Verdict.ATTEMPTS_EXHAUSTED, Verdict.RECURRING})
+"""A playbook that has had its turns; where no other one takes the alert on, somebody has to."""
 TAKEN = frozenset({Verdict.RUN, Verdict.JOINED, Verdict.TOLD})
 """Verdicts by which a candidate takes the alert on."""
 
@@ -87,7 +89,7 @@ class _Judge:
         self._result = Judgement(after=case.episode.after)
 
     def judge(self) -> Judgement:
-        options = self._case.options
+        options = [self._as_allowed(option) for option in self._case.options]
         self._result.handled = any(option.mode is not Mode.DISABLED for option in options)
         self._result.may_act = any(option.playbook.steps and option.mode is not Mode.DISABLED for option in options)
         self._result.may_change = any(
@@ -104,6 +106,16 @@ class _Judge:
             else:
                 self._fixed(options, verified)
         return self._result
+
+    def _as_allowed(self, option: Option) -> Option:
+        """Return the option in the mode that it has now: what has tripped asks."""
+        if option.mode is Mode.AUTO and self._tripped(option) is not None:
+            return replace(option, mode=Mode.APPROVE)
+        return option
+
+    def _tripped(self, option: Option) -> Refusal | None:
+        subject = Subject(option.playbook.name, option.target)
+        return tripped(self._bench.facts.pauses, subject, self._bench.now)
 
     def _late(self, option: Option) -> None:
         wait = self._rules.group_interval + timedelta(seconds=60)
@@ -129,7 +141,7 @@ class _Judge:
         if not self._result.waits_or_acts() and self._case.urgent:
             if start:
                 self._at_the_end(options[:start])
-            elif Verdict.ATTEMPTS_EXHAUSTED in self._result.verdicts():
+            elif ASKS_FOR_A_PERSON & set(self._result.verdicts()):
                 self._ask_for_exhausted()
         if self._result.leading is None:
             self._result.leading = next((o.playbook for o in options if o.mode is not Mode.DISABLED), None)
@@ -152,7 +164,7 @@ class _Judge:
 
     def _ask_for_exhausted(self) -> None:
         for decision in self._result.decisions:
-            if decision.verdict == Verdict.ATTEMPTS_EXHAUSTED:
+            if decision.verdict in ASKS_FOR_A_PERSON:
                 self._result.needs_person = f"{decision.playbook} on {decision.target}: {decision.reason}"
 
     def _walk(self, options: Sequence[Option]) -> None:
@@ -264,9 +276,12 @@ class _Judge:
         return True
 
     def _start(self, option: Option) -> None:
-        run = new_run(option, self._episode, self._bench.now)
+        team = self._rules.team_of(self._episode.labels)
+        run = new_run(option, self._episode, team, self._bench.now)
         self._bench.add(Draft(run, {self._episode.id}), option)
-        self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.", run_id=run.id)
+        trip = self._tripped(option)
+        why = f" {trip.reason}" if trip is not None else ""
+        self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.{why}", run_id=run.id)
 
     def _refuse(self, option: Option, refusal: Refusal) -> bool:
         """Write down a refusal; says whether the chain stops: what has to wait is not replaced by something blunter.

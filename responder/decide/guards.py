@@ -11,7 +11,7 @@ from responder.decide.bench import Bench
 from responder.decide.options import Option
 from responder.decide.rules import Rules
 from responder.domain.episodes import Episode
-from responder.domain.limits import Refusal, over_limit, paused
+from responder.domain.limits import Refusal, Subject, over_limit, paused
 from responder.domain.modes import Mode
 from responder.domain.targets import is_protected
 from responder.domain.verdicts import Verdict
@@ -108,7 +108,8 @@ def protected(q: Question) -> Refusal | None:
 
 def stopped(q: Question) -> Refusal | None:
     """Refuse under a pause or halt."""
-    return paused(q.bench.facts.pauses, q.option.playbook.name, q.option.target, q.bench.now)
+    playbook, team = q.option.playbook, q.rules.team_of(q.episode.labels)
+    return paused(q.bench.facts.pauses, Subject(playbook.name, q.option.target, team, playbook.actions), q.bench.now)
 
 
 def quarantined(q: Question) -> Refusal | None:

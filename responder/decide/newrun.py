@@ -14,8 +14,8 @@ OWN_RULE_TIME = timedelta(minutes=5)
 """How long a playbook without ``verify`` is judged by the alert's own rule (playbook/model.py, ``within``)."""
 
 
-def new_run(option: Option, episode: Episode, now: datetime) -> Run:
-    """Return the run of ``option`` for ``episode``, due at once, pinned to the playbook as it is now."""
+def new_run(option: Option, episode: Episode, team: str, now: datetime) -> Run:
+    """Return the run of ``option`` for ``episode`` of ``team``, due at once, pinned to the playbook as it is now."""
     playbook = option.playbook
     return Run(
         id=new_id(),
@@ -34,6 +34,7 @@ def new_run(option: Option, episode: Episode, now: datetime) -> Run:
             annotations=dict(episode.annotations),
             generator_url=episode.generator_url,
             connection=option.connection,
+            team=team,
         ),
         created_at=now,
         due_at=now,

@@ -92,6 +92,10 @@ class Rules:
     flap_changes: int = 5
     flap_window: timedelta = timedelta(minutes=10)
 
+    def team_of(self, labels: Labels) -> str:
+        """Return whose alert it is, empty when it does not say."""
+        return labels.get(self.team_label, "")
+
     def mode_for(self, labels: Labels, wanted: Mode) -> Mode:
         """Return the strictest of a playbook's mode, the policies for these labels and the highest mode allowed."""
         allowed = [policy.max_mode for policy in self.policies if fits(policy.matchers, labels)]

@@ -139,7 +139,7 @@ class _Work:
         if seen.ended is not None:
             self._drop(seen.ended)
         if episode.state is EpisodeState.OPEN:
-            episode = self.shelf.place(episode, group, episode.labels.get(self.desk.rules.team_label, ""))
+            episode = self.shelf.place(episode, group, self.desk.rules.team_of(episode.labels))
         elif before is not None and before.state is EpisodeState.OPEN:
             self._drop(episode)
         if episode != before:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import Literal
 
+from responder.domain.runs import Run
 from responder.domain.targets import covered
 from responder.domain.verdicts import Verdict
 
@@ -32,9 +34,17 @@ class Rate:
     window: timedelta
 
 
+RECURRENCE = Rate(3, timedelta(hours=24))
+"""How often the same playbook may fix the same target before a person is asked, unless it says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a playbook may do. None means no such limit; ``attempts`` None: once per alert."""
+    """What a playbook may do. None means no such limit; ``attempts`` None: once per alert.
+
+    ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed. So many runs
+    in a row as ``trip_after`` says that did not help make the playbook ask.
+    """
 
     per_target: Rate | None = None
     per_playbook: Rate | None = None
@@ -42,6 +52,8 @@ class Limits:
     cooldown: timedelta | None = None
     attempts: int | None = None
     max_age: timedelta = timedelta(minutes=30)
+    recurrence: Rate | None = RECURRENCE
+    trip_after: int | None = None
 
     @property
     def rate_window(self) -> timedelta:
@@ -51,7 +63,8 @@ class Limits:
     @property
     def end_window(self) -> timedelta:
         """How far back the ends of runs count."""
-        return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW)
+        recurrence = self.recurrence.window if self.recurrence is not None else timedelta()
+        return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW, recurrence)
 
     @property
     def longest_window(self) -> timedelta:
@@ -68,7 +81,8 @@ class Usage:
 
     ``on_target`` and ``by_playbook`` are the instants of forward effects, reserved ones included; ``running`` counts
     other runs of the playbook that hold a slot; ``last_end`` is the latest end on the target of a run that acted;
-    ``unsuccessful`` counts runs on the target in the attempts window that changed something and did not verify.
+    ``unsuccessful`` counts runs on the target in the attempts window that changed something and did not verify;
+    ``helped`` are the ends of those that did.
     """
 
     on_target: tuple[datetime, ...] = ()
@@ -76,13 +90,35 @@ class Usage:
     running: int = 0
     last_end: datetime | None = None
     unsuccessful: int = 0
+    helped: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a brake is held against. What nobody knows (``team`` None, no ``actions``) every such brake covers."""
+
+    playbook: str
+    target: str
+    team: str | None = None
+    actions: tuple[str, ...] = ()
+
+
+def subject_of(run: Run, actions: Iterable[str] = ()) -> Subject:
+    """Return what brakes on ``run`` are held against, as far as it is about ``actions``."""
+    return Subject(run.playbook, run.target, run.context.team, tuple(actions))
+
+
+TRIP = "trip"
+"""The kind of a brake that failures put on a playbook; a person takes it off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A stop sign: ``pause`` refuses new forward effects, ``halt`` every effect.
+    """A brake: ``pause`` refuses new forward effects, ``halt`` every effect, ``trip`` what nobody has approved.
 
-    ``scope`` is ``all``, ``playbook:NAME`` or ``target:PATTERN`` (shell wildcards). ``until`` None: till it is lifted.
+    ``scope`` is ``all``, or ``team:``, ``playbook:``, ``action:`` or ``target:`` with a pattern (shell wildcards).
+    ``until`` None: till it is lifted. ``source`` says where it was put on: by a person in the store, or for this
+    process alone by a file or its environment.
     """
 
     id: str
@@ -92,26 +128,56 @@ class Pause:
     actor: str
     created_at: datetime
     until: datetime | None = None
+    source: Literal["store", "file", "environment"] = "store"
 
-    def covers(self, playbook: str, target: str, now: datetime) -> bool:
-        """Say whether it applies to this playbook and target at ``now``."""
+    @property
+    def halts(self) -> bool:
+        """Whether it refuses undoing, too; a kind that is not known is taken for the stricter one."""
+        return self.kind not in ("pause", TRIP)
+
+    @property
+    def told(self) -> str:
+        """What people read: who has paused what, and why."""
+        if self.kind == TRIP:
+            return f"{self.scope}: {self.reason}"
+        what = f"{self.actor} {'halted' if self.halts else 'paused'} {self.scope}"
+        return f"{what}: {self.reason}" if self.reason else f"{what}."
+
+    def covers(self, subject: Subject, now: datetime) -> bool:
+        """Say whether it applies at ``now``; a scope that is not known applies to everything."""
         if self.until is not None and self.until <= now:
             return False
-        subject, _, pattern = self.scope.partition(":")
-        if subject == "playbook":
-            return fnmatchcase(playbook, pattern)
-        if subject == "target":
-            return covered(target, pattern)
+        about, _, pattern = self.scope.partition(":")
+        if about == "playbook":
+            return fnmatchcase(subject.playbook, pattern)
+        if about == "target":
+            return covered(subject.target, pattern)
+        if about == "team":
+            return subject.team is None or fnmatchcase(subject.team, pattern)
+        if about == "action":
+            return not subject.actions or any(fnmatchcase(one, pattern) for one in subject.actions)
         return True
 
 
-def paused(pauses: Iterable[Pause], playbook: str, target: str, now: datetime) -> Refusal | None:
-    """Return why new forward effects are refused, the most restrictive first."""
-    covering = sorted((p for p in pauses if p.covers(playbook, target, now)), key=lambda p: p.kind != "halt")
-    for pause in covering:
-        verdict = Verdict.HALTED if pause.kind == "halt" else Verdict.PAUSED
-        return Refusal(verdict, f"{verdict.sentence} {pause.actor}: {pause.reason}".strip(), pause.until)
-    return None
+def paused(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
+    """Return why new forward effects are refused, by the most restrictive brake."""
+    covering = [pause for pause in pauses if pause.kind != TRIP and pause.covers(subject, now)]
+    if not covering:
+        return None
+    strictest = min(covering, key=lambda pause: not pause.halts)
+    verdict = Verdict.HALTED if strictest.halts else Verdict.PAUSED
+    return Refusal(verdict, f"{verdict.sentence} {strictest.told}", strictest.until)
+
+
+def halted(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
+    """Return why every effect is refused, undoing included."""
+    return paused((pause for pause in pauses if pause.halts), subject, now)
+
+
+def tripped(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:
+    """Return why a forward effect takes a person's approval, whatever the playbook's mode is."""
+    trip = next((pause for pause in pauses if pause.kind == TRIP and pause.covers(subject, now)), None)
+    return None if trip is None else Refusal(Verdict.TRIPPED, f"{Verdict.TRIPPED.sentence} {trip.reason}")
 
 
 def _rate(used: tuple[datetime, ...], rate: Rate | None, need: int, now: datetime, verdict: Verdict) -> Refusal | None:
@@ -127,11 +193,24 @@ def _rate(used: tuple[datetime, ...], rate: Rate | None, need: int, now: datetim
     return Refusal(verdict, text, retry)
 
 
+def _recurring(limit: Rate | None, helped: tuple[datetime, ...], now: datetime) -> Refusal | None:
+    if limit is None:
+        return None
+    recent = [at for at in helped if at > now - limit.window]
+    if len(recent) < limit.count:
+        return None
+    reason = f"{Verdict.RECURRING.sentence} It helped {len(recent)} times on this target within {limit.window}"
+    return Refusal(Verdict.RECURRING, f"{reason}, last at {max(recent):%H:%M:%S} UTC.")
+
+
 def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusal | None:
     """Return why ``need`` more forward effects are refused now, or None."""
     if limits.attempts is not None and usage.unsuccessful >= limits.attempts:
         reason = f"tried {usage.unsuccessful} times on this target within 24 h without success; a person is asked"
         return Refusal(Verdict.ATTEMPTS_EXHAUSTED, reason)
+    again = _recurring(limits.recurrence, usage.helped, now)
+    if again is not None:
+        return again
     if limits.cooldown is not None and usage.last_end is not None and now < usage.last_end + limits.cooldown:
         until = usage.last_end + limits.cooldown
         reason = (

@@ -176,6 +176,8 @@ class Context(BaseModel):
     annotations: dict[str, str] = {}
     generator_url: str = ""
     connection: str = ""
+    team: str | None = None
+    """Whose it is, for brakes; None in runs from before it was kept."""
     requested_by: str = ""
     reason: str = ""
 
@@ -242,7 +244,7 @@ def advance(run: Run, outcome: Outcome, verdict: Verdict | None = None, reason: 
     """
     if outcome == "resumed" and run.state is RunState.PARKED and run.progress.parked_from is not None:
         progress = run.progress.model_copy(update={"parked_from": None})
-        return replace(run, state=run.progress.parked_from, progress=progress)
+        return replace(run, state=run.progress.parked_from, progress=progress, verdict=None, reason="")
     try:
         state = TRANSITIONS[run.state, outcome]
     except KeyError:

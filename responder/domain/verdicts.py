@@ -39,6 +39,7 @@ class Verdict(StrEnum):
     CLUSTER_UNKNOWN = "cluster_unknown", "The alert does not say which cluster it is about, or an unknown one."
     CONNECTION_UNKNOWN = "connection_unknown", "No connection, or more than one, fits the alert."
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "The playbook has been tried as often as it may be; a person is asked."
+    RECURRING = "recurring", "What it fixes keeps coming back; a person is asked to look for the cause."
     SUPERSEDED = "superseded", "Another playbook fixed it."
 
     # Refusals that are looked at again.
@@ -46,6 +47,7 @@ class Verdict(StrEnum):
     FLAPPING = "flapping", "The alert goes on and off too often to act on.", True
     PAUSED = "paused", "Automation is paused.", True
     HALTED = "halted", "Automation is halted.", True
+    TRIPPED = "tripped", "The playbook failed too often in a row: it asks until a person resets it.", True
     BUSY = "busy", "Another run is working on the target.", True
     QUARANTINED = "quarantined", "An earlier run left the target in doubt; a person must clear it.", True
     COOLDOWN = "cooldown", "The target was worked on a short time ago.", True

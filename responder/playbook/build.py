@@ -87,6 +87,8 @@ def _limits(shape: LimitsShape) -> Limits:
         cooldown=shape.cooldown,
         attempts=shape.attempts,
         max_age=shape.max_age,
+        recurrence=shape.recurrence,
+        trip_after=shape.trip_after,
     )
 
 

@@ -128,6 +128,11 @@ class Playbook:
     docs: Docs = field(default_factory=Docs)
 
     @property
+    def actions(self) -> tuple[str, ...]:
+        """The kinds of action that its steps take, in their order."""
+        return tuple(step.action.name for step in self.steps)
+
+    @property
     def tells_only(self) -> bool:
         """Whether it changes nothing by design."""
         return not self.steps

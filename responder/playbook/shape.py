@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from responder.domain.limits import RECURRENCE
 from responder.playbook.fields import (
     ONE_OR_MANY,
     Channel,
@@ -40,7 +41,7 @@ class Shape(BaseModel):
 class LimitsShape(Shape):
     """How often and how long the playbook may act."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("blast_radius", "trip_after")
+    reserved: ClassVar[tuple[str, ...]] = ("blast_radius",)
 
     per_target: RateText | None = Field(default=None, description="forward effects on one target in any window")
     per_playbook: RateText | None = Field(default=None, description="forward effects of this playbook in any window")
@@ -49,6 +50,15 @@ class LimitsShape(Shape):
     attempts: int | None = Field(default=None, ge=1, le=100, description="per target in 24h before a person is asked")
     max_age: PositiveDuration = Field(
         default=timedelta(minutes=30), description="of the last evidence that the alert fires"
+    )
+    trip_after: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="failed runs in a row before it asks, until a person resets it",
+    )
+    recurrence: RateText = Field(
+        default=RECURRENCE, description="runs that helped on one target before a person is asked: it keeps coming back"
     )
 
 

@@ -16,10 +16,11 @@ from responder.domain.alerts import Delivery
 from responder.domain.episodes import Decision, Episode, Incident
 from responder.domain.limits import Limits, Pause, Refusal, Usage
 from responder.domain.notification import Account, Approval, Receipt
-from responder.domain.records import Record
+from responder.domain.records import Direction, Record
 from responder.domain.runs import Run, RunState
 from responder.domain.suspicion import Suspicion
 from responder.domain.verdicts import Verdict
+from responder.ports.brakes import BrakeLog
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds; a turn takes at most 20 s of it (engine.md)."""
@@ -191,11 +192,13 @@ class DecideStore(Protocol):
 class Authority:
     """What a forward effect needs to be allowed: re-read and judged in the record's own transaction.
 
-    ``effects`` is how many effects the whole plan has: the run's first record reserves them all.
+    ``effects`` is how many effects the whole plan has: the run's first record reserves them all. ``actions`` are the
+    kinds of action that are still to come, for brakes: a plan that could not go on does not begin.
     """
 
     limits: Limits
     effects: int
+    actions: tuple[str, ...] = ()
     protected: bool = False
 
 
@@ -205,7 +208,8 @@ class RunEnd:
 
     ``needs_person`` latches on the incident when not empty; ``clear_person`` clears a latch that this run set.
     ``quarantine`` keeps the target from forward effects, with why. ``retry_at`` is when its episodes are due again
-    (with ``after`` the playbook, so that the next candidate has its turn).
+    (with ``after`` the playbook, so that the next candidate has its turn). ``trip_after`` runs of the playbook in a row
+    that changed something and did not help trip it.
     """
 
     needs_person: str = ""
@@ -213,6 +217,7 @@ class RunEnd:
     quarantine: str = ""
     retry_at: datetime | None = None
     after: str = ""
+    trip_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +277,10 @@ class RunStore(Protocol):
 
     async def intend_undo(self, run: Run, record: Record) -> Refusal | None:
         """Commit ``undo_intended``; refused by a halt only."""
+        ...
+
+    async def braked(self, run: Run, action: str, direction: Direction) -> Refusal | None:
+        """Say which brake refuses an effect now that was permitted: for the last look before it is sent."""
         ...
 
     async def settle(self, run: Run, record: Record) -> None:
@@ -383,11 +392,22 @@ class People(Protocol):
         ...
 
     async def pause(self, pause: Pause) -> None:
-        """Put a pause or halt in force and make what it affects due."""
+        """Put a pause or halt in force, then make what it affects due."""
         ...
 
-    async def resume(self, pause_id: str, actor: str) -> int:
-        """Lift one pause by id, or all with ``all``; returns how many. Parked runs and refused episodes become due."""
+    async def resume(self, which: str, actor: str) -> int:
+        """Lift one pause by id, those of a scope, or all with ``all``; returns how many.
+
+        Parked runs and refused episodes become due. This process's own brakes stay, and tripped playbooks.
+        """
+        ...
+
+    async def reset(self, playbook: str, actor: str) -> bool:
+        """Let a playbook that has tripped act by itself again; False when it has not."""
+        ...
+
+    async def brakes_in_force(self) -> Sequence[Pause]:
+        """Return every brake that this process goes by, its own too, the oldest first."""
         ...
 
     async def acknowledge(self, incident_id: str, actor: str) -> bool:
@@ -466,7 +486,7 @@ class Housekeeping(Protocol):
         ...
 
 
-class Store(Inbox, DecideStore, RunStore, Outbox, People, Housekeeping, Protocol):
+class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Protocol):
     """A store keeps them all."""
 
     async def open(self) -> None:

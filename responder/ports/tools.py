@@ -1,6 +1,6 @@
 """What actions and probes reach the world with: thin clients, chosen by name from the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -17,6 +17,10 @@ class HttpReply:
     etag: str
 
 
+Gate = Callable[[], Awaitable[None]]
+"""Awaited before a change leaves; what it raises is raised, and nothing was sent."""
+
+
 class HttpService(Protocol):
     """A configured service: base URL, allow-list, credentials, deadline; no redirects, no other hosts."""
 
@@ -31,8 +35,11 @@ class HttpService(Protocol):
         path: str,
         json: JsonValue = None,
         headers: Mapping[str, str] | None = None,
+        gate: Gate | None = None,
     ) -> HttpReply:
         """Send one request once and return the JSON answer.
+
+        A request that changes something passes ``gate`` when its connection stands, before its first byte.
 
         Raises Permanent when the allow-list or the service refuses (4xx), Temporary when it certainly did not happen
         (connection refused, 409, 429), Uncertain when it may have (timeout, reset, 5xx after sending).

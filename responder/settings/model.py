@@ -247,7 +247,8 @@ class Settings:
     """Everything that ``responder.yml`` and the flags say.
 
     ``digest`` is the SHA-256 of the file's text; ``files`` are all files that were read, to be watched for changes;
-    ``secrets`` are all secret values, so that no log line may hold one. Paths are absolute.
+    ``secrets`` are all secret values, so that no log line may hold one. ``brake_file`` stops everything while it
+    is there (domain/brakes.py). Paths are absolute.
     """
 
     file: str = ""
@@ -259,6 +260,7 @@ class Settings:
     store: StoreSettings = StoreSettings()
     redis: RedisSettings | None = None
     max_mode: Mode = Mode.AUTO
+    brake_file: Path | None = None
     playbooks: tuple[Path, ...] = ()
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     access: Access = Access()

@@ -35,6 +35,7 @@ from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import Unavailable
 from responder.domain.suspicion import Suspicion
+from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
 from responder.stores.core.bulk import shape_of, write_all
@@ -71,8 +72,9 @@ _SETTINGS = {
 class PostgresDatabase:
     """A PostgreSQL database behind a pool of connections."""
 
-    def __init__(self, url: str, password: str | None = None) -> None:
+    def __init__(self, url: str, password: str | None = None, brakes: Brakes = NO_BRAKES) -> None:
         """Use the database at ``url`` (libpq's form); ``password`` overrides the one in it."""
+        self.brakes = brakes
         self._url = url
         self._password = password
         self.clock = AnchoredClock()
@@ -374,6 +376,6 @@ class PostgresStore(SqlStore):
         return [None if one.id in there else translate(lost) for one in deliveries]
 
 
-def postgres_store(url: str, password: str | None = None) -> PostgresStore:
+def postgres_store(url: str, password: str | None = None, brakes: Brakes = NO_BRAKES) -> PostgresStore:
     """Return the store at ``url``."""
-    return PostgresStore(PostgresDatabase(url, password))
+    return PostgresStore(PostgresDatabase(url, password, brakes))

@@ -39,6 +39,7 @@ from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import SettingsError, Unavailable
 from responder.domain.suspicion import Suspicion
+from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
@@ -69,10 +70,15 @@ class SqliteDatabase:
     """
 
     def __init__(
-        self, path: Path, wall: Callable[[], datetime] = wall_clock, clock: AnchoredClock | None = None
+        self,
+        path: Path,
+        brakes: Brakes = NO_BRAKES,
+        wall: Callable[[], datetime] = wall_clock,
+        clock: AnchoredClock | None = None,
     ) -> None:
         """Use the file at ``path``; nothing happens before ``open``. ``wall`` is what the clock is anchored on."""
         self.path = path
+        self.brakes = brakes
         self.clock = clock or AnchoredClock()
         self.on_fact: OnFact = unheard
         self._wall = wall
@@ -335,6 +341,6 @@ def _gone(gone: Gone) -> tuple[Delete, list[dict[str, Any]]]:
     ]
 
 
-def sqlite_store(path: Path) -> SqlStore:
+def sqlite_store(path: Path, brakes: Brakes = NO_BRAKES) -> SqlStore:
     """Return the store in the file at ``path``."""
-    return SqlStore(SqliteDatabase(path))
+    return SqlStore(SqliteDatabase(path, brakes))

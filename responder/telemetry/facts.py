@@ -149,6 +149,7 @@ FACTS: Mapping[str, Fact] = {
     "message_gone": Fact("info"),
     # people
     "asked": Fact("info", lambda m, f: m.asked.labels(_text(f, "what")).inc()),
+    "brake": Fact("warning", lambda m, f: m.brakes.labels(_text(f, "source")).set(_number(f, "in_force"))),
     # keeping house
     "worker_waits": Fact("warning"),
     "worker_failed": Fact("error"),

@@ -43,6 +43,7 @@ class Metrics:
             "config_last_reload_success_timestamp_seconds", "When the configuration was last loaded successfully."
         )
         self.config_hash = self._gauge("config_hash", "A number that changes with the text of the configuration.")
+        self.brakes = self._gauge("own_brakes", "Brakes that a file or the environment puts on this process.", "source")
         self.playbooks = self._gauge("playbooks_loaded", "Playbooks in use.")
         self.playbooks_stale = self._gauge("playbooks_stale", "Playbooks whose file is wrong; the last good one runs.")
         self.playbook_errors = self._gauge("playbook_load_errors", "Errors in a playbook's file.", "file")

@@ -1,11 +1,13 @@
 """What the API shows: lists, single rows, the status and the story of an alert."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import cast, get_args
 
 from aiohttp import web
 from pydantic import JsonValue
 
+from responder.domain.limits import TRIP
 from responder.ports.store import Kind
 from responder.web.auth import Caller
 from responder.web.parts import PARTS, Parts, Refused
@@ -124,7 +126,9 @@ async def incident(request: web.Request, _caller: Caller) -> JsonValue:
 
 async def playbooks(request: web.Request, _caller: Caller) -> JsonValue:
     """List the playbooks in use."""
-    found = [dict(one) for one in request.app[PARTS].playbooks()]
+    parts = request.app[PARTS]
+    trips = {one["scope"]: one["reason"] for one in await brakes(parts) if one["kind"] == TRIP}
+    found = [{**one, "tripped": trips.get(f"playbook:{one['name']}", "")} for one in parts.playbooks()]
     filters = _filters(request)
     filters.pop("limit", None)
     filters.pop("cursor", None)
@@ -143,14 +147,14 @@ async def status(request: web.Request, _caller: Caller) -> JsonValue:
     complaints = [dict(one) for one in parts.complaints()]
     return {
         "version": parts.version,
-        "now": now.isoformat().replace("+00:00", "Z"),
+        "now": _instant(now),
         "uptime_seconds": round((now - parts.started_at).total_seconds(), 3),
         "config": {"file": settings.file, "digest": settings.digest, "max_mode": str(settings.max_mode)},
         "clock": _clock(parts),
         "queues": queues,
         "playbooks": {"loaded": len(parts.playbooks()), "complaints": cast("list[JsonValue]", complaints)},
         "sources": cast("list[JsonValue]", sorted(settings.sources)),
-        "pauses": cast("list[JsonValue]", await _in_force(parts)),
+        "pauses": cast("list[JsonValue]", await brakes(parts)),
     }
 
 
@@ -158,17 +162,28 @@ def _clock(parts: Parts) -> Row:
     doubted = parts.suspicion()
     if doubted is None:
         return {"suspect": False}
-    until = doubted.until.isoformat().replace("+00:00", "Z")
-    return {"suspect": True, "why": doubted.why, "until": until}
+    return {"suspect": True, "why": doubted.why, "until": _instant(doubted.until)}
 
 
-async def _in_force(parts: Parts) -> list[Row]:
-    now = parts.now().isoformat().replace("+00:00", "Z")
+async def brakes(parts: Parts) -> list[Row]:
+    """Return every brake that this process goes by, whoever or whatever put it on, the oldest first."""
     return [
-        one
-        for one in await rows(parts, "pauses", 200)
-        if one.get("lifted_at") is None and (one.get("until") is None or str(one["until"]) > now)
+        {
+            "id": one.id,
+            "kind": one.kind,
+            "scope": one.scope,
+            "reason": one.reason,
+            "actor": one.actor,
+            "source": one.source,
+            "created_at": _instant(one.created_at),
+            "until": None if one.until is None else _instant(one.until),
+        }
+        for one in await parts.people.brakes_in_force()
     ]
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
 
 
 async def explain(request: web.Request, _caller: Caller) -> JsonValue:
@@ -179,7 +194,12 @@ async def explain(request: web.Request, _caller: Caller) -> JsonValue:
     parts = request.app[PARTS]
     episodes = await parts.people.episodes_matching(labels, STORIES)
     stories = [await story(parts, episode.id, episode.incident_id) for episode in episodes]
-    return {**parts.explain(labels), "items": cast("list[JsonValue]", stories), "next": None}
+    return {
+        **parts.explain(labels),
+        "pauses": cast("list[JsonValue]", await brakes(parts)),
+        "items": cast("list[JsonValue]", stories),
+        "next": None,
+    }
 
 
 async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:

@@ -8,12 +8,13 @@ from aiohttp import web
 from pydantic import JsonValue
 from pydantic_core import from_json
 
+from responder.domain.brakes import KINDS, PAUSE_VARIABLE, SCOPES, is_scope
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Refusal
 from responder.domain.runs import Run
 from responder.language.durations import parse_duration
 from responder.settings import Role
-from responder.web.api import find
+from responder.web.api import brakes, find
 from responder.web.auth import RANK, Caller
 from responder.web.body import body_of
 from responder.web.parts import PARTS, Parts, Refused
@@ -21,14 +22,18 @@ from responder.web.routes import Route
 
 _COMMENT = 2000
 """Characters of a comment or reason that are kept."""
+_LIFTED_BY = {
+    "file": "remove the file, where this process sees it",
+    "environment": f"take {PAUSE_VARIABLE} away and start it again",
+    "store": "look again: it was put on this moment",
+}
 _COMMENT_KEY = {"comment": "shown with the answer"}
-_SCOPES = "all, playbook:NAME or target:PATTERN"
 
 
 def asking_routes() -> tuple[Route, ...]:
     """Return the routes that change something."""
     pause_keys = {
-        "scope": _SCOPES,
+        "scope": f"{SCOPES}; `*` in a name stands for any text",
         "kind": "pause (no new changes) or halt (no change at all, undoing included)",
         "reason": "why, for the audit log",
         "for": "lift it after this long, such as 30m",
@@ -48,7 +53,10 @@ def asking_routes() -> tuple[Route, ...]:
             body={"reason": "why, for the audit log"},
         ),
         Route("POST", "/pauses", pause, "operator", "Let nothing new be changed.", body=pause_keys),
-        Route("DELETE", "/pauses/{id}", resume, "operator", "Lift a pause by id, or `all`."),
+        Route("DELETE", "/pauses/{id}", resume, "operator", "Lift a pause by id or scope, or `all`."),
+        Route(
+            "POST", "/playbooks/{name}/reset", reset, "operator", "Let a playbook that tripped act by itself again."
+        ),
         Route("POST", "/incidents/{id}/ack", acknowledge, "operator", "Take over: a person is on it."),
         Route("DELETE", "/quarantines/{target}", clear, "operator", "Let a target in doubt be changed again."),
         Route(
@@ -169,11 +177,10 @@ async def pause(request: web.Request, caller: Caller) -> JsonValue:
     body = await _body(request, _texts("scope", "kind", "reason", "for"))
     parts = request.app[PARTS]
     kind, scope = body.get("kind", "pause"), body.get("scope", "all")
-    if kind not in ("pause", "halt"):
-        raise Refused(400, f"kind is {kind[:20]!r}", "pause or halt")
-    subject, _, pattern = scope.partition(":")
-    if scope != "all" and (subject not in ("playbook", "target") or not pattern):
-        raise Refused(400, f"scope is {scope[:60]!r}", _SCOPES)
+    if kind not in KINDS:
+        raise Refused(400, f"kind is {kind[:20]!r}", " or ".join(KINDS))
+    if not is_scope(scope):
+        raise Refused(400, f"scope is {scope[:60]!r}", SCOPES)
     now = parts.now()
     new = Pause(new_id(), kind, scope, body.get("reason", ""), caller.name, now, _until(body.get("for", ""), now))
     await parts.people.pause(new)
@@ -198,10 +205,24 @@ async def resume(request: web.Request, caller: Caller) -> JsonValue:
     parts = request.app[PARTS]
     which = request.match_info["id"]
     lifted = await parts.people.resume(which, caller.name)
+    left = await brakes(parts)
     if not lifted and which != "all":
-        raise Refused(404, f"there is no pause {which[:60]!r} in force", "/api/v1/pauses lists them")
+        own = next((one for one in left if one["id"] == which), None)
+        if own is not None:
+            raise Refused(409, f"{own['actor']} has put this on", _LIFTED_BY[str(own["source"])])
+        raise Refused(404, f"there is no pause {which[:60]!r} in force", "/api/v1/status lists those in force")
     _asked(parts, caller, "resume", which)
-    return {"lifted": lifted}
+    return {"lifted": lifted, "pauses": cast("list[JsonValue]", left)}
+
+
+async def reset(request: web.Request, caller: Caller) -> JsonValue:
+    """Take the trip off a playbook."""
+    parts = request.app[PARTS]
+    name = request.match_info["name"]
+    if not await parts.people.reset(name, caller.name):
+        raise Refused(404, f"the playbook {name[:60]!r} has not tripped", "/api/v1/status lists those that have")
+    _asked(parts, caller, "reset", name)
+    return {"playbook": name, "reset_by": caller.name}
 
 
 async def acknowledge(request: web.Request, caller: Caller) -> JsonValue:

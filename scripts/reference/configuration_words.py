@@ -15,6 +15,10 @@ SECTIONS: Mapping[str, str] = {
     "store": "Where everything is kept: SQLite for one process, PostgreSQL for many replicas.",
     "redis": "Wake-ups between replicas. Nothing is kept there; without it the queues are polled.",
     "max_mode": "The highest mode that any playbook may use here.",
+    "brake_file": "A file that stops this process for as long as it is there: it pauses everything, unless its lines "
+    "say `halt`, scopes (`team:NAME`, `playbook:NAME`, `action:KIND`, `target:PATTERN`) or a reason. What cannot be "
+    "read halts everything, a missing folder too. `RESPONDER_PAUSE` in the environment says the same, with `;` between "
+    "the lines.",
     "playbooks": "Folders and files of playbooks. Names that start with a dot and `*.test.yaml` are skipped.",
     "sources": "Who may send alerts, to `POST /webhook/NAME`. Each proves who it is, by one of `authorization`, "
     "`basic_auth`, `hmac` and `client_certificate`. A highly available pair of Alertmanagers is one source.",

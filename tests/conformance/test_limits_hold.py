@@ -82,7 +82,7 @@ async def embedded(path: Path) -> AsyncIterator[World]:
     shift = [timedelta()]
 
     def make() -> SqlStore:
-        return SqlStore(SqliteDatabase(path, lambda: datetime.now(UTC) + shift[0]))
+        return SqlStore(SqliteDatabase(path, wall=lambda: datetime.now(UTC) + shift[0]))
 
     def jump(to: timedelta) -> None:
         shift[0] = to

@@ -261,6 +261,24 @@ async def test_cooldown_and_attempts_count_what_ended_on_the_target(store: SqlSt
     assert await store.intend(other, record(store, other), cooling) is None
 
 
+async def test_recurrence_counts_what_helped_on_the_target_by_the_same_playbook(store: SqlStore) -> None:
+    window = timedelta(minutes=20)
+    twice = Authority(Limits(recurrence=Rate(2, window)), effects=1)
+    ends = [("restart", RunState.VERIFIED), ("restart", RunState.ROLLED_BACK), ("other", RunState.VERIFIED)]
+    for playbook, state in ends:
+        one = await acting(store, playbook=playbook)
+        await applied(store, one)
+        await finished(store, one, state)
+    two = await acting(store)
+    await applied(store, two, twice)
+    await finished(store, two)
+    three = await acting(store)
+    assert verdict(await store.intend(three, record(store, three), twice)) == "recurring"
+    assert (await store.standing(three, twice.limits)).usage.helped[-1:] != ()
+    advance(store, window)
+    assert await store.intend(three, record(store, three), twice) is None
+
+
 async def _done(store: SqlStore) -> tuple[Run, str]:
     one = await acting(store, tell=["console:"])
     made = await applied(store, one)

@@ -15,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import Conflict, StoreError, Unavailable
 from responder.domain.suspicion import Suspicion
+from responder.ports.brakes import Brakes
 
 Insert = postgresql.Insert | sqlite.Insert
 """An INSERT that knows ON CONFLICT; both databases mean the same by it."""
@@ -74,6 +75,11 @@ class Order(IntEnum):
 
 class Database(Protocol):
     """A database that is open."""
+
+    @property
+    def brakes(self) -> Brakes:
+        """What stops this process beside what is written in the database; read wherever the pauses there are."""
+        ...
 
     def now(self) -> datetime:
         """Return the store's clock."""

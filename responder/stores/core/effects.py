@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
-from responder.domain.limits import Refusal, over_limit, paused
-from responder.domain.records import Record, RecordState
+from responder.domain.limits import Refusal, halted, over_limit, paused, subject_of, tripped
+from responder.domain.records import Direction, Record, RecordState
 from responder.domain.runs import Run
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Authority
@@ -84,15 +84,23 @@ class EffectsPart(Part):
         async with self.db.writing(Order.RECORD) as tx:
             held = await held_rows(self.db, self.prepared, tx, [run for run, _ in asked])
             now = self.now()
-            pauses, _ = await signs_in_force(tx, now)
-            halts = [pause for pause in pauses if pause.kind == "halt"]
+            pauses, _ = await signs_in_force(self.db, tx, now)
             answers: list[Refusal | Exception | None] = [
-                paused(halts, run.playbook, run.target, now) if is_ours(held, run) else lost(run) for run, _ in asked
+                halted(pauses, subject_of(run, [record.action]), now) if is_ours(held, run) else lost(run)
+                for run, record in asked
             ]
             going = [one for one, answer in zip(asked, answers, strict=True) if answer is None]
             await self._write(tx, now, going)
         self.memory.keep(going)
         return answers
+
+    async def braked(self, run: Run, action: str, direction: Direction) -> Refusal | None:
+        """Say which brake refuses an effect now that was permitted."""
+        async with self.db.reading() as tx:
+            now = self.now()
+            pauses, _ = await signs_in_force(self.db, tx, now)
+        judge = paused if direction == "do" else halted
+        return judge(pauses, subject_of(run, [action]), now)
 
     async def settle(self, run: Run, record: Record) -> None:
         """Write the record's state, observed image, evidence and message."""
@@ -131,7 +139,7 @@ def _answer(
     run, record = wish.run, wish.record
     if not is_ours(held, run):
         return lost(run)
-    refusal = _refused(run, wish.authority, held[run.id].stop_by, sight)
+    refusal = _refused(run, wish, held[run.id].stop_by, sight)
     if refusal is not None:
         return refusal
     if sight.record_states.get(record.id, RecordState.INTENDED.value) != RecordState.INTENDED.value:
@@ -139,14 +147,19 @@ def _answer(
     return _debited(wish, sight, booked)
 
 
-def _refused(run: Run, authority: Authority, stop_by: str, sight: Sight) -> Refusal | None:
+def _refused(run: Run, wish: _Wish, stop_by: str, sight: Sight) -> Refusal | None:
+    authority = wish.authority
     if authority.protected:
         return Refusal(Verdict.PROTECTED, Verdict.PROTECTED.sentence)
     if stop_by:
         return Refusal(Verdict.STOPPED, f"{Verdict.STOPPED.sentence} {stop_by}")
     if sight.suspicion is not None:
         return sight.suspicion.refusal()
-    stop_sign = paused(sight.pauses, run.playbook, run.target, sight.now)
+    subject = subject_of(run, [wish.record.action, *authority.actions])
+    stop_sign = paused(sight.pauses, subject, sight.now)
+    if not run.progress.asked and not sight.entries[run.id]:
+        # A run that has begun goes on; what was approved was approved for this.
+        stop_sign = stop_sign or tripped(sight.pauses, subject, sight.now)
     return stop_sign or _no_longer_wanted(run, authority, sight) or _target_taken(run, sight)
 
 

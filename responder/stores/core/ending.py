@@ -16,6 +16,7 @@ from responder.stores.core.database import Database, Gone, Order, Patch, Rows, W
 from responder.stores.core.part import Part, audit_values, write_audit
 from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, lost
 from responder.stores.core.together import Together
+from responder.stores.core.trips import counts_against, trip
 from responder.stores.schema import audit, episodes, incidents, ledger, quarantines, runs, slots
 
 _DOUBT = {name: f"excluded.{name}" for name in ("reason", "run_id", "at")}
@@ -80,6 +81,9 @@ class EndingPart(Part):
             closed = await self.close_if_over(tx, now, about)
             await self.mark_dirty(tx, now, about)
             await write_audit(tx, now, closed)
+            failed = [one for one in ours if held[one.run.id].acted and counts_against(one.run)]
+            allowed = {one.run.playbook: one.end.trip_after for one in failed if one.end.trip_after is not None}
+            await trip(self.db, tx, now, allowed)
         return [None if one in ours else lost(one.run) for one in asked]
 
     async def _latches(self, tx: AsyncConnection, asked: Sequence[Ending]) -> Mapping[str, Row[Any]]:

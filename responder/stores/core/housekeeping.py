@@ -11,8 +11,7 @@ from responder.domain.episodes import EpisodeState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import QueueDepth
 from responder.stores.core.database import Order, upsert
-from responder.stores.core.part import Part
-from responder.stores.core.people import episodes_decided
+from responder.stores.core.part import Part, episodes_decided
 from responder.stores.core.rows import OVERDUE
 from responder.stores.schema import (
     approvals,

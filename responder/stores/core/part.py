@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import CursorResult, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from responder.domain.episodes import EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.limits import Pause
 from responder.domain.suspicion import Suspicion
@@ -14,7 +15,7 @@ from responder.ports.store import LEASE, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
-from responder.stores.schema import runs
+from responder.stores.schema import decisions, episodes, runs
 
 LINGER = timedelta(seconds=0.25)
 """Before a first telling: a fix that takes a moment is told once, with its outcome."""
@@ -48,6 +49,17 @@ class Part:
         closed = await tx.execute(self.prepared.close_if_over, {**given, "now": now})
         return [Audit("incident.closed", row.id, details={"reason": "resolved"}) for row in closed]
 
+    async def nudge_runs(self, tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:
+        """Make runs due at once, however many; one whose turn is under way becomes due when the turn ends."""
+        if not run_ids:
+            return
+        wanted = self.db.among(runs.c.id, "runs_given")
+        open_ones = select(runs.c.id).where(wanted, runs.c.finished_at.is_(None))
+        locked = open_ones.order_by(runs.c.id).with_for_update().subquery("locked")
+        due = {"nudged": True, "due_at": now, "rank_at": rows.rank_now(runs.c.severity, now)}
+        given = self.db.give("runs_given", key=sorted(run_ids))
+        await tx.execute(update(runs).where(runs.c.id == locked.c.id).values(**due), given)
+
     async def add_destinations(
         self, tx: AsyncConnection, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
     ) -> None:
@@ -67,6 +79,13 @@ def audit_values(now: datetime, entries: Iterable[Audit]) -> list[dict[str, Any]
         {"at": now, "actor": one.actor, "action": one.action, "subject": one.subject, "details": dict(one.details)}
         for one in entries
     ]
+
+
+def begun_entry(pause: Pause) -> Audit:
+    """Return the audit entry of a brake that is put on."""
+    until = "" if pause.until is None else pause.until.isoformat()
+    details = {"id": pause.id, "reason": pause.reason, "until": until, "source": pause.source}
+    return Audit(f"{pause.kind}.begun", pause.scope, pause.actor, details)
 
 
 def destinations_given(
@@ -92,11 +111,29 @@ async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str
         )
 
 
-async def signs_in_force(tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
-    """Read, in one statement, the pauses in force and the targets in doubt with why."""
+async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collection[str]) -> int:
+    """Make open and late episodes due whose latest decision is one of ``verdicts``; returns how many."""
+    later = decisions.alias()
+    latest = ~exists(
+        select(later.c.id).where(later.c.episode_id == decisions.c.episode_id, later.c.at > decisions.c.at)
+    )
+    chosen = select(decisions.c.episode_id).where(
+        decisions.c.verdict.in_(sorted(str(verdict) for verdict in verdicts)), latest
+    )
+    kicked = await tx.execute(
+        update(episodes)
+        .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.id.in_(chosen))
+        .values(reconsider_at=now),
+    )
+    return kicked.rowcount
+
+
+async def signs_in_force(db: Database, tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
+    """Read the brakes in force, this process's own too, and the targets in doubt with why."""
     found = (await tx.execute(SIGNS, {"now": now})).all()
     in_force = sorted((row for row in found if row.what == "pause"), key=lambda row: (row.at, row.a))
-    return [rows.pause(row) for row in in_force], {row.a: row.b for row in found if row.what == "doubt"}
+    pauses = [*(rows.pause(row) for row in in_force), *await db.brakes.in_force()]
+    return pauses, {row.a: row.b for row in found if row.what == "doubt"}
 
 
 def claiming(db: Database, limit: int) -> dict[str, Any]:

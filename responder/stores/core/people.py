@@ -1,16 +1,16 @@
-"""What people ask for: answers, stops, rollbacks, pauses and the way back from each."""
+"""What people ask for: answers, stops, rollbacks and the way back from each; brakes are in brakes.py."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, literal, select, update
+from sqlalchemy import Row, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.episodes import Episode, EpisodeState
+from responder.domain.episodes import Episode
 from responder.domain.ids import new_id
-from responder.domain.limits import Pause, Refusal
+from responder.domain.limits import Refusal
 from responder.domain.modes import Mode
 from responder.domain.records import RecordState
 from responder.domain.runs import Progress, Run, RunState
@@ -20,15 +20,13 @@ from responder.stores.core import rows
 from responder.stores.core.database import Order
 from responder.stores.core.pages import read_page
 from responder.stores.core.paging import take_page
-from responder.stores.core.part import Part, nudge_runs, write_audit
+from responder.stores.core.part import Part, episodes_decided, write_audit
 from responder.stores.schema import (
     approvals,
-    decisions,
     deliveries,
     episodes,
     incidents,
     outbox,
-    pauses,
     quarantines,
     records,
     runs,
@@ -88,7 +86,7 @@ class PeoplePart(Part):
                 .where(approvals.c.id == asked.id)
                 .values(state="approved" if approve else "rejected", decided_by=actor, decided_at=now, comment=comment),
             )
-            await nudge_runs(tx, now, [run_id])
+            await self.nudge_runs(tx, now, [run_id])
             await self.mark_dirty(
                 tx, now, [await tx.scalar(select(runs.c.incident_id).where(runs.c.id == run_id)) or ""]
             )
@@ -106,7 +104,7 @@ class PeoplePart(Part):
             )
             if asked.rowcount != 1:
                 return False
-            await nudge_runs(tx, now, [run_id])
+            await self.nudge_runs(tx, now, [run_id])
             await write_audit(tx, now, [Audit("run.stop_asked", run_id, actor)])
         return True
 
@@ -146,45 +144,6 @@ class PeoplePart(Part):
             details = {"rollback": rollback.id, "reason": reason}
             await write_audit(tx, now, [Audit("run.rollback_asked", run.id, actor, details)])
         return rollback
-
-    async def pause(self, pause: Pause) -> None:
-        """Put a pause or halt in force and make what it affects due."""
-        async with self.db.writing(Order.CONTROL) as tx:
-            now = self.now()
-            await tx.execute(
-                pauses.insert(),
-                {
-                    "id": pause.id,
-                    "kind": pause.kind,
-                    "scope": pause.scope,
-                    "reason": pause.reason,
-                    "actor": pause.actor,
-                    "created_at": pause.created_at,
-                    "until": pause.until,
-                    "lifted_at": None,
-                    "lifted_by": "",
-                },
-            )
-            await _nudge_covered(tx, now, [pause])
-            until = "" if pause.until is None else pause.until.isoformat()
-            details = {"id": pause.id, "reason": pause.reason, "until": until}
-            await write_audit(tx, now, [Audit(f"{pause.kind}.begun", pause.scope, pause.actor, details)])
-
-    async def resume(self, pause_id: str, actor: str) -> int:
-        """Lift one pause by id, or all with ``all``; returns how many."""
-        async with self.db.writing(Order.CONTROL) as tx:
-            now = self.now()
-            named = literal(value=True) if pause_id == "all" else pauses.c.id == pause_id
-            chosen = pauses.c.lifted_at.is_(None) & named
-            found = (await tx.execute(select(pauses).where(chosen).with_for_update())).all()
-            lifted = [rows.pause_of(row) for row in found]
-            await tx.execute(update(pauses).where(chosen).values(lifted_at=now, lifted_by=actor))
-            if lifted:
-                await _nudge_covered(tx, now, lifted)
-                await episodes_decided(tx, now, [Verdict.PAUSED, Verdict.HALTED])
-            entries = [Audit(f"{one.kind}.lifted", one.scope, actor, {"id": one.id}) for one in lifted]
-            await write_audit(tx, now, entries)
-        return sum(one.until is None or one.until > now for one in lifted)
 
     async def acknowledge(self, incident_id: str, actor: str) -> bool:
         """Clear the needs-a-person latch and take the page that is held back or out; False when there is neither."""
@@ -233,30 +192,6 @@ class PeoplePart(Part):
                 return False
             await write_audit(tx, now, [Audit(f"{kind}.redriven", row_id, actor)])
         return True
-
-
-async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collection[str]) -> int:
-    """Make open and late episodes due whose latest decision is one of ``verdicts``; returns how many."""
-    later = decisions.alias()
-    latest = ~exists(
-        select(later.c.id).where(later.c.episode_id == decisions.c.episode_id, later.c.at > decisions.c.at)
-    )
-    chosen = select(decisions.c.episode_id).where(
-        decisions.c.verdict.in_(sorted(str(verdict) for verdict in verdicts)), latest
-    )
-    kicked = await tx.execute(
-        update(episodes)
-        .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.id.in_(chosen))
-        .values(reconsider_at=now),
-    )
-    return kicked.rowcount
-
-
-async def _nudge_covered(tx: AsyncConnection, now: datetime, given: Sequence[Pause]) -> None:
-    unfinished = await tx.execute(select(runs.c.id, runs.c.playbook, runs.c.target).where(runs.c.finished_at.is_(None)))
-    always = [replace(pause, until=None) for pause in given]  # a pause that has run out parks nobody, but may have
-    covered = [row.id for row in unfinished if any(one.covers(row.playbook, row.target, now) for one in always)]
-    await nudge_runs(tx, now, covered)
 
 
 async def _run(tx: AsyncConnection, run_id: str) -> Run | None:

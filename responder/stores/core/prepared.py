@@ -59,6 +59,8 @@ from responder.stores.schema import (
     slots,
 )
 
+END_OTHER, END_WELL, END_BADLY = range(3)
+"""How a run ended that acted: as a rollback, so that it helped, or so that it did not."""
 NOW = bindparam("now", type_=Instant())
 WRITE_AUDIT = insert(audit)
 _WORD: ColumnElement[str] = literal_column("''", Text)
@@ -193,7 +195,8 @@ class Prepared:
     def held(self) -> Select[Any]:
         """The runs' rows, locked."""
         columns = (
-            runs.c.id, runs.c.state, runs.c.epoch, runs.c.stop_by, runs.c.nudged, runs.c.started_at, runs.c.finished_at
+            runs.c.id, runs.c.state, runs.c.epoch, runs.c.stop_by, runs.c.nudged, runs.c.started_at, runs.c.finished_at,
+            runs.c.acted,
         )  # fmt: skip
         return select(*columns).where(self._of(runs.c.id)).order_by(runs.c.id).with_for_update()
 
@@ -243,10 +246,12 @@ class Prepared:
             .correlate(counted)
             .scalar_subquery()
         )
-        well = (runs.c.state == RunState.VERIFIED.value) | (runs.c.kind != "forward")
-        ends = _seen(
-            "end", runs.c.playbook, runs.c.target, runs.c.id, number=case((well, 0), else_=1), at=runs.c.finished_at
-        ).where(runs.c.target == ended.c.target, runs.c.acted, runs.c.finished_at > ended.c.since)
+        how = case(
+            (runs.c.kind != "forward", END_OTHER), (runs.c.state == RunState.VERIFIED.value, END_WELL), else_=END_BADLY
+        )
+        ends = _seen("end", runs.c.playbook, runs.c.target, runs.c.id, number=how, at=runs.c.finished_at).where(
+            runs.c.target == ended.c.target, runs.c.acted, runs.c.finished_at > ended.c.since
+        )
         return [
             effects,
             _seen("latest", used.c.playbook, number=func.coalesce(latest, 0)),

@@ -336,3 +336,18 @@ def pause_of(row: AnyRow) -> Pause:
         created_at=row.created_at,
         until=row.until,
     )
+
+
+def pause_values(one: Pause) -> dict[str, Any]:
+    """Write a pause that is in force."""
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "scope": one.scope,
+        "reason": one.reason,
+        "actor": one.actor,
+        "created_at": one.created_at,
+        "until": one.until,
+        "lifted_at": None,
+        "lifted_by": "",
+    }

@@ -155,4 +155,6 @@ async def look(
         **db.give("records_given", key=sorted(record_ids)),
         "now": now,
     }
-    return Sight(now, await tx.execute(prepared.sight, given), db.suspicion())
+    sight = Sight(now, await tx.execute(prepared.sight, given), db.suspicion())
+    sight.pauses += await db.brakes.in_force()
+    return sight

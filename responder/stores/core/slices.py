@@ -164,7 +164,7 @@ class SqlSlice:
     async def _signs_now(self) -> tuple[list[Pause], dict[str, str]]:
         """Return pauses in force and quarantines; both are few, and one statement reads them."""
         if self._signs is None:
-            self._signs = await signs_in_force(self._tx, self._now)
+            self._signs = await signs_in_force(self._db, self._tx, self._now)
         return self._signs
 
     async def write(self, changes: SliceChanges) -> None:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from responder.stores.core import migrate
 from responder.stores.core.aside import AsidePart
+from responder.stores.core.brakes import BrakesPart
 from responder.stores.core.clock import OnFact
 from responder.stores.core.database import Database
 from responder.stores.core.effects import EffectsPart
@@ -31,7 +32,16 @@ class Openable(Database, Protocol):
 
 
 class SqlStore(
-    InboxPart, SlicesPart, RunsPart, EffectsPart, OutboxPart, PeoplePart, HousekeepingPart, AsidePart, PagingPart
+    InboxPart,
+    SlicesPart,
+    RunsPart,
+    EffectsPart,
+    OutboxPart,
+    PeoplePart,
+    BrakesPart,
+    HousekeepingPart,
+    AsidePart,
+    PagingPart,
 ):
     """Everything that the verbs need (``ports.store.Store``), over ``db``."""
 

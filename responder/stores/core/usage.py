@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.limits import ATTEMPTS_WINDOW, Usage
 from responder.stores.core.database import Database
-from responder.stores.core.prepared import Prepared
+from responder.stores.core.prepared import END_BADLY, END_WELL, Prepared
 
 Pair = tuple[str, str]
 
@@ -56,13 +56,15 @@ class Facts:
         playbook, target = pair
         effects = [one for one in self._effects[playbook] if one.run != own]
         ends = [row for row in self._ends[target] if row.c != own]
-        failures = [row for row in ends if row.number and row.a == playbook and row.at > now - ATTEMPTS_WINDOW]
+        of_playbook = [row for row in ends if row.a == playbook]
+        failures = [row for row in of_playbook if row.number == END_BADLY and row.at > now - ATTEMPTS_WINDOW]
         return Usage(
             on_target=tuple(one.at for one in effects if one.target == target),
             by_playbook=tuple(one.at for one in effects),
             running=self._running.get((own, playbook), 0),
             last_end=max((row.at for row in ends), default=None),
             unsuccessful=len(failures),
+            helped=tuple(row.at for row in of_playbook if row.number == END_WELL),
         )
 
 

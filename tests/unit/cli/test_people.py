@@ -247,3 +247,51 @@ def test_halt_is_said_to_be_one(peer: Peer, responder: Responder) -> None:
 def test_resume_lifts_by_id(peer: Peer, responder: Responder) -> None:
     peer.answers["DELETE", "pauses/all"] = {"lifted": 2}
     assert responder("resume", "all").stdout == "lifted 2\n"
+
+
+def test_halt_is_a_command_of_its_own(peer: Peer, responder: Responder) -> None:
+    peer.answers["POST", "pauses"] = {"id": "pause-3"}
+    assert responder("halt", "team:shop", "--reason", "fire", "--for", "1h").stdout == "pause-3\n"
+    assert peer.of("POST") == [("pauses", {"scope": "team:shop", "kind": "halt", "reason": "fire", "for": "1h"})]
+
+
+def test_a_brake_that_covers_nothing_now_is_pointed_out(peer: Peer, responder: Responder) -> None:
+    peer.answers["POST", "pauses"] = {"id": "pause-4"}
+    peer.lists("playbooks", [{"name": "add-workers", "steps": ["http.request"]}])
+    assert "no playbook in use takes the action 'redis.*'" in responder("pause", "action:redis.*").stderr
+    assert "no playbook in use is called 'grow-*'" in responder("halt", "playbook:grow-*").stderr
+    assert responder("pause", "action:http.*").stderr == ""
+
+
+BRAKES: list[Json] = [
+    {
+        "id": "p1", "kind": "pause", "scope": "team:shop", "source": "store", "actor": "ana", "reason": "release",
+        "created_at": "2026-01-05T12:00:00Z", "until": None,
+    },
+    {
+        "id": "file-1", "kind": "halt", "scope": "all", "source": "file", "actor": "the file /brake on a",
+        "reason": "", "created_at": "2026-01-05T12:00:00Z", "until": None,
+    },
+]  # fmt: skip
+
+
+def test_pauses_lists_what_is_in_force_from_every_source(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "status"] = {"pauses": BRAKES}
+    lines = responder("pauses").stdout.splitlines()
+    assert lines[0].split() == ["ID", "KIND", "SCOPE", "SOURCE", "ACTOR", "CREATED", "AT", "UNTIL", "REASON"]
+    assert [lines[1].split()[2], lines[1].split()[-1]] == ["team:shop", "release"]
+    assert "the file /brake on a" in lines[2]
+    peer.answers["GET", "status"] = {"pauses": []}
+    assert "Nothing is paused" in responder("pauses").stderr
+
+
+def test_resume_names_what_it_cannot_lift(peer: Peer, responder: Responder) -> None:
+    peer.answers["DELETE", "pauses/all"] = {"lifted": 1, "pauses": BRAKES[1:]}
+    result = responder("resume", "all")
+    assert result.stdout == "lifted 1\n"
+    assert result.stderr == "still in force: halt of all by the file /brake on a (file-1)\n"
+
+
+def test_a_tripped_playbook_is_reset_by_its_name(peer: Peer, responder: Responder) -> None:
+    peer.answers["POST", "playbooks/add-workers/reset"] = {"playbook": "add-workers"}
+    assert responder("reset", "add-workers").stdout == "reset\n"

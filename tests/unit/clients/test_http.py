@@ -524,3 +524,26 @@ async def test_a_cancelled_call_is_cancelled_and_the_client_goes_on() -> None:
             await call
         assert (await one.call("PUT", "/a", {})).status == 200
         assert [path for _, path in shop.seen] == ["/hang", "/a"]
+
+
+async def test_a_change_passes_its_gate_with_the_connection_at_hand_and_before_its_first_byte() -> None:
+    async def fine(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    passed: list[int] = []
+    async with peer(fine) as running, client(running.url) as service:
+
+        async def through() -> None:
+            passed.append(len(running.seen))
+
+        async def shut() -> None:
+            raise Temporary("a person said so")
+
+        for _ in range(2):  # a new connection, and one that was kept
+            await service.call("PUT", "/admin/x", {"a": 1}, gate=through)
+        await service.call("GET", "/admin/x", gate=shut)  # a look needs no permission
+        with pytest.raises(Temporary, match="a person said so"):
+            await service.call("PUT", "/admin/x", {"a": 2}, gate=shut)
+        await service.call("PUT", "/admin/x", {"a": 3}, gate=through)
+        assert [method for method, _ in running.seen] == ["PUT", "PUT", "GET", "PUT"]
+    assert passed == [0, 1, 3]

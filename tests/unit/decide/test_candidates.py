@@ -257,6 +257,16 @@ async def test_attempts_exhausted_asks_a_person_when_nobody_else_can_help() -> N
     assert "tried 2 times" in incident.needs_person
 
 
+async def test_what_keeps_coming_back_asks_a_person_when_nobody_else_can_help() -> None:
+    s = scene(playbook())
+    s.world.usages["restart", "http/checkout"] = Usage(helped=(s.world.now,) * 3)
+    s.world.deliver(alert())
+    s.world.now += MINUTE
+    await s.turn(alert())
+    (incident,) = s.world.open_incidents()
+    assert "helped 3 times on this target" in incident.needs_person
+
+
 async def test_a_cleared_cause_is_acted_on_without_a_new_delivery() -> None:
     s = scene(playbook())
     s.world.doubts["http/checkout"] = "run x"

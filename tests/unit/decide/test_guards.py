@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from responder.domain.alerts import Alert
-from responder.domain.limits import Limits, Pause, Rate, Usage
+from responder.domain.limits import TRIP, Limits, Pause, Rate, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import RunState
 from responder.language.intervals import TimeInterval
@@ -140,7 +140,8 @@ async def test_a_stop_sign_waits_and_lets_nothing_blunter_act(kind: str, word: s
     s.world.stops = [Pause("p", kind, "playbook:restart", "deploying", "ann", START, None)]
     await s.turn(alert())
     assert s.world.last().verdict == word
-    assert "ann: deploying" in s.world.last().reason
+    assert f"ann {kind}" in s.world.last().reason
+    assert "playbook:restart: deploying" in s.world.last().reason
     assert not s.world.runs
     s.world.stops = []
     await s.wait(61 * SECOND)
@@ -182,12 +183,26 @@ async def test_a_target_above_one_that_is_worked_on_is_busy_even_within_one_slic
     assert s.world.last().verdict == "busy"
 
 
+async def test_what_has_tripped_asks_and_says_why() -> None:
+    s = scene(playbook(mode=Mode.AUTO))
+    s.world.stops = [Pause("t", TRIP, "playbook:restart", "2 runs in a row did not help.", "responder", START)]
+    await s.turn(alert())
+    (run,) = s.world.runs.values()
+    assert run.mode is Mode.APPROVE
+    said = s.world.last().reason
+    assert "Mode approve. The playbook failed too often in a row" in said
+    assert "2 runs in a row did not help." in said
+
+
 LIMITED: list[tuple[Limits, Usage, str, timedelta | None]] = [
     (Limits(cooldown=10 * MINUTE), Usage(last_end=START - MINUTE), "cooldown", 9 * MINUTE),
     (Limits(per_target=Rate(1, 60 * MINUTE)), Usage(on_target=(START - MINUTE,)), "rate_target", 59 * MINUTE),
     (Limits(per_playbook=Rate(1, 60 * MINUTE)), Usage(by_playbook=(START - MINUTE,)), "rate_playbook", 59 * MINUTE),
     (Limits(concurrent=1), Usage(running=1), "concurrent", 5 * SECOND),
     (Limits(attempts=3), Usage(unsuccessful=3), "attempts_exhausted", None),
+    (Limits(), Usage(helped=(START - MINUTE,) * 3), "recurring", None),
+    (Limits(), Usage(helped=(START - 25 * 60 * MINUTE, START - MINUTE, START)), "run", None),
+    (Limits(recurrence=Rate(1, 60 * MINUTE)), Usage(helped=(START - MINUTE,)), "recurring", None),
 ]
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from responder.domain.limits import Pause
+from responder.domain.limits import Pause, Subject
 from responder.domain.targets import conflicts, is_protected
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
@@ -23,7 +23,7 @@ NOW = datetime(2026, 1, 5, tzinfo=UTC)
 )
 def test_a_pattern_covers_what_it_fits_and_everything_below(pattern: str, key: str) -> None:
     assert is_protected(key, [pattern])
-    assert Pause("p", "pause", f"target:{pattern}", "", "ana", NOW).covers("any", key, NOW)
+    assert Pause("p", "pause", f"target:{pattern}", "", "ana", NOW).covers(Subject("any", key), NOW)
 
 
 @pytest.mark.parametrize(("pattern", "key"), [("http/svc/a", "http/svc/b"), ("http/svc", "http/service"), ("x", "y/x")])

@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from responder.domain.alerts import Severity
 from responder.domain.episodes import Decision
 from responder.domain.errors import Unavailable
-from responder.domain.limits import Pause
+from responder.domain.limits import TRIP, Pause
 from responder.domain.notification import Approval
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
@@ -22,7 +23,7 @@ CHANGES = [(route.method, route.path) for route in api_routes() if route.method 
 
 
 def filled(path: str) -> str:
-    return "/api/v1" + path.replace("{id}", "x").replace("{target}", "x")
+    return "/api/v1" + path.replace("{id}", "x").replace("{name}", "x").replace("{target}", "x")
 
 
 async def waiting(store: SqlStore) -> tuple[str, str]:
@@ -109,7 +110,7 @@ async def test_the_status_says_what_runs_and_what_waits(call: Call, bed: Bed) ->
 
 async def test_playbooks_come_from_the_library(call: Call) -> None:
     answer = await call("GET", "/api/v1/playbooks?mode=auto", token=VIEWER)
-    assert answer.json == {"items": [{"name": "restart", "mode": "auto"}], "next": None}
+    assert answer.json == {"items": [{"name": "restart", "mode": "auto", "tripped": ""}], "next": None}
 
 
 async def test_explain_tells_the_whole_story_of_an_alert(call: Call, bed: Bed) -> None:
@@ -217,10 +218,44 @@ async def test_pauses_begin_end_and_are_in_the_audit_log(call: Call, bed: Bed) -
         False,
     )
     assert [pause.id for pause in await pauses(bed)] == [made["id"]]
-    assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).json == {"lifted": 1}
+    assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).json == {"lifted": 1, "pauses": []}
     assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).status == 404
-    assert (await call("DELETE", "/api/v1/pauses/all", token=OPERATOR)).json == {"lifted": 0}
+    assert (await call("DELETE", "/api/v1/pauses/all", token=OPERATOR)).json["lifted"] == 0
     assert await build.actions_of(bed.store, "playbook:restart") == ["halt.begun", "halt.lifted"]
+
+
+@pytest.mark.parametrize("scope", ["all", "team:shop", "playbook:add-*", "action:http.*", "target:http/*"])
+async def test_a_pause_takes_every_scope_and_is_lifted_by_it(call: Call, bed: Bed, scope: str) -> None:
+    for kind in ("pause", "halt"):
+        await call("POST", "/api/v1/pauses", token=OPERATOR, body={"scope": scope, "kind": kind})
+    shown = (await call("GET", "/api/v1/status", token=OPERATOR)).json["pauses"]
+    assert [(one["kind"], one["scope"], one["actor"], one["source"]) for one in shown] == [
+        ("pause", scope, "olga", "store"),
+        ("halt", scope, "olga", "store"),
+    ]
+    path = f"/api/v1/pauses/{quote(scope, safe='')}"
+    assert (await call("DELETE", path, token=OPERATOR)).json == {"lifted": 2, "pauses": []}
+    assert await pauses(bed) == []
+
+
+async def test_an_old_pause_is_shown_however_many_came_and_went_since(call: Call, bed: Bed) -> None:
+    old = Pause("old", "pause", "all", "", "ana", bed.store.now() - timedelta(days=90))
+    await bed.store.pause(old)
+    for number in range(210):
+        later = Pause(f"p{number}", "pause", "playbook:x", "", "ana", bed.store.now(), bed.store.now())
+        await bed.store.pause(later)
+    assert [one["id"] for one in (await call("GET", "/api/v1/status", token=OPERATOR)).json["pauses"]] == ["old"]
+
+
+async def test_a_playbook_that_tripped_is_shown_and_reset(call: Call, bed: Bed) -> None:
+    trip = Pause("t", TRIP, "playbook:restart", "2 runs in a row did not help.", "responder", bed.store.now())
+    await bed.store.pause(trip)
+    shown = (await call("GET", "/api/v1/playbooks", token=VIEWER)).json["items"]
+    assert {one["name"]: one["tripped"] for one in shown} == {"restart": "2 runs in a row did not help.", "scale": ""}
+    path = "/api/v1/playbooks/restart/reset"
+    assert (await call("POST", path, token=VIEWER)).status == 403
+    assert (await call("POST", path, token=OPERATOR)).json == {"playbook": "restart", "reset_by": "olga"}
+    assert (await call("POST", path, token=OPERATOR)).status == 404
 
 
 async def pauses(bed: Bed) -> list[Pause]:
@@ -234,6 +269,8 @@ async def pauses(bed: Bed) -> list[Pause]:
         ({"kind": "stop"}, "kind is 'stop'"),
         ({"scope": "everything"}, "scope is 'everything'"),
         ({"scope": "playbook:"}, "scope is"),
+        ({"scope": "host:a"}, "scope is"),
+        ({"scope": "action"}, "scope is"),
         ({"for": "5"}, "has no unit"),
         ({"for": "0"}, "zero length"),
         ({"for": "290y"}, ""),

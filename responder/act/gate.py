@@ -1,0 +1,78 @@
+"""The last look before an effect leaves: between its permission and its first byte may lie a wait.
+
+The permission is 0.7 s old at the most when a send begins. A connection may still have to be made or waited for, or an
+undo has to read its target first. Then the brakes are looked at again: a pause holds within a second, however slow a
+target is.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from responder.act.engine import SEND_WITHIN_SECONDS, Engine
+from responder.domain.errors import Temporary
+from responder.domain.limits import Refusal
+from responder.domain.records import Direction, Record
+from responder.domain.runs import Run
+from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus, Tools
+
+
+class Held(Temporary):
+    """A brake came between permission and send: nothing was sent."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        """Say which."""
+        super().__init__(refusal.reason)
+        self.refusal = refusal
+
+
+def gate_of(engine: Engine, run: Run, record: Record, direction: Direction, read_at: float) -> Gate:
+    """Return what is awaited before the first byte; it raises Held when a brake has come since ``read_at``."""
+    last = read_at
+
+    async def look_again() -> None:
+        nonlocal last
+        while engine.clock.monotonic() - last > SEND_WITHIN_SECONDS:
+            last = engine.clock.monotonic()
+            refusal = await engine.store.braked(run, record.action, direction)
+            if refusal is not None:
+                raise Held(refusal)
+
+    return look_again
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """Tools of which each change passes the gate (``ports.tools.Tools``)."""
+
+    tools: Tools
+    gate: Gate
+
+    def http(self, name: str) -> HttpService:
+        """Return the named service, behind the gate."""
+        return _Service(self.tools.http(name), self.gate)
+
+    def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
+        """Return the Prometheus for these labels: it is only read."""
+        return self.tools.prometheus(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    service: HttpService
+    gate: Callable[[], Awaitable[None]]
+
+    @property
+    def idempotent(self) -> bool:
+        return self.service.idempotent
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        json: JsonValue = None,
+        headers: Mapping[str, str] | None = None,
+        gate: Gate | None = None,
+    ) -> HttpReply:
+        return await self.service.call(method, path, json, headers, gate or self.gate)

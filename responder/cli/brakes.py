@@ -1,0 +1,98 @@
+"""The brakes: ``pause``, ``halt``, ``pauses``, ``resume`` and ``reset``."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, cast
+
+import typer
+
+from responder.cli.client import Client, connect, segment
+from responder.cli.output import plain, show
+from responder.cli.people import Limit, Output, Reason, TokenFile, Url
+from responder.domain.brakes import SCOPES
+
+Scope = Annotated[str, typer.Argument(help=SCOPES)]
+For = Annotated[str, typer.Option("--for", help="lift it by itself after this long, such as 30m")]
+IN_FORCE = ("id", "kind", "scope", "source", "actor", "created_at", "until", "reason")
+EVERY = ("id", "kind", "scope", "actor", "created_at", "until", "lifted_at", "lifted_by", "reason")
+
+
+def pause(
+    scope: Scope = "all",
+    *,
+    url: Url = "",
+    token_file: TokenFile = None,
+    reason: Reason = "",
+    for_: For = "",
+    halt: Annotated[bool, typer.Option("--halt", help="stop undoing as well: as responder halt")] = False,
+) -> None:
+    """Let nothing new be changed, until a person resumes; what was changed may be undone."""
+    _put_on(connect(url, token_file), "halt" if halt else "pause", scope, reason, for_)
+
+
+def halt(
+    scope: Scope = "all", *, url: Url = "", token_file: TokenFile = None, reason: Reason = "", for_: For = ""
+) -> None:
+    """Let nothing at all be changed, not even undone, until a person resumes."""
+    _put_on(connect(url, token_file), "halt", scope, reason, for_)
+
+
+def _put_on(client: Client, kind: str, scope: str, reason: str, for_: str) -> None:
+    body: dict[str, object] = {"scope": scope, "kind": kind, "reason": reason}
+    if for_:
+        body["for"] = for_
+    answer = client.post("pauses", body)
+    print(answer.get("id") or kind)
+    subject, _, pattern = scope.partition(":")
+    if subject not in ("playbook", "action"):
+        return
+    rows = list(client.items("playbooks", 1000))
+    steps = (cast("Sequence[str]", row.get("steps") or ()) for row in rows)
+    names = [str(row["name"]) for row in rows] if subject == "playbook" else [one for each in steps for one in each]
+    if not any(fnmatchcase(name, pattern) for name in names):
+        has = "is called" if subject == "playbook" else "takes the action"
+        print(f"careful: no playbook in use {has} {pattern!r}; it covers nothing now", file=sys.stderr)
+
+
+def pauses(
+    url: Url = "",
+    token_file: TokenFile = None,
+    output: Output = "table",
+    limit: Limit = 50,
+    every: Annotated[bool, typer.Option("--all", help="also those that are over; only what people put on")] = False,
+) -> None:
+    """List the pauses and halts in force, whoever or whatever put them on."""
+    client = connect(url, token_file)
+    if every:
+        show(client.items("pauses", limit), EVERY, output, "Nothing has ever been paused.")
+        return
+    show(_in_force(client.get("status")), IN_FORCE, output, "Nothing is paused. What was: responder pauses --all")
+
+
+def _in_force(answer: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
+    return cast("Sequence[Mapping[str, object]]", answer.get("pauses") or ())
+
+
+def resume(
+    which: Annotated[str, typer.Argument(metavar="ID|SCOPE|all")],
+    url: Url = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Lift a pause or halt; one that a file or the environment put on is lifted there."""
+    answer = connect(url, token_file).delete(f"pauses/{segment(which)}")
+    print(f"lifted {answer.get('lifted', '')}".strip())
+    for one in _in_force(answer):
+        if one.get("kind") == "trip":
+            continue  # it only asks, and `responder reset` lifts it
+        if which == "all" or one.get("source") != "store":
+            said = f"{one.get('kind')} of {one.get('scope')} by {one.get('actor')}"
+            print(f"still in force: {plain(said)} ({one.get('id')})", file=sys.stderr)
+
+
+def reset(
+    playbook: Annotated[str, typer.Argument(metavar="PLAYBOOK")], url: Url = "", token_file: TokenFile = None
+) -> None:
+    """Let a playbook that failed too often in a row act by itself again."""
+    connect(url, token_file).post(f"playbooks/{segment(playbook)}/reset")
+    print("reset")
