@@ -13,12 +13,13 @@ from typing import Literal, Protocol
 from pydantic import JsonValue
 
 from responder.domain.alerts import Delivery
-from responder.domain.episodes import Decision, Episode, Incident
+from responder.domain.episodes import Decision, Episode, Group, Incident
 from responder.domain.limits import Limits, Pause, Refusal, Usage
 from responder.domain.notification import Account, Approval, Receipt
 from responder.domain.records import Record
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
+from responder.ports.reconciling import Reconciling
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds; a turn takes at most 20 s of it (engine.md)."""
@@ -95,7 +96,7 @@ class SliceChanges:
     row (existing rows of the incident are marked dirty in any case when it is a key). ``hold`` maps an incident to when
     a person is called unless it is over by then; the first time that was written stands. ``heirs`` maps an incident
     that was left empty to the one that takes over its page and, per destination, what was told of it, where nothing was
-    told for the heir.
+    told for the heir. ``truncated`` are groups that a sender cut short and whose rest is to be asked for.
     """
 
     episodes: Sequence[Episode] = ()
@@ -107,6 +108,7 @@ class SliceChanges:
     heirs: Mapping[str, str] = field(default_factory=dict)
     hold: Mapping[str, datetime] = field(default_factory=dict)
     progress: Sequence[DeliveryProgress] = ()
+    truncated: Sequence[Group] = ()
     audit: Sequence[Audit] = ()
 
 
@@ -186,12 +188,14 @@ class DecideStore(Protocol):
 class Authority:
     """What a forward effect needs to be allowed: re-read and judged in the record's own transaction.
 
-    ``effects`` is how many effects the whole plan has: the run's first record reserves them all.
+    ``effects`` is how many effects the whole plan has: the run's first record reserves them all. ``evidence_at`` is
+    when the sender's API showed the alert firing, where it was asked; the later of this and the episodes' own counts.
     """
 
     limits: Limits
     effects: int
     protected: bool = False
+    evidence_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,10 @@ class RunStore(Protocol):
 
     async def standing(self, run: Run, limits: Limits) -> Standing:
         """Read what a turn starts from; ``limits`` say how far back its usage looks."""
+        ...
+
+    async def alerts_of(self, run: Run) -> Sequence[tuple[str, str]]:
+        """Return (source, fingerprint) of the open episodes that the run serves."""
         ...
 
     async def playbook_text(self, revision: str) -> tuple[str, str] | None:
@@ -460,7 +468,7 @@ class Housekeeping(Protocol):
         ...
 
 
-class Store(Inbox, DecideStore, RunStore, Outbox, People, Housekeeping, Protocol):
+class Store(Inbox, DecideStore, RunStore, Outbox, People, Housekeeping, Reconciling, Protocol):
     """A store keeps them all."""
 
     async def open(self) -> None:
