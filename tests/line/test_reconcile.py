@@ -25,7 +25,8 @@ from responder.ports.store import NewDelivery
 from tests.act_bed import Bed, Wall, open_bed, playbook_text
 from tests.bed import ledger
 from tests.bed.alerts import alert, instant, resolved, webhook
-from tests.bed.proxy import Proxy, proxy
+from tests.bed.proxy import Mode as Fault
+from tests.bed.proxy import proxied
 from tests.bed.servers import Alertmanager, alertmanager_config
 from tests.bed.target_peer import Target
 from tests.bed.web import JsonObject
@@ -263,27 +264,19 @@ async def test_while_alertmanager_is_down_nothing_is_done_and_when_it_is_back_it
 ) -> None:
     await fire(alertmanager, FIRING)
     async with (
-        proxy(alertmanager.url) as between,
-        asking(store_url, target, between.url, tmp_path / "playbooks") as line,
+        proxied(alertmanager.url) as between,
+        asking(store_url, target, between.through(alertmanager.url), tmp_path / "playbooks") as line,
     ):
-        await _refuse(between)
+        await between.switch(Fault.REFUSE)
         await line.hear(webhook([FIRING]))
         await line.later(timedelta(minutes=10))
         assert await line.verdicts() >= {"unconfirmed"}
         assert effects(target) == 0
         assert await line.states() == ["open"]
 
-        await _restore(between)
+        await between.switch(Fault.PASS)
         await line.later(timedelta(seconds=31))
         assert effects(target) == 1
-
-
-async def _refuse(between: Proxy) -> None:
-    await between.refuse()
-
-
-async def _restore(between: Proxy) -> None:
-    await between.restore()
 
 
 # --- what nobody told -----------------------------------------------------------------------------------------------
