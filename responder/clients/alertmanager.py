@@ -79,14 +79,14 @@ class AlertmanagerClient:
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
-        timeout: float = TIMEOUT_SECONDS,
+        timeout: float | None = None,
     ) -> None:
-        """``headers`` carry the credentials; ``timeout`` (seconds) bounds one question with its answer."""
+        """``headers`` carry the credentials; ``timeout`` (seconds) bounds a question with its answer."""
         self._url = url.rstrip("/")
         self._headers = dict(headers or {})
         self._tls = tls
         self._proxy = proxy
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._timeout = aiohttp.ClientTimeout(total=timeout or TIMEOUT_SECONDS)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:

@@ -355,9 +355,7 @@ async def test_a_late_firing_notice_of_an_alert_that_is_gone_is_forgotten(
     assert effects(target) == 0
 
 
-async def test_a_group_that_was_cut_short_is_completed(
-    line: Line, alertmanager: Alertmanager, target: Target
-) -> None:
+async def test_a_group_that_was_cut_short_is_completed(line: Line, alertmanager: Alertmanager, target: Target) -> None:
     group = [alert(alertname="Unheard", instance=f"i{number}") for number in range(4)]
     await fire(alertmanager, *group, alert(alertname="Another"))
     await line.hear(webhook(group, max_alerts=1))
