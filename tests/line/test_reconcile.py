@@ -109,14 +109,18 @@ def loud(name: str, /, **fields: object) -> None:
     assert name not in ("delivery_failed", "due_slice_failed"), f"{name} {fields}"
 
 
+def _shelve(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "fix.yaml").write_text(playbook_text(), encoding="utf-8")
+    return folder
+
+
 @asynccontextmanager
 async def asking(url: str, target: Target, api_url: str, folder: Path) -> AsyncIterator[Line]:
     """Open everything over one store and one Alertmanager."""
     target.resources["workers"] = {"workers": 4}
     bed = await open_bed(url, target.url)
-    folder.mkdir()
-    (folder / "fix.yaml").write_text(playbook_text(), encoding="utf-8")
-    library = load_library([folder], catalogue(), None, {})
+    library = load_library([_shelve(folder)], catalogue(), None, {})
     for playbook in library.playbooks.values():
         bed.playbooks[playbook.revision] = playbook
     rules = Rules(max_mode=Mode.AUTO, asked=frozenset({"am"}), group_interval=INTERVAL)
