@@ -140,7 +140,7 @@ class AlertmanagerClient:
                 f"{self._url}/api/v2/{path}", params=list(parameters), proxy=self._proxy, allow_redirects=False
             ) as response:
                 status, told_at, body = response.status, response.headers.get("Date", ""), await _bounded(response)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             msg = f"Alertmanager cannot be asked: {str(error) or type(error).__name__}"
             raise Temporary(msg) from error
         if status != 200:  # noqa: PLR2004 - OK

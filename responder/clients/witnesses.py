@@ -10,7 +10,7 @@ from datetime import timedelta
 from responder.clients.alertmanager import AlertmanagerClient
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
-from responder.domain.errors import Permanent, StepError
+from responder.domain.errors import Permanent, ResponderError, StepError
 from responder.ports.witness import FRESH_SECONDS, Picture
 
 AGAIN_SECONDS = 1.0
@@ -95,5 +95,9 @@ class Witnesses:
             spec = self._specs.get(source)
             if spec is None:
                 raise Permanent(f"the source {source} has no api_url")
-            self._clients[source] = AlertmanagerClient(spec.url, headers=spec.headers, tls=spec.tls(), proxy=spec.proxy)
+            try:
+                tls = spec.tls()
+            except ResponderError as error:
+                raise Permanent(f"the source {source} cannot be asked: {error}") from error
+            self._clients[source] = AlertmanagerClient(spec.url, headers=spec.headers, tls=tls, proxy=spec.proxy)
         return self._clients[source]

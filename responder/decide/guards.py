@@ -35,6 +35,9 @@ BACK_OFF = {
     Verdict.CONCURRENT: timedelta(seconds=5),
     Verdict.CONDITION_FAILED: timedelta(seconds=30),
     Verdict.CONDITION_UNKNOWN: timedelta(seconds=30),
+    # Its end is told (``intake.reconcile``).
+    Verdict.SILENCED: timedelta(minutes=5),
+    Verdict.INHIBITED: timedelta(minutes=5),
 }
 OTHERWISE = timedelta(seconds=60)
 

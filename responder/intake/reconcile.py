@@ -13,7 +13,7 @@ from typing import Protocol
 
 from responder.domain.alerts import Alert, Shown
 from responder.domain.episodes import Episode, EpisodeState, Group
-from responder.domain.errors import StepError
+from responder.domain.errors import StepError, StoreError
 from responder.domain.ids import new_id
 from responder.intake import answers
 from responder.ports.clock import Clock
@@ -23,8 +23,8 @@ from responder.ports.witness import Picture, Witness
 
 EVERY = timedelta(seconds=15)
 """How often a source is compared, by whichever replica comes first."""
-CONFIRM_AFTER = timedelta(seconds=60)
-"""Evidence that is older is renewed; more often would be work for nothing."""
+CONFIRM_AFTER = timedelta(minutes=5)
+"""Evidence that is older is renewed: often enough for ``limits.max_age`` (30m unless a playbook says otherwise)."""
 GRACE = timedelta(seconds=60)
 """On top of a group interval; Prometheus sends again each minute what fires (prometheus.md)."""
 MOST = 500
@@ -97,6 +97,10 @@ class Reconciler:
                 await self._compare(source)
             except StepError as error:
                 self._on_fact("witness_failed", source=source, error=str(error))
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of ours must not end the chore, nor keep it from the others
+                self._on_fact("chore_failed", chore=f"reconcile {source}", error=f"{type(error).__name__}: {error}")
 
     async def _compare(self, source: str) -> None:
         view = await self._view(source)

@@ -41,8 +41,7 @@ async def test_a_suppressed_alert_stays_open_and_starts_nothing_until_it_is_acti
     assert (episode.state, episode.suppressed, episode.evidence_at) == (EpisodeState.OPEN, verdict, START + MINUTE)
     assert s.world.last().verdict == verdict
     assert s.world.last().retry_at is not None
-    for _ in range(3):
-        await s.wait(2 * MINUTE)
+    await s.wait(6 * MINUTE)
     assert len(s.world.runs) == 1
 
     episode = await show(s, Shown.ACTIVE, at=10 * MINUTE)
@@ -62,7 +61,7 @@ async def test_marks_of_a_source_that_is_no_longer_asked_mean_nothing() -> None:
     s = await opened(asking())
     await show(s, Shown.SILENCED, at=MINUTE)
     s.rules = replace(s.rules, asked=())
-    await s.wait(2 * MINUTE)
+    await s.wait(6 * MINUTE)
     assert len(s.world.runs) == 2
 
 

@@ -69,10 +69,10 @@ def test_after_a_restart_what_is_missing_means_nothing(one: Held) -> None:
 
 
 def test_changes_go_first_then_what_was_confirmed_longest_ago() -> None:
-    aged = [replace(held(age=timedelta(minutes=minutes)), id=f"{minutes}m") for minutes in (2, 9, 5)]
+    aged = [replace(held(age=timedelta(minutes=minutes)), id=f"{minutes}m") for minutes in (6, 9, 8)]
     changed = replace(held(suppressed="silenced"), id="changed")
     found = differences(view(Shown.ACTIVE), [*aged, changed], WAIT)
-    assert [one.id for one in found] == ["changed", "9m", "5m", "2m"]
+    assert [one.id for one in found] == ["changed", "9m", "8m", "6m"]
 
 
 def test_an_answer_survives_the_inbox() -> None:
