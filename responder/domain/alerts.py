@@ -110,6 +110,11 @@ class Notice:
     quarantined: tuple[Quarantined, ...] = ()
     flags: tuple[str, ...] = ()
 
+    @property
+    def asked_for(self) -> bool:
+        """Whether the sender was asked, and did not say this by itself."""
+        return bool(self.alerts) and self.alerts[0].shown is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

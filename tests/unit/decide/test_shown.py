@@ -156,3 +156,10 @@ async def test_nobody_is_called_for_what_somebody_silenced() -> None:
     assert s.world.holds == {}
     await show(s, Shown.ACTIVE, at=2 * MINUTE)
     assert len(s.world.holds) == 1
+
+
+async def test_how_quick_we_are_is_measured_by_what_senders_say_by_themselves() -> None:
+    s = await opened(asking())
+    before = len(s.facts.named("delivery_decided"))
+    await show(s, Shown.ACTIVE, at=MINUTE)
+    assert len(s.facts.named("delivery_decided")) == before == 1
