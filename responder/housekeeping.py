@@ -16,6 +16,8 @@ HOLDS_EVERY = 1.0
 HOLDS_BATCH = 50
 LOOK_AGAIN_AT_LEAST = timedelta(seconds=10)
 """However short pages are held back, the incidents that stay open are not all read every second."""
+RECONCILE_EVERY = 5.0
+"""How often each replica asks whether it is its turn to compare (``intake.reconcile``)."""
 EXPIRE_EVERY = 60.0
 EXPIRE_BATCH = 500
 
@@ -28,13 +30,17 @@ class Housekeeper:
         store: Housekeeping,
         on_fact: OnFact,
         retention: Callable[[], Mapping[str, timedelta]],
+        *,
         page: Callable[[], frozenset[str]],
         page_after: Callable[[], timedelta],
+        reconcile: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """``retention`` says how long rows are kept, all as now.
 
         ``page`` is who hears of rows set aside and of pages that are overdue, ``page_after`` how long those wait.
+        ``reconcile`` compares what the sources show with what is held of them.
         """
+        self._reconcile_sources = reconcile
         self._page = page
         self._page_after = page_after
         self._store = store
@@ -48,6 +54,7 @@ class Housekeeper:
             (SET_ASIDE_EVERY, self._set_aside),
             (HOLDS_EVERY, self._holds),
             (GAUGES_EVERY, self._gauges),
+            (RECONCILE_EVERY, self._reconcile),
             (EXPIRE_EVERY, self._expire),
         )
         self._tasks = [asyncio.create_task(self._every(seconds, chore)) for seconds, chore in chores]
@@ -81,6 +88,10 @@ class Housekeeper:
                 await self._store.hold_on(incident, again)
             elif await self._store.call(incident, again, self._page()):
                 self._on_fact("page_overdue", incident=incident)
+
+    async def _reconcile(self) -> None:
+        if self._reconcile_sources is not None:
+            await self._reconcile_sources()
 
     async def _gauges(self) -> None:
         for queue, depth in (await self._store.depths()).items():

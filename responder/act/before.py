@@ -7,6 +7,7 @@ from responder.act.ends import refused, turn_back
 from responder.act.engine import Engine, Next, soon
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
+from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
@@ -58,8 +59,8 @@ def resolving(run: Run, playbook: Playbook, standing: Standing) -> Next:
 async def checking(
     engine: Engine, run: Run, playbook: Playbook, standing: Standing
 ) -> tuple[Next, tuple[Prepared, ...]]:
-    """Check the conditions, compute the plan, and say whether to act, to ask or only to show it."""
-    refusal = await unmet(engine, run, playbook, standing)
+    """Ask the sender, check the conditions, compute the plan, and say whether to act, to ask or only to show it."""
+    refusal = (await last_look(engine, run)).refusal or await unmet(engine, run, playbook, standing)
     if refusal is not None:
         return refused(run, refusal, standing), ()
     prepared = await planned(engine, run, playbook)

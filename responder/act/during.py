@@ -11,6 +11,7 @@ from responder.act.ends import refused, turn_back
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.look import look, window_of
 from responder.act.plan import Prepared, names_for, prepare
+from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal
@@ -23,6 +24,7 @@ from responder.ports.store import Authority, RunEnd, Standing
 BACK_OFF = timedelta(seconds=2)
 ALL_STEPS = 1_000_000
 """A step index past every playbook: no further step is wanted."""
+_NO_FURTHER = frozenset({Verdict.RESOLVED, Verdict.NOT_ACTIVE, Verdict.SILENCED, Verdict.INHIBITED})
 
 
 async def acting(
@@ -68,6 +70,10 @@ async def _begin(
 ) -> tuple[Sent, Record] | Run | Next:
     """Make the next step's effect; a step that changes nothing gives the run after it."""
     step = playbook.steps[run.progress.step]
+    # The look that counts comes with the record; this one spares the target, and its answer is still there then.
+    refusal = (await last_look(engine, run)).refusal
+    if refusal is not None:
+        return _held_back(run, refusal, standing)
     ready = await _ready_step(engine, run, step, standing, planned[0] if planned else None)
     if isinstance(ready, Next | Run):
         return ready
@@ -209,11 +215,11 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
         return Next(advance(run, "halted", refusal.verdict, refusal.reason))
     if not _applied(standing):
         return refused(run, refusal, standing)
-    if refusal.verdict is Verdict.RESOLVED:
-        # No further step for an alert that is gone; what was applied is verified.
+    if refusal.verdict in _NO_FURTHER:
+        # No further step for an alert that is gone or that somebody silenced; what was applied is verified.
         further = run.progress.model_copy(update={"step": ALL_STEPS})
         return Next(replace(run, progress=further), standing=standing)
-    if refusal.verdict in (Verdict.PAUSED, Verdict.STALE, Verdict.CLOCK_SUSPECT):
+    if refusal.verdict in (Verdict.PAUSED, Verdict.STALE, Verdict.CLOCK_SUSPECT, Verdict.UNCONFIRMED):
         # It waits in this state; whoever asks why is told.
         return Next(replace(run, reason=refusal.reason), at=standing.now + BACK_OFF)
     return turn_back(run, refusal.verdict, refusal.reason)

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS, Engine
 from responder.act.gate import Gated, Held, gate_of
+from responder.act.witness import last_look
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record, RecordState
@@ -67,9 +68,15 @@ class Attempt:
 
 
 async def send(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record] | Refusal:
-    """Authorise, record and make one forward effect. A refusal means that nothing was recorded or sent."""
+    """Look, authorise, record and make one forward effect. A refusal means that nothing was recorded or sent."""
+    asked_at = engine.clock.monotonic()
+    look = await last_look(engine, run)
+    if look.refusal is not None:
+        return look.refusal
     read_at = engine.clock.monotonic()
-    refusal = await engine.store.intend(run, attempt.record, attempt.authority)
+    if read_at - asked_at > SEND_WITHIN_SECONDS and not attempt.again:
+        return Sent.STALE, attempt.record  # not written yet; what was read of the target is too old by now
+    refusal = await engine.store.intend(run, attempt.record, replace(attempt.authority, evidence_at=look.at))
     if refusal is not None:
         return refusal
     if engine.clock.monotonic() - read_at > SEND_WITHIN_SECONDS:

@@ -16,6 +16,7 @@ from responder.ports.action import Action
 from responder.ports.clock import Clock
 from responder.ports.store import Audit, RunEnd, RunStore, Standing
 from responder.ports.tools import Tools
+from responder.ports.witness import NOBODY, Witness
 
 TURN_SECONDS = 20.0
 """A turn begins no new effect after this; the lease is 30 s (engine.md)."""
@@ -45,6 +46,7 @@ class Engine:
     action_of: Callable[[Record], Action]
     on_fact: OnFact
     external_url: str = ""
+    witness: Witness = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from responder.ports.probe import Probe
 
 if TYPE_CHECKING:  # `responder check` builds the catalogue and must not load the rest
     from responder.clients.toolbox import Toolbox
+    from responder.clients.witnesses import Witnesses
     from responder.playbook.names import Names
     from responder.settings import HttpConfig, Settings
 
@@ -110,6 +111,22 @@ def toolbox(settings: "Settings") -> "Toolbox":
             )
             for name, prometheus in settings.prometheus.items()
         },
+    )
+
+
+def witnesses(settings: "Settings") -> "Witnesses":
+    """Return the sources that can be asked; nothing is connected before it is used."""
+    from responder.app.parts import asked_sources
+    from responder.clients.witnesses import AlertmanagerSpec, Witnesses
+
+    asked = asked_sources(settings)
+    for name, api in asked.items():
+        _supported(f"sources.{name}.api_url", api)
+    return Witnesses(
+        {
+            name: AlertmanagerSpec(url=api.url, headers=api.headers(), tls=api.ssl_context, proxy=api.proxy_url)
+            for name, api in asked.items()
+        }
     )
 
 

@@ -12,7 +12,7 @@ from responder.intake.formats import parse
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
 from responder.ports.notifier import Notifier
-from responder.settings import PageSettings, Settings
+from responder.settings import HttpConfig, PageSettings, Settings
 from responder.tell.compose import RunDocs
 
 
@@ -42,7 +42,17 @@ def rules_of(settings: Settings) -> Rules:
         page_after=(settings.page or PageSettings("")).after,
         group_interval=settings.group_interval,
         episode_ttl=settings.episode_ttl,
+        asked=frozenset(asked_sources(settings)),
     )
+
+
+def asked_sources(settings: Settings) -> Mapping[str, HttpConfig]:
+    """Return how the sources are reached that can be asked; Grafana's API is another one."""
+    return {
+        name: source.api
+        for name, source in settings.sources.items()
+        if source.api is not None and source.kind == "alertmanager"
+    }
 
 
 def parser_of(settings: Callable[[], Settings]) -> Callable[[str, bytes], Notice]:

@@ -7,27 +7,31 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
 from responder import __version__
 from responder.act.actor import CLAIM, Actor
 from responder.act.engine import Engine
-from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox
+from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox, witnesses
 from responder.app.brakes import BrakeWatch
 from responder.app.parts import Channels, channels_of, docs_of, parser_of, rules_of
 from responder.clients.own_brakes import OwnBrakes
 from responder.clients.toolbox import Toolbox
+from responder.clients.witnesses import Witnesses
 from responder.decide.decider import CLAIM as DELIVERIES
 from responder.decide.decider import Decider
+from responder.domain.alerts import Alert
 from responder.domain.brakes import PAUSE_VARIABLE
+from responder.domain.episodes import Group
 from responder.domain.errors import ResponderError, StoreError
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.housekeeping import Housekeeper
+from responder.intake.reconcile import Reconciler
 from responder.playbook.model import Playbook
 from responder.playbook.shelf import Shelf, fingerprint
 from responder.ports.action import Action
@@ -35,6 +39,7 @@ from responder.ports.notifier import Notifier
 from responder.ports.store import Store
 from responder.ports.tools import HttpService, Prometheus
 from responder.ports.wake import Queue, Wake
+from responder.ports.witness import Picture
 from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
 from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
@@ -91,6 +96,31 @@ class LiveTools:
         return self.current.prometheus(labels)
 
 
+class LiveWitness:
+    """The sources of the configuration in force: a reload swaps them (``ports.witness.Witness``)."""
+
+    def __init__(self) -> None:
+        """Know nobody to ask yet."""
+        self.current = Witnesses({})
+
+    @property
+    def sources(self) -> Collection[str]:
+        """The names of the sources that can be asked."""
+        return self.current.sources
+
+    async def picture(self, source: str) -> Picture:
+        """Return what a source shows."""
+        return await self.current.picture(source)
+
+    async def group(self, group: Group) -> Sequence[Alert]:
+        """Return one group's alerts."""
+        return await self.current.group(group)
+
+    async def uptime(self, source: str) -> timedelta:
+        """Return how long a source has been up."""
+        return await self.current.uptime(source)
+
+
 class Runtime:
     """Everything that runs in one process; what a reload may change is held here and nowhere else."""
 
@@ -105,6 +135,7 @@ class Runtime:
         self.store = open_store(settings.store.url, settings.store.password, self.brakes)
         self.shelf = Shelf(self.catalogue, self.store, self.store)
         self.tools = LiveTools()
+        self.witness = LiveWitness()
         self.wake: Wake = LocalWake()
         self.rules = rules_of(settings)
         self.channels = Channels({})
@@ -123,6 +154,7 @@ class Runtime:
     async def adopt(self, settings: Settings) -> None:
         """Put settings and their playbooks to use; what is wrong with single playbooks is told, not raised."""
         tools, channels = toolbox(settings), channels_of(settings, sys.stdout)
+        witness = witnesses(settings)
         self.redactor.learn(settings.secrets)
         # Before the files are read: an edit in between must still look like one afterwards.
         seen = fingerprint(settings.playbooks, settings.files)
@@ -132,6 +164,7 @@ class Runtime:
         if settings.store != self.settings.store or settings.redis != self.settings.redis:
             self.on_fact("complaint", text="another store or Redis takes a restart; the old one stays in use", hint="")
         old, self.tools.current = self.tools.current, tools
+        old_witness, self.witness.current = self.witness.current, witness
         self.settings, self.rules = settings, rules_of(settings)
         self.brakes.file = settings.brake_file
         old_channels, self.channels = self.channels, channels
@@ -141,7 +174,7 @@ class Runtime:
         for complaint in (*(c for found in library.complaints.values() for c in found), *cross_check(settings, modes)):
             self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
         self.on_fact("playbooks", loaded=len(library.playbooks), stale=len(library.stale), errors=dict(library.errors))
-        closers = (old.close, *old_channels.closers)
+        closers = (old.close, old_witness.close, *old_channels.closers)
         self._retired.append((time.monotonic() + RETIRE_SECONDS, closers))
 
     async def close_retired(self, now: float) -> None:
@@ -190,6 +223,18 @@ class Runtime:
             action_of=self._action_of,
             on_fact=self.on_fact,
             external_url=self.settings.external_url,
+            witness=self.witness,
+        )
+
+    def reconciler(self) -> Reconciler:
+        """Return what compares the sources with what is held of them."""
+        return Reconciler(
+            self.store,
+            self.witness,
+            StoreClock(self.store),
+            group_interval=lambda: self.rules.group_interval,
+            on_committed=lambda: self.wake.notify("deliveries"),
+            on_fact=self.on_fact,
         )
 
     async def _playbook_of(self, run: Run) -> Playbook | None:
@@ -219,6 +264,7 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
             lambda: runtime.settings.retention,
             page=runtime.page,
             page_after=lambda: runtime.rules.page_after,
+            reconcile=runtime.reconciler().look,
         )
         keeper.start()
         watch = BrakeWatch(runtime.brakes, runtime.store, runtime.on_fact)
@@ -233,6 +279,7 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
 async def _close_tools(runtime: Runtime) -> None:
     await runtime.close_retired(math.inf)
     await runtime.tools.current.close()
+    await runtime.witness.current.close()
     for close in runtime.channels.closers:
         await close()
 

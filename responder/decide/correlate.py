@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from responder.decide.rules import Rules
-from responder.domain.alerts import Alert
+from responder.domain.alerts import Alert, Shown
 from responder.domain.episodes import Episode, EpisodeState
 from responder.domain.ids import new_id
 
@@ -23,7 +23,9 @@ REPEAT_GAP = timedelta(seconds=30)
 """Sightings closer together are copies from HA peers and retries, not new evidence."""
 MAX_FLAPS = 32
 
-RESOLVED, FLAPPED, EXPIRED = "resolved", "flap", "expired"
+RESOLVED, FLAPPED, EXPIRED, VANISHED = "resolved", "flap", "expired", "vanished"
+UNSAID = frozenset({EXPIRED, VANISHED})
+"""Nobody said that these ended: when such an alert is heard again, it simply goes on."""
 
 
 class Change(StrEnum):
@@ -39,11 +41,28 @@ class Change(StrEnum):
     CLOSED = "closed"
     EXPIRED = "expired"
     IGNORED = "ignored"
+    SUPPRESSED = "suppressed"
+    MISSING = "missing"
+    RELEASED = "released"
+    VANISHED = "vanished"
+    SETTLED = "settled"
 
 
-FRESH = frozenset({Change.OPENED, Change.REOPENED, Change.FLAPPED, Change.CHANGED})
+FRESH = frozenset(
+    {
+        Change.OPENED,
+        Change.REOPENED,
+        Change.FLAPPED,
+        Change.CHANGED,
+        Change.SUPPRESSED,
+        Change.MISSING,
+        Change.RELEASED,
+    },
+)
 """After these the episode is judged whatever was decided before."""
-VISIBLE = frozenset({Change.OPENED, Change.REOPENED, Change.FLAPPED, Change.CLOSED, Change.EXPIRED})
+VISIBLE = frozenset(
+    {Change.OPENED, Change.REOPENED, Change.FLAPPED, Change.CLOSED, Change.EXPIRED, Change.VANISHED},
+)
 """After these people read something else than before."""
 
 
@@ -61,6 +80,10 @@ def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: R
 
     ``has_run`` says whether a run serves the known episode.
     """
+    if alert.shown is not None and _heard_since(known, at):
+        return Sighting(Change.IGNORED, known)
+    if alert.shown is not None and alert.shown is not Shown.ACTIVE:
+        return _not_active(known, alert.shown, at, rules)
     if alert.status == "resolved":
         return _resolved(known, alert, at)
     if known is None:
@@ -68,6 +91,11 @@ def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: R
     if known.state is EpisodeState.OPEN:
         return _firing_again(known, alert, at, rules, has_run=has_run)
     return _firing_after_end(known, alert, at, rules)
+
+
+def _heard_since(known: Episode | None, at: datetime) -> bool:
+    """Whether the alert was heard of after it was looked at: what was heard goes before what was seen."""
+    return known is not None and known.state is not EpisodeState.CLOSED and at <= known.evidence_at
 
 
 def expire(episode: Episode, now: datetime) -> Episode:
@@ -101,6 +129,8 @@ def _closed(episode: Episode, end: datetime, at: datetime, reason: str) -> Episo
         closed_at=end,
         closed_reason=reason,
         reconsider_at=None,
+        suppressed="",
+        missing_since=None,
         flaps=(*episode.flaps, at)[-MAX_FLAPS:],
     )
 
@@ -111,7 +141,9 @@ def _firing_again(known: Episode, alert: Alert, at: datetime, rules: Rules, *, h
         ended = _closed(known, min(alert.starts_at, at), at, FLAPPED)
         opened = _opened(alert, known.source, at, rules, ended.flaps)
         return Sighting(Change.FLAPPED, replace(opened, incident_id=known.incident_id), ended)
-    if alert.annotations != known.annotations:
+    if known.suppressed or known.missing_since is not None:
+        change = Change.RELEASED
+    elif alert.annotations != known.annotations:
         change = Change.CHANGED
     else:
         change = Change.SEEN if at - known.evidence_at > REPEAT_GAP else Change.REPEATED
@@ -123,13 +155,44 @@ def _firing_again(known: Episode, alert: Alert, at: datetime, rules: Rules, *, h
         # The latest start: the twin that reports it will be heard again, and must not look like a flap then.
         starts_at=max(known.starts_at, alert.starts_at),
         evidence_at=max(known.evidence_at, at),
+        suppressed="",
+        missing_since=None,
     )
     return Sighting(change, episode)
 
 
+def _not_active(known: Episode | None, shown: Shown, at: datetime, rules: Rules) -> Sighting:
+    """Apply what the sender shows when it does not show the alert as active: it opens and reopens nothing."""
+    if known is None or known.state is EpisodeState.CLOSED or shown is Shown.UNCLEAR:
+        return Sighting(Change.IGNORED, known)
+    if shown is Shown.MISSING:
+        return _missing(known, at, rules.group_interval + LATE_GRACE)
+    if known.state is EpisodeState.LATE:
+        return Sighting(Change.REPEATED, known)
+    # It fires all the same, which keeps its episode and its incident; the guards refuse to act on it.
+    change = Change.REPEATED if known.suppressed == shown.value else Change.SUPPRESSED
+    return Sighting(change, replace(known, evidence_at=at, suppressed=shown.value, missing_since=None))
+
+
+def _missing(known: Episode, at: datetime, wait: timedelta) -> Sighting:
+    """Note that the sender no longer shows an alert; one that stays away for longer than ``wait`` is over.
+
+    A late one that stays away was a delayed copy.
+    """
+    if known.state is EpisodeState.LATE:
+        if at < known.evidence_at + wait:
+            return Sighting(Change.REPEATED, known)
+        return Sighting(Change.SETTLED, replace(known, state=EpisodeState.CLOSED, reconsider_at=None))
+    if known.missing_since is None:
+        return Sighting(Change.MISSING, replace(known, missing_since=at, suppressed=""))
+    if at <= known.missing_since + wait:
+        return Sighting(Change.REPEATED, known)
+    return Sighting(Change.VANISHED, _closed(known, known.missing_since, at, VANISHED))
+
+
 def _firing_after_end(known: Episode, alert: Alert, at: datetime, rules: Rules) -> Sighting:
     """A notice after the end: of a new life, a delayed copy of an old one, or a sign that the end was none."""
-    if known.state is EpisodeState.CLOSED and known.closed_reason == EXPIRED:
+    if known.state is EpisodeState.CLOSED and known.closed_reason in UNSAID:
         return Sighting(Change.REOPENED, _reopened(known, alert, at, rules))
     if known.closed_at is None or alert.starts_at > known.closed_at:
         opened = _opened(alert, known.source, at, rules, known.flaps)
@@ -139,7 +202,7 @@ def _firing_after_end(known: Episode, alert: Alert, at: datetime, rules: Rules) 
     if known.state is EpisodeState.CLOSED:
         # From here ``evidence_at`` is when the doubt began.
         return Sighting(Change.LATE, replace(known, state=EpisodeState.LATE, evidence_at=at, reconsider_at=at))
-    if at >= known.evidence_at + rules.group_interval + LATE_GRACE:
+    if alert.shown is Shown.ACTIVE or at >= known.evidence_at + rules.group_interval + LATE_GRACE:
         return Sighting(Change.REOPENED, _reopened(known, alert, at, rules))
     return Sighting(Change.REPEATED, known)
 
@@ -155,6 +218,8 @@ def _reopened(known: Episode, alert: Alert, at: datetime, rules: Rules) -> Episo
         evidence_at=at,
         closed_at=None,
         closed_reason="",
+        suppressed="",
+        missing_since=None,
         flaps=(*known.flaps, at)[-MAX_FLAPS:],
     )
 

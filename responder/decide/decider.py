@@ -170,7 +170,8 @@ class Decider:
             now = tx.now
         self._emit(decided)
         for share, progress in zip(shares, decided.changes.progress, strict=True):
-            if progress.done:
+            # An answer may be some seconds old when it is accepted: that says nothing about how quick we are.
+            if progress.done and not share.notice.asked_for:
                 seconds = (now - share.delivery.received_at).total_seconds()
                 self._on_fact(
                     "delivery_decided", delivery=share.delivery.id, source=share.delivery.source, seconds=seconds

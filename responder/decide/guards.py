@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from responder.decide.bench import Bench
 from responder.decide.options import Option
 from responder.decide.rules import Rules
+from responder.domain.alerts import Shown
 from responder.domain.episodes import Episode
 from responder.domain.limits import Refusal, Subject, over_limit, paused
 from responder.domain.modes import Mode
@@ -34,6 +35,9 @@ BACK_OFF = {
     Verdict.CONCURRENT: timedelta(seconds=5),
     Verdict.CONDITION_FAILED: timedelta(seconds=30),
     Verdict.CONDITION_UNKNOWN: timedelta(seconds=30),
+    # Its end is told (``intake.reconcile``).
+    Verdict.SILENCED: timedelta(minutes=5),
+    Verdict.INHIBITED: timedelta(minutes=5),
 }
 OTHERWISE = timedelta(seconds=60)
 
@@ -112,6 +116,20 @@ def stopped(q: Question) -> Refusal | None:
     return paused(q.bench.facts.pauses, Subject(playbook.name, q.option.target, team, playbook.actions), q.bench.now)
 
 
+def shown_otherwise(q: Question) -> Refusal | None:
+    """Refuse what its sender, when it was last asked, showed as silenced or inhibited, or did not show at all."""
+    if q.episode.source not in q.rules.asked:
+        return None
+    if q.episode.missing_since is not None:
+        since = f"It is gone since {q.episode.missing_since:%H:%M:%S} UTC."
+        return Refusal(Verdict.NOT_ACTIVE, f"{Verdict.NOT_ACTIVE.sentence} {since}")
+    verdict = _SUPPRESSED.get(q.episode.suppressed)
+    return None if verdict is None else Refusal(verdict, verdict.sentence)
+
+
+_SUPPRESSED = {Shown.SILENCED.value: Verdict.SILENCED, Shown.INHIBITED.value: Verdict.INHIBITED}
+
+
 def quarantined(q: Question) -> Refusal | None:
     """Refuse a target that an earlier run left in doubt."""
     why = q.bench.facts.quarantined.get(q.option.target)
@@ -142,8 +160,8 @@ def doubted(q: Question) -> Refusal | None:
 
 OF_THE_ALERT: tuple[Guard, ...] = (disabled, muted, stale, flapping, targeted, protected)
 """What speaks against acting on this alert, whatever happened before."""
-OF_THE_MOMENT: tuple[Guard, ...] = (stopped,)
-"""Stop signs; they hold for watching, too, because a run would be refused by them."""
+OF_THE_MOMENT: tuple[Guard, ...] = (shown_otherwise, stopped)
+"""Stop signs, the sender's and ours; they hold for watching, too, because a run would be refused by them."""
 OF_AN_EFFECT: tuple[Guard, ...] = (doubted, quarantined, busy, limited)
 """What speaks against changing the target now; ``observe`` takes no slot and no budget."""
 

@@ -1,25 +1,14 @@
 """From episodes to incidents: what belongs together in people's eyes. Pure; the slice reads and writes."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from responder.domain.alerts import worst
-from responder.domain.episodes import HOLDS_OPEN, Episode, Incident
+from responder.domain.episodes import HOLDS_OPEN, Episode, Group, Incident
 from responder.domain.ids import new_id
 
 RESOLVED, REGROUPED = "resolved", "regrouped"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The group that a delivery is about."""
-
-    source: str
-    receiver: str
-    group_key: str
-    labels: Mapping[str, str]
-    external_url: str
 
 
 class Shelf:

@@ -1,6 +1,6 @@
 """What decide takes from the configuration, as small values: it knows no settings and no files."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, Protocol
@@ -74,7 +74,7 @@ class Rules:
     (empty: it does not say); both raise ValueError with the sentence to show. ``page`` is the destination for "a person
     is needed", empty without one, ``page_after`` how long a page waits for a fix. An alert that changed
     ``flap_changes`` times within ``flap_window`` is flapping. ``group_interval`` is the sender's; ``episode_ttl`` is
-    how long an episode stays open that nothing confirms.
+    how long an episode stays open that nothing confirms. ``asked`` are the sources whose own API can be asked.
     """
 
     severity_of: Callable[[Labels], Severity] = medium
@@ -91,6 +91,7 @@ class Rules:
     episode_ttl: timedelta = timedelta(hours=24)
     flap_changes: int = 5
     flap_window: timedelta = timedelta(minutes=10)
+    asked: Collection[str] = ()
 
     def team_of(self, labels: Labels) -> str:
         """Return whose alert it is, empty when it does not say."""

@@ -9,12 +9,12 @@ from responder.decide.bench import Bench, Facts
 from responder.decide.candidates import Case, Judgement, judge
 from responder.decide.correlate import FRESH, VISIBLE, Change, Sighting, expire, see
 from responder.decide.destinations import destinations
-from responder.decide.incidents import Group, Shelf
+from responder.decide.incidents import Shelf
 from responder.decide.memory import Memory
 from responder.decide.options import Candidates, Option, options_for, targets_of
 from responder.decide.rules import Rules
 from responder.domain.alerts import Alert, Delivery, Notice
-from responder.domain.episodes import Decision, Episode, EpisodeState
+from responder.domain.episodes import Decision, Episode, EpisodeState, Group
 from responder.domain.limits import ATTEMPTS_WINDOW
 from responder.ports.store import Audit, DeliveryProgress, RunFact, Slice, SliceChanges
 
@@ -109,6 +109,7 @@ class _Work:
     told: set[str] = field(default_factory=set)
     audiences: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     heirs: dict[str, str] = field(default_factory=dict)
+    truncated: dict[tuple[str, str, str], Group] = field(default_factory=dict)
     holds: dict[str, datetime] = field(default_factory=dict)
     audit: list[Audit] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
@@ -129,6 +130,8 @@ class _Work:
             seen = see(before, alert, source, at, rules, has_run=has_run)
             if seen.episode is not None:
                 known[key] = self._apply(before, seen, group, options.get(key, ()))
+        if notice.truncated and source in rules.asked:
+            self.truncated[source, group.receiver, group.group_key] = group
         if len(notice.quarantined) and share.first == 0:
             self.facts.append(("alerts_quarantined", {"source": source, "count": len(notice.quarantined)}))
 
@@ -140,7 +143,7 @@ class _Work:
             self._drop(seen.ended)
         if episode.state is EpisodeState.OPEN:
             episode = self.shelf.place(episode, group, self.desk.rules.team_of(episode.labels))
-        elif before is not None and before.state is EpisodeState.OPEN:
+        elif before is not None and episode.state is EpisodeState.CLOSED and before.state is not EpisodeState.CLOSED:
             self._drop(episode)
         if episode != before:
             self.episodes[episode.id] = episode
@@ -204,7 +207,8 @@ class _Work:
         self.audiences[episode.incident_id] |= destinations(
             episode.labels, self.desk.rules, handled=found.handled, playbook=found.leading, page=needed
         )
-        if found.may_change and self.desk.rules.page and episode.severity.wakes:
+        wanted = found.may_change and not episode.suppressed  # whoever silenced it knows of it
+        if wanted and self.desk.rules.page and episode.severity.wakes:
             self.holds[episode.incident_id] = self.now + self.desk.rules.page_after
         for decision in found.decisions:
             fields = {"verdict": decision.verdict, "playbook": decision.playbook, "episode": decision.episode_id}
@@ -238,6 +242,7 @@ async def _conclude(tx: Slice, work: _Work, progress: Sequence[DeliveryProgress]
         heirs=work.heirs,
         hold=work.holds,
         progress=progress,
+        truncated=[group for _, group in sorted(work.truncated.items())],
         audit=work.audit,
     )
     await tx.write(changes)

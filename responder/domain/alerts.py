@@ -33,6 +33,19 @@ class Severity(StrEnum):
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
+class Shown(StrEnum):
+    """What a sender's own API shows of an alert when it is asked.
+
+    ``missing``: it is not there. ``unclear``: it is there, and neither active nor silenced nor inhibited.
+    """
+
+    ACTIVE = "active"
+    SILENCED = "silenced"
+    INHIBITED = "inhibited"
+    MISSING = "missing"
+    UNCLEAR = "unclear"
+
+
 def worst(severities: Iterable[Severity]) -> Severity:
     """Return the most urgent of ``severities``; low when there are none."""
     return min(severities, key=lambda severity: severity.rank, default=Severity.LOW)
@@ -52,7 +65,10 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert of a delivery. ``ends_at`` is None while it fires (the wire says year 1)."""
+    """One alert of a delivery. ``ends_at`` is None while it fires (the wire says year 1).
+
+    ``shown`` is None for what the sender said by itself, else what its API showed when it was asked.
+    """
 
     status: Literal["firing", "resolved"]
     labels: Mapping[str, str]
@@ -61,6 +77,7 @@ class Alert:
     ends_at: datetime | None
     generator_url: str
     fingerprint: str
+    shown: Shown | None = None
 
     @property
     def name(self) -> str:
@@ -92,6 +109,11 @@ class Notice:
     truncated: int = 0
     quarantined: tuple[Quarantined, ...] = ()
     flags: tuple[str, ...] = ()
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether the sender was asked, and did not say this by itself."""
+        return bool(self.alerts) and self.alerts[0].shown is not None
 
 
 @dataclass(frozen=True, slots=True)

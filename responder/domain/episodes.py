@@ -27,6 +27,8 @@ class Episode:
     ``starts_at`` is evidence, not identity. ``evidence_at`` is the last sign that it fires. ``reconsider_at`` is when
     decide looks at it again (None: only new evidence makes it due). ``after`` is the playbook whose run ended without
     verifying, so that the next candidate has its turn. ``flaps`` are the instants of the latest closings and openings.
+    ``suppressed`` is ``silenced`` or ``inhibited`` while the sender's API shows it so, empty otherwise;
+    ``missing_since`` is since when that API has not shown it.
     """
 
     id: str
@@ -46,6 +48,19 @@ class Episode:
     reconsider_at: datetime | None = None
     after: str = ""
     flaps: tuple[datetime, ...] = ()
+    suppressed: str = ""
+    missing_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of a sender's alerts: what one delivery is about."""
+
+    source: str
+    receiver: str
+    group_key: str
+    labels: Mapping[str, str]
+    external_url: str
 
 
 @dataclass(frozen=True, slots=True)

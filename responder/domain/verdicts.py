@@ -44,6 +44,14 @@ class Verdict(StrEnum):
 
     # Refusals that are looked at again.
     LATE = "late", "The notification is older than the end of the alert; waiting for a sign that it fires again.", True
+    SILENCED = "silenced", "The alert is silenced in Alertmanager.", True
+    INHIBITED = "inhibited", "The alert is inhibited in Alertmanager: another alert stands for it.", True
+    NOT_ACTIVE = "not_active", "Alertmanager does not show the alert as firing.", True
+    UNCONFIRMED = (
+        "unconfirmed",
+        "Alertmanager could not be asked about the alert, so nothing was done.",
+        True,
+    )
     FLAPPING = "flapping", "The alert goes on and off too often to act on.", True
     PAUSED = "paused", "Automation is paused.", True
     HALTED = "halted", "Automation is halted.", True

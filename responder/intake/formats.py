@@ -9,7 +9,7 @@ from typing import Literal
 
 from responder.domain.alerts import Notice
 from responder.domain.errors import IntakeError
-from responder.intake import fast, wire
+from responder.intake import answers, fast, wire
 from responder.intake.grafana import read_grafana, without_own_names
 from responder.intake.wire import JsonObject, Mender
 
@@ -40,7 +40,12 @@ def look(kind: Kind, body: bytes) -> Glance:
 
 
 def parse(kind: Kind, body: bytes) -> Notice:
-    """Read one webhook body of a source of ``kind``; raises IntakeError with what the sender must change."""
+    """Read one body of a source of ``kind``, or what it showed when it was asked.
+
+    Raises IntakeError with what the sender must change.
+    """
+    if answers.is_answer(body):
+        return answers.read(body)
     notice = fast.read(_VERSIONS[kind], body) or parse_closely(kind, body)
     return replace(notice, group_labels=without_own_names(notice.group_labels)) if kind == "grafana" else notice
 

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from pydantic import JsonValue
 
 from responder.domain.alerts import Delivery
-from responder.domain.episodes import Decision, Episode, Incident
+from responder.domain.episodes import Decision, Episode, Group, Incident
 from responder.domain.limits import Limits, Pause, Refusal, Usage
 from responder.domain.notification import Account, Approval, Receipt
 from responder.domain.records import Direction, Record
@@ -21,6 +21,7 @@ from responder.domain.runs import Run, RunState
 from responder.domain.suspicion import Suspicion
 from responder.domain.verdicts import Verdict
 from responder.ports.brakes import BrakeLog
+from responder.ports.reconciling import Reconciling
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds; a turn takes at most 20 s of it (engine.md)."""
@@ -97,7 +98,7 @@ class SliceChanges:
     row (existing rows of the incident are marked dirty in any case when it is a key). ``hold`` maps an incident to when
     a person is called unless it is over by then; the first time that was written stands. ``heirs`` maps an incident
     that was left empty to the one that takes over its page and, per destination, what was told of it, where nothing was
-    told for the heir.
+    told for the heir. ``truncated`` are groups that a sender cut short and whose rest is to be asked for.
     """
 
     episodes: Sequence[Episode] = ()
@@ -109,6 +110,7 @@ class SliceChanges:
     heirs: Mapping[str, str] = field(default_factory=dict)
     hold: Mapping[str, datetime] = field(default_factory=dict)
     progress: Sequence[DeliveryProgress] = ()
+    truncated: Sequence[Group] = ()
     audit: Sequence[Audit] = ()
 
 
@@ -193,13 +195,15 @@ class Authority:
     """What a forward effect needs to be allowed: re-read and judged in the record's own transaction.
 
     ``effects`` is how many effects the whole plan has: the run's first record reserves them all. ``actions`` are the
-    kinds of action that are still to come, for brakes: a plan that could not go on does not begin.
+    kinds of action that are still to come, for brakes: a plan that could not go on does not begin. ``evidence_at`` is
+    when the sender's API showed the alert firing, where it was asked; the later of this and the episodes' own counts.
     """
 
     limits: Limits
     effects: int
     actions: tuple[str, ...] = ()
     protected: bool = False
+    evidence_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,10 @@ class RunStore(Protocol):
 
     async def standing(self, run: Run, limits: Limits) -> Standing:
         """Read what a turn starts from; ``limits`` say how far back its usage looks."""
+        ...
+
+    async def alerts_of(self, run: Run) -> Sequence[tuple[str, str]]:
+        """Return (source, fingerprint) of the open episodes that the run serves."""
         ...
 
     async def playbook_text(self, revision: str) -> tuple[str, str] | None:
@@ -486,7 +494,7 @@ class Housekeeping(Protocol):
         ...
 
 
-class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Protocol):
+class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Reconciling, Protocol):
     """A store keeps them all."""
 
     async def open(self) -> None:

@@ -73,6 +73,8 @@ episodes = Table(
     Column("reconsider_at", Instant),
     Column("after", Text, nullable=False),
     Column("flaps", Json, nullable=False),
+    Column("suppressed", Text, nullable=False, server_default=""),
+    Column("missing_since", Instant),
     Index("ix_episodes_key", "source", "fingerprint", "closed_at"),
     Index("ix_episodes_opened_at", "opened_at", "id"),
     Index("ix_episodes_incident_id", "incident_id"),
@@ -81,6 +83,20 @@ episodes = Table(
     _partial("ix_episodes_closed_at", "closed_at", where="closed_at IS NOT NULL"),
     postgresql_with=_ROOM,
 )
+
+truncated = Table(
+    "truncated",
+    metadata,
+    Column("group_hash", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("receiver", Words, nullable=False),
+    Column("group_key", Words, nullable=False),
+    Column("group_labels", Json, nullable=False),
+    Column("external_url", Words, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_truncated_source", "source", "at"),
+)
+"""Groups of which a sender left alerts out: its API is to be asked for the rest."""
 
 incidents = Table(
     "incidents",

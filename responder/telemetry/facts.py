@@ -128,6 +128,9 @@ FACTS: Mapping[str, Fact] = {
     "episode": Fact("info", lambda m, f: m.episodes.labels(_text(f, "change")).inc()),
     "decision": Fact("info", lambda m, f: m.decisions.labels(_text(f, "verdict")).inc()),
     "run_created": Fact("info", lambda m, f: m.runs_started.labels(_text(f, "playbook"), _text(f, "mode")).inc()),
+    # asking the sources
+    "reconciled": Fact("debug", lambda m, f: m.reconciled.labels(_text(f, "source")).inc(_number(f, "alerts"))),
+    "witness_failed": Fact("warning"),
     # act
     "turn": Fact("debug", lambda m, f: m.turn_seconds.observe(_number(f, "seconds"))),
     "turn_lost": Fact("warning"),

@@ -71,6 +71,9 @@ class Metrics:
         )
         self.alerts = self._counter("alerts_received_total", "Alerts in accepted webhook bodies.", "source")
         self.quarantined = self._counter("alerts_quarantined_total", "Alerts that could not be read.", "source")
+        self.reconciled = self._counter(
+            "alerts_reconciled_total", "Alerts that a source, when asked, showed otherwise or still firing.", "source"
+        )
         self.decided_after = self._histogram(
             "delivery_duration_seconds", "From accepting a delivery to having decided it.", _FAST
         )

@@ -76,8 +76,12 @@ def headline(account: Account) -> Headline:
 def unsolved(account: Account) -> bool:
     """Say whether somebody would be called for the incident now although nothing has gone wrong with a fix.
 
-    It is critical or high, and neither resolved nor verified: a fix is under way, waits, or is not made at all.
+    It is critical or high, and neither resolved nor verified: a fix is under way, waits, or is not made at all. Where
+    every alert that fires is silenced or inhibited, somebody knows of it, or is called for another one.
     """
+    fires = firing(account)
+    if fires and all(one.suppressed for one in fires):
+        return False
     return account.incident.severity.wakes and headline(account) not in OVER
 
 

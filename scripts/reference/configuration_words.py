@@ -40,7 +40,8 @@ SECTIONS: Mapping[str, str] = {
     "retention": "How long is kept what is over.",
     "external_url": "How people reach the responder, for links in messages; the flag `--web.external-url` goes before "
     "it.",
-    "group_interval": "That of Alertmanager: how soon it tells again about a group that has changed.",
+    "group_interval": "That of Alertmanager: how soon it tells again about a group that has changed. An alert that "
+    "its API (`sources.NAME.api_url`) no longer shows for a minute longer is over.",
     "episode_ttl": "When an alert is taken as over although nobody said so, because nothing has confirmed it.",
 }
 """By top-level key."""
@@ -53,7 +54,8 @@ WORDS: Mapping[str, str] = {
     "sources.NAME.kind": "What sends.",
     "sources.NAME.authorization": "What the sender puts into its Authorization header.",
     "sources.NAME.basic_auth": "As a user and password.",
-    "sources.NAME.api_url": "Alertmanager's own API. So far only `responder doctor` asks it.",
+    "sources.NAME.api_url": "Alertmanager's own API. With it no change is begun for an alert that is silenced, "
+    "inhibited or no longer active there, nor while it gives no answer; and an alert whose end nobody told is closed.",
     "sources.NAME.hmac": "Grafana's signature of the body.",
     "sources.NAME.hmac.secret": "What Grafana signs with.",
     "sources.NAME.hmac.header": "The header with the signature.",

@@ -55,9 +55,12 @@ class World:
 
     def settings(self) -> JsonObject:
         """Return the responder's configuration."""
+        credentials = {"credentials": WEBHOOK_TOKEN}
+        source = {"kind": "alertmanager", "authorization": credentials, "api_url": self.alertmanager.url}
         return config(
             self.store,
             self.target.url,
+            sources={"alertmanager": source},
             redis={"url": self.redis},
             prometheus={"default": {"url": self.prometheus.url}},
             notify={

@@ -82,5 +82,9 @@ def test_a_url_that_is_not_a_store_is_said_to_be_one(url: str) -> None:
 
 def test_every_migration_is_packaged() -> None:
     versions = Path(migrate.__file__).parents[1] / "migrations" / "versions"
-    names = ["0001_first_schema.py", "0002_held_pages.py", "0003_ends_by_playbook.py"]
-    assert sorted(one.name for one in versions.glob("*.py")) == names
+    assert sorted(one.name for one in versions.glob("*.py")) == [
+        "0001_first_schema.py",
+        "0002_held_pages.py",
+        "0003_ends_by_playbook.py",
+        "0004_what_the_sender_shows.py",
+    ]

@@ -66,6 +66,17 @@ async def test_what_is_fixed_resolved_or_milder_by_now_waits_on() -> None:
         assert (store.out, facts) == ([], [])
 
 
+async def test_nobody_is_called_while_every_alert_is_silenced_or_inhibited() -> None:
+    firing = STORIES["firing"].account
+    silenced = tuple(replace(one, suppressed="silenced") for one in firing.episodes)
+    store, facts = await _look(replace(firing, episodes=silenced))
+    assert store.waiting == [("i1", AFTER)]
+    assert (store.out, facts) == ([], [])
+    another = replace(firing.episodes[0], id="e9")
+    store, _ = await _look(replace(firing, episodes=(*silenced, another)))
+    assert store.out == [("i1", AFTER, PAGER)]
+
+
 async def test_a_page_that_is_out_already_is_no_news() -> None:
     account = STORIES["firing"].account
     _, facts = await _look(account, account)

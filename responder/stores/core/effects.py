@@ -167,6 +167,8 @@ def _no_longer_wanted(run: Run, authority: Authority, sight: Sight) -> Refusal |
     evidence_at = sight.evidence_at(run)
     if evidence_at is None or not sight.firing(run):
         return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
+    if authority.evidence_at is not None:
+        evidence_at = max(evidence_at, authority.evidence_at)
     if sight.now - evidence_at > authority.limits.max_age:
         text = f"{Verdict.STALE.sentence} The last sign was {evidence_at:%Y-%m-%d %H:%M:%S} UTC."
         return Refusal(Verdict.STALE, text)

@@ -75,7 +75,7 @@ LISTS: Mapping[str, _List] = {
         schema.episodes,
         ("opened_at", "id"),
         "id source fingerprint state labels annotations generator_url severity starts_at opened_at evidence_at "
-        "closed_at closed_reason reconsider_at",
+        "closed_at closed_reason reconsider_at suppressed missing_since",
         {"incident": _e.incident_id},
     ),
     "deliveries": _list(

@@ -313,6 +313,16 @@ class Prepared:
         return select(run_episodes.c.run_id, run_episodes.c.episode_id).where(self._of(run_episodes.c.run_id))
 
     @cached_property
+    def alerts(self) -> Select[Any]:
+        """The alerts of the open episodes that the runs serve."""
+        return (
+            select(run_episodes.c.run_id, episodes.c.source, episodes.c.fingerprint)
+            .select_from(run_episodes.join(episodes, episodes.c.id == run_episodes.c.episode_id))
+            .where(self._of(run_episodes.c.run_id), episodes.c.state == EpisodeState.OPEN.value)
+            .order_by(episodes.c.id)
+        )
+
+    @cached_property
     def lock_incidents(self) -> Select[Any]:
         """The incidents ``incidents_given(key)``, locked."""
         return (

@@ -84,6 +84,8 @@ def episode(row: AnyRow) -> Episode:
         reconsider_at=row.reconsider_at,
         after=row.after,
         flaps=tuple(datetime.fromisoformat(flap) for flap in row.flaps),
+        suppressed=row.suppressed,
+        missing_since=row.missing_since,
     )
 
 
@@ -107,6 +109,8 @@ def episode_values(one: Episode) -> dict[str, Any]:
         "reconsider_at": one.reconsider_at,
         "after": one.after,
         "flaps": [flap.isoformat() for flap in one.flaps],
+        "suppressed": one.suppressed,
+        "missing_since": one.missing_since,
     }
 
 

@@ -46,6 +46,7 @@ class RunsPart(Part):
         """Work on ``db``."""
         super().__init__(db)
         self._standing = Together(self._stand_all)
+        self._alerts = Together(self._alerts_of_all)
         self._save = Together(self._save_all)
         self._slot = Together(self._take_slots)
 
@@ -101,6 +102,17 @@ class RunsPart(Part):
         for row in await tx.execute(self.prepared.asked, ids_given(self.db, (run.id for run in asking))):
             latest.setdefault(row.run_id, rows.approval(row))
         return latest
+
+    async def alerts_of(self, run: Run) -> Sequence[tuple[str, str]]:
+        """Return (source, fingerprint) of the open episodes that the run serves."""
+        return await self._alerts(run)
+
+    async def _alerts_of_all(self, asked: Sequence[Run]) -> Sequence[Sequence[tuple[str, str]]]:
+        found: dict[str, list[tuple[str, str]]] = {run.id: [] for run in asked}
+        async with self.db.reading() as tx:
+            for row in await tx.execute(self.prepared.alerts, ids_given(self.db, found)):
+                found[row.run_id].append((row.source, row.fingerprint))
+        return [found[run.id] for run in asked]
 
     async def playbook_text(self, revision: str) -> tuple[str, str] | None:
         """Return (file name, text) of a pinned playbook."""

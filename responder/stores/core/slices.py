@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.episodes import Decision, Episode, EpisodeState, Incident
+from responder.domain.episodes import Decision, Episode, EpisodeState, Group, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
@@ -28,12 +28,13 @@ from responder.stores.core.part import Part, audit_values, destinations_given, s
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.slice_statements import TOUCHED, SliceStatements
 from responder.stores.core.usage import Pair, read_usage
-from responder.stores.schema import audit, decisions, episodes, holds, incidents, run_episodes, runs
+from responder.stores.schema import audit, decisions, episodes, holds, incidents, run_episodes, runs, truncated
 
 _COUNTING = {
     **{name: f"excluded.{name}" for name in ("reason", "target", "run_id", "retry_at", "at")},
     "times": "decisions.times + 1",
 }
+_AGAIN = {name: f"excluded.{name}" for name in ("group_labels", "external_url", "at")}
 _FINAL = frozenset(state.value for state in FINAL)
 
 
@@ -204,6 +205,7 @@ class SqlSlice:
             Rows(holds, held, ("incident_id",)),
             Rows(decisions, decided, ("episode_id", "playbook", "verdict"), _COUNTING),
             Rows(audit, audit_values(self._now, changes.audit)),
+            Rows(truncated, _truncated(changes.truncated, self._now), ("group_hash",), _AGAIN),
         ]
 
     async def _episodes(self, query: Select[Any], given: Mapping[str, Any]) -> list[Episode]:
@@ -257,6 +259,23 @@ def _decision_values(row_id: str, one: Decision) -> dict[str, Any]:
         "first_at": one.at,
         "at": one.at,
         "times": 1,
+    }
+
+
+def _truncated(groups: Sequence[Group], now: datetime) -> list[dict[str, Any]]:
+    """Write the groups in one order, as everybody does."""
+    return sorted((_truncated_values(one, now) for one in groups), key=lambda values: str(values["group_hash"]))
+
+
+def _truncated_values(group: Group, now: datetime) -> dict[str, Any]:
+    return {
+        "group_hash": rows.group_hash(group.source, group.receiver, group.group_key),
+        "source": group.source,
+        "receiver": group.receiver,
+        "group_key": group.group_key,
+        "group_labels": dict(group.labels),
+        "external_url": group.external_url,
+        "at": now,
     }
 
 

@@ -13,6 +13,7 @@ from responder.stores.core.inbox import InboxPart
 from responder.stores.core.outbox import OutboxPart
 from responder.stores.core.paging import PagingPart
 from responder.stores.core.people import PeoplePart
+from responder.stores.core.reconciling import ReconcilingPart
 from responder.stores.core.runs import RunsPart
 from responder.stores.core.slices import SlicesPart
 
@@ -42,6 +43,7 @@ class SqlStore(
     HousekeepingPart,
     AsidePart,
     PagingPart,
+    ReconcilingPart,
 ):
     """Everything that the verbs need (``ports.store.Store``), over ``db``."""
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from responder.decide.decider import Decider
 from responder.decide.rules import Rules
 from responder.domain.alerts import Alert, Delivery, Notice, fingerprint
-from responder.domain.episodes import Decision, Episode, EpisodeState, Incident
+from responder.domain.episodes import Decision, Episode, EpisodeState, Group, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
@@ -107,6 +107,7 @@ class World:
     doubts: dict[str, str] = field(default_factory=dict)
     stops: list[Pause] = field(default_factory=list)
     suspicion: Suspicion | None = None
+    truncated: list[Group] = field(default_factory=list)
     statements: list[int] = field(default_factory=list)
     fail_next: list[Exception] = field(default_factory=list)
 
@@ -304,6 +305,7 @@ def _write(world: World, changes: SliceChanges) -> None:
         world.told.append(incident_id)
     assert changes.heirs.keys() | set(changes.heirs.values()) <= changes.tell.keys()
     world.heirs |= changes.heirs
+    world.truncated += changes.truncated
     assert changes.hold.keys() <= world.incidents.keys()
     world.holds = {**changes.hold, **world.holds}
     for progress in changes.progress:
