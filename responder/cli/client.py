@@ -106,9 +106,11 @@ class Client:
         except ValueError:
             answer = {}
         text = answer.get("error") or error.reason
-        if error.code in (401, 403):
-            hint = answer.get("hint") or "give a token with --token-file or RESPONDER_TOKEN_FILE"
-            fail(f"{text} ({error.code}); {hint}")
+        if error.code == 401:  # noqa: PLR2004 - unauthorized; the API's own hint is a header, which nobody types here
+            wrong = "is the token one of access.tokens of that responder?" if self.token else "give it a token:"
+            fail(f"{text} (401); {wrong} --token-file FILE or RESPONDER_TOKEN_FILE")
+        if error.code == 403:  # noqa: PLR2004 - forbidden
+            fail(f"{text} (403); {answer.get('hint') or 'it takes a token with another role'}")
         hint = f"; {_as_command(str(answer['hint']))}" if answer.get("hint") else ""
         fail(f"{text}{hint}", Exit.UNREACHABLE if error.code >= 500 else Exit.FINDINGS)  # noqa: PLR2004 - the 5xx class
 

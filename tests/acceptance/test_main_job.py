@@ -30,7 +30,7 @@ def _playbook(within: str) -> str:
     """Return the playbook that ships, allowed to act by itself, once, and quick to judge."""
     text = PLAYBOOK
     for shipped, here in (
-        ("mode: approve", "mode: auto"),
+        ("mode: observe", "mode: auto"),
         ("attempts: 2", "attempts: 1"),
         ("within: 10m", f"within: {within}"),
         ("    for: 1m\n", ""),

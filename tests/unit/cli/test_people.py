@@ -144,7 +144,15 @@ def test_a_wrong_token_exits_2_and_says_how_to_give_one(
     (tmp_path / "other").write_text("nobody")
     result = responder("runs", "--token-file", str(tmp_path / "other"))
     assert result.exit_code == 2
-    assert "who are you? (401)" in result.stderr
+    assert "who are you? (401); is the token one of access.tokens" in result.stderr
+    assert "--token-file" in result.stderr
+
+
+def test_without_a_token_it_says_how_to_give_one(responder: Responder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESPONDER_TOKEN_FILE")
+    result = responder("runs")
+    assert result.exit_code == 2
+    assert "who are you? (401); give it a token: --token-file FILE or RESPONDER_TOKEN_FILE" in result.stderr
 
 
 def test_a_missing_token_file_is_named(responder: Responder, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ async def test_everything_takes_credentials(call: Call, kind: str) -> None:
     nobody = await call("GET", f"/api/v1/{kind}")
     assert (nobody.status, nobody.json["hint"]) == (401, "send Authorization: Bearer TOKEN")
     assert nobody.headers["WWW-Authenticate"] == 'Bearer realm="responder"'
-    assert (await call("GET", f"/api/v1/{kind}", token="planted-but-wrong")).status == 401
+    assert nobody.json["error"] == "credentials are needed"
+    wrong = await call("GET", f"/api/v1/{kind}", token="planted-but-wrong")
+    assert (wrong.status, wrong.json["error"]) == (401, "these credentials are not known")
     assert (await call("GET", f"/api/v1/{kind}", token=VIEWER)).status == 200
 
 
