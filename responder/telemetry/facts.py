@@ -175,6 +175,8 @@ class Telemetry:
             level = "error"
         if name == "tell_later" and fields.get("counted", True):
             level = "warning"
+        if name == "playbooks" and fields.get("errors"):
+            level = "warning"
         if not fields.get("logged", True):  # one of too many
             level = "debug"
         shown = fields

@@ -70,6 +70,7 @@ class Bed:
     store_error: StoreError | None = None
     reload_error: str = ""
     reloads: int = 0
+    broken: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ("role:operator",)
     budget: ByteBudget = field(default_factory=ByteBudget)
     bounds: Bounds = field(default_factory=Bounds)
@@ -110,8 +111,15 @@ class Bed:
             ready=self.ready,
             reload=self.reload,
             depths=self.store.depths,
-            playbooks=lambda: [{"name": "restart", "mode": "auto"}, {"name": "scale", "mode": "observe"}],
-            complaints=lambda: [{"file": "bad.yaml", "line": 3, "message": "unknown key"}],
+            playbooks=lambda: [
+                {"name": "restart", "mode": "auto"},
+                {"name": "scale", "mode": "observe"},
+                *({"name": "stale", "file": file, "stale": True} for file in self.broken[:1]),
+            ],
+            complaints=lambda: [
+                {"file": "bad.yaml", "line": 3, "message": "unknown key"},
+                *({"file": file, "line": 1, "message": "unknown key", "severity": "error"} for file in self.broken),
+            ],
             approvers=self.approvers_of,
             explain=lambda labels: {"candidates": [labels.get("alertname", "")]},
             report=self.report,
