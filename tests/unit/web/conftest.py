@@ -100,6 +100,15 @@ class Bed:
             raise ValueError(f"unknown parameter {next(iter(filters))!r}")
         return {"health": 100}
 
+    def playbooks(self) -> list[JsonObject]:
+        """List two that are well, and the first that is broken: an earlier version of it was good."""
+        stale: list[JsonObject] = [{"name": "stale", "file": file, "stale": True} for file in self.broken[:1]]
+        return [{"name": "restart", "mode": "auto"}, {"name": "scale", "mode": "observe"}, *stale]
+
+    def complaints(self) -> list[JsonObject]:
+        errors: list[JsonObject] = [{"file": file, "line": 1, "severity": "error"} for file in self.broken]
+        return [{"file": "bad.yaml", "line": 3, "message": "unknown key"}, *errors]
+
     def parts(self) -> Parts:
         return Parts(
             settings=lambda: self.settings,
@@ -111,15 +120,8 @@ class Bed:
             ready=self.ready,
             reload=self.reload,
             depths=self.store.depths,
-            playbooks=lambda: [
-                {"name": "restart", "mode": "auto"},
-                {"name": "scale", "mode": "observe"},
-                *({"name": "stale", "file": file, "stale": True} for file in self.broken[:1]),
-            ],
-            complaints=lambda: [
-                {"file": "bad.yaml", "line": 3, "message": "unknown key"},
-                *({"file": file, "line": 1, "message": "unknown key", "severity": "error"} for file in self.broken),
-            ],
+            playbooks=self.playbooks,
+            complaints=self.complaints,
             approvers=self.approvers_of,
             explain=lambda labels: {"candidates": [labels.get("alertname", "")]},
             report=self.report,
