@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from responder.domain.errors import Drifted, Permanent, StepError, Uncertain
 from responder.domain.records import Direction, Record
+from responder.language.allow import is_own_path
 from responder.ports.action import Action, Landed, Snapshot
 from responder.ports.tools import HttpReply, Tools
 
@@ -311,5 +312,8 @@ def request_line(line: str, example: str = "PUT") -> tuple[str, str]:
     path = path.strip()
     if method not in METHODS or not path.startswith("/"):
         msg = f"{line!r} is not a method and a path, such as {example} /admin/workers"
+        raise ValueError(msg)
+    if not is_own_path(path):
+        msg = f"{path!r} is never sent: it could lead out of the service; write the path itself, without .., // or #"
         raise ValueError(msg)
     return method, path

@@ -351,9 +351,9 @@ async def run(options: ServeOptions) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    from responder.app.serving import serving
+    from responder.app.serving import bound
 
-    async with started(runtime), serving(runtime):
+    async with bound(runtime) as web, started(runtime), web.serving():
         # Libraries and playbooks stay: walking through them at each collection was a tenth of the cost of an alert.
         gc.collect()
         gc.freeze()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -19,9 +20,27 @@ from responder.web.web_config import WebConfigFile
 JsonObject = Mapping[str, JsonValue]
 
 
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The server with its addresses taken, and what collects the deliveries that it receives."""
+
+    server: WebServer
+    buffer: CommittingBuffer
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Listen; leaving the block answers what was taken and closes the listeners."""
+        await self.server.start()
+        try:
+            yield
+        finally:
+            await self.server.stop()
+            await self.buffer.close()
+
+
 @asynccontextmanager
-async def serving(runtime: Runtime) -> AsyncIterator[None]:
-    """Listen; leaving the block answers what was taken and closes the listeners."""
+async def bound(runtime: Runtime) -> AsyncIterator[Web]:
+    """Take the addresses to listen on before anything begins that a taken address would have to break off."""
     buffer = CommittingBuffer(runtime.store, lambda: runtime.wake.notify("deliveries"), runtime.on_fact)
     web_config = WebConfigFile(runtime.options.web_config)
     parts = Parts(
@@ -45,12 +64,11 @@ async def serving(runtime: Runtime) -> AsyncIterator[None]:
         started_at=datetime.now(UTC),
     )
     server = WebServer(make_application(parts), runtime.settings.listen)
-    await server.start()
+    await server.bind()
     try:
-        yield
+        yield Web(server, buffer)
     finally:
         await server.stop()
-        await buffer.close()
 
 
 async def _ready(runtime: Runtime) -> str:

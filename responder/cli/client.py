@@ -56,7 +56,9 @@ class Client:
         while left > 0:
             page = self.get(kind, limit=str(min(left, 200)), cursor=cursor, **filters)
             rows = page.get("items")
-            for row in rows if isinstance(rows, list) else []:
+            if not isinstance(rows, list):
+                self._stranger(f"there are no items in its {kind}")
+            for row in rows:
                 yield row
                 left -= 1
             cursor = str(page.get("next") or "")
@@ -104,13 +106,27 @@ class Client:
         try:
             answer = json.loads(error.read())
         except ValueError:
-            answer = {}
+            answer = None
+        if not isinstance(answer, dict) or "error" not in answer:
+            self._stranger(f"it answered {error.code} {error.reason}")
         text = answer.get("error") or error.reason
-        if error.code in (401, 403):
-            hint = answer.get("hint") or "give a token with --token-file or RESPONDER_TOKEN_FILE"
-            fail(f"{text} ({error.code}); {hint}")
+        if error.code == 401:  # noqa: PLR2004 - unauthorized; the API's own hint is a header, which nobody types here
+            wrong = "is the token one of access.tokens of that responder?" if self.token else "give it a token:"
+            fail(f"{text} (401); {wrong} --token-file FILE or RESPONDER_TOKEN_FILE")
+        if error.code == 403:  # noqa: PLR2004 - forbidden
+            fail(f"{text} (403); {answer.get('hint') or 'it takes a token with another role'}")
         hint = f"; {_as_command(str(answer['hint']))}" if answer.get("hint") else ""
-        fail(f"{text}{hint}", Exit.UNREACHABLE if error.code >= 500 else Exit.FINDINGS)  # noqa: PLR2004 - the 5xx class
+        fail(f"{text}{hint}", _code_of(error.code))
+
+    def _stranger(self, why: str) -> NoReturn:
+        fail(f"what answers at {self.url} is not a responder's API: {why} (--url, RESPONDER_URL)", Exit.UNREACHABLE)
+
+
+def _code_of(status: int) -> Exit:
+    """Tell what the caller wrote wrongly (4xx) from what the responder does not have or will not do (404, 409)."""
+    if status >= 500:  # noqa: PLR2004 - the 5xx class
+        return Exit.UNREACHABLE
+    return Exit.FINDINGS if status in (404, 409) else Exit.USAGE
 
 
 def _as_command(hint: str) -> str:

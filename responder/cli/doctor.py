@@ -12,6 +12,7 @@ from responder.cli.reach import look_outside
 from responder.domain.errors import SettingsError
 from responder.domain.modes import Mode
 from responder.playbook.library import load_library
+from responder.playbook.lookups import NO_PROMETHEUS
 from responder.settings import Settings, WrongSettings, cross_check
 
 
@@ -41,6 +42,9 @@ def _playbooks(settings: Settings) -> Iterator[Finding]:
     modes = {playbook.name: playbook.mode for playbook in library.playbooks.values()}
     for complaint in cross_check(settings, modes):
         yield wrong("playbooks", f"{complaint.message}; {complaint.hint}")
+    asking = [file for file, found in library.complaints.items() if any(one.rule == NO_PROMETHEUS for one in found)]
+    if asking:
+        yield wrong("prometheus", f"none is configured, and {', '.join(asking)} asks one: add prometheus:")
     if not library.files:
         yield note("playbooks", f"none in {', '.join(str(path) for path in settings.playbooks)}")
     elif not library.errors:

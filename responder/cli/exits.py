@@ -4,7 +4,10 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """0 ok, 1 findings or a failed run, 2 usage or configuration, 3 internal or unreachable, 4 unknown outcome."""
+    """0 ok, 1 findings or a failed run, 2 usage or configuration, 3 internal or unreachable, 4 unknown outcome.
+
+    An id that is not there is a finding.
+    """
 
     OK = 0
     FINDINGS = 1

@@ -1,6 +1,7 @@
 """``responder explain``: the story of one alert, as the responder saw it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import cast
 
 from responder.cli.output import change, clock, plain
@@ -17,6 +18,8 @@ SYMBOLS = {
     "drifted": "!",
     "undo_failed": "✘",
 }
+FEW = 2
+"""So many equal decisions or runs in a row are told one by one."""
 ENDS = {"verified": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
 
 
@@ -53,13 +56,58 @@ def _episode(story: Story) -> Iterator[str]:
         (str(episode.get("opened_at")), f"received   {episode.get('severity', '')}, from {episode.get('source', '')}")
     ]
     decisions = cast("Sequence[Story]", story.get("decisions") or ())
-    lines += [(str(decision.get("first_at") or decision.get("last_at")), _decision(decision)) for decision in decisions]
-    for run in cast("Sequence[Story]", story.get("runs") or ()):
-        lines.extend(_run(run))
+    for alike in _alike(decisions, _began, _told):
+        lines += [(_began(one), _decision(one)) for one in _shown(alike)]
+        lines.extend(_more(alike, _began))
+    for alike in _alike(cast("Sequence[Story]", story.get("runs") or ()), _created, _done):
+        lines += [line for run in _shown(alike) for line in _run(run)]
+        lines.extend(_more(alike, _created))
     if episode.get("closed_at"):
         lines.append((str(episode["closed_at"]), f"closed     {episode.get('closed_reason') or 'resolved'}"))
     for at, text in sorted(lines, key=lambda line: line[0]):
         yield f"{clock(at)} {text}"
+
+
+def _began(decision: Story) -> str:
+    return str(decision.get("first_at") or decision.get("last_at"))
+
+
+def _created(run: Story) -> str:
+    return str(run.get("created_at"))
+
+
+def _told(decision: Story) -> object:
+    """Return what makes a decision worth a line of its own."""
+    return decision.get("verdict"), decision.get("playbook"), plain(decision.get("reason")), decision.get("count")
+
+
+def _done(run: Story) -> object:
+    """Return what makes a run worth lines of its own; one that is under way always is."""
+    if not run.get("finished_at"):
+        return run.get("id")
+    steps = [
+        (step.get("id"), step.get("state"), change(step)) for step in cast("Sequence[Story]", run.get("steps") or ())
+    ]
+    return steps, *(run.get(name) for name in ("playbook", "target", "mode", "of_run", "state", "reason"))
+
+
+def _alike(rows: Sequence[Story], at: Callable[[Story], str], key: Callable[[Story], object]) -> Iterator[list[Story]]:
+    """Go through the rows in the order of time, those that follow an equal one together with it."""
+    for _, found in groupby(sorted(rows, key=at), key):
+        yield list(found)
+
+
+def _shown(alike: Sequence[Story]) -> Sequence[Story]:
+    """Return the first of many; few are told one by one."""
+    return alike[:1] if len(alike) > FEW else alike
+
+
+def _more(alike: Sequence[Story], at: Callable[[Story], str]) -> Iterator[tuple[str, str]]:
+    """Say how many more there were like the first, between when and when."""
+    if len(alike) > FEW:
+        first, last = at(alike[1]), at(alike[-1])
+        name = f", the last {alike[-1]['id']}" if "created_at" in alike[-1] else ""
+        yield first, f"…          {len(alike) - 1} more like this between {clock(first)} and {clock(last)}{name}"
 
 
 def _decision(decision: Story) -> str:

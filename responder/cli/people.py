@@ -157,7 +157,8 @@ def explain(
     found = answer.get("items")
     rows = cast("list[Mapping[str, object]]", found if isinstance(found, list) else [])
     if output != "table":
-        show(rows, ("episode",), output, "")
+        episodes = [cast("Mapping[str, object]", row.get("episode") or {}) for row in rows]
+        show(episodes if output == "name" else rows, ("episode",), output, "")
     elif rows:
         print(story.tell(rows))
         for line in story.brakes(cast("Sequence[Mapping[str, object]]", answer.get("pauses") or ())):
@@ -177,12 +178,13 @@ def approve(
     """Approve the plan that a run shows; exactly that plan, once."""
     client = connect(url, token_file)
     run_id = client.run_id(run)
-    print(describe(client.get(f"runs/{segment(run_id)}")))
+    row = client.get(f"runs/{segment(run_id)}")
     asked = next(client.items("approvals", 1, run=run_id), None)
     if asked is None:
         fail(f"run {run_id} asks for nothing; how it stands: responder runs show {run_id}", Exit.FINDINGS)
     shown = plan_hash or str(asked.get("plan_hash") or "")
     client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
+    print(describe(row))
     print("approved")
     _say_what_followed(client, run_id, shown)
 

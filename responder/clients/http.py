@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import NoReturn
-from urllib.parse import unquote
 
 import aiohttp
 from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
-from responder.language.allow import allows, plain_path
+from responder.language.allow import allows, is_own_path, plain_path
 from responder.ports.tools import Gate, HttpReply
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -83,12 +82,12 @@ class HttpClient:
 
     def _address(self, method: str, path: str) -> str:
         """Return the URL to call, or raise Permanent when the path leaves the allow-list."""
-        plain = plain_path(path)
-        if not path.startswith("/") or not path.isprintable() or "#" in path or _leads_elsewhere(plain):
+        if not is_own_path(path):
             msg = f"{self._name}: {path!r} is not a path of this service"
             raise Permanent(msg)
         if not allows(self._allow, method, path):
-            msg = f"{self._name}: {method} {plain} is not in its allow list ({', '.join(self._allow) or 'empty'})"
+            allowed = ", ".join(self._allow) or "empty"
+            msg = f"{self._name}: {method} {plain_path(path)} is not in its allow list ({allowed})"
             raise Permanent(msg)
         return self._url + path
 
@@ -191,14 +190,6 @@ def _gates() -> aiohttp.TraceConfig:
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(pass_gate)
     return tracing
-
-
-def _leads_elsewhere(plain: str) -> bool:
-    """Whether a path without its percent signs could mean another one to some server on the way."""
-    while (once_more := unquote(plain)) != plain:  # encoded twice, and perhaps decoded twice
-        plain = once_more
-    segments = [segment.partition(";")[0] for segment in plain.split("/")]
-    return plain.startswith("//") or "\\" in plain or not plain.isprintable() or not {".", ".."}.isdisjoint(segments)
 
 
 def _secrets(headers: Iterable[str]) -> tuple[str, ...]:

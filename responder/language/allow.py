@@ -10,6 +10,19 @@ def plain_path(path: str) -> str:
     return unquote(path.partition("?")[0])
 
 
+def is_own_path(path: str) -> bool:
+    """Say whether a service can be asked for ``path``: it stays below the service's own address for everybody."""
+    return path.startswith("/") and path.isprintable() and "#" not in path and not _leads_elsewhere(plain_path(path))
+
+
+def _leads_elsewhere(plain: str) -> bool:
+    """Whether a path without its percent signs could mean another one to some server on the way."""
+    while (once_more := unquote(plain)) != plain:  # encoded twice, and perhaps decoded twice
+        plain = once_more
+    segments = [segment.partition(";")[0] for segment in plain.split("/")]
+    return plain.startswith("//") or "\\" in plain or not plain.isprintable() or not {".", ".."}.isdisjoint(segments)
+
+
 def allows(patterns: Iterable[str], method: str, path: str) -> bool:
     """Say whether one of ``patterns`` (``PUT /admin/*``: method or ``*``, path with shell wildcards) fits the call."""
     plain = plain_path(path)

@@ -1,7 +1,7 @@
 """The names that a playbook takes from the configuration: connections, clusters, time intervals and channels."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from responder.language.allow import allows, plain_path
 from responder.language.strict_yaml import Path
@@ -16,6 +16,9 @@ SERVICE_INPUT = "service"
 CALL_INPUTS, PATH_INPUT = ("read", "send", "undo"), "path"
 """The inputs that say what is called: as method and path, and as the path of a GET."""
 _CALL = re.compile(r"([A-Z]+) +(/\S*)\s*")
+PROMETHEUS_PROBE = "prometheus.query"
+NO_PROMETHEUS = "no-prometheus"
+"""The rule of complaints about queries that nobody can answer."""
 INTERVAL_KEYS = ("active_time_intervals", "mute_time_intervals")
 
 
@@ -36,6 +39,7 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
             _check_connection(findings, (*path, SERVICE_INPUT), service, "http", names)
             _check_calls(findings, path, arguments, service, names)
     _check_verify(findings, data, names)
+    _check_queries(findings, data, names)
 
 
 def _uses(data: Keys, catalogue: Catalogue) -> Iterable[tuple[Path, str, Keys]]:
@@ -125,3 +129,23 @@ def _check_verify(findings: Findings, data: Keys, names: Names) -> None:
             "add verify:, or nobody can tell whether it helped",
             severity="warning",
         )
+
+
+def _queries(data: Keys) -> Iterator[Path]:
+    """Go through the places that ask Prometheus."""
+    for path, condition in condition_lists(data):
+        if "query" in condition:
+            yield (*path, "query")
+        if condition.get("probe") == PROMETHEUS_PROBE:
+            yield (*path, "probe")
+        if items(condition.get("requires")):
+            yield (*path, "requires")
+
+
+def _check_queries(findings: Findings, data: Keys, names: Names) -> None:
+    """Warn, once a file, when there is no Prometheus to ask."""
+    first = next(_queries(data), None)
+    if first is not None and not names.prometheus:
+        message = "no Prometheus is configured: what it is asked for stays unknown"
+        hint = "add prometheus: to the configuration"
+        findings.add(first, message, NO_PROMETHEUS, hint, at_key=True, severity="warning")

@@ -48,6 +48,7 @@ def check_top(findings: Findings, data: Keys) -> None:
         findings.add(("steps",), message, "missing-target", "target: kind/name, such as http/checkout", at_key=True)
     _check_target(findings, data.get("target"))
     _check_budget(findings, mapping(data.get("limits")), len(steps))
+    _check_rest(findings, mapping(data.get("limits")))
 
 
 def _check_only_negative(findings: Findings, data: Keys) -> None:
@@ -99,6 +100,15 @@ def _check_budget(findings: Findings, limits: Keys, effects: int) -> None:
         if rate.count < effects:
             message = f"{key}: {rate} is fewer than the {effects} steps change: it could never run"
             findings.add(("limits", key), message, "limit-too-low", f"allow at least {effects}")
+
+
+def _check_rest(findings: Findings, limits: Keys) -> None:
+    """Warn when several attempts have no rest between them: they may be used up within a second."""
+    attempts = limits.get("attempts")
+    if isinstance(attempts, int) and attempts > 1 and "cooldown" not in limits:
+        message = f"attempts: {attempts} without a cooldown: they may be used up within the same second"
+        hint = "add cooldown: under limits:, such as 10m"
+        findings.add(("limits", "attempts"), message, "no-cooldown", hint, severity="warning")
 
 
 def check_empty(findings: Findings, value: object, path: Path, action_names: frozenset[str]) -> None:

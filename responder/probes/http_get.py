@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field, JsonValue, field_validator
 
 from responder.domain.errors import Permanent
+from responder.language.allow import is_own_path
 from responder.ports.probe import Probe, Reading
 from responder.ports.tools import Tools
 
@@ -34,6 +35,9 @@ within: 10s
     def _path(cls, path: str) -> str:
         if not path.startswith("/"):
             msg = f"{path!r} is not a path; it starts with /"
+            raise ValueError(msg)
+        if not is_own_path(path):
+            msg = f"{path!r} is never asked for: it could lead out of the service; write it without .., // or #"
             raise ValueError(msg)
         return path
 

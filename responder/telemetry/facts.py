@@ -114,6 +114,7 @@ FACTS: Mapping[str, Fact] = {
         "debug", lambda m, f: m.http.labels(_text(f, "handler"), _text(f, "code")).observe(_number(f, "seconds"))
     ),
     "http_failed": Fact("error"),
+    "malformed_request": Fact("warning", lambda m, f: m.malformed.labels(_text(f, "reason")).inc()),
     "access_refused": Fact("warning"),
     "web_config": Fact("warning"),
     # decide
@@ -187,6 +188,10 @@ class Telemetry:
             level = "error"
         if name == "tell_later" and fields.get("counted", True):
             level = "warning"
+        if name == "playbooks" and fields.get("errors"):
+            level = "warning"
+        if not fields.get("logged", True):  # one of too many
+            level = "debug"
         shown = fields
         if "event" in fields:  # structlog's own parameter has that name
             shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}

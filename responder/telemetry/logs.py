@@ -3,25 +3,28 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import structlog
 
+from responder.domain.errors import SettingsError
 from responder.telemetry.redact import Redactor
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 """As Prometheus names them."""
 
-Format = Literal["json", "logfmt"]
+FORMATS = ("json", "logfmt")
 
 
 def configure_logging(level: str, log_format: str, redactor: Redactor, stream: TextIO | None = None) -> None:
     """Log at ``level`` (debug, info, warn, error) and above as ``log_format`` (json, logfmt), secrets masked.
 
-    Raises ValueError for another level or format.
+    Raises SettingsError for another level or format.
     """
-    if level not in LEVELS or log_format not in ("json", "logfmt"):
-        raise ValueError(f"--log.level is one of {', '.join(LEVELS)}; --log.format is json or logfmt")
+    if level not in LEVELS:
+        raise SettingsError(f"--log.level: {level!r} is not one of {', '.join(LEVELS)}")
+    if log_format not in FORMATS:
+        raise SettingsError(f"--log.format: {log_format!r} is not one of {', '.join(FORMATS)}")
     out = stream or sys.stderr
     before: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,

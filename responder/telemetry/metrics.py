@@ -84,6 +84,7 @@ class Metrics:
             "episode_changes_total", "Episodes that opened, closed or otherwise changed.", "change"
         )
         self.http = self._histogram("http_request_duration_seconds", "HTTP requests served.", _FAST, "handler", "code")
+        self.malformed = self._counter("malformed_requests_total", "Requests that were no well-formed HTTP.", "reason")
 
     def _act_and_tell(self) -> None:
         self.runs_started = self._counter("runs_started_total", "Runs created.", "playbook", "mode")

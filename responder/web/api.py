@@ -8,6 +8,8 @@ from aiohttp import web
 from pydantic import JsonValue
 
 from responder.domain.limits import TRIP
+from responder.domain.runs import RunState
+from responder.domain.verdicts import Verdict
 from responder.ports.store import Kind
 from responder.web.auth import Caller
 from responder.web.parts import PARTS, Parts, Refused
@@ -20,6 +22,12 @@ LARGEST_LIMIT = 1000
 STORIES = 20
 """How many of the latest episodes ``explain`` tells."""
 LISTS: tuple[Kind, ...] = get_args(Kind)
+WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "runs": ("state", tuple(RunState)),
+    "decisions": ("verdict", tuple(Verdict)),
+    "deliveries": ("state", ("waiting", "done", "dead")),
+}
+"""The filters that take certain words only."""
 _PAGE: Row = {
     "type": "object",
     "required": ["items", "next"],
@@ -75,6 +83,7 @@ def _list_of(kind: Kind) -> JsonHandler:
     async def handle(request: web.Request, _caller: Caller) -> JsonValue:
         filters = _filters(request)
         limit, cursor = _limit(filters.pop("limit", "")), filters.pop("cursor", "")
+        _check_word(kind, filters)
         try:
             page = await request.app[PARTS].people.page(kind, filters, limit, cursor)
         except ValueError as error:
@@ -82,6 +91,14 @@ def _list_of(kind: Kind) -> JsonHandler:
         return {"items": [dict(item) for item in page.items], "next": page.next or None}
 
     return handle
+
+
+def _check_word(kind: Kind, filters: Mapping[str, str]) -> None:
+    """Refuse a word that no row can hold: an empty list would look like good news."""
+    field, words = WORDS.get(kind, ("", ()))
+    given = filters.get(field)
+    if given is not None and given not in words:
+        raise Refused(400, f"{field}={given[:60]!r} is none of the {kind}' {field}s", f"one of {', '.join(words)}")
 
 
 def _limit(text: str) -> int:

@@ -122,9 +122,9 @@ async def require(request: web.Request, role: Role) -> Caller:
         parts.on_fact("access_refused", path=request.path, remote=request.remote or "", status=401)
         wanted = ["Bearer"] + (["Basic"] if parts.web_config.current.users else [])
         challenge = ", ".join(f'{scheme} realm="responder"' for scheme in wanted)
-        raise Refused(
-            401, "credentials are needed", "send Authorization: Bearer TOKEN", {"WWW-Authenticate": challenge}
-        )
+        given = "Authorization" in request.headers
+        text = "these credentials are not known" if given else "credentials are needed"
+        raise Refused(401, text, "send Authorization: Bearer TOKEN", {"WWW-Authenticate": challenge})
     if RANK[caller.role] < RANK[role]:
         parts.on_fact("access_refused", path=request.path, remote=request.remote or "", status=403, caller=caller.name)
         raise Refused(403, f"{caller.name} is {caller.role}; this takes {role}", "ask for a token with that role")

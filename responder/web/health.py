@@ -1,12 +1,14 @@
 """``/-/healthy``, ``/-/ready``, ``POST /-/reload`` and ``/metrics``, as in Prometheus."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
 
 from aiohttp import web
 
 from responder.domain.errors import StoreError
 from responder.web.auth import require
-from responder.web.parts import PARTS, Refused, unavailable
+from responder.web.parts import PARTS, Parts, Refused, unavailable
 
 READY_SECONDS = 2.0
 """How long the store may take to show that it lives."""
@@ -41,7 +43,16 @@ async def reload(request: web.Request) -> web.Response:
     if wrong:
         # 500 as in Prometheus; what is wrong is for those who may reload.
         raise Refused(500, f"the last good configuration stays in force: {wrong}")
-    return web.Response(text="reloaded\n")
+    return web.Response(text="\n".join(["reloaded", *_not_taken_over(parts)]) + "\n")
+
+
+def _not_taken_over(parts: Parts) -> Iterator[str]:
+    """Say of each playbook's file that is wrong what is in use instead."""
+    stale = {one["file"] for one in parts.playbooks() if one.get("stale")}
+    errors = Counter(str(one["file"]) for one in parts.complaints() if one.get("severity") == "error")
+    for file, count in errors.items():
+        instead = "its last good version stays in use" if file in stale else "it is not in use"
+        yield f"{file}: {count} error(s), {instead}; see: responder check {file}"
 
 
 async def metrics(request: web.Request) -> web.Response:

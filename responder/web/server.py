@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import NoReturn
 
 from aiohttp import web
 
 from responder.domain.errors import SettingsError
 from responder.web.connection import Connection
+from responder.web.malformed import Malformed
 from responder.web.parts import PARTS
 
 LINGER_SECONDS = 2.0
@@ -29,15 +31,28 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen on every address; raises SettingsError naming one that cannot be used."""
+        if not self._servers:
+            await self.bind()
+        for server, (host, port) in zip(self._servers, self._addresses, strict=True):
+            try:
+                await server.start_serving()
+            except OSError as error:
+                await self._cannot_listen(host, port, error)
+        self._refresher = asyncio.create_task(self._refresh(), name="web config")
+
+    async def bind(self) -> None:
+        """Take every address without listening yet; raises SettingsError naming one that cannot be used."""
         await self._runner.setup()
         manager = self._runner.server
         if manager is None:
             raise RuntimeError("aiohttp set up no server")
         parts = self._app[PARTS]
+        malformed = Malformed(parts.on_fact)
 
         def connection() -> Connection:
             return Connection(
                 manager,
+                malformed,
                 headers_seconds=parts.bounds.headers_seconds,
                 idle_seconds=parts.bounds.idle_seconds,
                 lingering_seconds=LINGER_SECONDS,
@@ -49,14 +64,22 @@ class WebServer:
                 # A listener's own timeout bounds the TLS handshake as the deadline does the headers.
                 timeout = parts.bounds.headers_seconds if parts.web_config.context is not None else None
                 server = await loop.create_server(
-                    connection, host, port, ssl=parts.web_config.context, ssl_handshake_timeout=timeout, backlog=1024
+                    connection,
+                    host,
+                    port,
+                    ssl=parts.web_config.context,
+                    ssl_handshake_timeout=timeout,
+                    backlog=1024,
+                    start_serving=False,
                 )
             except OSError as error:
-                await self.stop()
-                shown = f"{host or ''}:{port}"
-                raise SettingsError(f"--web.listen-address: cannot listen on {shown}: {error.strerror}") from error
-            self._servers.append(server)
-        self._refresher = asyncio.create_task(self._refresh(), name="web config")
+                await self._cannot_listen(host, port, error)
+            else:
+                self._servers.append(server)
+
+    async def _cannot_listen(self, host: str | None, port: int, error: OSError) -> NoReturn:
+        await self.stop()
+        raise SettingsError(f"--web.listen-address: cannot listen on {host or ''}:{port}: {error.strerror}") from error
 
     @property
     def ports(self) -> list[int]:
@@ -69,6 +92,7 @@ class WebServer:
             self._refresher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._refresher
+            self._refresher = None
         for server in self._servers:
             server.close()
         await self._runner.cleanup()

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from responder.app import catalogue
+from responder.app import catalogue, names_of
 from responder.cli.app import app
+from responder.playbook.library import load_library
 from responder.playbook.schema import examine
-from responder.settings import load_settings, unread_secret
+from responder.settings import cross_check, load_settings, unread_secret
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
@@ -42,6 +43,27 @@ def test_each_yaml_block_is_a_faultless_playbook_or_configuration(text: str, tmp
     file.write_text(text)
     settings = load_settings(file, {}, read_secret=unread_secret)
     assert settings.sources
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/connect-alertmanager.md"])
+def test_a_whole_configuration_fits_the_playbook_that_is_copied_into_its_folder(page: str, tmp_path: Path) -> None:
+    found = BLOCK.findall((ROOT / page).read_text())
+    shell = "".join(text for language, text in found if language == "sh")
+    assert "> alertmanager.token" in shell
+    assert "> oncall.token" in shell
+    copied = re.findall(r"cp (playbooks/\S+) my-playbooks/", shell)
+    (text,) = (text for language, text in found if language == "yaml" and "sources:" in text)
+    (tmp_path / "responder.yml").write_text(text)
+    settings = load_settings(tmp_path / "responder.yml", {}, read_secret=unread_secret)
+    assert settings.playbooks == (tmp_path / "my-playbooks",)
+    library = load_library([ROOT / file for file in copied], catalogue(), names_of(settings), {})
+    assert (len(library.playbooks), dict(library.complaints)) == (1, {})
+    assert list(cross_check(settings, {name: one.mode for name, one in library.playbooks.items()})) == []
+
+
+def test_the_playbooks_that_ship_begin_by_observing() -> None:
+    library = load_library([ROOT / "playbooks"], catalogue(), None, {})
+    assert {one.mode.value for one in library.playbooks.values()} == {"observe"}
 
 
 def test_there_is_something_to_check() -> None:

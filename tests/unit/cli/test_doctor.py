@@ -138,6 +138,13 @@ async def test_a_wrong_playbook_is_named_with_its_place(folder: Path, capsys: py
     assert "wrong.yaml:3:1" in capsys.readouterr().out
 
 
+async def test_a_question_to_prometheus_needs_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asking = "when:\n  - name: load\n    query: sum(load)\n    above: 1\n"
+    (folder / "playbooks" / "look.yaml").write_text(PLAYBOOK + asking)
+    assert await run_doctor(configure(folder)) == 1
+    assert f"✘ prometheus: none is configured, and {folder}/playbooks/look.yaml asks one" in capsys.readouterr().out
+
+
 async def test_a_playbook_that_acts_needs_somebody_to_page(
     folder: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

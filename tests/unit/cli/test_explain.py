@@ -96,3 +96,35 @@ def test_a_run_is_not_a_label(responder: Responder) -> None:
 
 def test_labels_are_pairs(responder: Responder) -> None:
     assert responder("explain", "CheckoutOverloaded").exit_code == 2
+
+
+def test_what_repeats_itself_is_told_once_and_counted(peer: Peer, responder: Responder) -> None:
+    runs: list[Json] = [
+        {
+            **STORY["runs"][0],  # type: ignore[index] # a list of runs
+            "id": f"abcdefgh-{second:08d}",
+            "created_at": f"2026-01-05T12:00:{second:02d}Z",
+            "finished_at": f"2026-01-05T12:00:{second:02d}Z",
+            "state": "failed" if second == 30 else "verified",
+        }
+        for second in range(2, 40)
+    ]
+    decisions: list[Json] = [
+        {
+            "playbook": "add-workers",
+            "verdict": "run",
+            "reason": "A run was started.",
+            "last_at": run["created_at"],
+            "run": run["id"],
+        }
+        for run in runs
+    ]
+    peer.answers["GET", "explain"] = {"items": [{"episode": EPISODE, "decisions": decisions, "runs": runs}]}
+    lines = responder("explain", "alertname=CheckoutOverloaded").stdout.splitlines()
+    assert [line for line in lines if " more like this " in line] == [
+        "12:00:03 …          37 more like this between 12:00:03 and 12:00:39",
+        "12:00:03 …          27 more like this between 12:00:03 and 12:00:29, the last abcdefgh-00000029",
+        "12:00:32 …          8 more like this between 12:00:32 and 12:00:39, the last abcdefgh-00000039",
+    ]
+    assert len(lines) == 1 + 1 + 1 + 3 * 3 + 3 + 1
+    assert sum("failed" in line for line in lines) == 1

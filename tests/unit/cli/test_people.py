@@ -144,7 +144,48 @@ def test_a_wrong_token_exits_2_and_says_how_to_give_one(
     (tmp_path / "other").write_text("nobody")
     result = responder("runs", "--token-file", str(tmp_path / "other"))
     assert result.exit_code == 2
-    assert "who are you? (401)" in result.stderr
+    assert "who are you? (401); is the token one of access.tokens" in result.stderr
+    assert "--token-file" in result.stderr
+
+
+def test_without_a_token_it_says_how_to_give_one(responder: Responder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RESPONDER_TOKEN_FILE")
+    result = responder("runs")
+    assert result.exit_code == 2
+    assert "who are you? (401); give it a token: --token-file FILE or RESPONDER_TOKEN_FILE" in result.stderr
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 2), (404, 1), (409, 1), (415, 2), (503, 3)])
+def test_the_exit_code_tells_a_wrong_call_from_what_is_not_there(
+    peer: Peer, responder: Responder, status: int, code: int
+) -> None:
+    peer.status["runs"] = (status, {"error": "no", "hint": "write it otherwise"})
+    result = responder("runs")
+    assert (result.exit_code, result.stderr) == (code, "responder: no; write it otherwise\n")
+
+
+@pytest.mark.parametrize("answer", [(200, {"status": "up"}), (404, {"detail": "Not Found"})])
+def test_another_service_is_not_taken_for_a_responder(
+    peer: Peer, responder: Responder, answer: tuple[int, Json]
+) -> None:
+    peer.status["runs"] = answer
+    result = responder("runs")
+    assert result.exit_code == 3
+    assert f"{peer.url} is not a responder" in result.stderr
+
+
+def test_an_approval_that_is_refused_prints_no_run(peer: Peer, responder: Responder, run_row: Json) -> None:
+    run = str(run_row["id"])
+    peer.answers["GET", f"runs/{run}"] = {**run_row, "state": "verified"}
+    peer.lists("approvals", [{"run": run, "state": "spent", "plan_hash": "abc"}])
+    peer.status[f"runs/{run}/approve"] = (409, {"error": "nothing is asked"})
+    result = responder("approve", run)
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_the_names_of_stories_are_those_of_their_episodes(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "explain"] = {"items": [{"episode": {"id": "e-1"}}, {"episode": {"id": "e-2"}}]}
+    assert responder("explain", "alertname=A", "-o", "name").stdout.split() == ["e-1", "e-2"]
 
 
 def test_a_missing_token_file_is_named(responder: Responder, tmp_path: Path) -> None:

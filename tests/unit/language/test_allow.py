@@ -2,7 +2,7 @@
 
 import pytest
 
-from responder.language.allow import allows
+from responder.language.allow import allows, is_own_path
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,14 @@ def test_a_pattern_lets_through_what_it_fits(pattern: str, method: str, path: st
 
 def test_an_empty_list_lets_nothing_through() -> None:
     assert not allows([], "GET", "/")
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/../b", "/a/%2e%2e/b", "/a/%252e%252e/b", "//other/a", "/a#b", "/a\\b", "a", "/a\x00"]
+)
+def test_a_path_that_could_lead_elsewhere_is_not_the_services_own(path: str) -> None:
+    assert not is_own_path(path)
+
+
+def test_an_ordinary_path_is_the_services_own() -> None:
+    assert is_own_path("/a/b..c/%20?d=../e")

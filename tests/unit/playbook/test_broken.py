@@ -22,8 +22,8 @@ CONFIGURED = Names(
     clusters=frozenset({"prod-eu"}),
     pagerduty=frozenset({"payments"}),
 )
-LOOKED_UP = {"names", "allow"}
-ONLY_WARNINGS = {"only-negative"}
+LOOKED_UP = {"names", "allow", "no-prometheus"}
+ONLY_WARNINGS = {"only-negative", "no-cooldown", "no-prometheus"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BROKEN.glob("*.yaml")))

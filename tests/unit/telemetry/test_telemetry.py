@@ -12,6 +12,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 import responder
+from responder.domain.errors import SettingsError
 from responder.telemetry import FACTS, Metrics, Redactor, Telemetry, configure_logging
 
 SECRET = 'pa"ss w0rd/ünïcode'
@@ -147,6 +148,16 @@ def test_an_image_that_holds_a_secret_is_recognised(value: object, held: bool) -
     assert redactor.holds_secret(value) is held  # type: ignore[arg-type] # every row is JSON
 
 
+@pytest.mark.parametrize(("errors", "level"), [({}, "info"), ({"a.yaml": 2}, "warning")])
+def test_playbooks_with_errors_are_told_as_a_warning(errors: dict[str, int], level: str) -> None:
+    out = io.StringIO()
+    configure_logging("info", "json", Redactor(), out)
+    Telemetry(Metrics()).fact("playbooks", loaded=1, stale=0, errors=errors)
+    assert json.loads(out.getvalue())["level"] == level
+
+
 def test_a_wrong_level_says_which_there_are() -> None:
-    with pytest.raises(ValueError, match="debug, info, warn, error"):
+    with pytest.raises(SettingsError, match=r"--log\.level: 'verbose' is not one of debug, info, warn, error"):
         configure_logging("verbose", "json", Redactor())
+    with pytest.raises(SettingsError, match=r"--log\.format: 'xml' is not one of json, logfmt"):
+        configure_logging("info", "xml", Redactor())

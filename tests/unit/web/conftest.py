@@ -72,6 +72,7 @@ class Bed:
     store_error: StoreError | None = None
     reload_error: str = ""
     reloads: int = 0
+    broken: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ("role:operator",)
     budget: ByteBudget = field(default_factory=ByteBudget)
     bounds: Bounds = field(default_factory=Bounds)
@@ -101,6 +102,15 @@ class Bed:
             raise ValueError(f"unknown parameter {next(iter(filters))!r}")
         return {"health": 100}
 
+    def playbooks(self) -> list[JsonObject]:
+        """List two that are well, and the first that is broken: an earlier version of it was good."""
+        stale: list[JsonObject] = [{"name": "stale", "file": file, "stale": True} for file in self.broken[:1]]
+        return [{"name": "restart", "mode": "auto"}, {"name": "scale", "mode": "observe"}, *stale]
+
+    def complaints(self) -> list[JsonObject]:
+        errors: list[JsonObject] = [{"file": file, "line": 1, "severity": "error"} for file in self.broken]
+        return [{"file": "bad.yaml", "line": 3, "message": "unknown key"}, *errors]
+
     def parts(self) -> Parts:
         return Parts(
             settings=lambda: self.settings,
@@ -112,8 +122,8 @@ class Bed:
             ready=self.ready,
             reload=self.reload,
             depths=self.store.depths,
-            playbooks=lambda: [{"name": "restart", "mode": "auto"}, {"name": "scale", "mode": "observe"}],
-            complaints=lambda: [{"file": "bad.yaml", "line": 3, "message": "unknown key"}],
+            playbooks=self.playbooks,
+            complaints=self.complaints,
             approvers=self.approvers_of,
             explain=lambda labels: {"candidates": [labels.get("alertname", "")]},
             report=self.report,

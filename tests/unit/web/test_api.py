@@ -40,7 +40,9 @@ async def test_everything_takes_credentials(call: Call, kind: str) -> None:
     nobody = await call("GET", f"/api/v1/{kind}")
     assert (nobody.status, nobody.json["hint"]) == (401, "send Authorization: Bearer TOKEN")
     assert nobody.headers["WWW-Authenticate"] == 'Bearer realm="responder"'
-    assert (await call("GET", f"/api/v1/{kind}", token="planted-but-wrong")).status == 401
+    assert nobody.json["error"] == "credentials are needed"
+    wrong = await call("GET", f"/api/v1/{kind}", token="planted-but-wrong")
+    assert (wrong.status, wrong.json["error"]) == (401, "these credentials are not known")
     assert (await call("GET", f"/api/v1/{kind}", token=VIEWER)).status == 200
 
 
@@ -387,3 +389,13 @@ async def test_on_this_machine_nobody_needs_credentials_if_it_is_said(bed: Bed, 
         assert await status("127.0.0.1.evil.example") == b"HTTP/1.1 401"
         assert await status("localhost", "Origin: http://evil.example\r\n") == b"HTTP/1.1 403"
         assert await status("localhost", "Authorization: Bearer wrong\r\n") == b"HTTP/1.1 401"
+
+
+@pytest.mark.parametrize(
+    ("query", "word"),
+    [("runs?state=bogus", "rolled_back"), ("decisions?verdict=no", "no_match"), ("deliveries?state=x", "dead")],
+)
+async def test_a_word_that_no_row_can_hold_is_refused_with_those_there_are(call: Call, query: str, word: str) -> None:
+    answer = await call("GET", f"/api/v1/{query}", token=VIEWER)
+    assert answer.status == 400
+    assert word in answer.json["hint"]

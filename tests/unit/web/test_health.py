@@ -51,6 +51,20 @@ async def test_a_bad_reload_says_what_is_wrong(call: Call, bed: Bed) -> None:
     assert (answer.status, "stays in force: responder.yml:1:1" in answer.text) == (500, True)
 
 
+async def test_a_reload_names_the_playbooks_that_were_not_taken_over(call: Call, bed: Bed) -> None:
+    assert (await call("POST", "/-/reload", token=ADMIN)).text == "reloaded\n"
+    bed.broken = ("restart.yaml", "new.yaml", "new.yaml")
+    answer = await call("POST", "/-/reload", token=ADMIN)
+    assert (answer.status, answer.text.splitlines()) == (
+        200,
+        [
+            "reloaded",
+            "restart.yaml: 1 error(s), its last good version stays in use; see: responder check restart.yaml",
+            "new.yaml: 2 error(s), it is not in use; see: responder check new.yaml",
+        ],
+    )
+
+
 async def test_metrics_have_the_type_that_prometheus_reads(call: Call) -> None:
     answer = await call("GET", "/metrics")
     assert (answer.text, answer.headers["Content-Type"]) == ("up 1\n", "text/plain; version=0.0.4; charset=utf-8")
