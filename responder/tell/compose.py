@@ -1,7 +1,6 @@
 """From an incident's account to what people are told: pure, from the state now, never from what was told before."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
@@ -9,6 +8,7 @@ from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import Account, Headline, Line, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
+from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import OVERDUE, entries
 from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
 from responder.tell.lines import BAD, account_lines, measured, named, undo_line
@@ -36,26 +36,12 @@ _QUIET = frozenset({"run", "joined", "acted"})
 """Decisions that the runs themselves tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunDocs:
-    """What the playbook of a run says to people, with the alert's values already in it."""
-
-    summary: str = ""
-    meaning: str = ""
-    impact: str = ""
-    by_hand: str = ""
-    runbook_url: str = ""
-
-
-DocsOf = Callable[[Run], RunDocs | None]
-
-
 def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, external_url: str) -> Notification:
     """Return the account of an incident as it stands at ``now``."""
     incident, word, run = account.incident, headline(account), main_run(account)
-    docs = (docs_of(run) if run is not None else None) or RunDocs()
-    episodes = ranked(account)
-    worst = episodes[0] if episodes else None
+    worst = next(iter(ranked(account)), None)
+    about = subject(account, run, worst)
+    docs = (docs_of(about) if about is not None else None) or Docs()
     name, heading = title(account, run), phrase(account, word, now)
     why = _why(account, word)
     return Notification(
@@ -111,7 +97,7 @@ def _place(labels: Mapping[str, str]) -> str:
     return ""
 
 
-def _summary(worst: Episode | None, docs: RunDocs) -> str:
+def _summary(worst: Episode | None, docs: Docs) -> str:
     annotations = worst.annotations if worst else {}
     for name in ("summary", "description", "message"):
         if annotations.get(name):
@@ -145,7 +131,7 @@ def _decision(one: DecisionRow) -> str:
     return short(f"{who}{one.reason}", TEXT) + again
 
 
-def _by_hand(account: Account, word: Headline, run: Run | None, docs: RunDocs) -> str:
+def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> str:
     """Return what a person can do: the playbook's words while it is not over, else how to take a change back."""
     if word not in OVER:
         return docs.by_hand[:BY_HAND].strip()
@@ -155,7 +141,7 @@ def _by_hand(account: Account, word: Headline, run: Run | None, docs: RunDocs) -
     return f"To take it back: responder rollback {stands[0].run_id}" if stands else ""
 
 
-def _facts(account: Account, word: Headline, run: Run | None, docs: RunDocs, heading: str) -> Iterator[tuple[str, str]]:
+def _facts(account: Account, word: Headline, run: Run | None, docs: Docs, heading: str) -> Iterator[tuple[str, str]]:
     yield "time", heading
     yield "needs a person", short(account.incident.needs_person, TEXT)
     if run is not None:
@@ -195,7 +181,7 @@ def _state_now(account: Account) -> str:
 
 
 def _links(
-    account: Account, run: Run | None, worst: Episode | None, docs: RunDocs, external_url: str
+    account: Account, run: Run | None, worst: Episode | None, docs: Docs, external_url: str
 ) -> Iterator[tuple[str, str]]:
     base = external_url.rstrip("/")
     if base and run is not None:

@@ -11,11 +11,12 @@ from responder.domain.notification import Account, Approval, Notification
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Check, Context, PlannedStep, Progress, Run, RunState, Sample
 from responder.domain.verdicts import Verdict
-from responder.tell.compose import RunDocs, compose
+from responder.tell.compose import compose
+from responder.tell.docs import Docs
 
 START = datetime(2026, 12, 1, 14, 2, tzinfo=UTC)
 LABELS = {"alertname": "CheckoutErrorsHigh", "service": "checkout", "severity": "critical"}
-DOCS = RunDocs(
+DOCS = Docs(
     summary="Add workers when checkout fails under load",
     meaning="More than 1 % of checkouts fail.",
     impact="Customers cannot pay.",

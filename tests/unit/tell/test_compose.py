@@ -12,10 +12,12 @@ from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.tell.compose import compose
+from responder.tell.docs import Docs, Subject
 from responder.tell.words import change, short
 from tests.unit.tell.stories import (
     DOCS,
     HOSTILE,
+    LABELS,
     RAN,
     STORIES,
     URL,
@@ -157,6 +159,22 @@ def test_an_approval_says_what_is_asked_how_to_answer_and_until_when() -> None:
 def test_nothing_done_comes_with_its_reason_and_when_it_is_looked_at_again() -> None:
     assert STORIES["nothing-matches"].told().why == Verdict.NO_MATCH.sentence
     assert STORIES["firing"].told().why.endswith("Looked at again at 14:12 UTC.")
+
+
+def test_without_a_run_the_words_are_those_of_the_playbook_that_was_decided_about_last() -> None:
+    early = decision(Verdict.PAUSED, playbook="first", id="d9")
+    told_only = decision(Verdict.TOLD, playbook="tells", at=at(90), id="d1")
+    passed_over = decision(Verdict.DISABLED, playbook="off", at=at(95), id="d2")
+    asked: list[Subject] = []
+
+    def words(about: Subject) -> Docs:
+        asked.append(about)
+        return DOCS
+
+    news = compose(account(decisions=(passed_over, told_only, early)), 1, at(200), words, URL)
+    assert [(one.playbook, one.labels) for one in asked] == [("tells", LABELS)]
+    assert news.by_hand == DOCS.by_hand
+    assert dict(news.facts)["meaning"] == DOCS.meaning
 
 
 def test_the_latest_reason_wins() -> None:
