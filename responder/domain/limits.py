@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
+from responder.domain.sentences import quoted, sentences, times
 from responder.domain.targets import covered
 from responder.domain.verdicts import Verdict
 
@@ -110,7 +111,9 @@ def paused(pauses: Iterable[Pause], playbook: str, target: str, now: datetime) -
     covering = sorted((p for p in pauses if p.covers(playbook, target, now)), key=lambda p: p.kind != "halt")
     for pause in covering:
         verdict = Verdict.HALTED if pause.kind == "halt" else Verdict.PAUSED
-        return Refusal(verdict, f"{verdict.sentence} {pause.actor}: {pause.reason}".strip(), pause.until)
+        said = quoted(pause.reason)
+        who = f"By {pause.actor}{f': {said}' if said else ''}."
+        return Refusal(verdict, sentences(verdict.sentence, who), pause.until)
     return None
 
 
@@ -130,7 +133,7 @@ def _rate(used: tuple[datetime, ...], rate: Rate | None, need: int, now: datetim
 def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusal | None:
     """Return why ``need`` more forward effects are refused now, or None."""
     if limits.attempts is not None and usage.unsuccessful >= limits.attempts:
-        reason = f"tried {usage.unsuccessful} times on this target within 24 h without success; a person is asked"
+        reason = f"tried {times(usage.unsuccessful)} on this target within 24 h without success; a person is asked"
         return Refusal(Verdict.ATTEMPTS_EXHAUSTED, reason)
     if limits.cooldown is not None and usage.last_end is not None and now < usage.last_end + limits.cooldown:
         until = usage.last_end + limits.cooldown

@@ -8,6 +8,7 @@ from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import Account, Headline, Line, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.sentences import sentences
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import OVERDUE, entries
 from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
@@ -127,8 +128,8 @@ def _why(account: Account, word: Headline) -> str:
 
 def _decision(one: DecisionRow) -> str:
     who = f"{one.playbook}: " if one.playbook else ""
-    again = f" Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
-    return short(f"{who}{one.reason}", TEXT) + again
+    again = f"Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
+    return sentences(short(f"{who}{one.reason}", TEXT), again)
 
 
 def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> str:

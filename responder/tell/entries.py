@@ -8,6 +8,7 @@ from responder.domain.episodes import EpisodeState
 from responder.domain.notification import Account, Approval, Entry
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.sentences import quoted
 from responder.tell.headline import ranked, unsolved
 from responder.tell.lines import LINE, check_lines, record_line, run_line, undo_line
 from responder.tell.words import clock, short
@@ -92,7 +93,7 @@ def _approval(approval: Approval) -> Iterator[Entry]:
     yield Entry(f"approval:{approval.id}:asked", approval.asked_at, asked)
     if approval.decided_at is not None and approval.decided_by:
         verb = {"rejected": "✖ rejected", "void": "– withdrawn"}.get(approval.state, "✔ approved")
-        comment = f": {approval.comment}" if approval.comment else ""
+        comment = f": {quoted(approval.comment)}" if approval.comment else ""
         text = f"{verb} by {approval.decided_by}{comment}"
         yield Entry(f"approval:{approval.id}:decided", approval.decided_at, text)
 

@@ -252,7 +252,7 @@ async def test_attempts_exhausted_asks_a_person_when_nobody_else_can_help() -> N
     s.world.now += MINUTE
     await s.turn(alert())
     (incident,) = s.world.open_incidents()
-    assert "tried 2 times" in incident.needs_person
+    assert "tried twice" in incident.needs_person
 
 
 async def test_a_cleared_cause_is_acted_on_without_a_new_delivery() -> None:

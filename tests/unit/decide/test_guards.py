@@ -140,7 +140,7 @@ async def test_a_stop_sign_waits_and_lets_nothing_blunter_act(kind: str, word: s
     s.world.stops = [Pause("p", kind, "playbook:restart", "deploying", "ann", START, None)]
     await s.turn(alert())
     assert s.world.last().verdict == word
-    assert "ann: deploying" in s.world.last().reason
+    assert "ann: “deploying”" in s.world.last().reason
     assert not s.world.runs
     s.world.stops = []
     await s.wait(61 * SECOND)
