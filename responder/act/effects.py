@@ -15,9 +15,11 @@ from pydantic import JsonValue
 
 from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS, Engine
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
+from responder.domain.images import written
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record, RecordState
 from responder.domain.runs import Run
+from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.ports.action import Action, Landed
 from responder.ports.store import Authority
@@ -151,7 +153,7 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> tupl
         return await _resume_undo(engine, run, action, record)
     try:
         if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):
-            return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, Verdict.DRIFTED.sentence)
+            return Sent.DRIFTED, await _drifted(engine, run, action, record)
     except StepError as error:
         # Nothing was sent; whatever went wrong, the look can be repeated.
         return Sent.NOT_YET, replace(record, message=str(error))
@@ -178,8 +180,8 @@ async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record)
 async def _send_undo(engine: Engine, run: Run, action: Action, record: Record, *, again: bool) -> tuple[Sent, Record]:
     try:
         await bounded(action.undo(run.target, record, engine.tools), EFFECT_SECONDS)
-    except Drifted as error:
-        return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, str(error))
+    except Drifted:
+        return Sent.DRIFTED, await _drifted(engine, run, action, record)
     except (Temporary, Permanent) as error:
         if again:
             # The refusal may come from the first send having landed meanwhile: look again.
@@ -192,6 +194,16 @@ async def _send_undo(engine: Engine, run: Run, action: Action, record: Record, *
         engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
         return Sent.IN_DOUBT, replace(record, message=str(error))
     return Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, "")
+
+
+async def _drifted(engine: Engine, run: Run, action: Action, record: Record) -> Record:
+    """Leave somebody else's edit alone, and say what it is where that can be seen and shown."""
+    try:
+        now = (await bounded(action.snapshot(run.target, engine.tools), EFFECT_SECONDS)).image
+    except StepError:
+        now = None
+    shown = "" if now is None or engine.holds_secret(now) else f"Now: {written(now)}"
+    return await _settle_undo(engine, run, record, RecordState.DRIFTED, sentences(Verdict.DRIFTED.sentence, shown))
 
 
 async def _settle_undo(engine: Engine, run: Run, record: Record, state: RecordState, message: str) -> Record:

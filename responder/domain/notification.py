@@ -34,6 +34,8 @@ class Headline(StrEnum):
     FIXED = "Fixed", "🟢", "#388e3c"
     OBSERVED = "Observed only", "👁", "#546e7a"
     ROLLED_BACK = "Rolled back, needs you", "⚠️", "#d32f2f"
+    PARTLY_UNDONE = "Partly undone, needs you", "⚠️", "#d32f2f"
+    NOT_UNDONE = "Not undone, needs you", "⚠️", "#d32f2f"
     FAILED = "Failed, needs you", "⚠️", "#d32f2f"
     UNKNOWN = "Unknown, needs you", "❓", "#d32f2f"
     NEEDS_YOU = "Needs you", "⚠️", "#d32f2f"

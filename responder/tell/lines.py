@@ -6,7 +6,10 @@ from datetime import datetime
 from responder.domain.notification import Account, Line
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Check, PlannedStep, Run, RunState
+from responder.domain.sentences import sentences
+from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
+from responder.tell.headline import nothing_undone
 from responder.tell.words import change, clock, short
 
 LINE = 300
@@ -48,16 +51,18 @@ def account_lines(account: Account) -> tuple[Line, ...]:
     if len(told) > RUNS_SHOWN:
         lines.append(Line(NOT, f"{len(told) - RUNS_SHOWN} earlier runs, see the thread"))
     for run in told[-RUNS_SHOWN:]:
-        lines.append(run_line(run))
+        lines.append(run_line(run, account.records))
         lines.extend(step_lines(run, [record for record in account.records if record.run_id == run.id]))
         lines.extend(check_lines(run))
         lines.extend(_approval_lines(account, run))
     return tuple(Line(line.symbol, short(line.text, LINE)) for line in lines)
 
 
-def run_line(run: Run) -> Line:
-    """Return how a run stands: its playbook, its state and why it ended so."""
+def run_line(run: Run, records: Sequence[Record]) -> Line:
+    """Return how a run stands: its playbook, its state and why it ended so; ``records`` are the incident's."""
     symbol, words = RUN_WORDS[run.state]
+    if run.state is _S.PARTLY_ROLLED_BACK and nothing_undone(run, records):
+        words = "not undone"
     if run.kind == "rollback" and run.state is _S.ROLLED_BACK:
         symbol = DONE
     what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
@@ -115,7 +120,9 @@ def undo_line(record: Record) -> Line | None:
     if record.state is _R.UNDONE:
         return Line(BACK, f"{back}{f', at {clock(record.undone_at)}' if record.undone_at else ''}")
     if record.state is _R.DRIFTED:
-        return Line(BAD, f"{record.step}: not undone, somebody else has changed it since{detail}")
+        now = record.message.removeprefix(Verdict.DRIFTED.sentence).strip()
+        left = sentences("not undone, somebody else has changed it since and their edit was left alone", now)
+        return Line(BAD, f"{named(record.step, change(record.before, seen))}: {left}")
     if record.state is _R.UNDO_FAILED:
         return Line(BAD, f"{record.step}: could not be undone{detail}")
     if record.state is _R.UNDO_UNCERTAIN:

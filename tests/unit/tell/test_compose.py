@@ -139,8 +139,16 @@ def test_what_was_undone_and_what_was_not_are_told_apart() -> None:
     drifted = record(RecordState.DRIFTED, id="c2", index=1, step="set-cache", before={"mb": 1}, observed={"mb": 2})
     news = told(account(runs=(rolled_back,), records=(record(RecordState.UNDONE), drifted), decisions=(RAN,)))
     assert "↩ workers: 6 → 4" in texts(news)
-    assert "✖ set-cache: not undone, somebody else has changed it since" in texts(news)
+    assert "✖ mb: 1 → 2 (set-cache): not undone, somebody else has changed it since" in texts(news)
     assert dict(news.facts)["state now"] == "changed: mb: 1 → 2"
+
+
+def test_what_put_nothing_back_is_not_called_rolled_back() -> None:
+    assert STORIES["not-undone"].told().headline is Headline.NOT_UNDONE
+    assert STORIES["partly-undone"].told().headline is Headline.PARTLY_UNDONE
+    told_so = texts(STORIES["not-undone"].told())
+    assert "workers: 4 → 6 (set-workers): not undone, somebody else has changed it since" in told_so
+    assert "Now: workers: 9" in told_so
 
 
 def test_a_step_that_may_have_landed_is_never_called_done() -> None:
