@@ -169,13 +169,11 @@ def measured(check: Check) -> str:
 
 
 def _before(check: Check) -> str:
-    """Return the first figure, written as the samples write theirs."""
+    """Return the figure from before the first step, written as the samples write theirs; empty when none was taken."""
+    if check.baseline is None:
+        return ""
     shown = check.last.reason.partition(", needs")[0] if check.last else ""
-    if check.baseline is not None:
-        return f"{check.baseline * 100:.3g} %" if shown.endswith(" %") else f"{check.baseline:.4g}"
-    if check.first is not None and check.first != check.last and check.first.value is not None:
-        return check.first.reason.partition(", needs")[0]
-    return ""
+    return f"{check.baseline * 100:.3g} %" if shown.endswith(" %") else f"{check.baseline:.4g}"
 
 
 def _approval_lines(account: Account, run: Run) -> Iterator[Line]:

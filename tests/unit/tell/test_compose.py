@@ -24,6 +24,7 @@ from tests.unit.tell.stories import (
     Story,
     account,
     at,
+    check,
     closed,
     decision,
     episode,
@@ -31,6 +32,7 @@ from tests.unit.tell.stories import (
     incident,
     record,
     run,
+    sample,
     verifying,
 )
 
@@ -132,6 +134,12 @@ def test_a_change_is_told_as_before_and_after_with_what_the_check_measured() -> 
     assert "✔ workers: 4 → 6" in texts(news)
     assert "✔ check error rate 4.1 % → 0.3 %, needs < 1 %" in texts(news)
     assert dict(news.facts)["time"] == "Fixed in 3m12s"
+
+
+def test_without_a_figure_from_before_the_change_there_is_no_before() -> None:
+    seen = check(sample(12, 0.03, "fail"), sample(190, 0.003, "pass"), baseline=None, done=True)
+    one = run(RunState.VERIFIED, progress=verifying().model_copy(update={"checks": (seen,)}))
+    assert "✔ check error rate 0.3 %, needs < 1 %" in texts(told(account(runs=(one,), decisions=(RAN,))))
 
 
 def test_what_was_undone_and_what_was_not_are_told_apart() -> None:
