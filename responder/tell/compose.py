@@ -1,18 +1,18 @@
 """From an incident's account to what people are told: pure, from the state now, never from what was told before."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import Account, Headline, Line, Notification
-from responder.domain.records import RecordState
+from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import OVERDUE, entries
 from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
-from responder.tell.lines import BAD, account_lines, measured, named, undo_line
+from responder.tell.lines import BAD, account_lines, measured, named, seen_of, undo_line
 from responder.tell.words import change, clock, short
 
 PAGE = 1024
@@ -33,6 +33,8 @@ _PLACES = (
     ("namespace",),
 )
 """Labels that say where, the most telling first: for alerts that no playbook has a target for."""
+_CAN_GO_BACK = frozenset({RecordState.APPLIED, RecordState.UNDO_FAILED})
+"""Changes that still stand and that a person's rollback would put back."""
 _QUIET = frozenset({"run", "joined", "acted"})
 """Decisions that the runs themselves tell."""
 
@@ -133,13 +135,30 @@ def _decision(one: DecisionRow) -> str:
 
 
 def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> str:
-    """Return what a person can do: the playbook's words while it is not over, else how to take a change back."""
-    if word not in OVER:
+    """Return what a person can do: how to take back what still stands, the playbook's words, who to tell."""
+    stands = _stands(account, run)
+    back = f"responder rollback {stands[0].run_id}" if stands else ""
+    if word in OVER:
+        return f"To take it back: {back}" if back else ""
+    if not _asks(account):
         return docs.by_hand[:BY_HAND].strip()
-    stands = [
-        one for one in account.records if run is not None and one.run_id == run.id and one.state is RecordState.APPLIED
-    ]
-    return f"To take it back: responder rollback {stands[0].run_id}" if stands else ""
+    left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
+    first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
+    last = f"Whoever looks after it: responder ack {account.incident.id}"
+    words = docs.by_hand[: BY_HAND - len(first) - len(last)].strip()
+    return "\n".join(part for part in (first, words, last) if part)
+
+
+def _asks(account: Account) -> bool:
+    """Say whether a person is asked now."""
+    return bool(account.incident.needs_person) or (account.overdue and unsolved(account))
+
+
+def _stands(account: Account, run: Run | None) -> Sequence[Record]:
+    """Return what a rollback would put back: the changes of the run, or of the one it was to undo, once it is over."""
+    over = {one.id for one in account.runs if one.state.final}
+    mine = {run.id, run.of_run} & over if run is not None else set()
+    return [one for one in account.records if one.run_id in mine and one.state in _CAN_GO_BACK]
 
 
 def _facts(account: Account, word: Headline, run: Run | None, docs: Docs, heading: str) -> Iterator[tuple[str, str]]:
@@ -161,9 +180,7 @@ def _facts(account: Account, word: Headline, run: Run | None, docs: Docs, headin
 def _tried(account: Account, run: Run) -> Iterator[str]:
     for record in account.records:
         if record.run_id in (run.id, run.of_run) and record.state is not RecordState.NOT_APPLIED:
-            seen = record.observed if record.observed is not None else record.planned
-            what = change(record.before, seen)
-            yield named(record.step, what)
+            yield named(record.step, change(record.before, seen_of(record)))
 
 
 def _state_now(account: Account) -> str:
@@ -177,7 +194,7 @@ def _state_now(account: Account) -> str:
     if states == {RecordState.UNDONE}:
         return "as before the run"
     left = [one for one in account.records if one.state not in (RecordState.NOT_APPLIED, RecordState.UNDONE)]
-    seen = [change(one.before, one.observed if one.observed is not None else one.planned) or one.step for one in left]
+    seen = [change(one.before, seen_of(one)) or one.step for one in left]
     return short(f"changed: {'; '.join(seen)}", TEXT)
 
 

@@ -1,7 +1,10 @@
 """What was done, in lines: steps with before → after, checks with what they measured, questions with their end."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+
+from pydantic import JsonValue
 
 from responder.domain.notification import Account, Line
 from responder.domain.records import Record, RecordState
@@ -50,12 +53,24 @@ def account_lines(account: Account) -> tuple[Line, ...]:
     lines: list[Line] = []
     if len(told) > RUNS_SHOWN:
         lines.append(Line(NOT, f"{len(told) - RUNS_SHOWN} earlier runs, see the thread"))
+    why = account.incident.needs_person
     for run in told[-RUNS_SHOWN:]:
-        lines.append(run_line(run, account.records))
-        lines.extend(step_lines(run, [record for record in account.records if record.run_id == run.id]))
+        lines.append(run_line(_unsaid_run(run, why), account.records))
+        mine = [record for record in account.records if record.run_id == run.id]
+        lines.extend(step_lines(run, [_unsaid(record, f"{why} {run.reason}") for record in mine]))
         lines.extend(check_lines(run))
         lines.extend(_approval_lines(account, run))
     return tuple(Line(line.symbol, short(line.text, LINE)) for line in lines)
+
+
+def _unsaid_run(run: Run, why: str) -> Run:
+    """Leave out the reason when the message says it already, in why a person is needed."""
+    return replace(run, reason="") if all(part in why for part in run.reason.split(". ")) else run
+
+
+def _unsaid(record: Record, said: str) -> Record:
+    """Leave out what a record says of its error when the message says it already."""
+    return replace(record, message="") if record.message in said and record.state is not _R.DRIFTED else record
 
 
 def run_line(run: Run, records: Sequence[Record]) -> Line:
@@ -98,8 +113,7 @@ def _step_line(run: Run, step: PlannedStep) -> Line:
 
 def record_line(record: Record) -> Line:
     """Return what a record says of its effect."""
-    seen = record.observed if record.observed is not None else record.planned
-    what = named(record.step, change(record.before, seen))
+    what = named(record.step, change(record.before, seen_of(record)))
     detail = f": {record.message}" if record.message else ""
     if record.state is _R.INTENDED:
         return Line(UNDER_WAY, what)
@@ -110,9 +124,14 @@ def record_line(record: Record) -> Line:
     return Line(DONE, what)
 
 
+def seen_of(record: Record) -> JsonValue:
+    """Return what a change left: what the target showed, else what was planned."""
+    return record.observed if record.observed is not None else record.planned
+
+
 def undo_line(record: Record) -> Line | None:
     """Return what became of undoing a record; None when nobody tried."""
-    seen = record.observed if record.observed is not None else record.planned
+    seen = seen_of(record)
     back = named(record.step, change(seen, record.before))
     detail = f": {record.message}" if record.message else ""
     if record.state is _R.UNDO_INTENDED:
