@@ -66,6 +66,7 @@ class Notification:
     ``title`` names alert and target; ``lines`` say what was done with figures (before → after, what the check
     measured) or why nothing was; ``by_hand`` is what a person can do; ``links`` are (text, URL) pairs. ``page`` is the
     sentence for the pager while a person is needed, empty otherwise. ``fallback`` is the whole outcome in one line.
+    ``about`` holds the labels that tell it from other incidents of its name.
     """
 
     incident_id: str
@@ -89,6 +90,7 @@ class Notification:
     resolved: bool = False
     run_id: str = ""
     labels: Mapping[str, str] | None = None
+    about: str = ""
 
 
 Receipt = Mapping[str, JsonValue]

@@ -1,5 +1,6 @@
 """From an incident's account to what people are told: pure, from the state now, never from what was told before."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote, urlsplit
@@ -20,6 +21,11 @@ PAGE = 1024
 NAME, TARGET, TEXT, BY_HAND, URL = 120, 120, 600, 1500, 2000
 """Characters of the parts, so that one hostile label cannot crowd out the rest."""
 LABELS_SHOWN = 64
+ABOUT, VALUE = 4, 40
+"""So many labels tell alerts of one name apart, and so many characters of each."""
+_KNOWN = frozenset({"alertname", "severity", "team"})
+"""Labels that a message shows anyway."""
+_WORD = re.compile(r"[ ·/]+")
 _PLACES = (
     ("namespace", "deployment"),
     ("namespace", "statefulset"),
@@ -68,6 +74,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         page=_page(account, word, name, heading, _outcome(account, word, run, why)),
         resolved=not firing(account),
         run_id=run.id if run else "",
+        about=_about(account, worst, name),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
 
@@ -86,6 +93,14 @@ def title(account: Account, run: Run | None) -> str:
     where = short((run.target if run else "") or _decided_target(account, worst) or _place(labels), TARGET)
     more = f" +{len(episodes) - 1} more" if len(episodes) > 1 else ""
     return f"{name}{f' · {where}' if where else ''}{more}"
+
+
+def _about(account: Account, worst: Episode | None, title: str) -> str:
+    """Return the labels that tell this incident from others of its name: those of its group, else of its alert."""
+    group = {name: value for name, value in account.incident.group_labels.items() if name != "alertname"}
+    labels = group or {name: value for name, value in (worst.labels if worst else {}).items() if name not in _KNOWN}
+    shown = [f"{name}={short(value, VALUE)}" for name, value in labels.items() if value not in _WORD.split(title)]
+    return ", ".join([*shown[:ABOUT], *([f"{len(shown) - ABOUT} more"] if len(shown) > ABOUT else [])])
 
 
 def _decided_target(account: Account, episode: Episode | None) -> str:
@@ -111,7 +126,7 @@ def _summary(worst: Episode | None, docs: Docs) -> str:
 def _why(account: Account, word: Headline) -> str:
     """Return why a person is needed, or why nothing is being done now: the latest decision or skipped run says it."""
     if account.incident.needs_person:
-        return short(account.incident.needs_person, TEXT)
+        return sentences(short(account.incident.needs_person, TEXT), _since_then(account))
     if word in (Headline.FIXED, Headline.FIXING, Headline.WAITING, Headline.OBSERVED):
         return ""
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
@@ -126,6 +141,16 @@ def _why(account: Account, word: Headline) -> str:
     if latest is not None:
         return _decision(latest)
     return "" if account.runs or word is Headline.RESOLVED else "Nothing has been decided yet."
+
+
+def _since_then(account: Account) -> str:
+    """Return what was decided after the run that a person is asked about, such as why it is not tried again."""
+    run = main_run(account)
+    if run is None or run.finished_at is None:
+        return ""
+    since = [one for one in account.decisions if one.verdict not in _QUIET and one.at >= run.finished_at]
+    latest = max(since, key=lambda one: (one.at, one.id), default=None)
+    return "" if latest is None or latest.reason in account.incident.needs_person else _decision(latest)
 
 
 def _decision(one: DecisionRow) -> str:

@@ -137,7 +137,10 @@ def phrase(account: Account, word: Headline, now: datetime) -> str:
     fires = f"firing {age} (since {clock(since)})"
     if word is Headline.FIRING:
         return f"F{fires[1:]}"
-    return f"{word}, {fires if firing(account) else 'the alert is resolved'}"
+    if firing(account):
+        return f"{word}, {fires}"
+    # What was left behind stays somebody's business when the alert has gone by itself.
+    return f"{word} although the alert is resolved"
 
 
 def _expiry(account: Account, run: Run) -> datetime:

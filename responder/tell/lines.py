@@ -43,6 +43,8 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
     _S.EXPIRED: (BAD, "ran out of time"),
 }
 _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
+_JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
+"""What checks lead to."""
 _SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT})
 """Ends whose reason only repeats what the lines below say."""
 
@@ -52,7 +54,7 @@ def account_lines(account: Account) -> tuple[Line, ...]:
     told = [run for run in account.runs if run.state is not _S.SKIPPED or run.progress.plan]
     lines: list[Line] = []
     if len(told) > RUNS_SHOWN:
-        lines.append(Line(NOT, f"{len(told) - RUNS_SHOWN} earlier runs, see the thread"))
+        lines.append(Line(NOT, _earlier(account, len(told) - RUNS_SHOWN)))
     why = account.incident.needs_person
     for run in told[-RUNS_SHOWN:]:
         lines.append(run_line(_unsaid_run(run, why), account.records))
@@ -61,6 +63,10 @@ def account_lines(account: Account) -> tuple[Line, ...]:
         lines.extend(check_lines(run))
         lines.extend(_approval_lines(account, run))
     return tuple(Line(line.symbol, short(line.text, LINE)) for line in lines)
+
+
+def _earlier(account: Account, count: int) -> str:
+    return f"{count} earlier {'run' if count == 1 else 'runs'}: responder runs --where incident={account.incident.id}"
 
 
 def _unsaid_run(run: Run, why: str) -> Run:
@@ -160,7 +166,23 @@ def check_lines(run: Run) -> Iterator[Line]:
         return
     until = run.progress.verify_until if run.state is _S.VERIFYING else None
     for check in run.progress.checks:
-        yield Line(_check_symbol(run, check), f"check {check.name}{measured(check)}{_until(check, until)}")
+        what = f"check {check.name}{measured(check)}{_until(check, until)}"
+        if check.last is not None and not check.done and _cut_off(run):
+            yield Line(NOT, f"{what}, not judged to the end")
+        elif check.last is not None and not check.done and check.last.outcome == "pass" and _ended_badly(run):
+            yield Line(BAD, f"{what}, but not for long enough")
+        else:
+            yield Line(_check_symbol(run, check), what)
+
+
+def _ended_badly(run: Run) -> bool:
+    return run.state is _S.UNDOING or (run.state.final and run.state is not _S.VERIFIED)
+
+
+def _cut_off(run: Run) -> bool:
+    """Say whether something else than the checks has ended the checking, such as a person who stopped the run."""
+    ending = run.progress.ending or run.verdict
+    return _ended_badly(run) and ending not in (None, *_JUDGED)
 
 
 def _until(check: Check, until: datetime | None) -> str:

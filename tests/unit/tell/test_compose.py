@@ -184,6 +184,48 @@ def test_nothing_is_offered_to_be_taken_back_where_nothing_stands_or_a_run_goes_
     assert "still stands" not in told(going_on).by_hand
 
 
+@pytest.mark.parametrize("outcome", ["pass", "fail"])
+def test_a_check_that_a_stop_cut_off_is_not_called_failed(outcome: str) -> None:
+    progress = verifying(sample(12, 0.0, outcome)).model_copy(update={"ending": Verdict.STOPPED})
+    stopped = run(RunState.ROLLED_BACK, progress=progress, verdict=Verdict.STOPPED, reason="alice stopped the run.")
+    news = told(account(runs=(stopped,), records=(record(RecordState.UNDONE),), decisions=(RAN,)))
+    assert "– check error rate 4.1 % → 0 %, needs < 1 %, not judged to the end" in texts(news)
+
+
+def test_a_check_that_held_for_too_short_a_time_says_so() -> None:
+    progress = verifying(sample(12, 0.0, "pass")).model_copy(update={"ending": Verdict.VERIFY_FAILED})
+    news = told(account(runs=(run(RunState.ROLLED_BACK, progress=progress),), decisions=(RAN,)))
+    assert "✖ check error rate 4.1 % → 0 %, needs < 1 %, but not for long enough" in texts(news)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FLAPPING, Verdict.ATTEMPTS_EXHAUSTED])
+def test_what_was_decided_after_the_rollback_is_in_the_message(verdict: Verdict) -> None:
+    one = STORIES["rolled-back"].account
+    later = decision(verdict, at=at(193), first_at=at(193))
+    assert verdict.sentence in told(replace(one, decisions=(RAN, later))).why
+    calm = replace(one, incident=incident(), decisions=(RAN, later))
+    assert verdict.sentence in told(calm).why
+
+
+def test_alerts_of_one_name_are_told_apart_by_the_labels_of_their_group_or_their_own() -> None:
+    grouped = incident(group_labels={"alertname": "CheckoutErrorsHigh", "zone": "eu1"})
+    assert told(account(incident=grouped)).about == "zone=eu1"
+    many = episode(labels={**LABELS, **{f"label{n}": "v" * 99 for n in range(9)}})
+    assert told(account(episodes=(many,))).about.startswith("label0=" + "v" * 39 + "…, label1=")
+    assert told(account(episodes=(many,))).about.endswith(", 5 more")
+
+
+def test_earlier_runs_are_where_every_channel_can_look_them_up() -> None:
+    many = tuple(run(RunState.FAILED, id=f"r{n}") for n in range(9))
+    assert "6 earlier runs: responder runs --where incident=i1" in texts(told(account(runs=many, decisions=(RAN,))))
+
+
+def test_a_person_is_still_asked_for_when_the_alert_is_gone() -> None:
+    latched = incident(needs_person="undo failed", needs_person_run="r1", resolved_at=at(300))
+    news = told(account(incident=latched, episodes=(closed(),), runs=(run(RunState.ROLLED_BACK),)))
+    assert dict(news.facts)["time"] == "Rolled back, needs you although the alert is resolved"
+
+
 def test_an_approval_says_what_is_asked_how_to_answer_and_until_when() -> None:
     news = STORIES["waiting"].told()
     assert "○ workers: 4 → 6" in texts(news)
