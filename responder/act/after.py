@@ -14,6 +14,7 @@ from responder.act.plan import names_for
 from responder.domain.limits import Refusal
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Check, Run, Sample, advance
+from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Condition, Playbook
 from responder.ports.store import RunEnd, Standing
@@ -150,18 +151,20 @@ async def _undo_in_doubt(engine: Engine, run: Run, record: Record, standing: Sta
 
 
 def _why(run: Run) -> str:
-    return run.progress.ending_reason or (run.progress.ending.sentence if run.progress.ending else run.context.reason)
+    """Return why it is undone: what its ending found, else the words of the person who asked for it."""
+    ending = run.progress.ending.sentence if run.progress.ending else quoted(run.context.reason)
+    return run.progress.ending_reason or ending
 
 
 def _gave_up(run: Run, reason: str) -> Next:
-    page = f"{run.playbook}: {_why(run)} {Verdict.UNDO_FAILED.sentence} {reason}"
-    ended = advance(run, "give_up", Verdict.UNDO_FAILED, f"{_why(run)} {reason}".strip())
+    page = f"{run.playbook}: {sentences(_why(run), Verdict.UNDO_FAILED.sentence, reason)}"
+    ended = advance(run, "give_up", Verdict.UNDO_FAILED, sentences(_why(run), reason))
     return Next(ended, end=RunEnd(needs_person=page, quarantine=f"Run {run.id}: {Verdict.UNDO_FAILED.sentence}"))
 
 
 def _undo_unsure(run: Run, record: Record) -> Next:
     reason = f"step {record.step}: {record.message or Verdict.UNDO_UNCERTAIN.sentence}"
-    ended = advance(run, "unsure", Verdict.UNDO_UNCERTAIN, f"{_why(run)} {reason}".strip())
+    ended = advance(run, "unsure", Verdict.UNDO_UNCERTAIN, sentences(_why(run), reason))
     page = f"{run.playbook}: {Verdict.UNDO_UNCERTAIN.sentence} {reason}"
     return Next(ended, end=RunEnd(needs_person=page, quarantine=f"Run {run.id}: {Verdict.UNDO_UNCERTAIN.sentence}"))
 
@@ -175,8 +178,10 @@ def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Nex
     ending = run.progress.ending or Verdict.UNDONE
     if stands:
         reason = "; ".join(f"step {record.step}: {_stands(record)}" for record in stands)
-        ended = advance(run, "partly_undone", ending, f"{_why(run)} {reason}".strip())
-        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {_why(run)} Not everything was undone: {reason}"))
+        ended = advance(run, "partly_undone", ending, sentences(_why(run), reason))
+        none = all(record.state is not RecordState.UNDONE for record in records)
+        left = f"{'Nothing' if none else 'Not everything'} was undone: {reason}"
+        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {sentences(_why(run), left)}"))
     ended = advance(run, "undone", ending, _why(run) or Verdict.UNDONE.sentence)
     if run.kind == "rollback" or ending is Verdict.STOPPED:
         return Next(ended, end=RunEnd())
@@ -184,6 +189,5 @@ def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Nex
 
 
 def _stands(record: Record) -> str:
-    if record.state is RecordState.DRIFTED:
-        return Verdict.DRIFTED.sentence
-    return record.message or Verdict.NOT_UNDOABLE.sentence
+    usual = Verdict.DRIFTED if record.state is RecordState.DRIFTED else Verdict.NOT_UNDOABLE
+    return record.message or usual.sentence

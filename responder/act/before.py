@@ -14,6 +14,7 @@ from responder.domain.limits import Refusal, over_limit, paused, subject_of, tri
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
 from responder.domain.runs import Check, Outcome, Run, RunState, Sample, advance
+from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.ports.store import Audit, RunEnd, Standing
@@ -141,7 +142,7 @@ def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Go on once a person said yes; end when they said no, in time or at all."""
     approval = standing.approval
     if approval is not None and approval.state == "rejected":
-        reason = f"{approval.decided_by} said no. {approval.comment}".strip()
+        reason = sentences(f"{approval.decided_by} said no.", quoted(approval.comment))
         return Next(advance(run, "rejected", Verdict.REJECTED, reason), end=RunEnd())
     if not standing.firing:
         return refused(run, Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence), standing)

@@ -17,9 +17,11 @@ from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS, Engine
 from responder.act.gate import Gated, Held, gate_of
 from responder.act.witness import last_look
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
+from responder.domain.images import written
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record, RecordState
 from responder.domain.runs import Run
+from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.ports.action import Action, Landed
 from responder.ports.store import Authority
@@ -164,7 +166,7 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> tupl
         return await _resume_undo(engine, run, action, record)
     try:
         if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):
-            return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, Verdict.DRIFTED.sentence)
+            return Sent.DRIFTED, await _drifted(engine, run, action, record)
     except StepError as error:
         # Nothing was sent; whatever went wrong, the look can be repeated.
         return Sent.NOT_YET, replace(record, message=str(error))
@@ -192,8 +194,8 @@ async def _send_undo(
     tools = Gated(engine.tools, gate_of(engine, run, record, "undo", read_at))
     try:
         await bounded(action.undo(run.target, record, tools), EFFECT_SECONDS)
-    except Drifted as error:
-        return Sent.DRIFTED, await _settle_undo(engine, run, record, RecordState.DRIFTED, str(error))
+    except Drifted:
+        return Sent.DRIFTED, await _drifted(engine, run, action, record)
     except (Temporary, Permanent) as error:
         return await _not_undone(engine, run, record, error, again=again)
     except StepError as error:
@@ -215,6 +217,16 @@ async def _not_undone(
     # Certainly not sent: the record goes back to what is true, so that the next try judges drift afresh.
     back = await _settle_undo(engine, run, record, RecordState.APPLIED, str(error))
     return held or (Sent.NOT_YET, back)
+
+
+async def _drifted(engine: Engine, run: Run, action: Action, record: Record) -> Record:
+    """Leave somebody else's edit alone, and say what it is where that can be seen and shown."""
+    try:
+        now = (await bounded(action.snapshot(run.target, engine.tools), EFFECT_SECONDS)).image
+    except StepError:
+        now = None
+    shown = "" if now is None or engine.holds_secret(now) else f"Now: {written(now)}"
+    return await _settle_undo(engine, run, record, RecordState.DRIFTED, sentences(Verdict.DRIFTED.sentence, shown))
 
 
 async def _settle_undo(engine: Engine, run: Run, record: Record, state: RecordState, message: str) -> Record:

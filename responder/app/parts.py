@@ -7,13 +7,12 @@ from typing import TextIO
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
 from responder.domain.errors import IntakeError
-from responder.domain.runs import Run
 from responder.intake.formats import parse
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
 from responder.ports.notifier import Notifier
 from responder.settings import HttpConfig, PageSettings, Settings
-from responder.tell.compose import RunDocs
+from responder.tell.docs import Docs, DocsOf, Subject
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -67,17 +66,17 @@ def parser_of(settings: Callable[[], Settings]) -> Callable[[str, bytes], Notice
     return read
 
 
-def docs_of(playbook_for: Callable[[Run], Playbook | None]) -> Callable[[Run], RunDocs | None]:
-    """Return what tells a run's docs, with its alert's values put in."""
+def docs_of(playbook_for: Callable[[str, str], Playbook | None]) -> DocsOf:
+    """Return what tells a playbook's docs, with an alert's values put in; playbooks go by name and revision."""
 
-    def docs(run: Run) -> RunDocs | None:
-        playbook = playbook_for(run)
+    def docs(about: Subject) -> Docs | None:
+        playbook = playbook_for(about.playbook, about.revision)
         if playbook is None:
             return None
         names: dict[str, object] = {
-            "labels": run.context.labels,
-            "annotations": run.context.annotations,
-            "connection": run.context.connection,
+            "labels": about.labels,
+            "annotations": about.annotations,
+            "connection": about.connection,
             "owner": {},
             "steps": {},
         }
@@ -89,7 +88,7 @@ def docs_of(playbook_for: Callable[[Run], Playbook | None]) -> Callable[[Run], R
             "runbook_url": written.runbook_url,
         }
         rendered = {name: render_text(text, names) for name, text in texts.items() if text is not None}
-        return RunDocs(summary=playbook.summary, **rendered)
+        return Docs(summary=playbook.summary, **rendered)
 
     return docs
 

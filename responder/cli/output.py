@@ -12,6 +12,9 @@ from responder.cli.client import fail
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 CELL, LAST_CELL = 80, 400
 """Characters of a cell in a table: one target of 10 kB must not make every row as wide. Reasons come last."""
+GAP, INDENT = "  ", "    "
+LEAST_LAST = 40
+"""With less room than this, the last column goes to lines of its own."""
 Row = Mapping[str, object]
 
 
@@ -51,12 +54,19 @@ def table(rows: Sequence[Row], columns: Sequence[str], width: int = 0) -> str:
         [shortened(plain(row.get(column)), most) for column, most in zip(columns, bounds, strict=True)] for row in rows
     ]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    padded = (zip(line[:-1], widths, strict=False) for line in cells)
-    lines = [
-        "  ".join([*(text.ljust(wide) for text, wide in start), line[-1]]).rstrip()
-        for start, line in zip(padded, cells, strict=True)
-    ]
+    room = width - sum(wide + len(GAP) for wide in widths[:-1])
+    below = width > 0 and room < min(LEAST_LAST, widths[-1])
+    lines = [line for row in cells for line in _lines(row, widths, below=below and row is not cells[0])]
     return "\n".join(f"{line[: width - 1]}…" if 0 < width < len(line) else line for line in lines)
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], *, below: bool) -> Sequence[str]:
+    """Return a row's line; ``below`` gives its last cell a line of its own, where nothing else takes the room."""
+    *start, last = row
+    padded = [text.ljust(wide) for text, wide in zip(start, widths, strict=False)]
+    if below and last:
+        return [GAP.join(padded).rstrip(), f"{INDENT}{last}"]
+    return [GAP.join([*padded, last]).rstrip()]
 
 
 def shortened(text: str, most: int) -> str:

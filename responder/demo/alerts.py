@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from urllib.parse import quote_plus
 
 from responder.domain.alerts import fingerprint
 
@@ -56,7 +57,7 @@ def webhook(
                 "annotations": annotations,
                 "startsAt": _instant(alert.starts_at),
                 "endsAt": _STILL_FIRING if ends_at is None else _instant(ends_at),
-                "generatorURL": f"http://prometheus.example:9090/graph?g0.expr={alert.expression}&g0.tab=1",
+                "generatorURL": f"http://prometheus.example:9090/graph?g0.expr={quote_plus(alert.expression)}&g0.tab=1",
                 "fingerprint": fingerprint(labels),
             },
         ],

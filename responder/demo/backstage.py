@@ -59,6 +59,7 @@ class Stage:
     checkout: Checkout
     responder: Process
     heard: asyncio.Event = field(default_factory=asyncio.Event)
+    said: list[str] = field(default_factory=list)
 
     async def post(self, body: Mapping[str, object]) -> int:
         """Send a webhook as Alertmanager would; returns the HTTP status."""
@@ -106,6 +107,14 @@ class Stage:
             async with asyncio.timeout(most):
                 while await self._heard_within(seconds):
                     pass
+
+    async def says(self, text: str, most: float = 5.0) -> None:
+        """Wait until the responder's console has shown ``text``, but not for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most):
+                while not any(text in line for line in self.said):
+                    self.heard.clear()
+                    await self.heard.wait()
 
     async def _heard_within(self, seconds: float) -> bool:
         self.heard.clear()
@@ -192,8 +201,10 @@ async def _ready(stage: Stage) -> None:
 async def _relay(stage: Stage, tell: Callable[[str], None]) -> None:
     assert stage.responder.stdout is not None  # noqa: S101 - it was started with a pipe
     async for line in stage.responder.stdout:
+        said = line.decode(errors="replace").rstrip()
+        tell(said)
+        stage.said.append(said)
         stage.heard.set()
-        tell(line.decode(errors="replace").rstrip())
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -37,7 +37,7 @@ ENDS = frozenset(
 STATES: Mapping[str, tuple[str, str]] = {
     "awaiting_approval": ("yellow", "✋ waits for a person: here is the plan"),
     "verifying": ("cyan", "◐ changed; the way back was written down first. Does it help?"),
-    "undoing": ("yellow", "↩ it does not help: put back what was there"),
+    "undoing": ("yellow", "↩ it does not help: putting back what was there,"),
     "verified": ("green", "✔ verified: it helps, so it is kept"),
     "rolled_back": ("green", "↩ undone: everything is as it was, and a person is told"),
 }
@@ -55,6 +55,7 @@ class Act:
     alertname: str
     severity: str
     summary: str
+    expression: str
     playbook: str
     promise: str
     ends: str
@@ -83,6 +84,7 @@ ACTS: Sequence[Act] = (
         alertname="CheckoutOverloaded",
         severity="critical",
         summary="More than 30 % of checkouts fail: customers wait too long",
+        expression="checkout_error_ratio > 0.3",
         playbook="add-workers",
         promise="mode auto: add two workers, at most eight; keep them only if errors fall below 2 %.",
         ends="verified",
@@ -96,6 +98,7 @@ ACTS: Sequence[Act] = (
         alertname="CheckoutErrors",
         severity="warning",
         summary="More than 10 % of checkouts fail",
+        expression="checkout_error_ratio > 0.1",
         playbook="grow-cache",
         promise="mode auto: grow the cache; undo it if errors do not fall below 2 % within 3 s.",
         ends="rolled_back",
@@ -109,6 +112,7 @@ ACTS: Sequence[Act] = (
         alertname="CheckoutIdle",
         severity="low",
         summary="Fewer customers than workers for a while",
+        expression="checkout_busy_workers / checkout_workers < 0.6",
         playbook="shrink-after-sale",
         promise="mode approve: take two workers away, but only after a person has seen the plan.",
         ends="verified",
@@ -158,13 +162,14 @@ async def _play(screen: Screen, stage: Stage, act: Act) -> bool:
     screen.line(act.trouble)
     act.cause(stage.checkout)
     await _until_visible(screen, stage, act)
-    alert = DemoAlert(act.alertname, act.severity, act.summary, f"{act.playbook}+%3E+0", datetime.now(UTC))
+    alert = DemoAlert(act.alertname, act.severity, act.summary, act.expression, datetime.now(UTC))
     status = await stage.post(webhook(alert, "firing"))
     screen.line(f"Alertmanager posts {act.alertname}: {status}, stored.")
     screen.line(f"Playbook {act.playbook}, {act.promise}")
     run = await _follow(screen, stage, act.playbook, ENDS | ({"awaiting_approval"} if act.approve else set()))
     asked = run.get("state") == "awaiting_approval"
     if asked:
+        await stage.says(f"responder approve {run.get('id')}")
         await stage.quiet()
         await _command(screen, stage, "approve", str(run.get("id")))
         run = await _follow(screen, stage, act.playbook, ENDS)
@@ -207,7 +212,8 @@ def _show_state(screen: Screen, stage: Stage, run: Row) -> None:
     style, words = STATES.get(str(run["state"]), ("", ""))
     if words:
         screen.line(f"  {words}   {_change(run)}".rstrip(), style)
-        screen.line(f"    {_gauge(stage)}", "dim")
+        if run["state"] != "undoing":  # what it is about to put back would read as what it has put back
+            screen.line(f"    {_gauge(stage)}", "dim")
 
 
 def _change(run: Row) -> str:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from responder.domain.runs import Run
+from responder.domain.sentences import times
 from responder.domain.targets import covered
 from responder.domain.verdicts import Verdict
 
@@ -141,7 +142,8 @@ class Pause:
         if self.kind == TRIP:
             return f"{self.scope}: {self.reason}"
         what = f"{self.actor} {'halted' if self.halts else 'paused'} {self.scope}"
-        return f"{what}: {self.reason}" if self.reason else f"{what}."
+        said = quoted(self.reason)
+        return f"{what}: {said}." if said else f"{what}."
 
     def covers(self, subject: Subject, now: datetime) -> bool:
         """Say whether it applies at ``now``; a scope that is not known applies to everything."""
@@ -206,7 +208,7 @@ def _recurring(limit: Rate | None, helped: tuple[datetime, ...], now: datetime) 
 def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusal | None:
     """Return why ``need`` more forward effects are refused now, or None."""
     if limits.attempts is not None and usage.unsuccessful >= limits.attempts:
-        reason = f"tried {usage.unsuccessful} times on this target within 24 h without success; a person is asked"
+        reason = f"tried {times(usage.unsuccessful)} on this target within 24 h without success; a person is asked"
         return Refusal(Verdict.ATTEMPTS_EXHAUSTED, reason)
     again = _recurring(limits.recurrence, usage.helped, now)
     if again is not None:

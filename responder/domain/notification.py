@@ -34,6 +34,8 @@ class Headline(StrEnum):
     FIXED = "Fixed", "🟢", "#388e3c"
     OBSERVED = "Observed only", "👁", "#546e7a"
     ROLLED_BACK = "Rolled back, needs you", "⚠️", "#d32f2f"
+    PARTLY_UNDONE = "Partly undone, needs you", "⚠️", "#d32f2f"
+    NOT_UNDONE = "Not undone, needs you", "⚠️", "#d32f2f"
     FAILED = "Failed, needs you", "⚠️", "#d32f2f"
     UNKNOWN = "Unknown, needs you", "❓", "#d32f2f"
     NEEDS_YOU = "Needs you", "⚠️", "#d32f2f"
@@ -64,6 +66,7 @@ class Notification:
     ``title`` names alert and target; ``lines`` say what was done with figures (before → after, what the check
     measured) or why nothing was; ``by_hand`` is what a person can do; ``links`` are (text, URL) pairs. ``page`` is the
     sentence for the pager while a person is needed, empty otherwise. ``fallback`` is the whole outcome in one line.
+    ``about`` holds the labels that tell it from other incidents of its name.
     """
 
     incident_id: str
@@ -87,6 +90,7 @@ class Notification:
     resolved: bool = False
     run_id: str = ""
     labels: Mapping[str, str] | None = None
+    about: str = ""
 
 
 Receipt = Mapping[str, JsonValue]

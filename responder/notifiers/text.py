@@ -11,6 +11,9 @@ _HARMLESS = frozenset("\n\u200d\ufe0f")
 """A line's end, and what holds emoji together."""
 
 
+ABOUT = 240
+
+
 def plain(text: str) -> str:
     """Return ``text`` without control, format and surrogate characters; tabs and returns become spaces."""
     text = text.replace("\r\n", "\n").replace("\t", " ").replace("\r", " ")
@@ -47,5 +50,6 @@ def heading(news: Notification) -> str:
 
 
 def about(news: Notification) -> str:
-    """Return who and what it concerns: ``critical · payments · alertmanager``."""
-    return " · ".join(line(one, 60) for one in (str(news.severity), news.team, news.source) if one)
+    """Return who and what it concerns: ``critical · payments · alertmanager · instance=db1``."""
+    parts = [line(one, 60) for one in (str(news.severity), news.team, news.source) if one]
+    return " · ".join([*parts, *([line(news.about, ABOUT)] if news.about else [])])

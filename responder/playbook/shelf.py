@@ -40,12 +40,12 @@ class Shelf:
         self.library = library
         return library
 
-    def known(self, run: Run) -> Playbook | None:
-        """Return the run's playbook when it is at hand: the pinned text, else the version in use now."""
-        current = self.library.playbooks.get(run.playbook)
-        if current is not None and current.revision == run.revision:
+    def known(self, name: str, revision: str = "") -> Playbook | None:
+        """Return a playbook that is at hand: the pinned text of ``revision``, else the version in use now."""
+        current = self.library.playbooks.get(name)
+        if current is not None and current.revision == revision:
             return current
-        return self._pinned.get(run.revision) or current
+        return self._pinned.get(revision) or current
 
     async def of(self, run: Run) -> Playbook | None:
         """Return the playbook that a run is pinned to, whatever the files say by now; None when its text is gone."""

@@ -1,17 +1,19 @@
 """From an incident's account to what people are told: pure, from the state now, never from what was told before."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import Account, Headline, Line, Notification
-from responder.domain.records import RecordState
+from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.sentences import sentences
+from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import OVERDUE, entries
 from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
-from responder.tell.lines import BAD, account_lines, measured, named, undo_line
+from responder.tell.lines import BAD, account_lines, measured, named, seen_of, undo_line
 from responder.tell.words import change, clock, short
 
 PAGE = 1024
@@ -19,6 +21,11 @@ PAGE = 1024
 NAME, TARGET, TEXT, BY_HAND, URL = 120, 120, 600, 1500, 2000
 """Characters of the parts, so that one hostile label cannot crowd out the rest."""
 LABELS_SHOWN = 64
+ABOUT, VALUE = 4, 40
+"""So many labels tell alerts of one name apart, and so many characters of each."""
+_KNOWN = frozenset({"alertname", "severity", "team"})
+"""Labels that a message shows anyway."""
+_WORD = re.compile(r"[ ·/]+")
 _PLACES = (
     ("namespace", "deployment"),
     ("namespace", "statefulset"),
@@ -32,30 +39,18 @@ _PLACES = (
     ("namespace",),
 )
 """Labels that say where, the most telling first: for alerts that no playbook has a target for."""
+_CAN_GO_BACK = frozenset({RecordState.APPLIED, RecordState.UNDO_FAILED})
+"""Changes that still stand and that a person's rollback would put back."""
 _QUIET = frozenset({"run", "joined", "acted"})
 """Decisions that the runs themselves tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunDocs:
-    """What the playbook of a run says to people, with the alert's values already in it."""
-
-    summary: str = ""
-    meaning: str = ""
-    impact: str = ""
-    by_hand: str = ""
-    runbook_url: str = ""
-
-
-DocsOf = Callable[[Run], RunDocs | None]
 
 
 def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, external_url: str) -> Notification:
     """Return the account of an incident as it stands at ``now``."""
     incident, word, run = account.incident, headline(account), main_run(account)
-    docs = (docs_of(run) if run is not None else None) or RunDocs()
-    episodes = ranked(account)
-    worst = episodes[0] if episodes else None
+    worst = next(iter(ranked(account)), None)
+    about = subject(account, run, worst)
+    docs = (docs_of(about) if about is not None else None) or Docs()
     name, heading = title(account, run), phrase(account, word, now)
     why = _why(account, word)
     return Notification(
@@ -79,6 +74,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         page=_page(account, word, name, heading, _outcome(account, word, run, why)),
         resolved=not firing(account),
         run_id=run.id if run else "",
+        about=_about(account, worst, name),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
 
@@ -99,6 +95,14 @@ def title(account: Account, run: Run | None) -> str:
     return f"{name}{f' · {where}' if where else ''}{more}"
 
 
+def _about(account: Account, worst: Episode | None, title: str) -> str:
+    """Return the labels that tell this incident from others of its name: those of its group, else of its alert."""
+    group = {name: value for name, value in account.incident.group_labels.items() if name != "alertname"}
+    labels = group or {name: value for name, value in (worst.labels if worst else {}).items() if name not in _KNOWN}
+    shown = [f"{name}={short(value, VALUE)}" for name, value in labels.items() if value not in _WORD.split(title)]
+    return ", ".join([*shown[:ABOUT], *([f"{len(shown) - ABOUT} more"] if len(shown) > ABOUT else [])])
+
+
 def _decided_target(account: Account, episode: Episode | None) -> str:
     targets = [one.target for one in account.decisions if episode and one.episode_id == episode.id and one.target]
     return targets[-1] if targets else ""
@@ -111,7 +115,7 @@ def _place(labels: Mapping[str, str]) -> str:
     return ""
 
 
-def _summary(worst: Episode | None, docs: RunDocs) -> str:
+def _summary(worst: Episode | None, docs: Docs) -> str:
     annotations = worst.annotations if worst else {}
     for name in ("summary", "description", "message"):
         if annotations.get(name):
@@ -122,7 +126,7 @@ def _summary(worst: Episode | None, docs: RunDocs) -> str:
 def _why(account: Account, word: Headline) -> str:
     """Return why a person is needed, or why nothing is being done now: the latest decision or skipped run says it."""
     if account.incident.needs_person:
-        return short(account.incident.needs_person, TEXT)
+        return sentences(short(account.incident.needs_person, TEXT), _since_then(account))
     if word in (Headline.FIXED, Headline.FIXING, Headline.WAITING, Headline.OBSERVED):
         return ""
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
@@ -139,23 +143,50 @@ def _why(account: Account, word: Headline) -> str:
     return "" if account.runs or word is Headline.RESOLVED else "Nothing has been decided yet."
 
 
+def _since_then(account: Account) -> str:
+    """Return what was decided after the run that a person is asked about, such as why it is not tried again."""
+    run = main_run(account)
+    if run is None or run.finished_at is None:
+        return ""
+    since = [one for one in account.decisions if one.verdict not in _QUIET and one.at >= run.finished_at]
+    latest = max(since, key=lambda one: (one.at, one.id), default=None)
+    return "" if latest is None or latest.reason in account.incident.needs_person else _decision(latest)
+
+
 def _decision(one: DecisionRow) -> str:
     who = f"{one.playbook}: " if one.playbook else ""
-    again = f" Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
-    return short(f"{who}{one.reason}", TEXT) + again
+    again = f"Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
+    return sentences(short(f"{who}{one.reason}", TEXT), again)
 
 
-def _by_hand(account: Account, word: Headline, run: Run | None, docs: RunDocs) -> str:
-    """Return what a person can do: the playbook's words while it is not over, else how to take a change back."""
-    if word not in OVER:
+def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> str:
+    """Return what a person can do: how to take back what still stands, the playbook's words, who to tell."""
+    stands = _stands(account, run)
+    back = f"responder rollback {stands[0].run_id}" if stands else ""
+    if word in OVER:
+        return f"To take it back: {back}" if back else ""
+    if not _asks(account):
         return docs.by_hand[:BY_HAND].strip()
-    stands = [
-        one for one in account.records if run is not None and one.run_id == run.id and one.state is RecordState.APPLIED
-    ]
-    return f"To take it back: responder rollback {stands[0].run_id}" if stands else ""
+    left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
+    first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
+    last = f"Whoever looks after it: responder ack {account.incident.id}"
+    words = docs.by_hand[: BY_HAND - len(first) - len(last)].strip()
+    return "\n".join(part for part in (first, words, last) if part)
 
 
-def _facts(account: Account, word: Headline, run: Run | None, docs: RunDocs, heading: str) -> Iterator[tuple[str, str]]:
+def _asks(account: Account) -> bool:
+    """Say whether a person is asked now."""
+    return bool(account.incident.needs_person) or (account.overdue and unsolved(account))
+
+
+def _stands(account: Account, run: Run | None) -> Sequence[Record]:
+    """Return what a rollback would put back: the changes of the run, or of the one it was to undo, once it is over."""
+    over = {one.id for one in account.runs if one.state.final}
+    mine = {run.id, run.of_run} & over if run is not None else set()
+    return [one for one in account.records if one.run_id in mine and one.state in _CAN_GO_BACK]
+
+
+def _facts(account: Account, word: Headline, run: Run | None, docs: Docs, heading: str) -> Iterator[tuple[str, str]]:
     yield "time", heading
     yield "needs a person", short(account.incident.needs_person, TEXT)
     if run is not None:
@@ -174,9 +205,7 @@ def _facts(account: Account, word: Headline, run: Run | None, docs: RunDocs, hea
 def _tried(account: Account, run: Run) -> Iterator[str]:
     for record in account.records:
         if record.run_id in (run.id, run.of_run) and record.state is not RecordState.NOT_APPLIED:
-            seen = record.observed if record.observed is not None else record.planned
-            what = change(record.before, seen)
-            yield named(record.step, what)
+            yield named(record.step, change(record.before, seen_of(record)))
 
 
 def _state_now(account: Account) -> str:
@@ -190,12 +219,12 @@ def _state_now(account: Account) -> str:
     if states == {RecordState.UNDONE}:
         return "as before the run"
     left = [one for one in account.records if one.state not in (RecordState.NOT_APPLIED, RecordState.UNDONE)]
-    seen = [change(one.before, one.observed if one.observed is not None else one.planned) or one.step for one in left]
+    seen = [change(one.before, seen_of(one)) or one.step for one in left]
     return short(f"changed: {'; '.join(seen)}", TEXT)
 
 
 def _links(
-    account: Account, run: Run | None, worst: Episode | None, docs: RunDocs, external_url: str
+    account: Account, run: Run | None, worst: Episode | None, docs: Docs, external_url: str
 ) -> Iterator[tuple[str, str]]:
     base = external_url.rstrip("/")
     if base and run is not None:

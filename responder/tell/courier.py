@@ -13,7 +13,8 @@ from responder.domain.notification import Notification, Receipt
 from responder.ports.clock import Clock
 from responder.ports.notifier import Destination, Notifier
 from responder.ports.store import Outbox, OutboxItem
-from responder.tell.compose import DocsOf, compose
+from responder.tell.compose import compose
+from responder.tell.docs import DocsOf
 from responder.tell.lanes import Lane, back_off
 
 BATCH = 16

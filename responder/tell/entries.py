@@ -1,13 +1,14 @@
 """The thread: everything that happened, each once, with its time."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from responder.domain.episodes import EpisodeState
 from responder.domain.notification import Account, Approval, Entry
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.sentences import quoted
 from responder.tell.headline import ranked, unsolved
 from responder.tell.lines import LINE, check_lines, record_line, run_line, undo_line
 from responder.tell.words import clock, short
@@ -28,7 +29,7 @@ def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
     found = [
         *_episodes(account),
         *_decisions(account),
-        *(entry for run in account.runs for entry in _run(run, now)),
+        *(entry for run in account.runs for entry in _run(run, account.records, now)),
         *(entry for record in account.records for entry in _record(record)),
         *(entry for approval in account.approvals for entry in _approval(approval)),
         *_person(account, now),
@@ -55,7 +56,7 @@ def _decisions(account: Account) -> Iterator[Entry]:
             yield Entry(f"decision:{key}", one.first_at or one.at, f"– {who}{one.reason}")
 
 
-def _run(run: Run, now: datetime) -> Iterator[Entry]:
+def _run(run: Run, records: Sequence[Record], now: datetime) -> Iterator[Entry]:
     by = f", asked by {run.context.requested_by}" if run.context.requested_by else ""
     what = f"undo of run {run.of_run}" if run.kind == "rollback" else run.playbook
     yield Entry(f"run:{run.id}:created", run.created_at, f"○ {what} on {run.target}, mode {run.mode}{by}: run {run.id}")
@@ -63,10 +64,10 @@ def _run(run: Run, now: datetime) -> Iterator[Entry]:
         until = f" until {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{until}")
     if run.state is RunState.PARKED:
-        line = run_line(run)
+        line = run_line(run, records)
         yield Entry(f"run:{run.id}:parked", now, f"{line.symbol} {line.text}")
     if run.finished_at is not None:
-        line = run_line(run)
+        line = run_line(run, records)
         checks = "; ".join(f"{check.symbol} {check.text}" for check in check_lines(run))
         text = f"{line.symbol} {line.text}{f' ({checks})' if checks and run.state in _MEASURED else ''}"
         yield Entry(f"run:{run.id}:{run.state}", run.finished_at, text)
@@ -92,7 +93,7 @@ def _approval(approval: Approval) -> Iterator[Entry]:
     yield Entry(f"approval:{approval.id}:asked", approval.asked_at, asked)
     if approval.decided_at is not None and approval.decided_by:
         verb = {"rejected": "✖ rejected", "void": "– withdrawn"}.get(approval.state, "✔ approved")
-        comment = f": {approval.comment}" if approval.comment else ""
+        comment = f": {quoted(approval.comment)}" if approval.comment else ""
         text = f"{verb} by {approval.decided_by}{comment}"
         yield Entry(f"approval:{approval.id}:decided", approval.decided_at, text)
 

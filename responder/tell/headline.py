@@ -5,6 +5,7 @@ from datetime import datetime
 
 from responder.domain.episodes import Episode, EpisodeState
 from responder.domain.notification import Account, Headline
+from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
 from responder.language.durations import human_duration
 from responder.tell.words import clock
@@ -15,7 +16,7 @@ WORKING = frozenset({RunState.READY, RunState.ACTING, RunState.VERIFYING, RunSta
 OVER = frozenset({Headline.FIXED, Headline.RESOLVED})
 LATCHED = {
     RunState.ROLLED_BACK: Headline.ROLLED_BACK,
-    RunState.PARTLY_ROLLED_BACK: Headline.ROLLED_BACK,
+    RunState.PARTLY_ROLLED_BACK: Headline.PARTLY_UNDONE,
     RunState.FAILED: Headline.FAILED,
     RunState.UNKNOWN: Headline.UNKNOWN,
 }
@@ -60,7 +61,7 @@ def headline(account: Account) -> Headline:
     """Return the state of the incident now in a word."""
     if account.incident.needs_person:
         run = _latched_run(account)
-        return LATCHED.get(run.state, Headline.NEEDS_YOU) if run else Headline.NEEDS_YOU
+        return _latched(account, run) if run else Headline.NEEDS_YOU
     states = {run.state for run in account.runs}
     if RunState.AWAITING_APPROVAL in states:
         return Headline.FIXING if _answered(account) else Headline.WAITING
@@ -71,6 +72,16 @@ def headline(account: Account) -> Headline:
     if account.incident.resolved_at is not None:
         return Headline.RESOLVED
     return _settled(account)
+
+
+def _latched(account: Account, run: Run) -> Headline:
+    word = LATCHED.get(run.state, Headline.NEEDS_YOU)
+    return Headline.NOT_UNDONE if word is Headline.PARTLY_UNDONE and nothing_undone(run, account.records) else word
+
+
+def nothing_undone(run: Run, records: Sequence[Record]) -> bool:
+    """Say whether a run that was to be undone, or to undo another, has left every change as it was."""
+    return not any(one.state is RecordState.UNDONE for one in records if one.run_id in (run.id, run.of_run))
 
 
 def unsolved(account: Account) -> bool:
@@ -130,7 +141,10 @@ def phrase(account: Account, word: Headline, now: datetime) -> str:
     fires = f"firing {age} (since {clock(since)})"
     if word is Headline.FIRING:
         return f"F{fires[1:]}"
-    return f"{word}, {fires if firing(account) else 'the alert is resolved'}"
+    if firing(account):
+        return f"{word}, {fires}"
+    # What was left behind stays somebody's business when the alert has gone by itself.
+    return f"{word} although the alert is resolved"
 
 
 def _expiry(account: Account, run: Run) -> datetime:

@@ -1,12 +1,18 @@
 """What was done, in lines: steps with before → after, checks with what they measured, questions with their end."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+
+from pydantic import JsonValue
 
 from responder.domain.notification import Account, Line
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Check, PlannedStep, Run, RunState
+from responder.domain.sentences import sentences
+from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
+from responder.tell.headline import nothing_undone
 from responder.tell.words import change, clock, short
 
 LINE = 300
@@ -37,6 +43,8 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
     _S.EXPIRED: (BAD, "ran out of time"),
 }
 _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
+_JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
+"""What checks lead to."""
 _SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT})
 """Ends whose reason only repeats what the lines below say."""
 
@@ -46,18 +54,36 @@ def account_lines(account: Account) -> tuple[Line, ...]:
     told = [run for run in account.runs if run.state is not _S.SKIPPED or run.progress.plan]
     lines: list[Line] = []
     if len(told) > RUNS_SHOWN:
-        lines.append(Line(NOT, f"{len(told) - RUNS_SHOWN} earlier runs, see the thread"))
+        lines.append(Line(NOT, _earlier(account, len(told) - RUNS_SHOWN)))
+    why = account.incident.needs_person
     for run in told[-RUNS_SHOWN:]:
-        lines.append(run_line(run))
-        lines.extend(step_lines(run, [record for record in account.records if record.run_id == run.id]))
+        lines.append(run_line(_unsaid_run(run, why), account.records))
+        mine = [record for record in account.records if record.run_id == run.id]
+        lines.extend(step_lines(run, [_unsaid(record, f"{why} {run.reason}") for record in mine]))
         lines.extend(check_lines(run))
         lines.extend(_approval_lines(account, run))
     return tuple(Line(line.symbol, short(line.text, LINE)) for line in lines)
 
 
-def run_line(run: Run) -> Line:
-    """Return how a run stands: its playbook, its state and why it ended so."""
+def _earlier(account: Account, count: int) -> str:
+    return f"{count} earlier {'run' if count == 1 else 'runs'}: responder runs --where incident={account.incident.id}"
+
+
+def _unsaid_run(run: Run, why: str) -> Run:
+    """Leave out the reason when the message says it already, in why a person is needed."""
+    return replace(run, reason="") if all(part in why for part in run.reason.split(". ")) else run
+
+
+def _unsaid(record: Record, said: str) -> Record:
+    """Leave out what a record says of its error when the message says it already."""
+    return replace(record, message="") if record.message in said and record.state is not _R.DRIFTED else record
+
+
+def run_line(run: Run, records: Sequence[Record]) -> Line:
+    """Return how a run stands: its playbook, its state and why it ended so; ``records`` are the incident's."""
     symbol, words = RUN_WORDS[run.state]
+    if run.state is _S.PARTLY_ROLLED_BACK and nothing_undone(run, records):
+        words = "not undone"
     if run.kind == "rollback" and run.state is _S.ROLLED_BACK:
         symbol = DONE
     what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
@@ -93,8 +119,7 @@ def _step_line(run: Run, step: PlannedStep) -> Line:
 
 def record_line(record: Record) -> Line:
     """Return what a record says of its effect."""
-    seen = record.observed if record.observed is not None else record.planned
-    what = named(record.step, change(record.before, seen))
+    what = named(record.step, change(record.before, seen_of(record)))
     detail = f": {record.message}" if record.message else ""
     if record.state is _R.INTENDED:
         return Line(UNDER_WAY, what)
@@ -105,9 +130,14 @@ def record_line(record: Record) -> Line:
     return Line(DONE, what)
 
 
+def seen_of(record: Record) -> JsonValue:
+    """Return what a change left: what the target showed, else what was planned."""
+    return record.observed if record.observed is not None else record.planned
+
+
 def undo_line(record: Record) -> Line | None:
     """Return what became of undoing a record; None when nobody tried."""
-    seen = record.observed if record.observed is not None else record.planned
+    seen = seen_of(record)
     back = named(record.step, change(seen, record.before))
     detail = f": {record.message}" if record.message else ""
     if record.state is _R.UNDO_INTENDED:
@@ -115,7 +145,9 @@ def undo_line(record: Record) -> Line | None:
     if record.state is _R.UNDONE:
         return Line(BACK, f"{back}{f', at {clock(record.undone_at)}' if record.undone_at else ''}")
     if record.state is _R.DRIFTED:
-        return Line(BAD, f"{record.step}: not undone, somebody else has changed it since{detail}")
+        now = record.message.removeprefix(Verdict.DRIFTED.sentence).strip()
+        left = sentences("not undone, somebody else has changed it since and their edit was left alone", now)
+        return Line(BAD, f"{named(record.step, change(record.before, seen))}: {left}")
     if record.state is _R.UNDO_FAILED:
         return Line(BAD, f"{record.step}: could not be undone{detail}")
     if record.state is _R.UNDO_UNCERTAIN:
@@ -134,7 +166,23 @@ def check_lines(run: Run) -> Iterator[Line]:
         return
     until = run.progress.verify_until if run.state is _S.VERIFYING else None
     for check in run.progress.checks:
-        yield Line(_check_symbol(run, check), f"check {check.name}{measured(check)}{_until(check, until)}")
+        what = f"check {check.name}{measured(check)}{_until(check, until)}"
+        if check.last is not None and not check.done and _cut_off(run):
+            yield Line(NOT, f"{what}, not judged to the end")
+        elif check.last is not None and not check.done and check.last.outcome == "pass" and _ended_badly(run):
+            yield Line(BAD, f"{what}, but not for long enough")
+        else:
+            yield Line(_check_symbol(run, check), what)
+
+
+def _ended_badly(run: Run) -> bool:
+    return run.state is _S.UNDOING or (run.state.final and run.state is not _S.VERIFIED)
+
+
+def _cut_off(run: Run) -> bool:
+    """Say whether something else than the checks has ended the checking, such as a person who stopped the run."""
+    ending = run.progress.ending or run.verdict
+    return _ended_badly(run) and ending not in (None, *_JUDGED)
 
 
 def _until(check: Check, until: datetime | None) -> str:
@@ -162,13 +210,11 @@ def measured(check: Check) -> str:
 
 
 def _before(check: Check) -> str:
-    """Return the first figure, written as the samples write theirs."""
+    """Return the figure from before the first step, written as the samples write theirs; empty when none was taken."""
+    if check.baseline is None:
+        return ""
     shown = check.last.reason.partition(", needs")[0] if check.last else ""
-    if check.baseline is not None:
-        return f"{check.baseline * 100:.3g} %" if shown.endswith(" %") else f"{check.baseline:.4g}"
-    if check.first is not None and check.first != check.last and check.first.value is not None:
-        return check.first.reason.partition(", needs")[0]
-    return ""
+    return f"{check.baseline * 100:.3g} %" if shown.endswith(" %") else f"{check.baseline:.4g}"
 
 
 def _approval_lines(account: Account, run: Run) -> Iterator[Line]:

@@ -61,6 +61,9 @@ def test_one_fix_is_kept_one_undone_and_one_approved(tmp_path: Path) -> None:
         "$ responder explain alertname=CheckoutErrors",
     ):
         assert said in story, story
+    assert story.index("Waits for approval") < story.index("$ responder approve")
+    assert "putting back what was there,   cache_megabytes 128 → 64" in story
+    assert "error rate: 0 …" not in story
     assert "\033" not in story
     assert list(tmp_path.iterdir()) == []
     assert responders_of(tmp_path) == []

@@ -42,7 +42,7 @@ async def test_a_halt_that_comes_while_an_undo_reads_its_target_is_in_time(bed: 
     await bed.store.pause(brake(bed, "halt"))
     run = await undoing
     assert (run.state, run.verdict) == (RunState.PARKED, Verdict.HALTED)
-    assert "ana halted all: let me look" in run.reason
+    assert "ana halted all: “let me look”" in run.reason
     assert await records(bed, run) == [RecordState.APPLIED]
     assert workers(target) == 6
     target.settings.latency_ms = 0

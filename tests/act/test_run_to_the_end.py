@@ -191,6 +191,19 @@ async def test_a_halt_parks_an_undo_until_a_person_resumes(bed: Bed, target: Tar
     assert workers(target) == 4
 
 
+async def test_a_rollback_that_puts_nothing_back_says_so_and_what_stands_there_now(bed: Bed, target: Target) -> None:
+    run = await bed.work(await bed.begin(playbook_text()))
+    target.resources["workers"] = {"workers": 9}
+    made = await bed.store.roll_back(run.id, "alice", "bad")
+    assert isinstance(made, Run)
+    ended = await bed.work(made)
+    assert ended.state is RunState.PARTLY_ROLLED_BACK
+    asked = await needs_person(bed, run)
+    assert asked.startswith("add-workers: “bad”. Nothing was undone: step add: Somebody else has changed")
+    assert asked.endswith("Now: workers: 9")
+    assert workers(target) == 9
+
+
 async def test_a_stopped_run_undoes_what_it_did(bed: Bed, target: Target) -> None:
     run = await bed.begin(playbook_text(verify="equals: 99", within="30s"))
     run = await bed.work(run, until=frozenset({RunState.VERIFYING}))

@@ -211,7 +211,7 @@ async def test_a_brake_of_the_environment_lasts_as_long_as_the_process(shop: Tar
         await eventually(lambda: changes(shop, UNDO), timedelta(seconds=30))
         assert {one.name for one in changes(shop, DO)} == {"item-1"}
         (decided,) = await asyncio.to_thread(running.items, "decisions?verdict=paused")
-        assert "paused playbook:good: team move" in decided["reason"]
+        assert "paused playbook:good: “team move”" in decided["reason"]
         await asyncio.to_thread(running.stop)
         running.environment.clear()
         await asyncio.to_thread(running.start)

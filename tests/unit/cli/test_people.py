@@ -111,8 +111,19 @@ def test_lines_are_cut_to_the_width_that_is_asked_for(
     peer.lists("runs", rows(2))
     monkeypatch.setenv("COLUMNS", "60")
     lines = responder("runs").stdout.splitlines()
-    assert [len(line) for line in lines] == [60, 60, 60]
-    assert all(line.endswith("…") for line in lines)
+    assert max(len(line) for line in lines) == 60
+    assert [len(line) for line in lines if line.endswith("…")] == [60, 60, 60]
+
+
+def test_a_reason_that_has_no_room_in_its_line_gets_the_next(
+    peer: Peer, responder: Responder, run_row: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "error rate: 0.3 %, needs < 2 %, for 2 s"
+    peer.lists("runs", [{**run_row, "target": "http/checkout/cache", "reason": reason}])
+    monkeypatch.setenv("COLUMNS", "100")
+    _, row, below = responder("runs").stdout.splitlines()
+    assert row.endswith("http/checkout/cache")
+    assert below == f"    {reason}"
 
 
 def test_a_value_that_is_too_long_for_a_table_loses_its_middle_there_and_nowhere_else(

@@ -254,7 +254,7 @@ async def test_attempts_exhausted_asks_a_person_when_nobody_else_can_help() -> N
     s.world.now += MINUTE
     await s.turn(alert())
     (incident,) = s.world.open_incidents()
-    assert "tried 2 times" in incident.needs_person
+    assert "tried twice" in incident.needs_person
 
 
 async def test_what_keeps_coming_back_asks_a_person_when_nobody_else_can_help() -> None:

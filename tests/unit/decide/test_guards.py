@@ -141,7 +141,7 @@ async def test_a_stop_sign_waits_and_lets_nothing_blunter_act(kind: str, word: s
     await s.turn(alert())
     assert s.world.last().verdict == word
     assert f"ann {kind}" in s.world.last().reason
-    assert "playbook:restart: deploying" in s.world.last().reason
+    assert "playbook:restart: “deploying”" in s.world.last().reason
     assert not s.world.runs
     s.world.stops = []
     await s.wait(61 * SECOND)

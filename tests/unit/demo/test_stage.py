@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -51,6 +52,15 @@ def test_webhooks_have_the_shape_of_captured_ones() -> None:
     [alert] = json.loads(json.dumps(ours))["alerts"]
     assert set(alert) == set(captured["alerts"][0])
     assert alert["endsAt"] == captured["alerts"][0]["endsAt"]
+
+
+def test_links_to_the_graph_hold_the_expression_that_a_rule_would_have() -> None:
+    for act in ACTS:
+        alert = DemoAlert(act.alertname, act.severity, act.summary, act.expression, NOON)
+        [sent] = json.loads(json.dumps(webhook(alert, "firing")))["alerts"]
+        asked = parse_qs(urlsplit(sent["generatorURL"]).query)["g0.expr"]
+        assert asked == [act.expression]
+        assert act.playbook not in act.expression
 
 
 def test_a_resolved_webhook_keeps_the_identity_of_its_alert() -> None:

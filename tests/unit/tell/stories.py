@@ -11,11 +11,12 @@ from responder.domain.notification import Account, Approval, Notification
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Check, Context, PlannedStep, Progress, Run, RunState, Sample
 from responder.domain.verdicts import Verdict
-from responder.tell.compose import RunDocs, compose
+from responder.tell.compose import compose
+from responder.tell.docs import Docs
 
 START = datetime(2026, 12, 1, 14, 2, tzinfo=UTC)
 LABELS = {"alertname": "CheckoutErrorsHigh", "service": "checkout", "severity": "critical"}
-DOCS = RunDocs(
+DOCS = Docs(
     summary="Add workers when checkout fails under load",
     meaning="More than 1 % of checkouts fail.",
     impact="Customers cannot pay.",
@@ -174,6 +175,11 @@ _NOT_HELPED = "error rate: 3.9 %, needs < 1 %"
 _ROLLED_BACK = f"checkout-workers: {Verdict.VERIFY_FAILED.sentence} {_NOT_HELPED}"
 
 
+_DRIFTED = f"{Verdict.DRIFTED.sentence} Now: workers: 9"
+_LEFT = f"step set-workers: {_DRIFTED}"
+_NOTHING_UNDONE = f"“bad”. Nothing was undone: {_LEFT}"
+
+
 def _approval() -> Account:
     asked = Approval(
         id="a1", run_id="r1", plan_hash="h", plan=None, state="pending", asked_at=at(3), expires_at=at(1803)
@@ -226,6 +232,43 @@ STORIES: dict[str, Story] = {
             runs=(run(RunState.ROLLED_BACK, progress=verifying(*_BAD), reason=_NOT_HELPED),),
             records=(record(RecordState.UNDONE),),
             decisions=(RAN, decision(Verdict.ATTEMPTS_EXHAUSTED, at=at(193), first_at=at(193))),
+        ),
+        at(200),
+    ),
+    "not-undone": Story(
+        account(
+            incident=incident(needs_person=f"checkout-workers: {_NOTHING_UNDONE}", needs_person_run="r2"),
+            runs=(
+                run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),
+                run(
+                    RunState.PARTLY_ROLLED_BACK,
+                    progress=Progress(),
+                    id="r2",
+                    kind="rollback",
+                    of_run="r1",
+                    created_at=at(300),
+                    started_at=at(300),
+                    finished_at=at(301),
+                    reason=f"“bad”. {_LEFT}",
+                ),
+            ),
+            records=(record(RecordState.DRIFTED, message=_DRIFTED),),
+            decisions=(RAN,),
+        ),
+        at(310),
+    ),
+    "partly-undone": Story(
+        account(
+            incident=incident(needs_person=f"checkout-workers: {_LEFT}", needs_person_run="r1"),
+            runs=(run(RunState.PARTLY_ROLLED_BACK, progress=verifying(*_BAD), reason=_LEFT),),
+            records=(
+                record(RecordState.DRIFTED, message=_DRIFTED),
+                record(
+                    RecordState.UNDONE, id="c2", index=1, step="set-cache", before={"mb": 1},
+                    planned={"mb": 2}, observed={"mb": 2},
+                ),
+            ),
+            decisions=(RAN,),
         ),
         at(200),
     ),

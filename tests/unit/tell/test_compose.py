@@ -12,16 +12,19 @@ from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.tell.compose import compose
+from responder.tell.docs import Docs, Subject
 from responder.tell.words import change, short
 from tests.unit.tell.stories import (
     DOCS,
     HOSTILE,
+    LABELS,
     RAN,
     STORIES,
     URL,
     Story,
     account,
     at,
+    check,
     closed,
     decision,
     episode,
@@ -29,6 +32,7 @@ from tests.unit.tell.stories import (
     incident,
     record,
     run,
+    sample,
     verifying,
 )
 
@@ -132,19 +136,94 @@ def test_a_change_is_told_as_before_and_after_with_what_the_check_measured() -> 
     assert dict(news.facts)["time"] == "Fixed in 3m12s"
 
 
+def test_without_a_figure_from_before_the_change_there_is_no_before() -> None:
+    seen = check(sample(12, 0.03, "fail"), sample(190, 0.003, "pass"), baseline=None, done=True)
+    one = run(RunState.VERIFIED, progress=verifying().model_copy(update={"checks": (seen,)}))
+    assert "✔ check error rate 0.3 %, needs < 1 %" in texts(told(account(runs=(one,), decisions=(RAN,))))
+
+
 def test_what_was_undone_and_what_was_not_are_told_apart() -> None:
     rolled_back = run(RunState.PARTLY_ROLLED_BACK, reason="it did not help")
     drifted = record(RecordState.DRIFTED, id="c2", index=1, step="set-cache", before={"mb": 1}, observed={"mb": 2})
     news = told(account(runs=(rolled_back,), records=(record(RecordState.UNDONE), drifted), decisions=(RAN,)))
     assert "↩ workers: 6 → 4" in texts(news)
-    assert "✖ set-cache: not undone, somebody else has changed it since" in texts(news)
+    assert "✖ mb: 1 → 2 (set-cache): not undone, somebody else has changed it since" in texts(news)
     assert dict(news.facts)["state now"] == "changed: mb: 1 → 2"
+
+
+def test_what_put_nothing_back_is_not_called_rolled_back() -> None:
+    assert STORIES["not-undone"].told().headline is Headline.NOT_UNDONE
+    assert STORIES["partly-undone"].told().headline is Headline.PARTLY_UNDONE
+    told_so = texts(STORIES["not-undone"].told())
+    assert "workers: 4 → 6 (set-workers): not undone, somebody else has changed it since" in told_so
+    assert "Now: workers: 9" in told_so
 
 
 def test_a_step_that_may_have_landed_is_never_called_done() -> None:
     news = STORIES["unknown"].told()
     assert "nobody can tell whether it was applied" in texts(news)
     assert "✔" not in texts(news)
+
+
+def test_what_still_stands_when_a_person_is_needed_comes_with_the_way_back() -> None:
+    error = "no answer to PUT /admin/cache within 9 s"
+    needs = incident(needs_person=f"checkout-workers: step set-cache: {error}", needs_person_run="r1")
+    left = record(RecordState.UNCERTAIN, id="c2", index=1, step="set-cache", before=None, observed=None, message=error)
+    ended = run(RunState.UNKNOWN, reason=f"step set-cache: {error}")
+    news = told(account(incident=needs, runs=(ended,), records=(record(RecordState.APPLIED), left), decisions=(RAN,)))
+    assert news.by_hand.startswith("workers: 4 → 6 still stands; to take it back: responder rollback r1\n")
+    assert DOCS.by_hand in news.by_hand
+    assert news.by_hand.endswith("responder ack i1")
+    assert (texts(news) + news.why).count(error) == 1
+
+
+def test_nothing_is_offered_to_be_taken_back_where_nothing_stands_or_a_run_goes_on() -> None:
+    assert "still stands" not in STORIES["rolled-back"].told().by_hand
+    latched = incident(needs_person="look at it")
+    going_on = account(incident=latched, runs=(run(RunState.ACTING),), records=(record(RecordState.APPLIED),))
+    assert "still stands" not in told(going_on).by_hand
+
+
+@pytest.mark.parametrize("outcome", ["pass", "fail"])
+def test_a_check_that_a_stop_cut_off_is_not_called_failed(outcome: str) -> None:
+    progress = verifying(sample(12, 0.0, outcome)).model_copy(update={"ending": Verdict.STOPPED})
+    stopped = run(RunState.ROLLED_BACK, progress=progress, verdict=Verdict.STOPPED, reason="alice stopped the run.")
+    news = told(account(runs=(stopped,), records=(record(RecordState.UNDONE),), decisions=(RAN,)))
+    assert "– check error rate 4.1 % → 0 %, needs < 1 %, not judged to the end" in texts(news)
+
+
+def test_a_check_that_held_for_too_short_a_time_says_so() -> None:
+    progress = verifying(sample(12, 0.0, "pass")).model_copy(update={"ending": Verdict.VERIFY_FAILED})
+    news = told(account(runs=(run(RunState.ROLLED_BACK, progress=progress),), decisions=(RAN,)))
+    assert "✖ check error rate 4.1 % → 0 %, needs < 1 %, but not for long enough" in texts(news)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FLAPPING, Verdict.ATTEMPTS_EXHAUSTED])
+def test_what_was_decided_after_the_rollback_is_in_the_message(verdict: Verdict) -> None:
+    one = STORIES["rolled-back"].account
+    later = decision(verdict, at=at(193), first_at=at(193))
+    assert verdict.sentence in told(replace(one, decisions=(RAN, later))).why
+    calm = replace(one, incident=incident(), decisions=(RAN, later))
+    assert verdict.sentence in told(calm).why
+
+
+def test_alerts_of_one_name_are_told_apart_by_the_labels_of_their_group_or_their_own() -> None:
+    grouped = incident(group_labels={"alertname": "CheckoutErrorsHigh", "zone": "eu1"})
+    assert told(account(incident=grouped)).about == "zone=eu1"
+    many = episode(labels={**LABELS, **{f"label{n}": "v" * 99 for n in range(9)}})
+    assert told(account(episodes=(many,))).about.startswith("label0=" + "v" * 39 + "…, label1=")
+    assert told(account(episodes=(many,))).about.endswith(", 5 more")
+
+
+def test_earlier_runs_are_where_every_channel_can_look_them_up() -> None:
+    many = tuple(run(RunState.FAILED, id=f"r{n}") for n in range(9))
+    assert "6 earlier runs: responder runs --where incident=i1" in texts(told(account(runs=many, decisions=(RAN,))))
+
+
+def test_a_person_is_still_asked_for_when_the_alert_is_gone() -> None:
+    latched = incident(needs_person="undo failed", needs_person_run="r1", resolved_at=at(300))
+    news = told(account(incident=latched, episodes=(closed(),), runs=(run(RunState.ROLLED_BACK),)))
+    assert dict(news.facts)["time"] == "Rolled back, needs you although the alert is resolved"
 
 
 def test_an_approval_says_what_is_asked_how_to_answer_and_until_when() -> None:
@@ -157,6 +236,22 @@ def test_an_approval_says_what_is_asked_how_to_answer_and_until_when() -> None:
 def test_nothing_done_comes_with_its_reason_and_when_it_is_looked_at_again() -> None:
     assert STORIES["nothing-matches"].told().why == Verdict.NO_MATCH.sentence
     assert STORIES["firing"].told().why.endswith("Looked at again at 14:12 UTC.")
+
+
+def test_without_a_run_the_words_are_those_of_the_playbook_that_was_decided_about_last() -> None:
+    early = decision(Verdict.PAUSED, playbook="first", id="d9")
+    told_only = decision(Verdict.TOLD, playbook="tells", at=at(90), id="d1")
+    passed_over = decision(Verdict.DISABLED, playbook="off", at=at(95), id="d2")
+    asked: list[Subject] = []
+
+    def words(about: Subject) -> Docs:
+        asked.append(about)
+        return DOCS
+
+    news = compose(account(decisions=(passed_over, told_only, early)), 1, at(200), words, URL)
+    assert [(one.playbook, one.labels) for one in asked] == [("tells", LABELS)]
+    assert news.by_hand == DOCS.by_hand
+    assert dict(news.facts)["meaning"] == DOCS.meaning
 
 
 def test_the_latest_reason_wins() -> None:
