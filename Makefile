@@ -51,6 +51,10 @@ docs: venv ## Write the reference and the index of the documentation anew, from 
 bench: venv servers ## Measure the speed, with the ceiling beside it
 	@$(PY) -m benchmarks
 
+.PHONY: crash
+crash: venv servers ## Kill a responder at every point where it writes or acts, and ask the target what came of it
+	@$(PY) -m tests.attack crash
+
 .PHONY: lock
 lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

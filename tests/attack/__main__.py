@@ -1,0 +1,48 @@
+"""``python -m tests.attack NAME``: attack a real responder and print one line to quote; 1 when something was wrong."""
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.attack import crash
+from tests.bed.postgres import private_cluster
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the campaign that was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attack", description=__doc__)
+    campaigns = parser.add_subparsers(dest="campaign", required=True)
+    crashing = campaigns.add_parser("crash", help="die at every point of every scenario, on SQLite and PostgreSQL")
+    crashing.add_argument("--every", type=int, default=1, help="only each n-th case, for a shorter campaign")
+    given = parser.parse_args(arguments)
+    began = time.monotonic()
+    wrong = _CAMPAIGNS[given.campaign](given)
+    _say(f"{given.campaign}: {time.monotonic() - began:.0f} s")
+    return int(wrong)
+
+
+def _crash(given: argparse.Namespace) -> bool:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(private_cluster(durable=True))
+        stores = [("sqlite", "sqlite"), ("postgresql", server.database())]
+        result = crash.campaign(stores, every=given.every, say=_say)
+    for finding in result.findings.every:
+        _say(finding)
+    if result.missed:
+        _say(f"{result.missed} strikes found no victim: their points were not met again")
+    sys.stdout.write(f"{result.line()}\n")
+    return bool(result.findings.every)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+_CAMPAIGNS = {"crash": _crash}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
