@@ -55,6 +55,10 @@ bench: venv servers ## Measure the speed, with the ceiling beside it
 crash: venv servers ## Kill a responder at every point where it writes or acts, and ask the target what came of it
 	@$(PY) -m tests.attack crash
 
+.PHONY: fuzz
+fuzz: venv ## Feed a million inputs to whatever reads text from outside
+	@$(PY) -m tests.attack fuzz
+
 .PHONY: lock
 lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

@@ -2,11 +2,12 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import crash
+from tests.attack import crash, fuzz
 from tests.bed.postgres import private_cluster
 
 
@@ -16,6 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     campaigns = parser.add_subparsers(dest="campaign", required=True)
     crashing = campaigns.add_parser("crash", help="die at every point of every scenario, on SQLite and PostgreSQL")
     crashing.add_argument("--every", type=int, default=1, help="only each n-th case, for a shorter campaign")
+    fuzzing = campaigns.add_parser("fuzz", help="nonsense for whatever reads text from outside")
+    fuzzing.add_argument("--cases", type=int, default=1_000_000)
+    fuzzing.add_argument("--seed", type=int, default=1)
+    fuzzing.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
     began = time.monotonic()
     wrong = _CAMPAIGNS[given.campaign](given)
@@ -36,12 +41,20 @@ def _crash(given: argparse.Namespace) -> bool:
     return bool(result.findings.every)
 
 
+def _fuzz(given: argparse.Namespace) -> bool:
+    tally = fuzz.fuzz(given.cases, given.seed, given.processes, _say)
+    for failure in tally.failures:
+        _say(str(failure))
+    sys.stdout.write(f"{tally.line(given.seed)}\n")
+    return bool(tally.failures)
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-_CAMPAIGNS = {"crash": _crash}
+_CAMPAIGNS = {"crash": _crash, "fuzz": _fuzz}
 
 
 if __name__ == "__main__":

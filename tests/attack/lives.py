@@ -30,6 +30,7 @@ PATIENCE = 60.0
 _PAUSE = 0.02
 _ANSWER = 1.0  # seconds until a silent responder is looked at: it may be frozen
 _START = 20.0
+_ABANDONED = 1.0  # seconds from a lost answer until its lease is ended; turns of the bed take much less
 FINAL = frozenset(
     "verified rolled_back partly_rolled_back failed unknown skipped observed cancelled expired".split()  # noqa: SIM905
 )
@@ -90,6 +91,8 @@ class Victim:
     deaths: int = 0
     freezes: int = 0
     acknowledged: list[str] = field(default_factory=list)
+    losing: bool = False
+    lost_at: float = 0.0
     _life: int = 0
 
     # --- life and death ---
@@ -118,6 +121,7 @@ class Victim:
 
     def arm(self, plan: Plan | None) -> None:
         """Give the running process a plan; its points count from now."""
+        self.losing, self.lost_at = plan is not None and plan.mode == "lost", 0.0
         self._put(plan)
         self.points.write_text("", encoding="utf-8")  # the process opens it anew for each line
         os.kill(self.pid, signal.SIGUSR1)
@@ -147,6 +151,7 @@ class Victim:
             self.freezes += 1
             self.frozen = self.pid
         elif state:
+            self._abandoned()
             return False
         elif self.struck():
             self.deaths += 1
@@ -154,6 +159,14 @@ class Victim:
             raise Stuck(f"it died by itself: {self.tail()}")
         self._again()
         return True
+
+    def _abandoned(self) -> None:
+        """End the leases of work that a lost answer has left behind, once it has had the time to be told off."""
+        if self.lost_at and time.monotonic() > self.lost_at + _ABANDONED:
+            self.lost_at = 0.0
+            self.let_time_pass()
+        elif self.losing and self.struck():
+            self.losing, self.lost_at = False, time.monotonic()
 
     def _again(self) -> None:
         self.let_time_pass()
