@@ -1,13 +1,14 @@
 """``python -m tests.attack NAME``: attack a real responder and print one line to quote; 1 when something was wrong."""
 
 import argparse
+import asyncio
 import contextlib
 import os
 import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import crash, fuzz
+from tests.attack import chaos, crash, fuzz, soak
 from tests.bed.postgres import private_cluster
 
 
@@ -21,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fuzzing.add_argument("--cases", type=int, default=1_000_000)
     fuzzing.add_argument("--seed", type=int, default=1)
     fuzzing.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    campaigns.add_parser("chaos", help="five misfortunes under load")
+    soaking = campaigns.add_parser("soak", help="a steady load with a fault every twenty seconds")
+    soaking.add_argument("--seconds", type=float, default=600)
+    soaking.add_argument("--rate", type=float, default=soak.RATE, help="webhooks a second")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     wrong = _CAMPAIGNS[given.campaign](given)
@@ -49,12 +54,26 @@ def _fuzz(given: argparse.Namespace) -> bool:
     return bool(tally.failures)
 
 
+def _chaos(_: argparse.Namespace) -> bool:
+    survived, tried = asyncio.run(chaos.chaos(_say))
+    sys.stdout.write(f"{chaos.line(survived, tried)}\n")
+    return survived < tried
+
+
+def _soak(given: argparse.Namespace) -> bool:
+    report = asyncio.run(soak.soak(given.seconds, _say, rate=given.rate))
+    for finding in report.findings.every[:20]:
+        _say(finding)
+    sys.stdout.write(f"{report.line()}\n")
+    return bool(report.findings.every)
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-_CAMPAIGNS = {"crash": _crash, "fuzz": _fuzz}
+_CAMPAIGNS = {"chaos": _chaos, "crash": _crash, "fuzz": _fuzz, "soak": _soak}
 
 
 if __name__ == "__main__":
