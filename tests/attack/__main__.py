@@ -48,8 +48,6 @@ def _crash(given: argparse.Namespace) -> bool:
 
 def _fuzz(given: argparse.Namespace) -> bool:
     tally = fuzz.fuzz(given.cases, given.seed, given.processes, _say)
-    for failure in tally.failures:
-        _say(str(failure))
     sys.stdout.write(f"{tally.line(given.seed)}\n")
     return bool(tally.failures)
 

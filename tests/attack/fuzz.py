@@ -67,6 +67,8 @@ def fuzz(cases: int, seed: int, processes: int = 2, say: Callable[[str], None] =
     with ProcessPoolExecutor(processes) as pool:
         for number, part in enumerate(pool.map(_chunk, _chunks(cases, seed)), 1):
             total.add(part)
+            for failure in part.failures:
+                say(str(failure))
             if number % 50 == 0:
                 say(total.line(seed))
     return total
