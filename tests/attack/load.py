@@ -39,10 +39,16 @@ class Load:
 
     async def fire(self, playbook: str, item: str, **labels: str) -> None:
         """Make an item at the target and deliver its alert."""
-        async with self.session.put(f"{self.target.url}/admin/{item}", json={"workers": BEFORE}) as answer:
-            answer.raise_for_status()
+        await self._make(item)
         await self.again(playbook, item, **labels)
         self.items[item] = playbook
+
+    async def _make(self, item: str) -> None:
+        while True:
+            async with self.session.put(f"{self.target.url}/admin/{item}", json={"workers": BEFORE}) as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(_BACK_OFF)  # the target has a fault to get rid of
 
     async def again(self, playbook: str, item: str, **labels: str) -> None:
         """Deliver an alert once more."""

@@ -3,6 +3,7 @@
 import functools
 import json
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,6 +188,9 @@ def read_webhook(data: bytes) -> None:
         _check(all(one.fingerprint for one in notice.alerts), f"{kind}: an alert without a fingerprint")
 
 
+_YAML_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # YAML 1.1, 5.4
+
+
 @functools.cache
 def _catalogue() -> Catalogue:
     return catalogue()
@@ -195,7 +199,7 @@ def _catalogue() -> Catalogue:
 def read_playbook(data: bytes) -> None:
     """A playbook loads, or every complaint says what, and where in the file."""
     playbook, complaints = examine(data, "f.yaml", _catalogue(), None)
-    lines = data.decode("utf-8", "replace").count("\n") + data.decode("utf-8", "replace").count("\r") + 2
+    lines = 1 + len(_YAML_BREAK.findall(data.decode("utf-8", "replace")))
     for complaint in complaints:
         _check(bool(complaint.message and complaint.rule), "a complaint without words")
         _check(1 <= complaint.line <= lines and complaint.column >= 1, f"a place outside the file: {complaint}")
