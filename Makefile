@@ -63,6 +63,10 @@ chaos: venv servers ## Let five misfortunes happen under load: crashes, and a Po
 fuzz: venv ## Feed a million inputs to whatever reads text from outside
 	@$(PY) -m tests.attack fuzz
 
+.PHONY: seeds
+seeds: venv ## Simulate days of alerts, deaths and people, each made from a seed
+	@$(PY) -m tests.attack seeds
+
 .PHONY: soak
 soak: venv servers ## Load two replicas for ten minutes while something goes wrong every twenty seconds
 	@$(PY) -m tests.attack soak

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, fuzz, soak
+from tests.attack import chaos, crash, fuzz, seeds, soak
 from tests.bed.postgres import private_cluster
 
 
@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     soaking = campaigns.add_parser("soak", help="a steady load with a fault every twenty seconds")
     soaking.add_argument("--seconds", type=float, default=600)
     soaking.add_argument("--rate", type=float, default=soak.RATE, help="webhooks a second")
+    sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
+    sowing.add_argument("--first", type=int, default=1)
+    sowing.add_argument("--count", type=int, default=200)
     given = parser.parse_args(arguments)
     began = time.monotonic()
     wrong = _CAMPAIGNS[given.campaign](given)
@@ -66,12 +69,19 @@ def _soak(given: argparse.Namespace) -> bool:
     return bool(report.findings.every)
 
 
+def _seeds(given: argparse.Namespace) -> bool:
+    failed = seeds.seeds(given.first, given.count, _say)
+    last = given.first + given.count - 1
+    sys.stdout.write(f"{given.count:,} seeds ({given.first} to {last}): {failed} failed\n")
+    return bool(failed)
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
-_CAMPAIGNS = {"chaos": _chaos, "crash": _crash, "fuzz": _fuzz, "soak": _soak}
+_CAMPAIGNS = {"chaos": _chaos, "crash": _crash, "fuzz": _fuzz, "seeds": _seeds, "soak": _soak}
 
 
 if __name__ == "__main__":

@@ -170,9 +170,13 @@ def ward(label: str, store: str, forks: Launcher) -> Iterator[Ward]:
 
 def play(one: Ward, cases: Iterable[Case], say: Callable[[str], None] = lambda _: None) -> Result:
     """Play cases one after the other."""
-    began, count = time.monotonic(), 0
+    began, told = time.monotonic(), 0
     for count, case in enumerate(cases, 1):
         one.run(case)
+        findings = one.result.findings.every
+        if len(findings) > told:
+            say(f"{case}: {findings}")
+        told = len(findings)
         if count % 50 == 0:
             say(f"{one.label}: {count} cases in {time.monotonic() - began:.0f} s, {one.result.line()}")
     return one.result

@@ -339,9 +339,11 @@ def _alive(pid: int) -> bool:
 async def _end_leases(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
+        # Not by its state: frozen between the two halves of a statement that is new to it, a session counts as active,
+        # and no timeout of the server ends it.
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND xact_start IS NOT NULL AND wait_event = 'ClientRead'"
         )
         for queue in _QUEUES:
             await connection.execute(
