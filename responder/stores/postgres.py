@@ -50,6 +50,8 @@ STATEMENT = timedelta(seconds=5)
 _CONNECT = timedelta(seconds=3)
 SYNC_EVERY = timedelta(seconds=5)
 """How old the clock's anchor may become."""
+HUNG = timedelta(seconds=30)
+"""How long a replica's transaction may wait for its client; then any replica ends it."""
 _POOL = 12
 _MIGRATION_LOCK = "responder/migrations"
 _SETTINGS = {
@@ -254,6 +256,15 @@ class PostgresDatabase:
             await asyncio.sleep(SYNC_EVERY.total_seconds() * 0.8)
             with contextlib.suppress(Unavailable):  # whoever needs the store now hears of it
                 await self._anchor()
+                await self._end_hung()
+
+    async def _end_hung(self) -> None:
+        """End the transactions of replicas that froze: what they lock would wait for as long as they do.
+
+        The server's own timeouts do not reach a session between the two halves of a statement that is new to it.
+        """
+        async with self.reading() as connection:
+            await connection.execute(_END_HUNG, {"hung": HUNG})
 
 
 def _unnested(arrays: Sequence[BindParameter[Any]], columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
@@ -327,6 +338,11 @@ def _write_one(place: int, shape: _Shape) -> str:
     return f"INSERT INTO {shape.table} ({columns}) SELECT {values} FROM {source}{conflict}"  # noqa: S608 - see above
 
 
+_END_HUNG = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND usename = current_user AND application_name = 'responder' AND wait_event = 'ClientRead'"
+    " AND xact_start IS NOT NULL AND state_change < clock_timestamp() - CAST(:hung AS interval)"
+)
 _LOCK = text(
     "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(hashtextextended(name, 0))"
     " ELSE pg_advisory_xact_lock_shared(hashtextextended(name, 0)) END"

@@ -25,8 +25,8 @@ from tests.bed.web import JsonObject
 from tests.process_bed import ROOT, TOKEN, WEBHOOK_TOKEN, config
 
 _QUEUES = ("deliveries", "runs", "outbox")
-PATIENCE = 60.0
-"""Seconds that anything may take to happen; then it is a finding."""
+PATIENCE = 240.0
+"""Seconds that anything may take to happen; then it is a finding. A step in doubt is looked at until its deadline."""
 _PAUSE = 0.02
 _ANSWER = 1.0  # seconds until a silent responder is looked at: it may be frozen
 _START = 20.0
