@@ -51,6 +51,26 @@ docs: venv ## Write the reference and the index of the documentation anew, from 
 bench: venv servers ## Measure the speed, with the ceiling beside it
 	@$(PY) -m benchmarks
 
+.PHONY: crash
+crash: venv servers ## Kill a responder at every point where it writes or acts, and ask the target what came of it
+	@$(PY) -m tests.attack crash
+
+.PHONY: chaos
+chaos: venv servers ## Let five misfortunes happen under load: crashes, and a PostgreSQL that fails in three ways
+	@$(PY) -m tests.attack chaos
+
+.PHONY: fuzz
+fuzz: venv ## Feed a million inputs to whatever reads text from outside
+	@$(PY) -m tests.attack fuzz
+
+.PHONY: seeds
+seeds: venv ## Simulate days of alerts, deaths and people, each made from a seed
+	@$(PY) -m tests.attack seeds
+
+.PHONY: soak
+soak: venv servers ## Load two replicas for ten minutes while something goes wrong every twenty seconds
+	@$(PY) -m tests.attack soak
+
 .PHONY: lock
 lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

@@ -146,13 +146,22 @@ def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
         return Next(advance(run, "rejected", Verdict.REJECTED, reason), end=RunEnd())
     if not standing.firing:
         return refused(run, Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence), standing)
-    if approval is not None and approval.state == "approved" and standing.now < approval.expires_at:
+    if approval is not None and _said_yes(approval) and standing.now < approval.expires_at:
         return Next(advance(run, "approved"))
     if approval is None or standing.now >= approval.expires_at:
         ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
         page = f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}" if playbook.approval.on_timeout == "page" else ""
         return Next(ended, end=RunEnd(needs_person=page))
     return Next(run, at=approval.expires_at)
+
+
+def _said_yes(approval: Approval) -> bool:
+    """Whether a person agreed, and nothing has come of it yet.
+
+    One that is spent while its run does not act belongs to a turn that died in between: nothing was sent under it, for
+    that takes the slot. Another turn goes on with it, for the same plan.
+    """
+    return approval.state in ("approved", "spent")
 
 
 async def ready(
@@ -165,14 +174,15 @@ async def ready(
     """Take the target's slot; what was approved is planned again first and must not have changed."""
     if run.kind == "rollback":
         return await _start(engine, run, "roll_back", standing), ()
-    if standing.approval is not None and standing.approval.state == "approved":
+    approval = standing.approval
+    if approval is not None and _said_yes(approval):
         again = await planned(engine, run, playbook)
         if isinstance(again, Refusal):
             return refused(run, again, standing), ()
         run = with_plan(run, again)
-        if run.progress.plan_hash != standing.approval.plan_hash:
+        if run.progress.plan_hash != approval.plan_hash:
             return ask(run, playbook, standing), ()
-        if not await engine.store.use_approval(run, standing.approval):
+        if approval.state == "approved" and not await engine.store.use_approval(run, approval):
             ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
             return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}")), ()
         prepared = again

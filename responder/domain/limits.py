@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from responder.domain.runs import Run
-from responder.domain.sentences import times
+from responder.domain.sentences import quoted, times
 from responder.domain.targets import covered
 from responder.domain.verdicts import Verdict
 

@@ -50,6 +50,8 @@ from responder.stores.schema import meta
 STATEMENT = timedelta(seconds=5)
 """How long one statement may take before the store counts as unavailable."""
 _CONNECT = timedelta(seconds=3)
+HUNG = timedelta(seconds=30)
+"""How long a replica's transaction may wait for its client; then any replica ends it."""
 _POOL = 12
 _MIGRATION_LOCK = "responder/migrations"
 _REPLACED = "Another server has taken over."
@@ -134,7 +136,7 @@ class PostgresDatabase:
         except BaseException:
             await self.close()
             raise
-        self._sync = asyncio.create_task(keep_anchored(self.clock, self._anchor, self.on_fact), name="store-clock")
+        self._sync = asyncio.create_task(keep_anchored(self.clock, self._tend, self.on_fact), name="store-clock")
 
     async def close(self) -> None:
         """Close every connection."""
@@ -291,6 +293,19 @@ class PostgresDatabase:
             self._replaced = False
             self.clock.doubt(_REPLACED)
 
+    async def _tend(self) -> None:
+        """Anchor the clock anew, and end what hangs."""
+        await self._anchor()
+        await self._end_hung()
+
+    async def _end_hung(self) -> None:
+        """End the transactions of replicas that froze: what they lock would wait for as long as they do.
+
+        The server's own timeouts do not reach a session between the two halves of a statement that is new to it.
+        """
+        async with self.reading() as connection:
+            await connection.execute(_END_HUNG, {"hung": HUNG})
+
     async def _met(self, connection: AsyncConnection) -> None:
         """Meet the server before anything is done on it, when it is another one than before."""
         if self._seen == self._known or self.meet is None:
@@ -328,6 +343,11 @@ def _unnested(arrays: Sequence[BindParameter[Any]], columns: Mapping[str, TypeEn
     return func.unnest(*typed).table_valued(*shape).render_derived()
 
 
+_END_HUNG = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND usename = current_user AND application_name = 'responder' AND wait_event = 'ClientRead'"
+    " AND xact_start IS NOT NULL AND state_change < clock_timestamp() - CAST(:hung AS interval)"
+)
 _LOCK = text(
     "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(hashtextextended(name, 0))"
     " ELSE pg_advisory_xact_lock_shared(hashtextextended(name, 0)) END"

@@ -12,7 +12,7 @@ from responder.act.actor import take_turn
 from responder.actions.http_request import HttpRequest
 from responder.app import catalogue
 from responder.domain.errors import Conflict
-from responder.domain.limits import Refusal
+from responder.domain.limits import NO_LIMITS, Refusal
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
@@ -120,6 +120,35 @@ async def asks_a_person(bed: Bed, run: Run) -> bool:
 async def quarantined(bed: Bed) -> set[str]:
     async with bed.store.slice() as tx:
         return set(await tx.quarantined({TARGET}))
+
+
+# --- a yes ----------------------------------------------------------------------------------------------------------
+
+
+async def approved(bed: Bed) -> Run:
+    """Return a claimed run that a person has agreed to."""
+    run = await bed.work(await bed.begin(playbook_text(mode="approve")), until=frozenset({RunState.AWAITING_APPROVAL}))
+    await bed.store.answer(run.id, approve=True, actor="ana", plan_hash=run.progress.plan_hash, comment="")
+    [run] = await bed.store.claim_runs(1)
+    return run
+
+
+@pytest.mark.parametrize(("call", "committed"), [("use_approval", True), ("take_slot", False), ("take_slot", True)])
+async def test_a_yes_outlives_the_turn_that_took_it(bed: Bed, target: Target, call: str, *, committed: bool) -> None:
+    run = await go_on(bed, await die(bed, await approved(bed), call, committed=committed))
+    assert run.state is RunState.VERIFIED, run.reason
+    assert len(ledger.effects(target.ledger.entries)) == 1
+
+
+async def test_a_yes_whose_turn_died_counts_for_its_own_plan_only(bed: Bed, target: Target) -> None:
+    run = await die(bed, await approved(bed), "use_approval", committed=True)
+    target.resources["workers"] = {"workers": 3}
+    run = await take_turn(bed.engine, run)
+    assert run.state is RunState.AWAITING_APPROVAL
+    standing = await bed.store.standing(run, NO_LIMITS)
+    assert standing.approval is not None
+    assert standing.approval.state == "pending"
+    assert target.ledger.entries == []
 
 
 # --- the permission's age -------------------------------------------------------------------------------------------

@@ -191,6 +191,41 @@ async def test_the_clock_follows_the_server(postgres_url: str, monkeypatch: pyte
         await database.close()
 
 
+async def test_what_a_frozen_replica_locks_is_free_again_in_time(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responder.stores.postgres.SYNC_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr("responder.stores.postgres.HUNG", timedelta(milliseconds=500))
+    database = PostgresDatabase(postgres_url)
+    await database.open()
+    frozen = await database.connect()
+    try:
+        await frozen.execute("BEGIN")
+        await frozen.execute("LOCK TABLE runs")
+        # Parse and Describe without a Sync: that is where a process may stop, and no timeout of the server is running.
+        await frozen.prepare("SELECT id FROM runs")
+        async with asyncio.timeout(4), database.writing(Order.RECORD) as tx:
+            await tx.execute(text("LOCK TABLE runs"))
+    finally:
+        frozen.terminate()
+        await database.close()
+
+
+async def test_a_transaction_that_works_is_not_taken_for_a_frozen_one(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responder.stores.postgres.SYNC_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr("responder.stores.postgres.HUNG", timedelta(milliseconds=500))
+    database = PostgresDatabase(postgres_url)
+    await database.open()
+    try:
+        async with database.writing(Order.RECORD) as tx:
+            await tx.execute(text("SELECT pg_sleep(1)"))
+            assert await tx.scalar(text("SELECT 1")) == 1
+    finally:
+        await database.close()
+
+
 async def test_a_wrong_password_or_database_is_unavailable(postgres_url: str) -> None:
     with pytest.raises(Unavailable, match="does not exist"):
         await postgres_store(postgres_url + "_missing").open()

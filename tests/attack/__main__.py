@@ -1,0 +1,88 @@
+"""``python -m tests.attack NAME``: attack a real responder and print one line to quote; 1 when something was wrong."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.attack import chaos, crash, fuzz, seeds, soak
+from tests.bed.postgres import private_cluster
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the campaign that was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.attack", description=__doc__)
+    campaigns = parser.add_subparsers(dest="campaign", required=True)
+    crashing = campaigns.add_parser("crash", help="die at every point of every scenario, on SQLite and PostgreSQL")
+    crashing.add_argument("--every", type=int, default=1, help="only each n-th case, for a shorter campaign")
+    fuzzing = campaigns.add_parser("fuzz", help="nonsense for whatever reads text from outside")
+    fuzzing.add_argument("--cases", type=int, default=1_000_000)
+    fuzzing.add_argument("--seed", type=int, default=1)
+    fuzzing.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    campaigns.add_parser("chaos", help="five misfortunes under load")
+    soaking = campaigns.add_parser("soak", help="a steady load with a fault every twenty seconds")
+    soaking.add_argument("--seconds", type=float, default=600)
+    soaking.add_argument("--rate", type=float, default=soak.RATE, help="webhooks a second")
+    sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
+    sowing.add_argument("--first", type=int, default=1)
+    sowing.add_argument("--count", type=int, default=200)
+    given = parser.parse_args(arguments)
+    began = time.monotonic()
+    wrong = _CAMPAIGNS[given.campaign](given)
+    _say(f"{given.campaign}: {time.monotonic() - began:.0f} s")
+    return int(wrong)
+
+
+def _crash(given: argparse.Namespace) -> bool:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(private_cluster(durable=True))
+        stores = [("sqlite", "sqlite"), ("postgresql", server.database())]
+        result = crash.campaign(stores, every=given.every, say=_say)
+    for finding in result.findings.every:
+        _say(finding)
+    if result.missed:
+        _say(f"{result.missed} strikes found no victim: their points were not met again")
+    sys.stdout.write(f"{result.line()}\n")
+    return bool(result.findings.every)
+
+
+def _fuzz(given: argparse.Namespace) -> bool:
+    tally = fuzz.fuzz(given.cases, given.seed, given.processes, _say)
+    sys.stdout.write(f"{tally.line(given.seed)}\n")
+    return bool(tally.failures)
+
+
+def _chaos(_: argparse.Namespace) -> bool:
+    survived, tried = asyncio.run(chaos.chaos(_say))
+    sys.stdout.write(f"{chaos.line(survived, tried)}\n")
+    return survived < tried
+
+
+def _soak(given: argparse.Namespace) -> bool:
+    report = asyncio.run(soak.soak(given.seconds, _say, rate=given.rate))
+    for finding in report.findings.every[:20]:
+        _say(finding)
+    sys.stdout.write(f"{report.line()}\n")
+    return bool(report.findings.every)
+
+
+def _seeds(given: argparse.Namespace) -> bool:
+    failed = seeds.seeds(given.first, given.count, _say)
+    last = given.first + given.count - 1
+    sys.stdout.write(f"{given.count:,} seeds ({given.first} to {last}): {failed} failed\n")
+    return bool(failed)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+_CAMPAIGNS = {"chaos": _chaos, "crash": _crash, "fuzz": _fuzz, "seeds": _seeds, "soak": _soak}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,247 @@
+"""The points at which a responder can be hurt: each commit of its store, each effect on a target.
+
+They are met from outside: the launcher hands the composition root a store and tools that are wrapped here. A point is
+named ``{method of the store}:before`` (all statements sent, COMMIT not yet) or ``:after`` (committed, answer not used
+yet), and ``do:`` or ``undo:`` with the same two for an effect. Transactions that wrote nothing have no points.
+"""
+
+import json
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import asyncpg
+from pydantic import JsonValue
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from responder.clients.toolbox import Toolbox
+from responder.domain.errors import Unavailable, Uncertain
+from responder.ports.store import NewDelivery
+from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus
+from responder.stores.core.database import Order
+from responder.stores.core.store import SqlStore
+from responder.stores.postgres import PostgresStore
+
+Mode = Literal["kill", "freeze", "lost"]
+"""``kill`` is SIGKILL, ``freeze`` SIGSTOP; ``lost`` lets it happen and reports a failure (for ``:after`` only)."""
+ANY = "*"
+"""As the name of a point: whichever comes."""
+_WRITES = re.compile(r"\b(?:INSERT INTO|DELETE FROM|UPDATE \w+ SET)\b")
+_CLOCK = "INTO meta"  # the clock's high water goes along with what else is written
+_SILENT = frozenset({"open", "ping"})
+"""Methods without points: they write nothing that anybody relies on."""
+_CLAIMS = frozenset({"claim_deliveries", "claim_runs", "claim_outbox"})
+_method: ContextVar[str] = ContextVar("method", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to happen: at the ``occurrence``-th time (from 1) that the point ``name`` is met, ``mode``."""
+
+    name: str
+    occurrence: int
+    mode: Mode
+
+    def __str__(self) -> str:
+        return f"{self.mode} at {self.name}#{self.occurrence}"
+
+
+@dataclass(slots=True)
+class Points:
+    """Counts the points that are met since it was armed, writes them down, and strikes at the planned one.
+
+    ``log`` gets a line for each; it is how the runner discovers the points and knows that one has struck.
+    """
+
+    log: Path
+    plan: Plan | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def arm(self, plan: Plan | None) -> None:
+        """Begin to count anew."""
+        self.plan = plan
+        self.counts.clear()
+        self._note("ARMED")
+
+    def meet(self, name: str) -> bool:
+        """Note that a point was met and strike if it is the one; true when the answer is to be lost."""
+        self.counts[name] += 1
+        self._note(name)
+        plan = self.plan
+        if plan is None or plan.name not in {name, ANY}:
+            return False
+        reached = self.counts.total() if plan.name == ANY else self.counts[name]
+        if reached != plan.occurrence:
+            return False
+        self.plan = None
+        self._note(f"STRUCK {name}")
+        if plan.mode == "lost":
+            return True
+        os.kill(os.getpid(), signal.SIGKILL if plan.mode == "kill" else signal.SIGSTOP)
+        while plan.mode == "kill":
+            time.sleep(1)  # the signal may take a moment, and nothing may happen in it
+        return False
+
+    def _note(self, what: str) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{what}\n")
+
+
+def read_plan(path: Path) -> Plan | None:
+    """Read a plan; an empty or missing file is none."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return Plan(**json.loads(text)) if text.strip() else None
+
+
+# --- the store ----------------------------------------------------------------------------------------------------
+
+
+def watch_store(store: SqlStore, points: Points) -> SqlStore:
+    """Let every commit of ``store`` meet its points."""
+    for name in dir(store):
+        method = getattr(store, name)
+        if not name.startswith("_") and iscoroutinefunction(method):
+            setattr(store, name, _claiming(name, method, points) if name in _CLAIMS else _named(name, method))
+    slices = store.slice
+
+    def named_slice() -> AbstractAsyncContextManager[Any]:
+        _method.set("slice")
+        return slices()
+
+    _replace(store, "slice", named_slice)
+    _replace(store.db, "writing", _watched(store.db.writing, points))
+    if isinstance(store, PostgresStore):
+        _watch_flush(store, points)
+    return store
+
+
+def _replace(owner: object, name: str, wrapper: object) -> None:
+    """Put a wrapper in the place of a method of one object."""
+    setattr(owner, name, wrapper)
+
+
+def _named(name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Remember the method for the transaction below; tasks that it starts for many callers inherit it."""
+
+    async def call(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- any method of the port
+        _method.set(name)
+        return await method(*args, **named)
+
+    return call
+
+
+def _claiming(name: str, method: Callable[..., Awaitable[Any]], points: Points) -> Callable[..., Awaitable[Any]]:
+    """Meet a point when something was claimed; the databases do not tell alike whether a claim has changed a row."""
+
+    async def claim(*args: Any) -> Any:  # noqa: ANN401 -- any claim of the port
+        _method.set(name)
+        claimed = await method(*args)
+        if claimed and points.meet(f"{name}:after"):
+            raise Unavailable("the answer to the claim was lost")
+        return claimed
+
+    return claim
+
+
+class _Writer(Protocol):
+    def __call__(self, order: Order) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+
+def _watched(begin: _Writer, points: Points) -> _Writer:
+    @asynccontextmanager
+    async def writing(order: Order) -> AsyncIterator[AsyncConnection]:
+        name = _method.get()
+        async with begin(order) as tx:
+            info = tx.sync_connection.info if tx.sync_connection is not None else {}
+            info["wrote"] = False
+            yield tx
+            told = bool(info["wrote"]) and name not in _SILENT | _CLAIMS
+            if told:
+                points.meet(f"{name}:before")
+        if told and points.meet(f"{name}:after"):
+            raise Unavailable("the answer to the commit was lost")
+
+    return writing
+
+
+@event.listens_for(Engine, "after_cursor_execute")
+def _note_writes(connection: Any, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401 -- SQLAlchemy's hook
+    if _WRITES.search(statement) and _CLOCK not in statement and cursor.rowcount != 0:
+        connection.info["wrote"] = True
+
+
+def _watch_flush(store: PostgresStore, points: Points) -> None:
+    """The intake's COPY has a connection of its own."""
+    database = store._postgres
+    flush = database.flush
+
+    async def watched(deliveries: Sequence[NewDelivery]) -> None:
+        points.meet("accept:before")
+        await flush(deliveries)
+        if points.meet("accept:after"):
+            raise asyncpg.ConnectionDoesNotExistError("the answer to the commit was lost")
+
+    _replace(database, "flush", watched)
+
+
+# --- the tools ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """A service whose effects meet their points; looks pass by."""
+
+    service: HttpService
+    points: Points
+
+    @property
+    def idempotent(self) -> bool:
+        return self.service.idempotent
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        json: JsonValue = None,
+        headers: Mapping[str, str] | None = None,
+        gate: Gate | None = None,
+    ) -> HttpReply:
+        if method == "GET":
+            return await self.service.call(method, path, json, headers, gate)
+        direction = (headers or {}).get("Idempotency-Key", "").rpartition(":")[2] or "send"
+        self.points.meet(f"{direction}:before")
+        reply = await self.service.call(method, path, json, headers, gate)
+        if self.points.meet(f"{direction}:after"):
+            raise Uncertain("the answer was lost")
+        return reply
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedTools:
+    """The configured tools; each effect meets its points."""
+
+    tools: Toolbox
+    points: Points
+
+    def http(self, name: str) -> HttpService:
+        """Return the named service."""
+        return _Service(self.tools.http(name), self.points)
+
+    def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
+        """Return the Prometheus for these labels."""
+        return self.tools.prometheus(labels)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self.tools.close()

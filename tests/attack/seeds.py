@@ -1,0 +1,264 @@
+"""``seeds``: the real decider, engine and SQLite store on a clock of our own, through whatever a seed makes of a day.
+
+Deliveries come twice, late and out of order; alerts end; the process dies in the middle of an effect or between two
+turns; people pause, approve, stop, roll back and edit by hand; the target refuses, or loses its answers. After each
+step the target's ledger must be in order, and in the end every run is over.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from responder.act.actor import take_turn
+from responder.act.engine import Engine
+from responder.app import catalogue
+from responder.app.runtime import StoreClock
+from responder.decide.decider import Decider
+from responder.decide.rules import Rules
+from responder.domain.errors import Conflict
+from responder.domain.ids import new_id
+from responder.domain.limits import Pause
+from responder.domain.modes import Mode
+from responder.domain.records import Record
+from responder.domain.runs import Run
+from responder.intake.formats import parse
+from responder.playbook.library import load_library
+from responder.playbook.model import Playbook
+from responder.ports.action import Action
+from responder.ports.store import NewDelivery
+from responder.stores.core.clock import AnchoredClock
+from responder.stores.core.store import SqlStore
+from responder.stores.sqlite import SqliteDatabase
+from tests.attack.made_up import Dead, Service, Tools
+from tests.attack.scenarios import BEFORE, PLAYBOOKS
+from tests.bed.alerts import alert, resolved, webhook
+
+ITEMS = {
+    f"item-{number}": playbook for number, playbook in enumerate(("kept", "helpless", "breaks", "asks", "patient"))
+}
+"""What can fire, and which playbook fits."""
+STEPS = 60
+_DRAIN_HOURS = 6
+
+
+@dataclass(slots=True)
+class Day:
+    """What a seed makes: one store, one target, one clock, and what happens."""
+
+    directory: Path
+    draw: random.Random
+    seconds: float = 0.0
+    service: Service = field(default_factory=Service)
+    wrong: list[str] = field(default_factory=list)
+    story: list[str] = field(default_factory=list)
+    paused: bool = False
+    edited: set[str] = field(default_factory=set)
+    store: SqlStore = field(init=False)
+    engine: Engine = field(init=False)
+    decider: Decider = field(init=False)
+
+    async def begin(self) -> None:
+        """Start the process, or start it again."""
+        database = SqliteDatabase(self.directory / "day.db")
+        database.clock = AnchoredClock(lambda: self.seconds)
+        self.store = SqlStore(database)
+        await self.store.open()
+        kinds = catalogue()
+        library = await asyncio.to_thread(load_library, (self.directory / "playbooks",), kinds, None, {})
+        for playbook in library.playbooks.values():
+            await self.store.keep_playbook(playbook.name, playbook.revision, playbook.file, playbook.text)
+        known = {playbook.revision: playbook for playbook in library.playbooks.values()}
+
+        async def playbook_of(run: Run) -> Playbook | None:
+            return known.get(run.revision)
+
+        def action_of(record: Record) -> Action:
+            return kinds.actions[record.action].model_validate(dict(record.arguments))
+
+        clock = Virtual(self.store, lambda: self.seconds)
+        self.engine = Engine(self.store, Tools(self.service), clock, playbook_of, lambda _: False, action_of, self.note)
+        rules = Rules(max_mode=Mode.AUTO, page="console:")
+        self.decider = Decider(
+            self.store, lambda: library, lambda: rules, lambda _, body: parse("alertmanager", body), on_fact=self.note
+        )
+
+    def note(self, name: str, /, **fields: object) -> None:
+        """Keep what must not happen."""
+        if "crashed" in name or name == "slice_failed":
+            self.wrong.append(f"{name}: {fields}")
+
+    async def again(self) -> None:
+        """Die and start again."""
+        await self.store.close()
+        await self.begin()
+
+    # --- what may happen ---
+
+    async def deliver(self) -> None:
+        """An alert fires, is repeated, or ends; sometimes the same body comes again."""
+        item = self.draw.choice(list(ITEMS))
+        one = alert({"alertname": ITEMS[item], "item": item}, starts_at=self.store.now() - timedelta(minutes=1))
+        if self.draw.random() < 0.3:
+            one = resolved(one, self.store.now())
+        body = json.dumps(webhook([one], group_by=["item"])).encode()
+        for _ in range(self.draw.choice((1, 1, 2, 3))):
+            await self.store.accept([NewDelivery(new_id(), "am", self.store.now(), body, 1)])
+
+    async def wait(self) -> None:
+        """Time passes."""
+        self.seconds += self.draw.choice((0.1, 0.5, 1, 3, 31, 60, 400))
+
+    async def work(self) -> None:
+        """Decide and act on what is due; the process may die in it."""
+        try:
+            await self.decider.turn()
+            for run in await self.store.claim_runs(8):
+                with suppress(Conflict):
+                    await take_turn(self.engine, run)
+        except Dead:
+            self.story.append("  it dies")
+            await self.again()
+
+    async def pause(self) -> None:
+        """A person pauses everything, or lifts it."""
+        if self.paused:
+            await self.store.resume("all", "ana")
+        else:
+            now = self.store.now()
+            await self.store.pause(Pause(new_id(), "pause", "all", "a seed", "ana", now, None))
+        self.paused = not self.paused
+
+    async def answer(self) -> None:
+        """A person answers what is asked, mostly with yes."""
+        page = await self.store.page("approvals", {"state": "pending"}, 50, "")
+        for one in page.items:
+            yes = self.draw.random() < 0.8
+            await self.store.answer(str(one["run"]), yes, "ana", str(one["plan_hash"]), "")
+
+    async def meddle(self) -> None:
+        """A person stops or rolls back a run, or edits an item by hand."""
+        page = await self.store.page("runs", {}, 50, "")
+        what = self.draw.randrange(3)
+        if what == 0:
+            item = self.draw.choice(list(ITEMS))
+            self.service.edit(item, self.draw.choice((BEFORE, 7)))
+            self.edited.add(item)
+        elif page.items and what == 1:
+            await self.store.stop(str(self.draw.choice(list(page.items))["id"]), "ana")
+        elif page.items:
+            await self.store.roll_back(str(self.draw.choice(list(page.items))["id"]), "ana", "")
+
+    async def trouble(self) -> None:
+        """The next effects are refused, lose their answer, or kill the process."""
+        self.service.faults.append(self.draw.choice(("refused", "lost", "gone", "dies before", "dies after")))
+
+    # --- what must be true ---
+
+    async def look(self) -> None:
+        """Add what is wrong now."""
+        for key, count in Counter(one.key for one in self.service.ledger).items():
+            if count > 1:
+                self.wrong.append(f"{key} landed {count} times")
+        for one in self.service.unseen():
+            found = (await self.store.page("records", {"id": one.key.partition(":")[0]}, 1, "")).items
+            if not found or not found[0]["before"]:
+                self.wrong.append(f"{one.key} has no record with a before-image")
+            if self.paused and one.key.endswith(":do"):
+                self.wrong.append(f"{one.key} went out during a pause")
+
+    async def judge(self) -> None:
+        """Compare the store with the ledger when everything is over."""
+        keys = {one.key for one in self.service.ledger}
+        for run in (await self.store.page("runs", {}, 200, "")).items:
+            if not run["finished_at"]:
+                self.wrong.append(f"run {run['id']} of {run['playbook']} stays {run['state']}")
+        for record in (await self.store.page("records", {}, 200, "")).items:
+            key, state = f"{record['id']}:do", record["state"]
+            if (state == "not_applied") and key in keys:
+                self.wrong.append(f"{key} landed, and its record says that it did not")
+            by_hand = str(record["target"]).rpartition("/")[2] in self.edited
+            if state in {"applied", "undone"} and key not in keys and not by_hand:
+                self.wrong.append(f"{key} never landed, and its record is {state}")
+
+
+class Virtual(StoreClock):
+    """The store's clock, and the day's seconds."""
+
+    def __init__(self, store: SqlStore, seconds: Callable[[], float]) -> None:
+        super().__init__(store)
+        self._seconds = seconds
+
+    def monotonic(self) -> float:
+        return self._seconds()
+
+
+async def play(seed: int, steps: int = STEPS) -> list[str]:
+    """Play one seed; returns what was wrong, with what had happened by then."""
+    with _memory() as directory:
+        (directory / "playbooks").mkdir()
+        for name, text in PLAYBOOKS.items():
+            (directory / "playbooks" / name).write_text(text, encoding="utf-8")
+        day = Day(directory, random.Random(seed))  # noqa: S311 -- the same day each time is the point
+        for item in ITEMS:
+            day.service.edit(item, BEFORE)
+        await day.begin()
+        try:
+            await _happen(day, steps)
+            await _drain(day)
+            await day.judge()
+        finally:
+            await day.store.close()
+    return [*day.story, *day.wrong] if day.wrong else []
+
+
+@contextmanager
+def _memory() -> Iterator[Path]:
+    """Give a folder in memory where there is one: the disk is not what is tested here."""
+    memory = Path("/dev/shm")  # noqa: S108 -- a folder of our own in it
+    with TemporaryDirectory(prefix="bed-seed-", dir=memory if memory.is_dir() else None) as directory:
+        yield Path(directory)
+
+
+async def _happen(day: Day, steps: int) -> None:
+    happenings: tuple[tuple[int, Callable[[], Awaitable[None]]], ...] = (
+        (6, day.deliver), (10, day.work), (5, day.wait), (3, day.answer), (2, day.trouble), (1, day.pause),
+        (1, day.meddle), (1, day.again),
+    )  # fmt: skip
+    for _ in range(steps):
+        [what] = day.draw.choices([one for _, one in happenings], [weight for weight, _ in happenings])
+        day.story.append(f"{day.seconds:8.1f} {getattr(what, '__name__', '')}")
+        await what()
+        await day.look()
+        if day.wrong:
+            return
+
+
+async def _drain(day: Day) -> None:
+    """Let everything come to its end: no more faults, no pause, hours of time."""
+    day.service.faults.clear()
+    if day.paused:
+        await day.pause()
+    for second in range(400):
+        await day.work()
+        page = await day.store.page("runs", {}, 200, "")
+        if all(run["finished_at"] for run in page.items) and second > 3:
+            return
+        day.seconds += 2 if second < 200 else _DRAIN_HOURS * 3600 / 200
+
+
+def seeds(first: int, count: int, say: Callable[[str], None]) -> int:
+    """Play many; returns how many went wrong."""
+    failed = 0
+    for seed in range(first, first + count):
+        wrong = asyncio.run(play(seed))
+        if wrong:
+            failed += 1
+            say("\n".join([f"seed {seed}:", *wrong]))
+    return failed

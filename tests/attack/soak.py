@@ -1,0 +1,221 @@
+"""``soak``: two replicas on PostgreSQL under a steady load, and something goes wrong every twenty seconds.
+
+Most webhooks repeat what was said before, as Alertmanager's do; a few of them a second bring an alert that a playbook
+acts on. One replica is killed time and again; the other lives through everything, and its memory is measured.
+"""
+
+import asyncio
+import contextlib
+import random
+import statistics
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from tests.attack.load import Load, ends, judge_all
+from tests.attack.scenarios import PLAYBOOKS
+from tests.attack.verdict import Findings
+from tests.bed.postgres import Cluster, private_cluster
+from tests.bed.slack_peer import SlackPeer, slack
+from tests.bed.target_process import TargetProcess, target_process
+from tests.process_bed import Responder, config, responder
+
+RATE = 200.0
+"""Webhooks a second."""
+NEW = 4.0
+"""Of these, alerts that a run is made for; the others repeat, or end, one of the latest."""
+FAULT_EVERY = 20.0
+REMEMBERED = 200
+"""How many of the latest alerts are repeated."""
+TOLD_OF = 25
+"""Every so-manieth alert goes to Slack, which takes one message a second."""
+WARM_UP = 0.25
+"""The share of the samples of memory that is left out: caches fill in the beginning."""
+SETTLE = 240.0
+_MOST_WAITING = 2000
+"""Webhooks under way at once; more than that only fills our own memory."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """Everything that takes part."""
+
+    lasting: Responder
+    mortal: Responder
+    cluster: Cluster
+    target: TargetProcess
+    slack: SlackPeer
+    load: Load
+    memory: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a soak came to."""
+
+    seconds: float
+    webhooks: int
+    faults: int
+    runs: int
+    findings: Findings
+    memory: Sequence[tuple[float, float]]
+
+    @property
+    def slope(self) -> float:
+        """MiB that the lasting replica grew in a minute."""
+        kept = self.memory[int(len(self.memory) * WARM_UP) :]
+        if len(kept) < 3:
+            return 0.0
+        return statistics.linear_regression([at for at, _ in kept], [size for _, size in kept]).slope * 60
+
+    def line(self) -> str:
+        """Return the line to quote."""
+        found = self.findings
+        return (
+            f"{self.webhooks:,} webhooks in {self.seconds:.0f} s ({self.webhooks / self.seconds:.0f}/s), {self.faults}"
+            f" faults, {self.runs:,} runs: {len(found.lost)} lost, {len(found.repeated)} duplicate effects,"
+            f" {len(found.violations)} other findings, memory {self.memory[-1][1]:.0f} MiB"
+            f" ({self.slope:+.2f} MiB a minute)"
+        )
+
+
+async def kill_replica(stage: Stage) -> None:
+    """One replica dies and comes back."""
+    await asyncio.to_thread(stage.mortal.kill)
+    await asyncio.to_thread(stage.mortal.start)
+
+
+async def restart_postgres(stage: Stage) -> None:
+    """PostgreSQL dies as with its machine, and comes back."""
+    await asyncio.to_thread(stage.cluster.crash)
+    await asyncio.to_thread(stage.cluster.start)
+
+
+async def refuse_at_target(stage: Stage) -> None:
+    """The target answers 503 for a moment."""
+    await asyncio.to_thread(stage.target.fault, "503", 10, on="any")
+
+
+async def limit_at_slack(stage: Stage) -> None:
+    """Slack says 429."""
+    stage.slack.faults.next("status", times=5, status=429, retry_after=2)
+
+
+FAULTS: tuple[Callable[[Stage], Awaitable[None]], ...] = (
+    kill_replica,
+    refuse_at_target,
+    restart_postgres,
+    limit_at_slack,
+)
+
+
+async def soak(seconds: float, say: Callable[[str], None], *, rate: float = RATE, every: float = FAULT_EVERY) -> Report:
+    """Load, hurt, wait for the end of everything, and judge."""
+    async with contextlib.AsyncExitStack() as stack:
+        server = stack.enter_context(private_cluster(durable=True))
+        assert server.server is not None
+        target = stack.enter_context(target_process())
+        workspace = await stack.enter_async_context(slack())
+        settings = config(
+            server.database(),
+            target.url,
+            notify={
+                "console": True,
+                "slack": {"token": workspace.token, "signing_secret": "s", "api_url": workspace.api_url},
+            },
+            routes=[{"matchers": ['told="yes"'], "slack": "#alerts"}],
+        )
+        both = [stack.enter_context(responder(PLAYBOOKS, settings, name)) for name in ("lasting", "mortal")]
+        for one in both:
+            await asyncio.to_thread(one.start)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)))
+        load = Load([one.url for one in both], target, session)
+        stage = Stage(both[0], both[1], server.server, target, workspace, load)
+        began = time.monotonic()
+        faults = await _disturbed(stage, seconds, rate, every, say)
+        took, webhooks = time.monotonic() - began, load.taken
+        runs = await ends(stage.lasting, load, SETTLE)
+        findings = judge_all(load.items, runs, target.entries())
+        return Report(took, webhooks, faults, len(runs), findings, stage.memory)
+
+
+async def _disturbed(stage: Stage, seconds: float, rate: float, every: float, say: Callable[[str], None]) -> int:
+    """Post for so long, with a fault every now and then; returns how many faults there were."""
+    over = asyncio.Event()
+    watching = asyncio.create_task(_measure(stage, over))
+    hurting = asyncio.create_task(_hurt(stage, every, over, say))
+    await _post(stage.load, seconds, rate)
+    over.set()
+    await watching
+    return await hurting
+
+
+async def _post(load: Load, seconds: float, rate: float) -> None:
+    """Post at ``rate``, on time whatever the answers take, up to a bound."""
+    under_way = set[asyncio.Task[None]]()
+    posts, began, sent = _posts(load), time.monotonic(), 0
+    while (now := time.monotonic()) < began + seconds:
+        while sent < (now - began) * rate and len(under_way) < _MOST_WAITING:
+            task = asyncio.create_task(next(posts))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            sent += 1
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*under_way)
+
+
+def _posts(load: Load) -> Iterator[Coroutine[None, None, None]]:
+    """Yield one webhook after the other: new ones evenly, else one of the latest again, now and then its end."""
+    draw = random.Random(1)  # noqa: S311 -- a soak is repeatable as far as its load goes
+    latest: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
+    each = round(RATE / NEW)
+    number = 0
+    while True:
+        for turn in range(each):
+            if turn == 0:
+                told = "yes" if number % TOLD_OF == 0 else ""
+                latest.append(("helpless" if number % 4 == 0 else "kept", f"item-{number}", told))
+                playbook, item, told = latest[-1]
+                number += 1
+                yield load.fire(playbook, item, told=told)
+                continue
+            # What has just fired is left alone: its end may come only after its run.
+            playbook, item, told = draw.choice(list(latest)[: max(1, len(latest) - 40)])
+            if item in load.items and len(latest) > 80 and draw.random() < 0.02:
+                latest.remove(
+                    (playbook, item, told)
+                )  # what is over stays over: heard of again, it would be another case
+                yield load.resolve(playbook, item, told=told)
+            else:
+                yield load.again(playbook, item, told=told)
+
+
+async def _hurt(stage: Stage, every: float, over: asyncio.Event, say: Callable[[str], None]) -> int:
+    count = 0
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), every)
+        if over.is_set():
+            return count
+        fault = FAULTS[count % len(FAULTS)]
+        await fault(stage)
+        count += 1
+        say(f"{count}: {fault.__name__}; {stage.load.taken:,} webhooks, {_mebibytes(stage.lasting):.0f} MiB")
+
+
+async def _measure(stage: Stage, over: asyncio.Event) -> None:
+    began = time.monotonic()
+    while not over.is_set():
+        stage.memory.append((time.monotonic() - began, _mebibytes(stage.lasting)))
+        await asyncio.sleep(1)
+
+
+def _mebibytes(running: Responder) -> float:
+    """Return the resident memory of a responder."""
+    assert running.child is not None
+    text = Path(f"/proc/{running.child.pid}/status").read_text(encoding="ascii")
+    return next(int(row.split()[1]) for row in text.splitlines() if row.startswith("VmRSS")) / 1024

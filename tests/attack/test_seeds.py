@@ -1,0 +1,30 @@
+"""A few of the days of ``make seeds``, and that a day notices what is wrong."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.attack.made_up import Landed
+from tests.attack.scenarios import PLAYBOOKS
+from tests.attack.seeds import Day, play
+
+
+@pytest.mark.parametrize("seed", range(901, 904))
+async def test_a_simulated_day_leaves_everything_in_order(seed: int) -> None:
+    assert await play(seed, steps=40) == []
+
+
+async def test_a_day_notices_an_effect_that_nobody_wrote_down_and_one_that_came_twice(tmp_path: Path) -> None:
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "kept.yaml").write_text(PLAYBOOKS["kept.yaml"])
+    day = Day(tmp_path, random.Random(1))  # noqa: S311 -- nothing is drawn
+    await day.begin()
+    try:
+        await day.look()
+        assert day.wrong == []
+        day.service.ledger += [Landed("nobody:do", "item-0", {"workers": 5})] * 2
+        await day.look()
+    finally:
+        await day.store.close()
+    assert day.wrong == ["nobody:do landed 2 times", *["nobody:do has no record with a before-image"] * 2]
