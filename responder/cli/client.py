@@ -143,9 +143,14 @@ def _tls() -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=ca_file) if ca_file else None
 
 
+def running_url() -> str:
+    """Return where a responder runs, unless a flag says otherwise."""
+    return os.environ.get("RESPONDER_URL", "") or DEFAULT_URL
+
+
 def connect(url: str, token_file: Path | None) -> Client:
     """Return a client for the flags given, the environment standing in for what is missing."""
-    where = url or os.environ.get("RESPONDER_URL", "") or DEFAULT_URL
+    where = url or running_url()
     if not where.startswith(("http://", "https://")):
         fail(f"--url {where!r} is not an address such as {DEFAULT_URL}")
     path = token_file or (Path(os.environ["RESPONDER_TOKEN_FILE"]) if "RESPONDER_TOKEN_FILE" in os.environ else None)

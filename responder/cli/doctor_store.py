@@ -1,5 +1,6 @@
 """Looking at the store without changing it: no migration, no lock that outlives the look."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -10,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from responder.cli.client import running_url
 from responder.cli.findings import Finding, note, well, wrong
+from responder.cli.reach import look_at_running
 from responder.settings import StoreSettings
 
 _SQLITE = "sqlite:///"
@@ -29,7 +32,9 @@ _TELLS_WHO_IT_IS = "SELECT " + " AND ".join(f"has_function_privilege('{one}', 'E
 async def look_at_store(store: StoreSettings) -> list[Finding]:
     """Say what kind of store it is, whether it can be used, and what is worth knowing about its durability."""
     if store.url.startswith(_SQLITE):
-        return _sqlite(Path(store.url.removeprefix(_SQLITE)))
+        path = Path(store.url.removeprefix(_SQLITE))
+        running = [await asyncio.to_thread(look_at_running, running_url())] if _holder(path) else []
+        return [*_sqlite(path), *running]
     return await _postgres(store)
 
 

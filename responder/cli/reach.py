@@ -25,6 +25,19 @@ async def look_outside(settings: Settings) -> list[Finding]:
     return list(await asyncio.gather(*(asyncio.to_thread(look) for look in _looks(settings))))
 
 
+def look_at_running(url: str) -> Finding:
+    """Ask a running responder whether it is ready: that its process lives does not say so."""
+    try:
+        status, body = _request(HttpConfig(url), "/-/ready")
+    except (OSError, HTTPException, ValueError) as error:
+        text = f"nobody can be asked at {_place(url)} whether it is ready: {_reason(error)}; set RESPONDER_URL"
+        return note("responder", text)
+    if status == 200:  # noqa: PLR2004 - OK
+        return well("responder", f"{_place(url)} is ready")
+    said = "".join(letter if letter.isprintable() else " " for letter in body.decode(errors="replace")[:200]).strip()
+    return wrong("responder", f"{_place(url)} answers {status} to /-/ready: {said or 'nothing more'}")
+
+
 def _looks(settings: Settings) -> Iterator[Callable[[], Finding]]:
     for name, prometheus in settings.prometheus.items():
         yield partial(_prometheus, f"prometheus {name}", prometheus.http)

@@ -118,6 +118,9 @@ class SqliteDatabase:
                 self._engines.append(self._readers)
                 await self._anchor()
             self._inode = self.path.stat().st_ino
+        except Unavailable as error:
+            await self.close()
+            raise Unavailable(f"{error}; the file is {self.path}{_advice(str(error))}") from error
         except BaseException:
             await self.close()
             raise
@@ -297,6 +300,16 @@ def _patch(patch: Patch) -> tuple[Update, list[dict[str, Any]]]:
         for row in patch.values
     ]
     return update(patch.table).where(*same).values(changed), values
+
+
+def _advice(error: str) -> str:
+    """Say what to do about a file that is damaged, or that something else has written."""
+    if "not a database" not in error and "malformed" not in error:
+        return ""
+    return (
+        ": move it aside and put its latest backup in its place, or start with a new one, which knows no pauses and no"
+        " used-up limits"
+    )
 
 
 def _exclusive(path: Path) -> TextIO:

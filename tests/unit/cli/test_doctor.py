@@ -201,13 +201,41 @@ async def test_slack_refusing_the_token_is_told_in_slacks_words(
     assert "invalid_auth" in capsys.readouterr().out
 
 
-async def test_a_store_in_use_is_well_and_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [((200, "ready"), 0, " is ready"), ((503, "not ready: the disk is full"), 1, "answers 503 to /-/ready")],
+)
+async def test_a_running_responder_is_asked_whether_it_is_ready(
+    folder: Path,
+    url: str,
+    outside: Outside,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    answer: tuple[int, object],
+    code: int,
+    says: str,
+) -> None:
+    monkeypatch.setenv("RESPONDER_URL", url)
+    outside.answers["/-/ready"] = answer
+    with (folder / "responder.db.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert await run_doctor(configure(folder)) == code
+    assert says in capsys.readouterr().out
+
+
+async def test_a_store_in_use_is_well_and_left_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    monkeypatch.setenv("RESPONDER_URL", f"http://127.0.0.1:{unused_tcp_port}")
     with (folder / "responder.db.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write("process 4711\n")
         lock.flush()
         assert await run_doctor(configure(folder)) == 0
-    assert "in use by process 4711" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "in use by process 4711" in said
+    assert "! responder: nobody can be asked at 127.0.0.1:" in said
     assert not (folder / "responder.db").exists()
 
 

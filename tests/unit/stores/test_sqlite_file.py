@@ -30,6 +30,12 @@ async def test_a_missing_folder_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "not-mounted").exists()
 
 
+async def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "r.db").write_text("not a database, but long enough to have a header " * 9)
+    with pytest.raises(Unavailable, match=f"not a database; the file is {tmp_path}/r.db: move it aside"):
+        await open_store(f"sqlite:///{tmp_path}/r.db").open()
+
+
 async def test_one_file_has_one_writer_whatever_it_is_called(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/r.db")
     await store.open()
