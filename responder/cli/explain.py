@@ -48,6 +48,9 @@ def _episode(story: Story) -> Iterator[str]:
     lines += [(str(decision.get("first_at") or decision.get("last_at")), _decision(decision)) for decision in decisions]
     for run in cast("Sequence[Story]", story.get("runs") or ()):
         lines.extend(_run(run))
+    incident = cast("Story", story.get("incident") or {})
+    if incident.get("acknowledged_at"):
+        lines.append((str(incident["acknowledged_at"]), f"taken      ✔ by {plain(incident.get('acknowledged_by'))}"))
     if episode.get("closed_at"):
         lines.append((str(episode["closed_at"]), f"closed     {episode.get('closed_reason') or 'resolved'}"))
     for at, text in sorted(lines, key=lambda line: line[0]):
