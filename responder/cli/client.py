@@ -21,6 +21,8 @@ SHORTEST_ID = 4
 _SHOWN_IDS = 3
 _LISTED = re.compile(r"^/api/v1/(runs|incidents|decisions|deliveries) lists them$")
 
+_A = {"run": "a run", "incident": "an incident"}
+
 Json = dict[str, object]
 
 
@@ -67,18 +69,26 @@ class Client:
 
     def run_id(self, wanted: str) -> str:
         """Complete the beginning or the end of a run's id; a full id is taken as it is."""
+        return self._whole_id("run", wanted)
+
+    def incident_id(self, wanted: str) -> str:
+        """Complete the beginning or the end of an incident's id; a full id is taken as it is."""
+        return self._whole_id("incident", wanted)
+
+    def _whole_id(self, what: str, wanted: str) -> str:
         if "-" in wanted and len(wanted) == 17:  # noqa: PLR2004 - a whole id
             return wanted
         if len(wanted) < SHORTEST_ID:
-            fail(f"{wanted!r} is too short for a run's id; give at least {SHORTEST_ID} characters")
-        found = [str(row["id"]) for row in self.items("runs", 1000) if _is_part(wanted, str(row["id"]))]
+            fail(f"{wanted!r} is too short for the id of {_A[what]}; give at least {SHORTEST_ID} characters")
+        found = [str(row["id"]) for row in self.items(f"{what}s", 1000) if _is_part(wanted, str(row["id"]))]
         if not found:
             fail(
-                f"no run has an id that begins or ends with {wanted!r}; the latest ones: responder runs", Exit.FINDINGS
+                f"no {what} has an id that begins or ends with {wanted!r}; the latest ones: responder {what}s",
+                Exit.FINDINGS,
             )
         if len(found) > 1:
             shown = ", ".join(found[:_SHOWN_IDS]) + (" …" if len(found) > _SHOWN_IDS else "")
-            fail(f"{len(found)} runs have an id that begins or ends with {wanted!r}; give more of it: {shown}")
+            fail(f"{len(found)} {what}s have an id that begins or ends with {wanted!r}; give more of it: {shown}")
         return found[0]
 
     def _call(self, method: str, path: str, body: Json | None) -> Json:

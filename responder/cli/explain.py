@@ -62,6 +62,9 @@ def _episode(story: Story) -> Iterator[str]:
     for alike in _alike(cast("Sequence[Story]", story.get("runs") or ()), _created, _done):
         lines += [line for run in _shown(alike) for line in _run(run)]
         lines.extend(_more(alike, _created))
+    incident = cast("Story", story.get("incident") or {})
+    if incident.get("acknowledged_at"):
+        lines.append((str(incident["acknowledged_at"]), f"taken      ✔ by {plain(incident.get('acknowledged_by'))}"))
     if episode.get("closed_at"):
         lines.append((str(episode["closed_at"]), f"closed     {episode.get('closed_reason') or 'resolved'}"))
     for at, text in sorted(lines, key=lambda line: line[0]):

@@ -228,8 +228,11 @@ def rollback(run: RunId, url: Url = "", token_file: TokenFile = None, reason: Re
 
 
 def ack(
-    incident: Annotated[str, typer.Argument(metavar="INCIDENT")], url: Url = "", token_file: TokenFile = None
+    incident: Annotated[str, typer.Argument(metavar="INCIDENT", help="an incident's id, or its beginning or end")],
+    url: Url = "",
+    token_file: TokenFile = None,
 ) -> None:
     """Say that a person has taken over: the incident no longer asks for one."""
-    connect(url, token_file).post(f"incidents/{segment(incident)}/ack")
+    client = connect(url, token_file)
+    client.post(f"incidents/{segment(client.incident_id(incident))}/ack")
     print("acknowledged")

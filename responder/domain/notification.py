@@ -97,11 +97,25 @@ Receipt = Mapping[str, JsonValue]
 """What a channel gave us to edit the same message later; JSON, made and read by the notifier alone."""
 
 
+OVERDUE = "neither fixed nor resolved in time"
+"""What is said of an incident whose page was held back for long enough."""
+ASKED_TO_LOOK = f"{OVERDUE}: a person is asked to look"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Who has taken an incident over, and when."""
+
+    by: str
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Everything the store knows of an incident, read in one go for composing its message.
 
     ``overdue`` says that its page was held back until its time was up, and that nobody has taken it since.
+    ``acknowledged`` is the latest acknowledgement.
     """
 
     incident: Incident
@@ -111,6 +125,7 @@ class Account:
     decisions: tuple[DecisionRow, ...]
     approvals: tuple["Approval", ...] = ()
     overdue: bool = False
+    acknowledged: Acknowledgement | None = None
 
 
 @dataclass(frozen=True, slots=True)

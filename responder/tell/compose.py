@@ -6,14 +6,14 @@ from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from responder.domain.episodes import DecisionRow, Episode
-from responder.domain.notification import Account, Headline, Line, Notification
+from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headline, Line, Notification
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
 from responder.tell.docs import Docs, DocsOf, subject
-from responder.tell.entries import OVERDUE, entries
+from responder.tell.entries import entries
 from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
-from responder.tell.lines import BAD, account_lines, measured, named, seen_of, undo_line
+from responder.tell.lines import BAD, DONE, account_lines, measured, named, seen_of, undo_line
 from responder.tell.words import change, clock, short
 
 PAGE = 1024
@@ -62,7 +62,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         team=incident.team,
         since=incident.opened_at,
         summary=_summary(worst, docs),
-        lines=(*account_lines(account), *_overdue(account)),
+        lines=(*account_lines(account), *_overdue(account), *_taken(account)),
         why=why,
         by_hand=_by_hand(account, word, run, docs),
         facts=tuple((key, value) for key, value in _facts(account, word, run, docs, heading) if value),
@@ -81,7 +81,13 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
 
 def _overdue(account: Account) -> Iterator[Line]:
     if account.overdue and not account.incident.needs_person and unsolved(account):
-        yield Line(BAD, f"{OVERDUE}: a person is asked to look")
+        yield Line(BAD, ASKED_TO_LOOK)
+
+
+def _taken(account: Account) -> Iterator[Line]:
+    taken = account.acknowledged
+    if taken is not None:
+        yield Line(DONE, f"acknowledged by {short(taken.by, NAME)}, at {clock(taken.at)}")
 
 
 def title(account: Account, run: Run | None) -> str:

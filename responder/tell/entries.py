@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from responder.domain.episodes import EpisodeState
-from responder.domain.notification import Account, Approval, Entry
+from responder.domain.notification import ASKED_TO_LOOK, Account, Approval, Entry
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import quoted
@@ -16,8 +16,6 @@ from responder.tell.words import clock, short
 ENTRIES = 100
 """How many of the latest entries are told."""
 EPISODES = 20
-OVERDUE = "neither fixed nor resolved in time"
-"""What is said of an incident whose page was held back for long enough."""
 _R = RecordState
 _SETTLED_WITHOUT_EFFECT = frozenset({_R.NOT_APPLIED, _R.UNCERTAIN})
 _QUIET_VERDICTS = frozenset({"run", "joined", "acted"})
@@ -33,6 +31,7 @@ def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
         *(entry for record in account.records for entry in _record(record)),
         *(entry for approval in account.approvals for entry in _approval(approval)),
         *_person(account, now),
+        *_taken(account),
     ]
     ordered = sorted(found, key=lambda entry: (entry.at, entry.key))
     return tuple(Entry(entry.key, entry.at, short(entry.text, LINE)) for entry in ordered[-ENTRIES:])
@@ -98,10 +97,16 @@ def _approval(approval: Approval) -> Iterator[Entry]:
         yield Entry(f"approval:{approval.id}:decided", approval.decided_at, text)
 
 
+def _taken(account: Account) -> Iterator[Entry]:
+    taken = account.acknowledged
+    if taken is not None:
+        yield Entry(f"acknowledged:{taken.at.isoformat()}", taken.at, f"✔ acknowledged by {taken.by}")
+
+
 def _person(account: Account, now: datetime) -> Iterator[Entry]:
     reason = account.incident.needs_person
     if account.overdue and unsolved(account):
-        yield Entry(f"overdue:{account.incident.id}", now, f"⚠ {OVERDUE}: a person is asked to look")
+        yield Entry(f"overdue:{account.incident.id}", now, f"⚠ {ASKED_TO_LOOK}")
     if reason:
         by_id = {run.id: run for run in account.runs}
         run = by_id.get(account.incident.needs_person_run)

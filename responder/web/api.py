@@ -220,7 +220,7 @@ async def explain(request: web.Request, _caller: Caller) -> JsonValue:
 
 
 async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:
-    """Return an episode with its decisions, the runs that served it and their records."""
+    """Return an episode with its incident, its decisions, the runs that served it and their records."""
     decisions = await rows(parts, "decisions", 200, episode=episode_id)
     near = await rows(parts, "runs", 200, incident=incident_id) if incident_id else []
     runs = [run for run in near if episode_id in cast("list[JsonValue]", run.get("episodes") or [])]
@@ -232,6 +232,7 @@ async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:
             runs.extend(await rows(parts, "runs", 1, id=run_id))
     records = [record for run in runs for record in await rows(parts, "records", 200, run=str(run["id"]))]
     return {
+        "incident": next(iter(await rows(parts, "incidents", 1, id=incident_id)), None) if incident_id else None,
         "episode": await find(parts, "episodes", episode_id),
         "decisions": cast("list[JsonValue]", decisions),
         "runs": cast("list[JsonValue]", runs),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from responder.domain.episodes import EpisodeState
+from responder.domain.notification import ASKED_TO_LOOK
 from responder.domain.runs import RunState
 from responder.stores.core.outbox import GAP
 from responder.stores.core.part import LINGER
@@ -119,7 +120,11 @@ async def test_a_person_takes_a_page_for_good(store: SqlStore) -> None:
         about = await _held(store, wait)
         if not wait:
             assert await store.call(about, AFTER, [PAGER])
+        listed = (await store.page("incidents", {"id": about}, 1, "")).items[0]
+        assert listed["needs_person"] == ("" if wait else ASKED_TO_LOOK)
+        assert listed["acknowledged_by"] is None
         assert await store.acknowledge(about, "ada")
+        assert (await store.page("incidents", {"id": about}, 1, "")).items[0]["needs_person"] == ""
         assert not await _overdue(store, about)
         await write(store, hold={about: store.now()})
         advance(store, 2 * AFTER)

@@ -233,7 +233,13 @@ async def test_a_person_that_is_needed_keeps_the_incident_open(store: SqlStore) 
 
     assert await store.acknowledge(one.incident_id, "ann")
 
-    assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
+    listed = (await by_id(store, "incidents"))[one.incident_id]
+    assert (listed["status"], listed["acknowledged_by"]) == ("resolved", "ann")
+    assert listed["acknowledged_at"]
+    account = await store.account(one.incident_id)
+    assert account is not None
+    assert account.acknowledged is not None
+    assert account.acknowledged.by == "ann"
     assert not await store.acknowledge(one.incident_id, "ann")
     assert await store.untold() == 0
 

@@ -1,19 +1,45 @@
 """Everything about one incident, in one go."""
 
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Select, Text, bindparam, exists, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Text, bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.notification import Account
+from responder.domain.notification import Account, Acknowledgement
 from responder.stores.core import rows
-from responder.stores.schema import approvals, decisions, episodes, holds, incidents, records, runs
+from responder.stores.schema import approvals, audit, decisions, episodes, holds, incidents, records, runs
+
+T = TypeVar("T")
+ACKNOWLEDGED = "incident.acknowledged"
+
+
+def latest_acknowledgement(column: ColumnElement[T]) -> ScalarSelect[T]:
+    """Return a column of the latest entry in the audit log by which a person took the incident over."""
+    entry = audit.alias()
+    return (
+        select(entry.c[str(column.key)])
+        .where(entry.c.subject == incidents.c.id, entry.c.action == ACKNOWLEDGED)
+        .order_by(entry.c.seq.desc())
+        .limit(1)
+        .correlate(incidents)
+        .scalar_subquery()
+    )
+
 
 _ID = bindparam("incident", type_=Text())
 _ITS_RUNS = select(runs.c.id).where(runs.c.incident_id == _ID)
 _ITS_EPISODES = select(episodes.c.id).where(episodes.c.incident_id == _ID)
 _OVERDUE = exists().where(holds.c.incident_id == incidents.c.id, holds.c.state == rows.OVERDUE)
-_INCIDENT = select(incidents, _OVERDUE.label("overdue")).where(incidents.c.id == _ID)
+_INCIDENT = (
+    select(
+        incidents,
+        _OVERDUE.label("overdue"),
+        audit.c.actor.label("acknowledged_by"),
+        audit.c.at.label("acknowledged_at"),
+    )
+    .select_from(incidents.outerjoin(audit, audit.c.seq == latest_acknowledgement(audit.c.seq)))
+    .where(incidents.c.id == _ID)
+)
 _EPISODES: Select[Any] = (
     select(episodes).where(episodes.c.incident_id == _ID).order_by(episodes.c.opened_at, episodes.c.id)
 )
@@ -45,4 +71,5 @@ async def read_account(tx: AsyncConnection, incident_id: str) -> Account | None:
         decisions=tuple([rows.decision(one) for one in await tx.execute(_DECISIONS, given)]),
         approvals=tuple([rows.approval(one) for one in await tx.execute(_APPROVALS, given)]) if asked else (),
         overdue=row.overdue,
+        acknowledged=row.acknowledged_at and Acknowledgement(row.acknowledged_by, row.acknowledged_at),
     )

@@ -20,13 +20,17 @@ from sqlalchemy import (
     Select,
     Table,
     case,
+    exists,
     select,
     tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from responder.domain.notification import ASKED_TO_LOOK
 from responder.ports.store import Page
 from responder.stores import schema
+from responder.stores.core.accounts import latest_acknowledgement
+from responder.stores.core.rows import OVERDUE
 from responder.stores.core.types import Instant
 
 _Item = dict[str, JsonValue]
@@ -62,14 +66,23 @@ _i, _e, _d, _r, _c, _p, _o = (
 _STATUS = case(
     (_i.resolved_at.is_(None), "open"), else_=case((_i.closed_reason == "", "resolved"), else_=_i.closed_reason)
 )
+_PAGE_OUT = exists().where(schema.holds.c.incident_id == _i.id, schema.holds.c.state == OVERDUE)
+_NEEDS_PERSON = case(
+    (_i.needs_person != "", _i.needs_person), (_i.resolved_at.is_(None) & _PAGE_OUT, ASKED_TO_LOOK), else_=""
+)
 _BEHIND = case((_o.dead, "dead"), (_o.told_rev < _o.want_rev, "waiting"), else_="told")
 
 LISTS: Mapping[str, _List] = {
     "incidents": _list(
         schema.incidents,
         ("opened_at", "id"),
-        "id source receiver group_key group_labels external_url severity team needs_person opened_at resolved_at",
-        {"status": _STATUS.label("status")},
+        "id source receiver group_key group_labels external_url severity team opened_at resolved_at",
+        {
+            "needs_person": _NEEDS_PERSON.label("needs_person"),
+            "status": _STATUS.label("status"),
+            "acknowledged_by": latest_acknowledgement(schema.audit.c.actor),
+            "acknowledged_at": latest_acknowledgement(schema.audit.c.at),
+        },
     ),
     "episodes": _list(
         schema.episodes,

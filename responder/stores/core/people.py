@@ -17,6 +17,7 @@ from responder.domain.runs import Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Page
 from responder.stores.core import rows
+from responder.stores.core.accounts import ACKNOWLEDGED
 from responder.stores.core.database import Order
 from responder.stores.core.pages import read_page
 from responder.stores.core.paging import take_page
@@ -158,7 +159,7 @@ class PeoplePart(Part):
             if cleared.rowcount != 1 and not taken:
                 return False
             closed = await self.close_if_over(tx, now, [incident_id])
-            await write_audit(tx, now, [Audit("incident.acknowledged", incident_id, actor), *closed])
+            await write_audit(tx, now, [Audit(ACKNOWLEDGED, incident_id, actor), *closed])
             await self.mark_dirty(tx, now, [incident_id])
         return True
 

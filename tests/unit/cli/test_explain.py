@@ -68,9 +68,12 @@ def test_the_story_is_told_in_the_order_of_time(peer: Peer, responder: Responder
 
 def test_a_run_under_way_ends_with_where_it_stands(peer: Peer, responder: Responder, run_row: Json) -> None:
     still_firing: Json = {**EPISODE, "closed_at": None}
-    story: Json = {"episode": still_firing, "decisions": [], "runs": [run_row]}
+    taken: Json = {"acknowledged_by": "alice", "acknowledged_at": "2026-01-05T12:02:30Z"}
+    story: Json = {"incident": taken, "episode": still_firing, "decisions": [], "runs": [run_row]}
     peer.answers["GET", "explain"] = {"items": [story]}
-    assert responder("explain", "alertname=CheckoutOverloaded").stdout.splitlines()[-1].endswith("◐ awaiting_approval")
+    told = responder("explain", "alertname=CheckoutOverloaded").stdout
+    assert told.splitlines()[-1].endswith("◐ awaiting_approval")
+    assert "taken      ✔ by alice" in told
 
 
 def test_an_alert_that_never_came_exits_1(peer: Peer, responder: Responder) -> None:

@@ -82,7 +82,11 @@ def test_an_unknown_id_says_where_to_look_in_the_words_of_the_command_line(peer:
     assert (
         "3 runs have an id that begins or ends with 'aaaa'; give more of it: aaaa0" in responder("stop", "aaaa").stderr
     )
-    peer.status["incidents/nope/ack"] = (404, {"error": "there is no incident", "hint": "/api/v1/incidents lists them"})
+    peer.lists("incidents", [{"id": "nopenope-11112222"}])
+    peer.status["incidents/nopenope-11112222/ack"] = (
+        404,
+        {"error": "there is no incident", "hint": "/api/v1/incidents lists them"},
+    )
     result = responder("ack", "nope")
     assert (result.exit_code, result.stderr) == (
         1, "responder: there is no incident; the latest ones: responder incidents\n"
@@ -263,6 +267,15 @@ def test_an_ambiguous_id_does_nothing(peer: Peer, responder: Responder) -> None:
     assert result.exit_code == 2
     assert "3 runs have an id that begins or ends with 'aaaa'; give more of it: aaaa0000-00000000," in result.stderr
     assert peer.of("POST") == []
+
+
+def test_an_incident_is_acknowledged_by_the_beginning_or_the_end_of_its_id(peer: Peer, responder: Responder) -> None:
+    peer.lists("incidents", [{"id": "aaaa1111-00000000"}, {"id": "bbbb2222-00000001"}])
+    peer.answers["POST", "incidents/bbbb2222-00000001/ack"] = {}
+    for part in ("bbbb", "0001"):
+        result = responder("ack", part)
+        assert result.exit_code == 0, result.stderr
+    assert [path for path, _ in peer.of("POST")] == ["incidents/bbbb2222-00000001/ack"] * 2
 
 
 def test_a_short_id_is_not_guessed_at(peer: Peer, responder: Responder) -> None:

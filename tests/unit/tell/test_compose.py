@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responder.domain.alerts import Severity
-from responder.domain.notification import Account, Headline, Notification
+from responder.domain.notification import Account, Acknowledgement, Headline, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
@@ -224,6 +224,14 @@ def test_a_person_is_still_asked_for_when_the_alert_is_gone() -> None:
     latched = incident(needs_person="undo failed", needs_person_run="r1", resolved_at=at(300))
     news = told(account(incident=latched, episodes=(closed(),), runs=(run(RunState.ROLLED_BACK),)))
     assert dict(news.facts)["time"] == "Rolled back, needs you although the alert is resolved"
+
+
+def test_who_took_it_over_and_when_is_in_the_message_and_its_thread() -> None:
+    taken = replace(STORIES["failed"].account, acknowledged=Acknowledgement("alice", at(180)))
+    calm = told(replace(taken, incident=incident()))
+    assert "✔ acknowledged by alice, at 14:05 UTC" in texts(calm)
+    assert "✔ acknowledged by alice" in [entry.text for entry in calm.entries]
+    assert "acknowledged" not in texts(STORIES["failed"].told())
 
 
 def test_an_approval_says_what_is_asked_how_to_answer_and_until_when() -> None:
