@@ -22,6 +22,8 @@ from responder.playbook.model import Playbook, Step
 from responder.ports.store import Authority, RunEnd, Standing
 
 BACK_OFF = timedelta(seconds=2)
+LOOKS = 5
+"""How often a send in doubt is looked at, over some twenty seconds."""
 ALL_STEPS = 1_000_000
 """A step index past every playbook: no further step is wanted."""
 _NO_FURTHER = frozenset({Verdict.RESOLVED, Verdict.NOT_ACTIVE, Verdict.SILENCED, Verdict.INHIBITED})
@@ -53,6 +55,8 @@ async def acting(
         if isinstance(result, Run):
             run = result
             continue
+        if result[0] is Sent.IN_DOUBT:
+            return await _look_again(engine, run, result[1], standing)
         settled = _settled(run, playbook.steps[index], result, standing)
         if isinstance(settled, Next):
             return settled
@@ -112,6 +116,18 @@ async def _settle_left(
         # The record stays intended: a dead turn's send may still land, so the target stays ours until that is settled.
         return Next(replace(run, reason=result.reason), at=standing.now + LANDING_GRACE)
     return result
+
+
+async def _look_again(engine: Engine, run: Run, record: Record, standing: Standing) -> Next:
+    """Look at what is in doubt again, ever later; but not for ever: then a person decides."""
+    tries = run.progress.tries + 1
+    if tries >= LOOKS:
+        message = record.message or "still in doubt after several looks"
+        doubt = replace(record, state=RecordState.UNCERTAIN, message=message)
+        await engine.store.settle(run, doubt)
+        return unsure(run, doubt)
+    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
+    return Next(kept, at=standing.now + LANDING_GRACE * tries)
 
 
 def _authority(playbook: Playbook, run: Run) -> Authority:
@@ -189,8 +205,6 @@ def _settled(run: Run, step: Step, result: tuple[Sent, Record], standing: Standi
         return _again(run, step, record.message, standing)
     if sent is Sent.STALE:
         return Next(run, at=standing.now)
-    if sent is Sent.IN_DOUBT:
-        return Next(run, at=standing.now + LANDING_GRACE)
     if sent is Sent.UNSURE:
         return unsure(run, record)
     return failed_step(run, step, record.message, standing)

@@ -228,6 +228,19 @@ async def test_nothing_is_undone_behind_a_step_in_doubt(bed: Bed, target: Target
     assert len(target.ledger.entries) == 1
 
 
+async def test_a_made_up_send_that_is_refused_is_not_looked_at_for_ever(
+    bed: Bed, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal may come from the first send having landed: it is looked at again, and then a person decides."""
+    monkeypatch.setattr("responder.act.during.LANDING_GRACE", timedelta(seconds=0.05))
+    run = await die(bed, await claimed(bed, playbook_text()), "intend", committed=True)
+    target.fault("403", times=1000)
+    run = await go_on(bed, run)
+    assert (run.state, run.verdict) == (RunState.UNKNOWN, Verdict.UNCERTAIN)
+    assert await asks_a_person(bed, run)
+    assert [entry for entry in target.ledger.entries if entry.applied] == []
+
+
 async def test_a_dead_turn_whose_alert_is_gone_meanwhile_sends_nothing(bed: Bed, target: Target) -> None:
     run = await die(bed, await claimed(bed, playbook_text()), "intend", committed=True)
     await bed.close_episode(run)
