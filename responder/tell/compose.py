@@ -20,6 +20,8 @@ PAGE = 1024
 """Characters of the pager's sentence (PagerDuty Events API v2, payload.summary)."""
 NAME, TARGET, TEXT, BY_HAND, URL = 120, 120, 600, 1500, 2000
 """Characters of the parts, so that one hostile label cannot crowd out the rest."""
+ROOM = 20
+"""Characters that a channel puts around what is to be done by hand: the last line of it must not be cut."""
 LABELS_SHOWN = 64
 ABOUT, VALUE = 4, 40
 """So many labels tell alerts of one name apart, and so many characters of each."""
@@ -176,7 +178,7 @@ def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> s
     left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
     first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
     last = f"Whoever looks after it: responder ack {account.incident.id}"
-    words = docs.by_hand[: BY_HAND - len(first) - len(last)].strip()
+    words = docs.by_hand[: BY_HAND - len(first) - len(last) - ROOM].strip()
     return "\n".join(part for part in (first, words, last) if part)
 
 

@@ -11,6 +11,7 @@ from responder.domain.notification import Account, Acknowledgement, Headline, No
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
+from responder.notifiers.slack_blocks import blocks
 from responder.tell.compose import compose
 from responder.tell.docs import Docs, Subject
 from responder.tell.words import change, short
@@ -175,6 +176,14 @@ def test_what_still_stands_when_a_person_is_needed_comes_with_the_way_back() -> 
     assert DOCS.by_hand in news.by_hand
     assert news.by_hand.endswith("responder ack i1")
     assert (texts(news) + news.why).count(error) == 1
+
+
+def test_a_long_text_of_the_playbook_cuts_off_neither_end() -> None:
+    needs = incident(needs_person="look at it", needs_person_run="r1")
+    one = account(incident=needs, runs=(run(RunState.FAILED),), records=(record(RecordState.APPLIED),))
+    news = compose(one, 1, at(200), lambda _: Docs(by_hand="w " * 2_000), URL)
+    assert any(block["text"]["text"].endswith("responder ack i1") for block in blocks(news) if "text" in block)
+    assert "responder rollback r1" in news.by_hand
 
 
 def test_nothing_is_offered_to_be_taken_back_where_nothing_stands_or_a_run_goes_on() -> None:
