@@ -111,7 +111,7 @@ async def write(store: SqlStore, **changes: Any) -> None:
     """Write one slice, and let the moment pass before which nothing of it is told."""
     async with store.slice() as slice_:
         await slice_.write(SliceChanges(**changes))
-    if changes.get("tell"):
+    if any(changes.get("tell", {}).values()):
         advance(store, LINGER)
 
 

@@ -51,7 +51,7 @@ async def test_an_effect_is_refused_by_what_covers_it(store: SqlStore, scope: st
     answer = await store.intend(run, one, HTTP)
     assert (answer is not None) == refused
     if answer is not None:
-        assert (answer.verdict, f"ana paused {scope}: release" in answer.reason) == ("paused", True)
+        assert (answer.verdict, f"ana paused {scope}: “release”" in answer.reason) == ("paused", True)
 
 
 async def test_a_plan_that_could_not_go_on_does_not_begin(store: SqlStore) -> None:
