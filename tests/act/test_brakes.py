@@ -71,7 +71,7 @@ async def test_a_run_between_two_steps_waits_under_a_pause_and_says_why(bed: Bed
 
     async def waits() -> bool:
         now = await bed.store.run(run.id)
-        return now is not None and f"ana paused {scope}: let me look" in now.reason
+        return now is not None and f"ana paused {scope}: “let me look”" in now.reason
 
     await eventually(waits, timedelta(seconds=10))
     assert ledger.effects(target.ledger.entries, "cache") == []

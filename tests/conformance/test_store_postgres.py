@@ -194,7 +194,7 @@ async def test_the_clock_follows_the_server(postgres_url: str, monkeypatch: pyte
 async def test_what_a_frozen_replica_locks_is_free_again_in_time(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("responder.stores.postgres.SYNC_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr("responder.stores.core.clock.SYNC_EVERY", timedelta(milliseconds=20))
     monkeypatch.setattr("responder.stores.postgres.HUNG", timedelta(milliseconds=500))
     database = PostgresDatabase(postgres_url)
     await database.open()
@@ -214,7 +214,7 @@ async def test_what_a_frozen_replica_locks_is_free_again_in_time(
 async def test_a_transaction_that_works_is_not_taken_for_a_frozen_one(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("responder.stores.postgres.SYNC_EVERY", timedelta(milliseconds=20))
+    monkeypatch.setattr("responder.stores.core.clock.SYNC_EVERY", timedelta(milliseconds=20))
     monkeypatch.setattr("responder.stores.postgres.HUNG", timedelta(milliseconds=500))
     database = PostgresDatabase(postgres_url)
     await database.open()
