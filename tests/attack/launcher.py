@@ -23,6 +23,7 @@ from responder import app as root
 from responder.app import runtime, serving
 from responder.clients.toolbox import Toolbox
 from responder.notifiers import console
+from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.ports.store import Store
 from responder.settings import Settings
 from responder.stores import postgres, registry, sqlite
@@ -93,8 +94,8 @@ def _wrap(points: Points) -> None:
     """Hand the composition root a store and tools that meet ``points``."""
     open_store, toolbox = registry.open_store, root.toolbox
 
-    def opened(url: str, password: str | None = None) -> Store:
-        return watch_store(cast("SqlStore", open_store(url, password)), points)
+    def opened(url: str, password: str | None = None, brakes: Brakes = NO_BRAKES) -> Store:
+        return watch_store(cast("SqlStore", open_store(url, password, brakes)), points)
 
     def tools(settings: Settings) -> Toolbox:
         return cast("Toolbox", WatchedTools(toolbox(settings), points))

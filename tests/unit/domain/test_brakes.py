@@ -45,7 +45,7 @@ def test_the_most_restrictive_wins_whatever_came_first() -> None:
     refusal = paused(both, CAFE, NOW)
     assert refusal is not None
     assert refusal.verdict is Verdict.HALTED
-    assert refusal.reason == "Automation is halted. ben halted playbook:add-workers: fire"
+    assert refusal.reason == "Automation is halted. ben halted playbook:add-workers: “fire”."
     assert paused(both[:1], CAFE, NOW) is not None
     assert halted(both[:1], CAFE, NOW) is None
     assert halted(both, CAFE, NOW) == refusal
