@@ -43,15 +43,17 @@ async def last_look(engine: Engine, run: Run) -> LastLook:
     by_source: defaultdict[str, list[str]] = defaultdict(list)
     for source, fingerprint in alerts:
         by_source[source].append(fingerprint)
-    return await _look(engine, by_source)
+    # What was shown before the run was begun says nothing of an alert that may be newer than that.
+    since_begun = (engine.clock.now() - run.created_at).total_seconds()
+    return await _look(engine, by_source, min(FRESH_SECONDS, max(since_begun, 0.0)))
 
 
-async def _look(engine: Engine, by_source: Mapping[str, Sequence[str]]) -> LastLook:
+async def _look(engine: Engine, by_source: Mapping[str, Sequence[str]], within: float) -> LastLook:
     seen: set[Shown] = set()
     unsure = ""
     for source, fingerprints in by_source.items():
         try:
-            picture = await engine.witness.picture(source)
+            picture = await engine.witness.picture(source, within)
         except StepError as error:
             engine.on_fact("witness_failed", source=source, error=str(error))
             unsure = str(error)

@@ -108,9 +108,9 @@ class LiveWitness:
         """The names of the sources that can be asked."""
         return self.current.sources
 
-    async def picture(self, source: str) -> Picture:
+    async def picture(self, source: str, within: float | None = None) -> Picture:
         """Return what a source shows."""
-        return await self.current.picture(source)
+        return await self.current.picture(source, within)
 
     async def group(self, group: Group) -> Sequence[Alert]:
         """Return one group's alerts."""

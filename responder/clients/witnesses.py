@@ -50,11 +50,16 @@ class Witnesses:
         for client in self._clients.values():
             await client.close()
 
-    async def picture(self, source: str) -> Picture:
+    async def picture(self, source: str, within: float | None = None) -> Picture:
         """See ``ports.witness.Witness.picture``."""
+        since = time.monotonic() - (FRESH_SECONDS if within is None else within)
         held = self._held.get(source)
-        if held is not None and time.monotonic() - held.read_at <= FRESH_SECONDS:
-            return held
+        if held is None or held.read_at < since:
+            held = await self._asked(source)
+        # An answer that was under way already may have been asked for too early.
+        return held if held.read_at >= since else await self._asked(source)
+
+    async def _asked(self, source: str) -> Picture:
         failed = self._failed.get(source)
         if failed is not None and time.monotonic() - failed[0] <= AGAIN_SECONDS:
             raise type(failed[1])(str(failed[1]))

@@ -32,8 +32,8 @@ class Witness(Protocol):
         """The names of the sources that can be asked."""
         ...
 
-    async def picture(self, source: str) -> Picture:
-        """Return what the source shows, asked within the last ``FRESH_SECONDS``."""
+    async def picture(self, source: str, within: float | None = None) -> Picture:
+        """Return what the source shows, asked within the last so many seconds (None: ``FRESH_SECONDS``)."""
         ...
 
     async def group(self, group: Group) -> Sequence[Alert]:
@@ -50,7 +50,7 @@ class NoWitness:
 
     sources: Collection[str] = ()
 
-    async def picture(self, source: str) -> Picture:
+    async def picture(self, source: str, within: float | None = None) -> Picture:
         """Refuse: there is nobody to ask."""
         raise Permanent(f"the source {source} has no api_url")
 

@@ -43,7 +43,7 @@ class Scripted:
     then: list[Mapping[str, Shown] | str] = field(default_factory=list)
     """What it shows from the second question on, one entry for each; the last one stays."""
 
-    async def picture(self, source: str) -> Picture:
+    async def picture(self, source: str, within: float | None = None) -> Picture:
         self.asked += 1
         if self.asked > 1 and self.then:
             following = self.then.pop(0)

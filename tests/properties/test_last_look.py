@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import cast
 
 from hypothesis import given, settings
@@ -67,7 +68,7 @@ class Answering(NoWitness):
     body: bytes
     sources: Collection[str] = ("am",)
 
-    async def picture(self, source: str) -> Picture:
+    async def picture(self, source: str, within: float | None = None) -> Picture:
         try:
             return Picture({one.fingerprint: one for one in alerts_of(self.body)}, time.monotonic())
         except (ValueError, OverflowError) as error:
@@ -103,7 +104,7 @@ class Around:
 
 def look(body: bytes) -> Refusal | None:
     engine = cast("Engine", Around(Answering(body)))
-    return asyncio.run(last_look(engine, cast("Run", None))).refusal
+    return asyncio.run(last_look(engine, cast("Run", SimpleNamespace(created_at=datetime.now(UTC))))).refusal
 
 
 def plainly_active(body: bytes) -> bool:

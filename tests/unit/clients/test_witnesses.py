@@ -66,6 +66,12 @@ async def test_an_answer_serves_until_it_is_too_old(
     assert counted.asked == 2
 
 
+async def test_an_answer_from_before_says_nothing_of_what_has_begun_since(witness: Witnesses, counted: Counted) -> None:
+    before = await witness.picture("am")
+    assert (await witness.picture("am", within=0.0)).read_at > before.read_at
+    assert counted.asked == 2
+
+
 async def test_an_answer_is_as_old_as_its_question(witness: Witnesses, counted: Counted) -> None:
     counted.answer.clear()
     asking = asyncio.create_task(witness.picture("am"))
