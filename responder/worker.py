@@ -10,7 +10,7 @@ from responder.domain.errors import StoreError
 from responder.ports.wake import Queue, Wake
 
 LEAST_SECONDS = 0.01
-"""From the beginning of a turn that found nothing to the next one, however often it is woken."""
+"""From the beginning of a turn that did not find all that it could take to the next one, however often it is woken."""
 
 
 class OnFact(Protocol):
@@ -56,10 +56,12 @@ class Worker:
         idle: float,
         *,
         full: int = 1,
+        least: float = LEAST_SECONDS,
     ) -> None:
         """``turn`` returns how much it did; less than ``full`` means that nothing was left for the next one.
 
-        ``idle`` is the poll interval in seconds when there is nothing to do.
+        ``idle`` is the poll interval in seconds when there is nothing to do; ``least`` the seconds from one such turn
+        to the next, however often it is woken.
         """
         self._queue: Queue = queue
         self._turn = turn
@@ -67,6 +69,7 @@ class Worker:
         self._on_fact = on_fact
         self._idle = idle
         self._full = full
+        self._least = least
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -102,7 +105,7 @@ class Worker:
             failures = 0
             if done < self._full and not self._stopping.is_set():
                 await self._wake.wait(self._queue, self._idle)
-                await self._pause(LEAST_SECONDS - (time.monotonic() - began))
+                await self._pause(self._least - (time.monotonic() - began))
 
     async def _pause(self, seconds: float) -> None:
         """Wait ``seconds``, or until it is to stop; not at all when there are none."""

@@ -13,7 +13,7 @@ from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
-from responder.domain.runs import Check, Outcome, Run, RunState, Sample, advance
+from responder.domain.runs import Check, Run, RunState, Sample, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
@@ -171,9 +171,13 @@ async def ready(
     standing: Standing,
     prepared: tuple[Prepared, ...],
 ) -> tuple[Next, tuple[Prepared, ...]]:
-    """Take the target's slot; what was approved is planned again first and must not have changed."""
+    """Begin; what was approved is planned again first and must not have changed.
+
+    The first record takes the target with it: one transaction less between an alert and its fix. A rollback has its
+    records already, and takes the target alone.
+    """
     if run.kind == "rollback":
-        return await _start(engine, run, "roll_back", standing), ()
+        return await _roll_back(engine, run, standing), ()
     approval = standing.approval
     if approval is not None and _said_yes(approval):
         again = await planned(engine, run, playbook)
@@ -187,7 +191,7 @@ async def ready(
             return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}")), ()
         prepared = again
     run = await with_baseline(engine, run, playbook, standing)
-    return await _start(engine, run, "started", standing), prepared
+    return Next(advance(run, "started")), prepared
 
 
 async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Run:
@@ -202,14 +206,14 @@ async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: 
     return replace(run, progress=run.progress.model_copy(update={"checks": tuple(checks)}))
 
 
-async def _start(engine: Engine, run: Run, outcome: Outcome, standing: Standing) -> Next:
-    started = advance(run, outcome)
+async def _roll_back(engine: Engine, run: Run, standing: Standing) -> Next:
+    started = advance(run, "roll_back")
     refusal = await engine.store.take_slot(started)
-    if refusal is not None:
-        if run.kind == "rollback" and refusal.verdict is Verdict.BUSY:
-            return Next(run, at=soon(standing.now, None, timedelta(seconds=2)))
-        return refused(run, refusal, standing)
-    return Next(started)
+    if refusal is None:
+        return Next(started)
+    if refusal.verdict is Verdict.BUSY:
+        return Next(run, at=soon(standing.now, None, timedelta(seconds=2)))
+    return refused(run, refusal, standing)
 
 
 def over(run: Run, standing: Standing) -> Next | None:

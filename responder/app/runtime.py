@@ -48,6 +48,8 @@ from responder.worker import LocalWake, Worker
 
 POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.25}
 """How long each queue waits for a wake-up; a lost one costs that much."""
+LEAST_SECONDS: Mapping[Queue, float] = {"deliveries": 0.01, "runs": 0.01, "outbox": 0.1}
+"""How soon after a look that left nothing the next one comes: what is told a moment later is told together."""
 WATCH_SECONDS = 5.0
 """How often the files are looked at: ConfigMap mounts change under us without a signal."""
 RETIRE_SECONDS = 30.0
@@ -326,7 +328,9 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         ("deliveries", decider.turn, DELIVERIES),
     )
     for queue, turn, full in turns:
-        worker = Worker(queue, turn, runtime.wake, runtime.on_fact, POLL_SECONDS[queue], full=full)
+        worker = Worker(
+            queue, turn, runtime.wake, runtime.on_fact, POLL_SECONDS[queue], full=full, least=LEAST_SECONDS[queue]
+        )
         worker.start()
         stack.push_async_callback(worker.stop)
 

@@ -328,8 +328,8 @@ class Outbox(Protocol):
         """Lease due items, the most severe incidents first, leaving out the destinations in ``skip``."""
         ...
 
-    async def account(self, incident_id: str) -> Account | None:
-        """Read everything about an incident."""
+    async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
+        """Read everything about some incidents; those that are no longer there are left out."""
         ...
 
     async def announce(self, item: OutboxItem, attempt: str) -> None:

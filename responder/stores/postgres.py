@@ -40,7 +40,7 @@ from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
 from responder.stores.core.bulk import shape_of, write_all
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
-from responder.stores.core.database import Order, Write, translate, translated, upsert
+from responder.stores.core.database import Dirty, Order, Write, translate, translated, upsert
 from responder.stores.core.server import Server, identify
 from responder.stores.core.store import SqlStore
 from responder.stores.core.takeover import Takeover
@@ -69,6 +69,10 @@ _SETTINGS = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
 }
+
+
+def _given(rows: Write) -> object:
+    return rows.values[0] if isinstance(rows, Dirty) else rows.values
 
 
 class PostgresDatabase:
@@ -210,7 +214,7 @@ class PostgresDatabase:
         """
         present = [rows for rows in writes if rows.values]
         if present:
-            parameters = {f"rows{place}": encode(rows.values) for place, rows in enumerate(present)}
+            parameters = {f"rows{place}": encode(_given(rows)) for place, rows in enumerate(present)}
             await tx.execute(write_all(tuple(map(shape_of, present))), parameters)
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:

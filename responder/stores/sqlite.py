@@ -43,7 +43,8 @@ from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
-from responder.stores.core.database import Gone, Order, Patch, Rows, Write, translated, upsert
+from responder.stores.core.database import Dirty, Gone, Order, Patch, Rows, Write, translated, upsert
+from responder.stores.core.prepared import Prepared
 from responder.stores.core.store import SqlStore
 from responder.stores.core.turns import Turns
 from responder.stores.core.types import decode, encode, instant, micros
@@ -200,6 +201,10 @@ class SqliteDatabase:
         """Write table by table: without a network there are no round trips to save."""
         for rows in writes:
             if not rows.values:
+                continue
+            if isinstance(rows, Dirty):
+                given = {**self.give("incidents_given", key=rows.values[0]["incidents"]), "now": rows.now}
+                await tx.execute(Prepared(self).mark_dirty, given)
                 continue
             if not isinstance(rows, Rows):
                 await tx.execute(*(_patch(rows) if isinstance(rows, Patch) else _gone(rows)))

@@ -5,14 +5,16 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from responder.domain.errors import DeliveryError, StoreError
 from responder.domain.ids import new_id
-from responder.domain.notification import Notification, Receipt
+from responder.domain.notification import Account, Notification, Receipt
 from responder.ports.clock import Clock
 from responder.ports.notifier import Destination, Notifier
 from responder.ports.store import Outbox, OutboxItem
+from responder.tell.ahead import Ahead
 from responder.tell.compose import compose
 from responder.tell.docs import DocsOf
 from responder.tell.lanes import Lane, back_off
@@ -33,6 +35,10 @@ class OnFact(Protocol):
     def __call__(self, name: str, /, **fields: object) -> None:
         """Note the fact ``name``."""
         ...
+
+
+AccountNow = Callable[[], Awaitable[Account | None]]
+"""Reads how an incident stands."""
 
 
 @runtime_checkable
@@ -104,15 +110,16 @@ class Courier:
 
     async def _tell_lane(self, lane: Lane, items: Sequence[OutboxItem], claimed: float) -> None:
         """Tell one destination its items, in order, at its pace; what there is no time for is handed back."""
+        ahead = Ahead(self._store, self._clock, items, one_by_one=lane.pace > 0)
         try:
-            for item in items:
+            for place, item in enumerate(items):
                 delay = max(0.0, lane.free_at - self._clock.monotonic())
                 if self._clock.monotonic() + delay - claimed > START_WITHIN_SECONDS:
                     await self._store.tell_later(item, self._clock.now(), "")
                     continue
                 if delay:
                     await self._sleep(delay)
-                await self._tell_guarded(lane, item)
+                await self._tell_guarded(lane, item, partial(ahead.account, place))
         except StoreError as error:
             # The leases of the rest run out; what was sent without being noted is found again or edited again.
             self._on_fact("tell_waits_for_store", destination=str(lane.destination), error=str(error))
@@ -131,10 +138,10 @@ class Courier:
         self._alarms.pop(name, None)
         self._on_free()
 
-    async def _tell_guarded(self, lane: Lane, item: OutboxItem) -> None:
+    async def _tell_guarded(self, lane: Lane, item: OutboxItem, account: AccountNow) -> None:
         """Tell one item; whatever goes wrong with it is written to its row."""
         try:
-            await self._tell(lane, item)
+            await self._tell(lane, item, account)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours costs one message its turn, not its lane
@@ -143,12 +150,12 @@ class Courier:
             seconds = ITEM_PATIENCE * back_off(item.attempts, self._jitter())
             await self._store.tell_later(item, self._clock.now() + timedelta(seconds=seconds), text)
 
-    async def _tell(self, lane: Lane, item: OutboxItem) -> None:
+    async def _tell(self, lane: Lane, item: OutboxItem, account_now: AccountNow) -> None:
         notifier = self._notifiers.get(lane.destination.kind)
         if notifier is None:
             await self._give_up(item, f"there is no channel {lane.destination.kind!r}: configure it under notify")
             return
-        account = await self._store.account(item.incident_id)
+        account = await account_now()
         if account is None:
             await self._give_up(item, "the incident is no longer there")
             return

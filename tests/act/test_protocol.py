@@ -133,7 +133,7 @@ async def approved(bed: Bed) -> Run:
     return run
 
 
-@pytest.mark.parametrize(("call", "committed"), [("use_approval", True), ("take_slot", False), ("take_slot", True)])
+@pytest.mark.parametrize(("call", "committed"), [("use_approval", True), ("intend", False), ("intend", True)])
 async def test_a_yes_outlives_the_turn_that_took_it(bed: Bed, target: Target, call: str, *, committed: bool) -> None:
     run = await go_on(bed, await die(bed, await approved(bed), call, committed=committed))
     assert run.state is RunState.VERIFIED, run.reason

@@ -114,10 +114,44 @@ async def test_a_record_found_intended_may_be_authorised_again_but_not_a_settled
         await store.intend(one, made, limits(9))
 
 
-async def test_nothing_goes_forward_without_a_slot(store: SqlStore) -> None:
-    one = await started(store)
+async def test_the_first_record_takes_the_target_with_it(store: SqlStore) -> None:
+    one = replace(await started(store), state=RunState.ACTING)
+    assert await store.intend(one, record(store, one), FREE) is None
+    other = await started(store, target=one.target + "/x")
+    refusal = await store.take_slot(other)
+    assert refusal is not None
+    assert (verdict(refusal), one.id in refusal.reason) == ("busy", True)
+    assert await actions_of(store, one.id) == ["run.acting", "slot.taken"]
+    (kept,) = [row for row in (await by_id(store, "runs")).values() if row["id"] == one.id]
+    assert (kept["state"], kept["started_at"] is not None) == ("acting", True)
+
+
+async def test_nothing_goes_forward_where_another_run_holds_the_target(store: SqlStore) -> None:
+    first = await acting(store)
+    one = replace(await started(store, target=first.target), state=RunState.ACTING)
     assert verdict(await store.intend(one, record(store, one), FREE)) == "busy"
     assert await by_id(store, "records") == {}
+    assert (await by_id(store, "runs"))[one.id]["state"] == "ready", "what was refused has not begun"
+
+
+async def test_of_many_that_begin_at_once_as_many_act_as_may(store: SqlStore, replica: SqlStore) -> None:
+    runs = [
+        replace(await started(store, target=f"http/checkout/{place}", playbook="p"), state=RunState.ACTING)
+        for place in range(8)
+    ]
+    one_at_a_time = Authority(Limits(concurrent=2), effects=1)
+    answers = await asyncio.gather(
+        *((store, replica)[place % 2].intend(one, record(store, one), one_at_a_time) for place, one in enumerate(runs))
+    )
+    assert sorted(map(verdict, answers)) == ["", "", *["concurrent"] * 6]
+
+
+async def test_of_many_that_begin_on_one_target_at_once_one_acts(store: SqlStore, replica: SqlStore) -> None:
+    runs = [replace(await started(store, target="http/checkout/a"), state=RunState.ACTING) for _ in range(8)]
+    answers = await asyncio.gather(
+        *((store, replica)[place % 2].intend(one, record(store, one), FREE) for place, one in enumerate(runs))
+    )
+    assert sorted(map(verdict, answers)) == ["", *["busy"] * 7]
 
 
 async def test_nothing_goes_forward_for_a_resolved_or_unconfirmed_alert(store: SqlStore) -> None:

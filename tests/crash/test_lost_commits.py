@@ -113,7 +113,7 @@ async def test_without_an_answer_to_the_record_s_commit_nothing_is_sent(unreliab
     assert record["state"] == "intended", "it was applied"
 
 
-@pytest.mark.parametrize("call", ["take_slot", "intend", "settle", "finish"])
+@pytest.mark.parametrize("call", ["intend", "settle", "finish"])
 async def test_a_lost_answer_means_that_the_turn_is_taken_again_and_the_effect_is_made_once(
     unreliable: Unreliable, target: Target, call: str
 ) -> None:

@@ -1,12 +1,16 @@
-"""Everything about one incident, in one go."""
+"""Everything about incidents, in one go."""
 
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, Text, bindparam, exists, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.notification import Account, Acknowledgement
 from responder.stores.core import rows
+from responder.stores.core.database import Database
 from responder.stores.schema import approvals, audit, decisions, episodes, holds, incidents, records, runs
 
 T = TypeVar("T")
@@ -26,50 +30,99 @@ def latest_acknowledgement(column: ColumnElement[T]) -> ScalarSelect[T]:
     )
 
 
-_ID = bindparam("incident", type_=Text())
-_ITS_RUNS = select(runs.c.id).where(runs.c.incident_id == _ID)
-_ITS_EPISODES = select(episodes.c.id).where(episodes.c.incident_id == _ID)
-_OVERDUE = exists().where(holds.c.incident_id == incidents.c.id, holds.c.state == rows.OVERDUE)
-_INCIDENT = (
-    select(
-        incidents,
-        _OVERDUE.label("overdue"),
-        audit.c.actor.label("acknowledged_by"),
-        audit.c.at.label("acknowledged_at"),
-    )
-    .select_from(incidents.outerjoin(audit, audit.c.seq == latest_acknowledgement(audit.c.seq)))
-    .where(incidents.c.id == _ID)
-)
-_EPISODES: Select[Any] = (
-    select(episodes).where(episodes.c.incident_id == _ID).order_by(episodes.c.opened_at, episodes.c.id)
-)
-_RUNS: Select[Any] = select(runs).where(runs.c.incident_id == _ID).order_by(runs.c.created_at, runs.c.id)
-_RECORDS: Select[Any] = (
-    select(records).where(records.c.run_id.in_(_ITS_RUNS)).order_by(records.c.created_at, records.c.place, records.c.id)
-)
-_DECISIONS: Select[Any] = (
-    select(decisions).where(decisions.c.episode_id.in_(_ITS_EPISODES)).order_by(decisions.c.first_at, decisions.c.id)
-)
-_APPROVALS: Select[Any] = (
-    select(approvals).where(approvals.c.run_id.in_(_ITS_RUNS)).order_by(approvals.c.asked_at, approvals.c.id)
-)
+class AccountStatements:
+    """The statements over one kind of database; each is about the incidents ``incidents_given(key)``."""
+
+    def __init__(self, db: Database) -> None:
+        """Build each statement when it is first needed."""
+        self._db = db
+
+    def _of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        return self._db.among(column, "incidents_given")
+
+    def _runs(self, column: ColumnElement[str]) -> ColumnElement[bool]:
+        return self._db.within(column, select(runs.c.id).where(self._of(runs.c.incident_id)))
+
+    @cached_property
+    def incidents(self) -> Select[Any]:
+        """The incidents, whether their page is overdue, and who took them over."""
+        overdue = exists().where(holds.c.incident_id == incidents.c.id, holds.c.state == rows.OVERDUE)
+        return (
+            select(
+                incidents,
+                overdue.label("overdue"),
+                audit.c.actor.label("acknowledged_by"),
+                audit.c.at.label("acknowledged_at"),
+            )
+            .select_from(incidents.outerjoin(audit, audit.c.seq == latest_acknowledgement(audit.c.seq)))
+            .where(self._of(incidents.c.id))
+        )
+
+    @cached_property
+    def episodes(self) -> Select[Any]:
+        """Their episodes."""
+        return select(episodes).where(self._of(episodes.c.incident_id)).order_by(episodes.c.opened_at, episodes.c.id)
+
+    @cached_property
+    def runs(self) -> Select[Any]:
+        """Their runs."""
+        return select(runs).where(self._of(runs.c.incident_id)).order_by(runs.c.created_at, runs.c.id)
+
+    @cached_property
+    def records(self) -> Select[Any]:
+        """The records of their runs."""
+        in_order = (records.c.created_at, records.c.place, records.c.id)
+        return select(records).where(self._runs(records.c.run_id)).order_by(*in_order)
+
+    @cached_property
+    def decisions(self) -> Select[Any]:
+        """The decisions about their episodes, with the incident of each."""
+        its = self._db.within(decisions.c.episode_id, select(episodes.c.id).where(self._of(episodes.c.incident_id)))
+        return select(decisions).where(its).order_by(decisions.c.first_at, decisions.c.id)
+
+    @cached_property
+    def approvals(self) -> Select[Any]:
+        """The questions that their runs asked."""
+        return select(approvals).where(self._runs(approvals.c.run_id)).order_by(approvals.c.asked_at, approvals.c.id)
 
 
-async def read_account(tx: AsyncConnection, incident_id: str) -> Account | None:
-    """Return the incident with its episodes, runs, records, decisions, approvals and page; None when there is none."""
-    given = {"incident": incident_id}
-    row = (await tx.execute(_INCIDENT, given)).one_or_none()
-    if row is None:
-        return None
-    its_runs = tuple([rows.run(one) for one in await tx.execute(_RUNS, given)])
-    asked = any(run.progress.asked for run in its_runs)
-    return Account(
-        incident=rows.incident(row),
-        episodes=tuple([rows.episode(one) for one in await tx.execute(_EPISODES, given)]),
-        runs=its_runs,
-        records=tuple([rows.record(one) for one in await tx.execute(_RECORDS, given)]) if its_runs else (),
-        decisions=tuple([rows.decision(one) for one in await tx.execute(_DECISIONS, given)]),
-        approvals=tuple([rows.approval(one) for one in await tx.execute(_APPROVALS, given)]) if asked else (),
-        overdue=row.overdue,
-        acknowledged=row.acknowledged_at and Acknowledgement(row.acknowledged_by, row.acknowledged_at),
+async def read_accounts(
+    db: Database, statements: AccountStatements, tx: AsyncConnection, ids: Collection[str]
+) -> Mapping[str, Account]:
+    """Return incidents with all that belongs to them; those that are no longer there are left out."""
+    given = db.give("incidents_given", key=sorted(set(ids)))
+    heads = (await tx.execute(statements.incidents, given)).all()
+    of_run = _grouped([rows.run(one) for one in await tx.execute(statements.runs, given)], lambda run: run.incident_id)
+    every = [run for its in of_run.values() for run in its]
+    of_episode = _grouped(
+        [rows.episode(one) for one in await tx.execute(statements.episodes, given)], lambda one: one.incident_id
     )
+    home = {run.id: run.incident_id for run in every}
+    home |= {one.id: one.incident_id for its in of_episode.values() for one in its}
+    made = [rows.record(one) for one in await tx.execute(statements.records, given)] if every else []
+    asked = any(run.progress.asked for run in every)
+    questions = [rows.approval(one) for one in await tx.execute(statements.approvals, given)] if asked else []
+    taken = [rows.decision(one) for one in await tx.execute(statements.decisions, given)]
+    of_record = _grouped(made, lambda one: home[one.run_id])
+    of_question = _grouped(questions, lambda one: home[one.run_id])
+    of_decision = _grouped(taken, lambda one: home[one.episode_id])
+    return {
+        row.id: Account(
+            incident=rows.incident(row),
+            episodes=tuple(of_episode[row.id]),
+            runs=tuple(of_run[row.id]),
+            records=tuple(of_record[row.id]),
+            decisions=tuple(of_decision[row.id]),
+            approvals=tuple(of_question[row.id]),
+            overdue=row.overdue,
+            acknowledged=row.acknowledged_at and Acknowledgement(row.acknowledged_by, row.acknowledged_at),
+        )
+        for row in heads
+    }
+
+
+def _grouped(every: Iterable[T], key: Callable[[T], str]) -> Mapping[str, list[T]]:
+    found: dict[str, list[T]] = defaultdict(list)
+    for one in every:
+        found[key(one)].append(one)
+    return found

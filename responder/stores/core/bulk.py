@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import JSON, Table, TextClause, text
 
-from responder.stores.core.database import Gone, Patch, Rows, Write
+from responder.stores.core.database import Dirty, Gone, Patch, Rows, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Shape:
 
 def shape_of(rows: Write) -> Shape:
     """Return what the statement goes by."""
+    if isinstance(rows, Dirty):
+        return Shape(Dirty, "outbox", ())
     columns = tuple(rows.values[0])
     if isinstance(rows, Gone):
         return Shape(Gone, rows.table.name, columns, columns)
@@ -44,6 +46,18 @@ def shape_of(rows: Write) -> Shape:
 @functools.cache
 def _valued(table: Table) -> frozenset[str]:
     return frozenset(one.name for one in table.c if isinstance(one.type, JSON) and not one.nullable)
+
+
+_DIRTY = """\
+UPDATE outbox SET want_rev = outbox.want_rev + 1, changed_at = locked.now, due_at = CASE
+  WHEN outbox.want_rev > outbox.told_rev OR outbox.due_at > locked.now THEN outbox.due_at ELSE locked.now END
+FROM (
+  SELECT incident_id, destination, CAST(CAST(:rows AS jsonb) ->> 'now' AS timestamptz) AS now FROM outbox
+  WHERE incident_id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(:rows AS jsonb) -> 'incidents')))
+  ORDER BY incident_id, destination FOR UPDATE
+) AS locked
+WHERE outbox.incident_id = locked.incident_id AND outbox.destination = locked.destination"""
+"""``prepared.due_when_marked`` says why ``due_at`` is what it is. Rows are locked in one order, as everybody does."""
 
 
 @functools.cache
@@ -57,6 +71,8 @@ def write_all(shapes: tuple[Shape, ...]) -> TextClause:
 
 def _write_one(place: int, shape: Shape) -> str:
     """Return the statement; nothing in it comes from outside."""
+    if shape.kind is Dirty:
+        return _DIRTY.replace(":rows", f":rows{place}")
     source = f"jsonb_populate_recordset(NULL::{shape.table}, CAST(:rows{place} AS jsonb)) AS given"
     if shape.kind is Gone:
         return f"DELETE FROM {shape.table} USING {source} WHERE {shape.same}"  # noqa: S608 - see above

@@ -1,6 +1,6 @@
 """What the statements need of a database, and the few things that the two spell differently."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,7 +59,21 @@ class Gone:
     values: Sequence[Mapping[str, Any]]
 
 
-Write = Rows | Patch | Gone
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """Incidents of which every destination is to be told anew; what is known of them has changed at ``now``."""
+
+    incidents: Collection[str]
+    now: datetime
+
+    @property
+    def values(self) -> Sequence[Mapping[str, Any]]:
+        """What they are written by; nothing when there is nothing to tell."""
+        ids = sorted({one for one in self.incidents if one})
+        return [{"incidents": ids, "now": self.now}] if ids else []
+
+
+Write = Rows | Patch | Gone | Dirty
 
 
 class Order(IntEnum):

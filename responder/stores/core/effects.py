@@ -24,6 +24,7 @@ from responder.stores.core.database import Database, Order, Patch, Rows, Write
 from responder.stores.core.memory import Memory
 from responder.stores.core.part import Part, audit_values, signs_in_force
 from responder.stores.core.sight import Sight, held_rows, is_ours, look, lost
+from responder.stores.core.targets import begun, lock_targets, target_taken
 from responder.stores.core.together import Together
 from responder.stores.core.usage import Effect
 from responder.stores.schema import audit, ledger, records, runs
@@ -57,17 +58,20 @@ class EffectsPart(Part):
         return await self._intend(_Wish(run, record, authority))
 
     async def _intend_all(self, wishes: Sequence[_Wish]) -> Sequence[Refusal | Exception | None]:
+        every = [wish.run for wish in wishes]
         async with self.db.writing(Order.RECORD) as tx:
-            await self.db.lock(tx, sorted({f"limit/{wish.run.playbook}" for wish in wishes}))
-            held = await held_rows(self.db, self.prepared, tx, [wish.run for wish in wishes])
+            await lock_targets(self.db, tx, every)
+            held = await held_rows(self.db, self.prepared, tx, every)
             # After the locks: what was committed before them is seen.
             asked = [(wish.run, wish.authority.limits) for wish in wishes]
             sight = await look(self.db, self.prepared, tx, asked, [wish.record.id for wish in wishes])
+            had = {run.id for run in every if sight.holds(run)}
             booked: list[dict[str, Any]] = []
             answers = [_answer(wish, held, sight, booked) for wish in wishes]
             given = [wish for wish, answer in zip(wishes, answers, strict=True) if answer is None]
             intended = [rows.record_values(wish.record) for wish in given]
             writes: list[Write] = [
+                *begun([wish.run for wish in given if wish.run.id not in had], held, sight),
                 Rows(ledger, booked, ("id",), _USED),
                 Rows(records, intended, ("id",), {"fence": "excluded.fence"}),  # one sent again has another fence
                 Rows(audit, audit_values(sight.now, [_entry("intended", one.run, one.record) for one in given])),
@@ -144,7 +148,10 @@ def _answer(
         return refusal
     if sight.record_states.get(record.id, RecordState.INTENDED.value) != RecordState.INTENDED.value:
         return Conflict(f"record {record.id} was settled already")
-    return _debited(wish, sight, booked)
+    refusal = _debited(wish, sight, booked)
+    if refusal is None:
+        sight.take(run)
+    return refusal
 
 
 def _refused(run: Run, wish: _Wish, stop_by: str, sight: Sight) -> Refusal | None:
@@ -160,7 +167,7 @@ def _refused(run: Run, wish: _Wish, stop_by: str, sight: Sight) -> Refusal | Non
     if not run.progress.asked and not sight.entries[run.id]:
         # A run that has begun goes on; what was approved was approved for this.
         stop_sign = stop_sign or tripped(sight.pauses, subject, sight.now)
-    return stop_sign or _no_longer_wanted(run, authority, sight) or _target_taken(run, sight)
+    return stop_sign or _no_longer_wanted(run, authority, sight) or target_taken(run, sight)
 
 
 def _no_longer_wanted(run: Run, authority: Authority, sight: Sight) -> Refusal | None:
@@ -175,15 +182,6 @@ def _no_longer_wanted(run: Run, authority: Authority, sight: Sight) -> Refusal |
     return None
 
 
-def _target_taken(run: Run, sight: Sight) -> Refusal | None:
-    if not sight.holds(run):
-        return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} This run does not hold its slot.")
-    doubt = sight.doubt(run)
-    if doubt:
-        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
-    return None
-
-
 def _debited(wish: _Wish, sight: Sight, booked: list[dict[str, Any]]) -> Refusal | None:
     """Count the effect: the run's first record reserves the whole plan, later ones use what was reserved."""
     run, record = wish.run, wish.record
@@ -194,8 +192,7 @@ def _debited(wish: _Wish, sight: Sight, booked: list[dict[str, Any]]) -> Refusal
     new: list[str] = []
     if usable is None:
         need = max(1, wish.authority.effects, len(own) + 1)
-        usage = sight.facts.usage((run.playbook, run.target), sight.now, run.id)
-        refusal = over_limit(wish.authority.limits, usage, need, sight.now)
+        refusal = over_limit(wish.authority.limits, sight.usage(run), need, sight.now)
         if refusal is not None:
             return refusal
         new = [new_id() for _ in range(need - len(own))]

@@ -12,7 +12,7 @@ from responder.domain.episodes import EpisodeState
 from responder.domain.runs import Run
 from responder.ports.store import Audit, RunEnd
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Gone, Order, Patch, Rows, Write
+from responder.stores.core.database import Database, Dirty, Gone, Order, Patch, Rows, Write
 from responder.stores.core.part import Part, audit_values, write_audit
 from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, lost
 from responder.stores.core.together import Together
@@ -67,6 +67,7 @@ class EndingPart(Part):
             doubts = {one.run.target: _doubt(one, now) for one in ours if one.end.quarantine}
             entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
             entries += [entry for one in ours for entry in one.audit]
+            about = [one.run.incident_id for one in ours]
             writes: list[Write] = [
                 Patch(runs, [_final(one.run, now) for one in ours]),
                 Patch(episodes, due),
@@ -75,11 +76,10 @@ class EndingPart(Part):
                 Gone(ledger, [{"run_id": one.run.id, "record_id": ""} for one in ours]),  # reserved and not used
                 Rows(quarantines, list(doubts.values()), ("target",), _DOUBT),
                 Rows(audit, audit_values(now, entries)),
+                Dirty(about, now),
             ]
             await self.db.write_rows(tx, writes)
-            about = [one.run.incident_id for one in ours]
             closed = await self.close_if_over(tx, now, about)
-            await self.mark_dirty(tx, now, about)
             await write_audit(tx, now, closed)
             failed = [one for one in ours if held[one.run.id].acted and counts_against(one.run)]
             allowed = {one.run.playbook: one.end.trip_after for one in failed if one.end.trip_after is not None}

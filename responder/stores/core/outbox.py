@@ -1,6 +1,6 @@
 """The outbox's queue: who has not yet been told what."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy import Row, Update, literal, update
 
 from responder.domain.notification import Account, Receipt
 from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
-from responder.stores.core.accounts import read_account
+from responder.stores.core.accounts import read_accounts
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claiming, one_row, write_audit
 from responder.stores.core.prepared import ANNOUNCE, TOLD
@@ -28,10 +28,14 @@ class OutboxPart(Part):
             found = (await tx.execute(self.prepared.claim_outbox, {**claiming(self.db, limit), **skipped})).all()
         return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
 
+    async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
+        """Read everything about some incidents."""
+        async with self.db.reading() as tx:
+            return await read_accounts(self.db, self.prepared.accounts, tx, incident_ids)
+
     async def account(self, incident_id: str) -> Account | None:
         """Read everything about an incident."""
-        async with self.db.reading() as tx:
-            return await read_account(tx, incident_id)
+        return (await self.accounts([incident_id])).get(incident_id)
 
     async def announce(self, item: OutboxItem, attempt: str) -> None:
         """Commit that a first post is about to be sent."""

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.notification import Account
 from responder.ports.store import Audit
-from responder.stores.core.accounts import read_account
+from responder.stores.core.accounts import read_accounts
 from responder.stores.core.database import Database, Order
 from responder.stores.core.part import Part, write_audit
 from responder.stores.core.rows import HELD, OVERDUE, TAKEN
@@ -26,8 +26,8 @@ class PagingPart(Part):
         due = select(holds.c.incident_id).where(_OPEN, holds.c.due_at <= self.now())
         async with self.db.reading() as tx:
             ids = (await tx.scalars(due.order_by(holds.c.due_at).limit(limit))).all()
-            accounts = [await read_account(tx, one) for one in ids]
-        return [one for one in accounts if one is not None]
+            found = await read_accounts(self.db, self.prepared.accounts, tx, ids) if ids else {}
+        return [found[one] for one in ids if one in found]
 
     async def call(self, incident_id: str, again: timedelta, tell: Collection[str]) -> bool:
         """Let an incident's page go, to be looked at ``again`` later; ``tell`` hear of it."""

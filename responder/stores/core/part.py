@@ -13,7 +13,7 @@ from responder.domain.limits import Pause
 from responder.domain.suspicion import Suspicion
 from responder.ports.store import LEASE, Audit
 from responder.stores.core import rows
-from responder.stores.core.database import Database
+from responder.stores.core.database import Database, Dirty
 from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
 from responder.stores.schema import decisions, episodes, runs
 
@@ -39,9 +39,7 @@ class Part:
 
     async def mark_dirty(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> None:
         """Raise what is wanted of every destination of these incidents."""
-        ids = sorted({one for one in incident_ids if one})
-        if ids:
-            await tx.execute(self.prepared.mark_dirty, {**self.db.give("incidents_given", key=ids), "now": now})
+        await self.db.write_rows(tx, [Dirty(list(incident_ids), now)])
 
     async def close_if_over(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> list[Audit]:
         """Close those incidents of which nothing is open; their rows must be locked. Returns what to audit."""

@@ -40,6 +40,7 @@ from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.domain.runs import RunState
 from responder.ports.store import MAX_ATTEMPTS
 from responder.stores.core import rows
+from responder.stores.core.accounts import AccountStatements
 from responder.stores.core.database import Database, Insert
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant, Path
@@ -165,6 +166,7 @@ class Prepared:
     def __init__(self, db: Database) -> None:
         """Build each statement when it is first needed."""
         self._db = db
+        self.accounts = AccountStatements(db)
 
     def _of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         return self._db.among(column, "runs_given")

@@ -16,18 +16,15 @@ from responder.domain.limits import NO_LIMITS, Limits, Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
 from responder.domain.runs import Run
-from responder.domain.targets import ancestors
-from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Order, Patch, Rows, Write
+from responder.stores.core.database import Database, Dirty, Order, Patch, Rows, Write
 from responder.stores.core.overlap import ranges_below
 from responder.stores.core.part import Part, audit_values, claiming, write_audit
-from responder.stores.core.sight import Sight, Slot, entered, held_rows, ids_given, is_ours, look, lost
+from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, look, lost
+from responder.stores.core.targets import begun, lock_targets, target_taken
 from responder.stores.core.together import Together
-from responder.stores.schema import approvals, audit, playbooks, runs, slots
-
-_SLOT_TAKEN = {name: f"excluded.{name}" for name in ("run_id", "playbook", "epoch", "seq", "taken_at")}
+from responder.stores.schema import approvals, audit, playbooks, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +135,9 @@ class RunsPart(Part):
                 Patch(runs, [_saved(one.run, held[one.run.id], now) for one in ours]),
                 Rows(approvals, [rows.approval_values(ask) for ask in asking]),
                 Rows(audit, audit_values(now, entries)),
+                Dirty([one.run.incident_id for one in ours if one.ask or _moved(one.run, held)], now),
             ]
             await self.db.write_rows(tx, writes)
-            changed = (one.run.incident_id for one in ours if one.ask or held[one.run.id].state != one.run.state.value)
-            await self.mark_dirty(tx, now, changed)
         return [None if one in ours else lost(one.run) for one in asked]
 
     async def take_slot(self, run: Run) -> Refusal | None:
@@ -149,25 +145,17 @@ class RunsPart(Part):
         return await self._slot(run)
 
     async def _take_slots(self, asked: Sequence[Run]) -> Sequence[Refusal | Exception | None]:
-        # The playbook's lock makes the order of the slots the order of their commits (see usage.py).
-        # Shared locks above a target keep whoever takes one of those out, and let its neighbours in.
-        alone = {name for run in asked for name in (f"slot/{run.target}", f"limit/{run.playbook}")}
-        above = {f"slot/{name}" for run in asked for name in ancestors(run.target)}
         async with self.db.writing(Order.RECORD) as tx:
-            await self.db.lock(tx, sorted(alone), shared=sorted(above))
+            await lock_targets(self.db, tx, asked)
             held = await held_rows(self.db, self.prepared, tx, asked)
             sight = await look(self.db, self.prepared, tx, [(run, NO_LIMITS) for run in asked])
-            answers = [_take_slot(run, held, sight) for run in asked]
+            answers: list[Refusal | Exception | None] = []
+            for run in asked:
+                answers.append(target_taken(run, sight) if is_ours(held, run) else lost(run))
+                if answers[-1] is None:
+                    sight.take(run)
             taken = [run for run, answer in zip(asked, answers, strict=True) if answer is None]
-            entries = [Audit("slot.taken", run.id, details={"target": run.target}) for run in taken]
-            writes: list[Write] = [
-                Rows(slots, [_slot_values(run, sight) for run in taken], ("target",), _SLOT_TAKEN),
-                Patch(runs, [_begun(run, held[run.id], sight.now) for run in taken]),
-                Rows(audit, audit_values(sight.now, [*entered(held, taken), *entries])),
-            ]
-            await self.db.write_rows(tx, writes)
-            changed = (run.incident_id for run in taken if held[run.id].state != run.state.value)
-            await self.mark_dirty(tx, sight.now, changed)
+            await self.db.write_rows(tx, begun(taken, held, sight))
         return answers
 
     async def use_approval(self, run: Run, approval: Approval) -> bool:
@@ -194,39 +182,12 @@ class RunsPart(Part):
         return True
 
 
+def _moved(run: Run, held: Mapping[str, Row[Any]]) -> bool:
+    return bool(held[run.id].state != run.state.value)
+
+
 def _saved(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
     """Whatever happened while the turn was under way (a stop, a pause, an answer) makes the run due at once."""
     due = now if held.nudged else run.due_at
     timing = {"due_at": due, "rank_at": rows.rank_at(due, run.severity), "attempts": 0, "lease_until": None}
     return {"id": run.id, **rows.run_changes(run), **timing}
-
-
-def _begun(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
-    return {"id": run.id, **rows.run_changes(run), "started_at": held.started_at or now}
-
-
-def _slot_values(run: Run, sight: Sight) -> dict[str, Any]:
-    return {
-        "target": run.target,
-        "run_id": run.id,
-        "playbook": run.playbook,
-        "epoch": run.epoch,
-        "seq": sight.slots[run.target].seq,
-        "taken_at": sight.now,
-    }
-
-
-def _take_slot(run: Run, held: Mapping[str, Row[Any]], sight: Sight) -> Refusal | Exception | None:
-    """Say why a run does not get its target, or give it at once: those after it find it taken."""
-    if not is_ours(held, run):
-        return lost(run)
-    other = sight.busy(run)
-    if other:
-        return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} It is run {other}.")
-    doubt = sight.doubt(run)
-    if doubt and run.kind != "rollback":
-        return Refusal(Verdict.QUARANTINED, f"{Verdict.QUARANTINED.sentence} {doubt}")
-    if not sight.holds(run):
-        sight.facts.latest[run.playbook] += 1
-        sight.slots[run.target] = Slot(run.id, sight.facts.latest[run.playbook])
-    return None

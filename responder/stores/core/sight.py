@@ -1,8 +1,8 @@
 """What a transaction of several runs holds and sees: locked rows, their alerts, the slots around their targets."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
-from responder.domain.limits import Limits, Pause
+from responder.domain.limits import Limits, Pause, Usage
 from responder.domain.runs import Run
 from responder.domain.suspicion import Suspicion
 from responder.ports.store import Audit
@@ -83,6 +83,7 @@ class Sight:
         self.entries: dict[str, dict[str, str]] = defaultdict(dict)
         self.record_states: dict[str, str] = {}
         self._joined: dict[str, Row[Any]] = {}
+        self._begun: Counter[str] = Counter()
         for row in found:
             self._add(row)
         self.pauses.sort(key=lambda one: (one.created_at, one.id))
@@ -127,6 +128,18 @@ class Sight:
         """Say whether the run holds its target."""
         slot = self.slots.get(run.target)
         return slot is not None and slot.run == run.id
+
+    def take(self, run: Run) -> None:
+        """Give the run its target, unless it has it: those after it find it taken, and count it."""
+        if not self.holds(run):
+            self.facts.latest[run.playbook] += 1
+            self.slots[run.target] = Slot(run.id, self.facts.latest[run.playbook])
+            self._begun[run.playbook] += 1
+
+    def usage(self, run: Run) -> Usage:
+        """Return what the run's limits go by; whoever was given its target before the run was, counts."""
+        usage = self.facts.usage((run.playbook, run.target), self.now, run.id)
+        return usage if self.holds(run) else replace(usage, running=usage.running + self._begun[run.playbook])
 
     def doubt(self, run: Run) -> str:
         """Return why nobody knows what is at the run's target, empty when it is not in doubt."""

@@ -76,10 +76,10 @@ class Takeover(EndingPart):
 
     async def _restore(self, tx: AsyncConnection, now: datetime, one: Remembered, run: Row[Any] | None) -> None:
         """Write a record that was lost; its run goes on from there, or its target is in doubt where it cannot."""
-        over = run is None or run.finished_at is not None
         taken = await tx.scalar(select(slots.c.run_id).where(slots.c.target == one.run.target))
+        goes_on = run is not None and run.finished_at is None and taken in (None, one.run.id)
         record = one.record
-        if (over or taken not in (None, one.run.id)) and record.state is RecordState.INTENDED:
+        if not goes_on and record.state is RecordState.INTENDED:
             record = replace(record, state=RecordState.UNCERTAIN, message=f"{_LOST}.")
         writes: list[Write] = [
             Rows(records, [rows.record_values(record)], ("id",)),
@@ -87,12 +87,13 @@ class Takeover(EndingPart):
         ]
         if record.state is not RecordState.NOT_APPLIED:
             writes.append(Rows(ledger, [_counted(one)], ("id",)))
-        if over or taken not in (None, one.run.id):
+        if run is None or not goes_on:
             why = f"{_LOST}: run {one.run.id} may have changed this target."
             doubt = {"target": one.run.target, "reason": why, "run_id": one.run.id, "at": now}
             writes.append(Rows(quarantines, [doubt], ("target",)))
         else:
-            writes.append(Patch(runs, [{"id": one.run.id, **rows.run_changes(one.run), "acted": True}]))
+            begun = {"acted": True, "started_at": run.started_at or now}
+            writes.append(Patch(runs, [{"id": one.run.id, **rows.run_changes(one.run), **begun}]))
             writes.append(Rows(slots, [_slot(one.run, now)], ("target",)))
         await self.db.write_rows(tx, writes)
 

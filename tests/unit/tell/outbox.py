@@ -1,7 +1,7 @@
 """An outbox in memory, for the courier: leases, attempts and dead letters as the stores keep them."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -46,18 +46,20 @@ class Row:
 
 @dataclass(slots=True)
 class MemoryOutbox:
-    """Rows by (incident, destination); ``accounts`` by incident."""
+    """Rows by (incident, destination); ``known`` by incident, of which ``unreadable`` ones cannot be read."""
 
     clock: Moved
-    accounts: dict[str, Account] = field(default_factory=dict)
+    known: dict[str, Account] = field(default_factory=dict)
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     announced: list[tuple[str, str]] = field(default_factory=list)
+    reads: list[list[str]] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
     noted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self, account: Account, destination: str) -> Row:
         """Mark an incident dirty for a destination."""
         key = (account.incident.id, destination)
-        self.accounts[account.incident.id] = account
+        self.known[account.incident.id] = account
         row = self.rows.setdefault(key, Row(OutboxItem(*key, 0, 0, "", None, 0, 0)))
         row.item = replace(row.item, want_rev=row.item.want_rev + 1)
         return row
@@ -78,8 +80,11 @@ class MemoryOutbox:
             row.item = replace(row.item, attempts=row.item.attempts + 1, epoch=row.item.epoch + 1)
         return [row.item for row in due[:limit]]
 
-    async def account(self, incident_id: str) -> Account | None:
-        return self.accounts.get(incident_id)
+    async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
+        self.reads.append(list(incident_ids))
+        if self.unreadable.intersection(incident_ids):
+            raise ValueError("a row that nobody can read")
+        return {one: self.known[one] for one in incident_ids if one in self.known}
 
     async def announce(self, item: OutboxItem, attempt: str) -> None:
         self.announced.append((item.incident_id, attempt))

@@ -19,7 +19,7 @@ from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.web import Rate
 from tests.unit.tell.outbox import MemoryOutbox, Moved, Row
-from tests.unit.tell.stories import DOCS, STORIES, URL
+from tests.unit.tell.stories import DOCS, STORIES, URL, account, incident
 
 SLACK, PAGER = "slack:C0ALERTS", "pagerduty:payments"
 FIXING, FIXED, ROLLED_BACK = (STORIES[name].account for name in ("fixing", "fixed", "rolled-back"))
@@ -133,8 +133,8 @@ async def test_an_incident_is_one_message_that_tells_how_it_stands_now(
     peers: Callable[[], Office], slack: SlackPeer
 ) -> None:
     one = peers()
-    for account in (FIXING, FIXED):
-        row = one.outbox.tell(account, SLACK)
+    for state in (FIXING, FIXED):
+        row = one.outbox.tell(state, SLACK)
         await one.later(2)
         assert not row.behind()
     assert len(mine(slack)) == 1
@@ -210,7 +210,7 @@ async def test_a_crash_between_sending_and_noting_it_does_not_repeat_the_post(
     (_, attempt), *_ = before.outbox.announced
     row.item = replace(row.item, told_rev=0, attempt=attempt, receipt=None)
     after = peers()
-    after.outbox.rows, after.outbox.accounts = before.outbox.rows, before.outbox.accounts
+    after.outbox.rows, after.outbox.known = before.outbox.rows, before.outbox.known
     await after.later(60)
     assert not row.behind()
     assert len(mine(slack)) == 1
@@ -285,8 +285,8 @@ async def test_a_thread_that_must_wait_keeps_the_message_and_is_finished_later(
 
 async def test_a_person_is_called_and_let_go(peers: Callable[[], Office], pagerduty: PagerDutyPeer) -> None:
     one = peers()
-    for account in (FIXING, ROLLED_BACK, ROLLED_BACK, FIXED):
-        one.outbox.tell(account, PAGER)
+    for state in (FIXING, ROLLED_BACK, ROLLED_BACK, FIXED):
+        one.outbox.tell(state, PAGER)
         await one.later(2)
     assert [event["event_action"] for event in pagerduty.events] == ["trigger", "resolve"]
 
@@ -356,7 +356,7 @@ async def test_an_unreachable_channel_is_tried_less_and_less_often() -> None:
 async def test_a_message_of_an_incident_that_is_gone_is_set_aside(peers: Callable[[], Office]) -> None:
     one = peers()
     row = one.outbox.tell(FIXED, SLACK)
-    one.outbox.accounts.clear()
+    one.outbox.known.clear()
     await one.work()
     assert "no longer there" in row.dead
 
@@ -449,3 +449,30 @@ async def test_a_lost_lease_is_no_error_of_the_courier() -> None:
 
 def _ignore(name: str, /, **fields: object) -> None:
     """Take a fact and forget it."""
+
+
+async def test_incidents_that_are_told_one_right_after_the_other_are_read_at_once() -> None:
+    one = office({"console": Scripted(kind="console")})
+    for number in range(5):
+        one.outbox.tell(account(incident=incident(id=f"i{number}")), "console")
+    await one.work()
+    assert one.outbox.reads == [[f"i{number}" for number in range(5)]]
+
+
+async def test_what_waits_for_its_pace_is_read_when_its_turn_comes() -> None:
+    one = office({"slack": Scripted()})
+    for number in range(3):
+        one.outbox.tell(account(incident=incident(id=f"i{number}")), "slack:#a")
+    await one.work()
+    assert one.outbox.reads == [["i0"], ["i1"], ["i2"]]
+
+
+async def test_an_incident_that_cannot_be_read_keeps_no_other_from_being_told() -> None:
+    channel = Scripted(kind="console")
+    one = office({"console": channel})
+    for number in range(4):
+        one.outbox.tell(account(incident=incident(id=f"i{number}")), "console")
+    one.outbox.unreadable = {"i2"}
+    await one.work()
+    assert [news.incident_id for news in channel.posted] == ["i0", "i1", "i3"]
+    assert one.outbox.rows["i2", "console"].error.startswith("ValueError")
