@@ -143,7 +143,7 @@ _CLAIMED_ITEM = update(outbox).where(
     outbox.c.destination == bindparam("at_destination", type_=Text()),
     outbox.c.epoch == bindparam("claimed", type_=Integer()),
 )
-ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text()))
+ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text())).returning(outbox.c.epoch)
 TOLD = _CLAIMED_ITEM.values(
     told_rev=bindparam("revision", type_=BigInteger()),
     receipt=bindparam("new_receipt", type_=outbox.c.receipt.type),
@@ -153,7 +153,7 @@ TOLD = _CLAIMED_ITEM.values(
     told_at=NOW,
     due_at=bindparam("again", type_=Instant()),
     lease_until=None,
-)
+).returning(outbox.c.epoch)
 
 
 class Prepared:

@@ -91,6 +91,6 @@ async def read_usage(
         return {}
     used, ended = dict.fromkeys((one for one, _ in pairs), since), dict.fromkeys((one for _, one in pairs), since)
     facts = Facts()
-    for row in await tx.execute(prepared.usage, usage_given(db, used, ended, {("", one) for one in used})):
+    for row in await db.fetch(tx, prepared.usage, usage_given(db, used, ended, {("", one) for one in used})):
         facts.add(row)
     return {pair: facts.usage(pair, db.now()) for pair in pairs}
