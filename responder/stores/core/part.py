@@ -17,6 +17,8 @@ from responder.stores.core.database import Database, Dirty
 from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
 from responder.stores.schema import decisions, episodes, runs
 
+Signs = tuple[list[Pause], dict[str, str]]
+"""The brakes in force, and the targets in doubt with why."""
 LINGER = timedelta(seconds=0.25)
 """Before a first telling: a fix that takes a moment is told once, with its outcome."""
 
@@ -126,12 +128,17 @@ async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collect
     return kicked.rowcount
 
 
-async def signs_in_force(db: Database, tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
-    """Read the brakes in force, this process's own too, and the targets in doubt with why."""
-    found = await db.fetch(tx, SIGNS, {"now": now})
-    in_force = sorted((row for row in found if row.what == "pause"), key=lambda row: (row.at, row.a))
+async def signs_in_force(db: Database, tx: AsyncConnection, now: datetime) -> Signs:
+    """Read the brakes in force and the targets in doubt."""
+    return await signs_of(db, await db.fetch(tx, SIGNS, {"now": now}))
+
+
+async def signs_of(db: Database, found: Iterable[Any]) -> Signs:
+    """Return the brakes in force, this process's own too, and the targets in doubt with why."""
+    seen = [row for row in found if row.what in ("pause", "doubt")]
+    in_force = sorted((row for row in seen if row.what == "pause"), key=lambda row: (row.at, row.a))
     pauses = [*(rows.pause(row) for row in in_force), *await db.brakes.in_force()]
-    return pauses, {row.a: row.b for row in found if row.what == "doubt"}
+    return pauses, {row.a: row.b for row in seen if row.what == "doubt"}
 
 
 def claiming(db: Database, limit: int) -> dict[str, Any]:

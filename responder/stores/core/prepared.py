@@ -270,8 +270,8 @@ class Prepared:
 
     @cached_property
     def usage(self) -> CompoundSelect[Any]:
-        """What the limits of some playbooks on some targets go by."""
-        return union_all(*self._usage())
+        """What the limits of some playbooks on some targets go by, and the brakes and doubts with it."""
+        return union_all(*self._usage(), _PAUSES, _DOUBTS)
 
     @cached_property
     def sight(self) -> CompoundSelect[Any]:

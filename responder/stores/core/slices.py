@@ -24,10 +24,10 @@ from responder.stores.core.database import Database, Order, Patch, Rows
 from responder.stores.core.heirs import hand_over
 from responder.stores.core.overlap import near_given
 from responder.stores.core.paging import hand_page
-from responder.stores.core.part import Part, audit_values, destinations_given, signs_in_force
+from responder.stores.core.part import Part, Signs, audit_values, destinations_given, signs_in_force, signs_of
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.slice_statements import TOUCHED, SliceStatements
-from responder.stores.core.usage import Pair, read_usage
+from responder.stores.core.usage import Pair, pairs_given, usage_of
 from responder.stores.schema import audit, decisions, episodes, holds, incidents, run_episodes, runs, truncated
 
 _COUNTING = {
@@ -70,7 +70,7 @@ class SqlSlice:
         self._locked: dict[str, Episode] = {}
         """The episodes read so far. They are locked, so the store has them like this until ``write``."""
         self._unfinished: dict[str, int] = {}
-        self._signs: tuple[list[Pause], dict[str, str]] | None = None
+        self._signs: Signs | None = None
 
     @property
     def now(self) -> datetime:
@@ -144,7 +144,12 @@ class SqlSlice:
 
     async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
         """Return the usage of each (playbook, target)."""
-        return await read_usage(self._db, self._prepared, self._tx, pairs, since)
+        if not pairs:
+            return {}
+        given = {**pairs_given(self._db, pairs, since), "now": self._now}
+        found = await self._db.fetch(self._tx, self._prepared.usage, given)
+        self._signs = await signs_of(self._db, found)  # whoever asks for the one asks for the other
+        return usage_of(found, pairs, self._now)
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""
@@ -162,7 +167,7 @@ class SqlSlice:
         in_force, _ = await self._signs_now()
         return in_force
 
-    async def _signs_now(self) -> tuple[list[Pause], dict[str, str]]:
+    async def _signs_now(self) -> Signs:
         """Return pauses in force and quarantines; both are few, and one statement reads them."""
         if self._signs is None:
             self._signs = await signs_in_force(self._db, self._tx, self._now)
