@@ -42,7 +42,6 @@ matchers:
 target: http/checkout/{{{{ labels.item }}}}
 limits:
   per_playbook: {MOST} per 1h
-  concurrent: 4
   cooldown: 0s
 steps:
   - id: set
