@@ -181,4 +181,5 @@ async def test_a_brake_of_the_environment_lasts_as_long_as_the_process(shop: Tar
         await asyncio.to_thread(running.stop)
         running.environment.clear()
         await asyncio.to_thread(running.start)
+        await eventually(lambda: len(changes(shop, DO)) == 2, timedelta(seconds=20))
         await ended(running, 2)

@@ -31,9 +31,10 @@ def store(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def shop() -> Iterator[TargetProcess]:
-    with target_process(settings={"latency_ms": 20}) as running:
+    with target_process() as running:
         for item in range(DELIVERIES):
             running._send("PUT", f"/admin/item-{item}", {"workers": 4})
+        running.settings(latency_ms=20)
         yield running
 
 

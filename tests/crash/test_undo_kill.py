@@ -41,6 +41,7 @@ def shop() -> Iterator[TargetProcess]:
         for kind, number in itertools.product(("good", "bad"), range(EACH + 1)):
             running._send("PUT", f"/admin/{kind}-{number}", {"workers": 4})
         yield running
+        running.child.kill()  # requests that it was told to leave hanging would keep it for ten seconds
 
 
 def _body(kind: str, number: int) -> JsonObject:
