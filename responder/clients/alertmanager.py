@@ -12,6 +12,7 @@ import aiohttp
 from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
+from responder.clients.sessions import new_session
 from responder.domain.alerts import Alert, Shown
 from responder.domain.errors import Permanent, Temporary
 
@@ -129,12 +130,7 @@ class AlertmanagerClient:
     async def _get(self, path: str, parameters: Sequence[tuple[str, str]]) -> tuple[bytes, str]:
         """Return the body of an answer and its Date."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=8, ssl=self._tls if self._tls is not None else True),
-                timeout=self._timeout,
-                headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            self._session = new_session(self._timeout, limit=8, tls=self._tls, headers=self._headers)
         try:
             async with self._session.get(
                 f"{self._url}/api/v2/{path}", params=list(parameters), proxy=self._proxy, allow_redirects=False

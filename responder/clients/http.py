@@ -13,6 +13,7 @@ from typing import NoReturn
 import aiohttp
 from pydantic import JsonValue
 
+from responder.clients.sessions import new_session
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
 from responder.language.allow import allows, is_own_path, plain_path
 from responder.ports.tools import Gate, HttpReply
@@ -68,13 +69,7 @@ class HttpClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=64, ssl=self._tls if self._tls is not None else True)
-            session = aiohttp.ClientSession(
-                connector=connector,
-                timeout=self._timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[_gates()],
-            )
+            session = new_session(self._timeout, limit=64, tls=self._tls, traces=[_gates()])
             # aiohttp sends PUT and DELETE a second time by itself when the connection breaks; an effect goes out once.
             session._retry_connection = False  # noqa: SLF001 - no public switch exists; a contract test holds it
             self._session = session

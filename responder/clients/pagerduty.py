@@ -63,11 +63,9 @@ class PagerDutyClient:
         if self._session is None:
             import aiohttp
 
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=16, ssl=self._tls if self._tls is not None else True),
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            from responder.clients.sessions import new_session
+
+            self._session = new_session(aiohttp.ClientTimeout(total=self._timeout), limit=16, tls=self._tls)
         return self._session
 
 

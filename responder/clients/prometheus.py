@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import aiohttp
 from pydantic import JsonValue
 
+from responder.clients.sessions import new_session
 from responder.domain.errors import Permanent, Temporary
 from responder.ports.tools import Series
 
@@ -78,12 +79,8 @@ class PrometheusClient:
 
     async def _get(self, path: str, parameters: Mapping[str, str]) -> JsonValue:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=16, ssl=self._tls if self._tls is not None else True),
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-                headers=self._headers,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+            self._session = new_session(timeout, limit=16, tls=self._tls, headers=self._headers)
         try:
             async with self._session.get(
                 f"{self._url}/api/v1/{path}", params=parameters, proxy=self._proxy, allow_redirects=False

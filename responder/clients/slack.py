@@ -153,11 +153,9 @@ class SlackClient:
             import aiohttp
             from slack_sdk.web.async_client import AsyncWebClient
 
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=32),
-                timeout=aiohttp.ClientTimeout(total=self._timeout),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+            from responder.clients.sessions import new_session
+
+            self._session = new_session(aiohttp.ClientTimeout(total=self._timeout), limit=32)
             self._web = AsyncWebClient(
                 self._token, base_url=self._api_url, ssl=self._tls, session=self._session, retry_handlers=[]
             )

@@ -26,18 +26,26 @@ def _settings(store: str, target: TargetProcess, alertmanager: Alertmanager) -> 
     return config(store, target.url, sources={"alertmanager": source}, group_interval="1s")
 
 
-def _silence(alertmanager: Alertmanager, ends_in: timedelta) -> None:
+def _silence(alertmanager: Alertmanager) -> str:
+    """Silence the alert and return the silence's id."""
     now = datetime.now(UTC)
     body = {
         "matchers": [{"name": "alertname", "value": "Overloaded", "isRegex": False, "isEqual": True}],
         "startsAt": instant(now),
-        "endsAt": instant(now + ends_in),
+        "endsAt": instant(now + timedelta(hours=1)),
         "createdBy": "test",
         "comment": "test",
     }
     headers = {"Content-Type": "application/json"}
     url = f"{alertmanager.url}/api/v2/silences"
-    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=5):  # noqa: S310 - our own server
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - as above
+        return str(json.load(answer)["silenceID"])
+
+
+def _end_silence(alertmanager: Alertmanager, silence: str) -> None:
+    request = urllib.request.Request(f"{alertmanager.url}/api/v2/silence/{silence}", method="DELETE")  # noqa: S310 - our own server
+    with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - as above
         pass
 
 
@@ -71,16 +79,16 @@ async def test_a_silence_holds_and_when_it_is_over_one_of_two_replicas_acts_once
     with contextlib.ExitStack() as stack:
         fix = {"fix.yaml": playbook_text()}
         one, two = (stack.enter_context(responder(fix, settings, name)) for name in ("one", "two"))
-        await asyncio.to_thread(one.start)
-        await asyncio.to_thread(two.start)
+        await asyncio.gather(*(asyncio.to_thread(each.start) for each in (one, two)))
         await asyncio.to_thread(_fire, alertmanager, FIRING)
-        await asyncio.to_thread(_silence, alertmanager, timedelta(seconds=20))
+        silence = await asyncio.to_thread(_silence, alertmanager)
         await eventually(lambda: _state(alertmanager) == "suppressed")
         await asyncio.to_thread(one.deliver, webhook([FIRING]))
         skipped = await _row(one, "runs", verdict="silenced")
         assert skipped["state"] == "skipped"
         await _row(two, "decisions", verdict="silenced")
 
+        await asyncio.to_thread(_end_silence, alertmanager, silence)
         await _row(two, "runs", state="verified")
         runs = await asyncio.to_thread(one.items, "runs")
         assert sorted(str(row["state"]) for row in runs).count("verified") == 1

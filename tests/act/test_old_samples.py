@@ -15,11 +15,11 @@ from tests.bed.waiting import eventually
 
 @pytest.fixture
 async def slow(tmp_path: Path, prometheus: Prometheus, target: Target) -> AsyncIterator[tuple[Bed, str]]:
-    """Give an engine whose metrics are scraped every two seconds, and recorded far more often; and the job's name."""
+    """Give an engine whose metrics are scraped every second, and recorded far more often; and the job's name."""
     job = f"old-{new_id()}"
     scrape = {
         "job_name": job,
-        "scrape_interval": "2s",
+        "scrape_interval": "1s",
         "scrape_timeout": "1s",
         "static_configs": [{"targets": [target.url.removeprefix("http://")]}],
     }

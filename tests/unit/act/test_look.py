@@ -15,6 +15,7 @@ from responder.domain.runs import Sample
 from responder.language.templates import Template
 from responder.playbook.model import Condition
 from responder.probes.http_get import HttpGet
+from responder.probes.prometheus_query import PrometheusQuery
 from tests.bed.proxy import Mode, proxied
 from tests.bed.servers import Prometheus
 from tests.bed.target_process import TargetProcess, target_process
@@ -242,3 +243,41 @@ async def test_without_a_claimed_expression_the_only_rule_of_that_name_counts(wo
     assert "several rules" in sample.reason
     assert (await world.judged("Twice", f"{world.depth()} > 50", queue="b")).outcome == "pass"
     assert (await world.judged("Twice", f"{world.depth()} > 5", queue="b")).outcome == "fail"
+
+
+# --- how old the data is --------------------------------------------------------------------------------------------
+
+JUST_NOW, LONG_AGO = timedelta(milliseconds=1), timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("since", "data", "outcome"), [(JUST_NOW, "old", "unknown"), (LONG_AGO, "new", "pass")])
+async def test_only_what_was_measured_after_the_change_is_judged(
+    world: World, since: timedelta, data: str, outcome: str
+) -> None:
+    names = world.names(queue="a")
+    rule = await own_rule(world.rules["Deep"], names, world.tools, NOW, since=since)
+    queries = (
+        world.depth(queue="a"),
+        f"sum by (queue) (avg_over_time({world.depth(queue='a')}[2s]))",
+        f"{world.metric('shop_a')} offset 1s",
+        f'{{__name__="shop_a",job="{world.job}"}}',
+    )
+    looks = [await look(below(query), names, world.tools, None, NOW, since=since) for query in queries]
+    probe = Condition("c", probe=PrometheusQuery, arguments={"query": queries[0]}, limits={"below": 5.0})
+    looks.append(await look(probe, names, world.tools, None, NOW, since=since))
+    assert [(one.data, one.outcome) for one in (rule, *looks)] == [(data, outcome)] * (len(looks) + 1)
+
+
+async def test_nothing_is_there_counts_once_somebody_has_looked(world: World) -> None:
+    async def seen(since: timedelta, *requires: str) -> str:
+        gone = Condition(
+            "c",
+            query=Template.parse(world.metric("shop_nothing")),
+            limits={"absent": True},
+            requires=tuple(Template.parse(one) for one in requires),
+        )
+        return (await look(gone, world.names(), world.tools, None, NOW, since=since)).outcome
+
+    up = f'up{{job="{world.job}"}} == 1'
+    assert [await seen(since, up) for since in (JUST_NOW, timedelta(seconds=30))] == ["unknown", "pass"]
+    assert [await seen(since) for since in (timedelta(seconds=30), LONG_AGO)] == ["unknown", "pass"]
