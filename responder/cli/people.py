@@ -183,8 +183,11 @@ def approve(
     if asked is None:
         fail(f"run {run_id} asks for nothing; how it stands: responder runs show {run_id}", Exit.FINDINGS)
     shown = plan_hash or str(asked.get("plan_hash") or "")
-    client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
+    answer = client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
     print(describe(row))
+    if answer.get("waits_for"):
+        print(f"noted; it waits for {plain(answer['waits_for'])}: responder approve {run_id}")
+        return
     print("approved")
     _say_what_followed(client, run_id, shown)
 

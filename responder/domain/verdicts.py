@@ -84,6 +84,7 @@ class Verdict(StrEnum):
     NOT_UNDOABLE = "not_undoable", "A change cannot be undone automatically."
     REJECTED = "rejected", "A person said no."
     APPROVAL_EXPIRED = "approval_expired", "Nobody approved in time."
+    NOT_ALLOWED = "not_allowed", "Whoever answered may not answer for this run."
     PLAN_CHANGED = "plan_changed", "The plan kept changing while it waited for approval."
     STOPPED = "stopped", "A person stopped the run."
     DEADLINE = "deadline", "The run did not end in time."

@@ -11,6 +11,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -265,11 +266,15 @@ approvals = Table(
     Column("decided_by", Words, nullable=False),
     Column("decided_at", Instant),
     Column("comment", Words, nullable=False),
+    Column("four_eyes", Boolean, nullable=False, server_default=false()),
+    Column("first_by", Words, nullable=False, server_default=""),
+    Column("first_at", Instant),
+    Column("first_comment", Words, nullable=False, server_default=""),
     Index("ix_approvals_asked_at", "asked_at", "id"),
     Index("ix_approvals_run_id", "run_id"),
     _partial("uq_approvals_pending", "run_id", where="state = 'pending'", unique=True),
 )
-"""``state``: pending, approved, rejected, spent, void."""
+"""``state``: pending, approved, rejected, spent, void. ``first_by`` is the first of two who must say yes."""
 
 pauses = Table(
     "pauses",

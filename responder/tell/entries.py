@@ -90,11 +90,17 @@ def _record(record: Record) -> Iterator[Entry]:
 def _approval(approval: Approval) -> Iterator[Entry]:
     asked = f"○ run {approval.run_id} asks for approval until {clock(approval.expires_at)}"
     yield Entry(f"approval:{approval.id}:asked", approval.asked_at, asked)
+    if approval.first_at is not None:
+        text = f"✔ first of two yeses by {approval.first_by}{_said(approval.first_comment)}"
+        yield Entry(f"approval:{approval.id}:first", approval.first_at, text)
     if approval.decided_at is not None and approval.decided_by:
         verb = {"rejected": "✖ rejected", "void": "– withdrawn"}.get(approval.state, "✔ approved")
-        comment = f": {quoted(approval.comment)}" if approval.comment else ""
-        text = f"{verb} by {approval.decided_by}{comment}"
+        text = f"{verb} by {approval.decided_by}{_said(approval.comment)}"
         yield Entry(f"approval:{approval.id}:decided", approval.decided_at, text)
+
+
+def _said(comment: str) -> str:
+    return f": {quoted(comment)}" if comment else ""
 
 
 def _taken(account: Account) -> Iterator[Entry]:

@@ -124,7 +124,8 @@ LISTS: Mapping[str, _List] = {
     "approvals": _list(
         schema.approvals,
         ("asked_at", "id"),
-        "id plan_hash plan state asked_at expires_at decided_by decided_at comment",
+        "id plan_hash plan state asked_at expires_at decided_by decided_at comment four_eyes first_by first_at "
+        "first_comment",
         {"run": schema.approvals.c.run_id},
     ),
     "audit": _list(schema.audit, ("seq",), "seq at actor action subject details", {}),

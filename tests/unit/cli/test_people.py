@@ -236,6 +236,18 @@ def test_approve_shows_the_plan_and_sends_its_hash(peer: Peer, responder: Respon
     assert peer.of("POST") == [(f"runs/{run_row['id']}/approve", {"plan_hash": "beef", "comment": "quiet night"})]
 
 
+def test_the_first_of_two_yeses_says_that_another_person_is_needed(
+    peer: Peer, responder: Responder, run_row: Json
+) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = run_row
+    peer.lists("approvals", [{"run": run_row["id"], "plan_hash": "beef", "state": "pending"}])
+    peer.answers["POST", f"runs/{run_row['id']}/approve"] = {"waits_for": "a second person's yes"}
+    result = responder("approve", str(run_row["id"]))
+    assert result.exit_code == 0
+    noted = f"noted; it waits for a second person's yes: responder approve {run_row['id']}"
+    assert result.stdout.splitlines()[-1] == noted
+
+
 def test_approve_refuses_a_run_that_asks_for_nothing(peer: Peer, responder: Responder, run_row: Json) -> None:
     peer.answers["GET", f"runs/{run_row['id']}"] = run_row
     peer.lists("approvals", [])
