@@ -138,6 +138,8 @@ def describe(run: Mapping[str, object]) -> str:
     """Return a run for reading: what, where, each step with its change, how it ended."""
     lines = [f"{run.get('id')}  {run.get('playbook')} → {run.get('target')}  {run.get('state')}"]
     lines.append(f"  mode {run.get('mode')}, created {plain(run.get('created_at'))}, incident {run.get('incident')}")
+    if run.get("caused_by"):
+        lines.append(f"  the alert began after run {run['caused_by']} here, depth {run.get('depth')}")
     steps = cast("Sequence[Mapping[str, object]]", run.get("steps") or ())
     lines += [f"  {step.get('id')}: {change(step)}  [{step.get('state', 'planned')}]" for step in steps]
     if run.get("reason"):

@@ -171,6 +171,8 @@ runs = Table(
     Column("lease_until", Instant),
     Column("attempts", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
+    Column("caused_by", Text, nullable=False, server_default=""),
+    Column("depth", Integer, nullable=False, server_default="1"),
     Index("ix_runs_created_at", "created_at", "id"),
     Index("ix_runs_incident_id", "incident_id"),
     _partial("ix_runs_due", "rank_at", where="finished_at IS NULL"),

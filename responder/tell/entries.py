@@ -57,8 +57,11 @@ def _decisions(account: Account) -> Iterator[Entry]:
 
 def _run(run: Run, records: Sequence[Record], now: datetime) -> Iterator[Entry]:
     by = f", asked by {run.context.requested_by}" if run.context.requested_by else ""
+    after = f", after run {run.caused_by}" if run.caused_by and run.kind == "forward" else ""
     what = f"undo of run {run.of_run}" if run.kind == "rollback" else run.playbook
-    yield Entry(f"run:{run.id}:created", run.created_at, f"○ {what} on {run.target}, mode {run.mode}{by}: run {run.id}")
+    yield Entry(
+        f"run:{run.id}:created", run.created_at, f"○ {what} on {run.target}, mode {run.mode}{by}{after}: run {run.id}"
+    )
     if run.progress.verify_from is not None:
         until = f" until {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{until}")

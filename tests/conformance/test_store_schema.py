@@ -88,4 +88,5 @@ def test_every_migration_is_packaged() -> None:
         "0003_ends_by_playbook.py",
         "0004_what_the_sender_shows.py",
         "0005_four_eyes.py",
+        "0006_causes.py",
     ]

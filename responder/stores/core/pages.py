@@ -108,7 +108,7 @@ LISTS: Mapping[str, _List] = {
         schema.runs,
         ("created_at", "id"),
         "id playbook revision target kind state mode severity created_at started_at finished_at deadline due_at "
-        "verdict reason of_run stop_by effects",
+        "verdict reason of_run stop_by effects caused_by depth",
         {"incident": _r.incident_id, "context": _r.context, "progress": _r.progress},
     ),
     "records": _list(

@@ -196,6 +196,8 @@ def run(row: AnyRow) -> Run:
         effects=row.effects,
         attempts=row.attempts,
         epoch=row.epoch,
+        caused_by=row.caused_by,
+        depth=row.depth,
     )
 
 
@@ -236,6 +238,8 @@ def run_values(one: Run) -> dict[str, Any]:
         "lease_until": None,
         "attempts": one.attempts,
         "epoch": one.epoch,
+        "caused_by": one.caused_by,
+        "depth": one.depth,
     }
 
 

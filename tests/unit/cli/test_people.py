@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from responder.cli.people import describe
 from tests.unit.cli.conftest import TOKEN, Json, Peer, Responder
 
 
@@ -246,6 +247,12 @@ def test_the_first_of_two_yeses_says_that_another_person_is_needed(
     assert result.exit_code == 0
     noted = f"noted; it waits for a second person's yes: responder approve {run_row['id']}"
     assert result.stdout.splitlines()[-1] == noted
+
+
+def test_a_run_says_after_which_other_one_its_alert_began(run_row: Json) -> None:
+    text = describe({**run_row, "caused_by": "aaaa0001-00000001", "depth": 2})
+    assert "the alert began after run aaaa0001-00000001 here, depth 2" in text
+    assert "began" not in describe(run_row)
 
 
 def test_approve_refuses_a_run_that_asks_for_nothing(peer: Peer, responder: Responder, run_row: Json) -> None:
