@@ -22,6 +22,7 @@ from responder.domain.suspicion import Suspicion
 from responder.domain.verdicts import Verdict
 from responder.ports.brakes import BrakeLog
 from responder.ports.reconciling import Reconciling
+from responder.ports.sealing import Sealing
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds; a turn takes at most 20 s of it (engine.md)."""
@@ -506,7 +507,7 @@ class Housekeeping(Protocol):
         ...
 
 
-class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Reconciling, Protocol):
+class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Reconciling, Sealing, Protocol):
     """A store keeps them all."""
 
     async def open(self) -> None:

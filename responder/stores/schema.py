@@ -342,6 +342,22 @@ audit = Table(
     Index("ix_audit_subject", "subject", "seq"),
 )
 
+audit_segments = Table(
+    "audit_segments",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("prev", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("after", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("spans", Json, nullable=False),
+    Column("gaps", Json, nullable=False),
+    Column("sealed_at", Instant, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("ix_audit_segments_first", "first"),
+)
+"""The audit log as it was sealed: see ``domain.seals``."""
+
 playbooks = Table(
     "playbooks",
     metadata,

@@ -249,6 +249,20 @@ def test_the_first_of_two_yeses_says_that_another_person_is_needed(
     assert result.stdout.splitlines()[-1] == noted
 
 
+def test_an_audit_log_that_was_changed_is_a_finding(peer: Peer, responder: Responder) -> None:
+    counts: Json = {"segments": 2, "entries": 9, "unsealed": 1, "heads": 2, "heads_file": "/a.jsonl", "problems": []}
+    peer.answers["GET", "audit/verify"] = counts
+    said = "9 entries in 2 segments, 1 not sealed yet, 2 heads of /a.jsonl\n"
+    result = responder("audit", "verify")
+    assert (result.exit_code, result.stdout) == (0, said)
+    peer.answers["GET", "audit/verify"] = {**counts, "problems": ["segment 1: 1 of its entries is gone"]}
+    result = responder("audit", "verify")
+    assert (result.exit_code, result.stdout) == (1, "segment 1: 1 of its entries is gone\n" + said)
+    peer.answers["GET", "audit/verify"] = {**counts, "heads_file": ""}
+    assert "without a heads file nobody can tell" in responder("audit", "verify").stdout
+    assert responder("audit", "everything").exit_code == 2
+
+
 def test_a_run_says_after_which_other_one_its_alert_began(run_row: Json) -> None:
     text = describe({**run_row, "caused_by": "aaaa0001-00000001", "depth": 2})
     assert "the alert began after run aaaa0001-00000001 here, depth 2" in text

@@ -224,6 +224,12 @@ async def test_two_people_must_say_yes_where_the_playbook_wants_four_eyes(call: 
     assert (asked["state"], asked["first_by"], asked["decided_by"]) == ("approved", "olga", "ada")
 
 
+async def test_the_audit_log_is_verified_for_who_may_do_things(call: Call) -> None:
+    assert (await call("GET", "/api/v1/audit/verify", token=VIEWER)).status == 403
+    (problem,) = (await call("GET", "/api/v1/audit/verify", token=OPERATOR)).json["problems"]
+    assert problem.startswith("segment 1")
+
+
 async def test_a_run_is_stopped_and_one_that_is_over_is_rolled_back_instead(call: Call, bed: Bed) -> None:
     run = await build.acting(bed.store)
     await build.applied(bed.store, run)
