@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from typing import Protocol
 
 from responder.domain.errors import StoreError
+from responder.domain.seals import Head
+from responder.ports.sealing import Heads, Sealing
 from responder.ports.store import Housekeeping
 from responder.tell.headline import unsolved
 from responder.worker import OnFact
@@ -18,8 +21,15 @@ LOOK_AGAIN_AT_LEAST = timedelta(seconds=10)
 """However short pages are held back, the incidents that stay open are not all read every second."""
 RECONCILE_EVERY = 5.0
 """How often each replica asks whether it is its turn to compare (``intake.reconcile``)."""
+SEAL_EVERY = 1.0
+SEAL_BATCH, SEAL_MOST = 500, 4
+"""Entries in one segment, and segments in one go: sealing falls behind in a burst rather than slow it down."""
 EXPIRE_EVERY = 60.0
 EXPIRE_BATCH = 500
+
+
+class Kept(Housekeeping, Sealing, Protocol):
+    """What the chores work on."""
 
 
 class Housekeeper:
@@ -27,19 +37,22 @@ class Housekeeper:
 
     def __init__(
         self,
-        store: Housekeeping,
+        store: Kept,
         on_fact: OnFact,
         retention: Callable[[], Mapping[str, timedelta]],
         *,
         page: Callable[[], frozenset[str]],
         page_after: Callable[[], timedelta],
         reconcile: Callable[[], Awaitable[None]] | None = None,
+        heads: Callable[[], Heads | None] = lambda: None,
     ) -> None:
         """``retention`` says how long rows are kept, all as now.
 
         ``page`` is who hears of rows set aside and of pages that are overdue, ``page_after`` how long those wait.
-        ``reconcile`` compares what the sources show with what is held of them.
+        ``reconcile`` compares what the sources show with what is held of them. ``heads`` is where those of the audit
+        log's segments go, beside the store.
         """
+        self._heads = heads
         self._reconcile_sources = reconcile
         self._page = page
         self._page_after = page_after
@@ -55,6 +68,7 @@ class Housekeeper:
             (HOLDS_EVERY, self._holds),
             (GAUGES_EVERY, self._gauges),
             (RECONCILE_EVERY, self._reconcile),
+            (SEAL_EVERY, self._seal),
             (EXPIRE_EVERY, self._expire),
         )
         self._tasks = [asyncio.create_task(self._every(seconds, chore)) for seconds, chore in chores]
@@ -92,6 +106,20 @@ class Housekeeper:
     async def _reconcile(self) -> None:
         if self._reconcile_sources is not None:
             await self._reconcile_sources()
+
+    async def _seal(self) -> None:
+        head: Head | None = None
+        for _ in range(SEAL_MOST):
+            head, more = await self._store.seal_audit(SEAL_BATCH)
+            if not more:
+                break
+        heads = self._heads()
+        if head is None or heads is None:
+            return
+        try:
+            await heads.keep(head)
+        except OSError as error:
+            self._on_fact("chore_failed", chore="seal", error=f"the heads file: {error.strerror or error}")
 
     async def _gauges(self) -> None:
         for queue, depth in (await self._store.depths()).items():

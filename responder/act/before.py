@@ -133,6 +133,7 @@ def ask(run: Run, playbook: Playbook, standing: Standing) -> Next:
         state="pending",
         asked_at=standing.now,
         expires_at=standing.now + playbook.approval.timeout,
+        four_eyes=playbook.approval.four_eyes,
     )
     audit = Audit("approval_asked", run.id, details={"plan_hash": approval.plan_hash})
     return Next(replace(advance(run, "ask"), progress=progress), at=approval.expires_at, ask=approval, audit=(audit,))
@@ -149,10 +150,17 @@ def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
     if approval is not None and _said_yes(approval) and standing.now < approval.expires_at:
         return Next(advance(run, "approved"))
     if approval is None or standing.now >= approval.expires_at:
-        ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
-        page = f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}" if playbook.approval.on_timeout == "page" else ""
+        reason = _not_in_time(approval)
+        ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, reason)
+        page = f"{run.playbook}: {reason}" if playbook.approval.on_timeout == "page" else ""
         return Next(ended, end=RunEnd(needs_person=page))
     return Next(run, at=approval.expires_at)
+
+
+def _not_in_time(approval: Approval | None) -> str:
+    if approval is None or not approval.first_by or approval.state != "pending":
+        return Verdict.APPROVAL_EXPIRED.sentence
+    return f"Only {approval.first_by} said yes in time; it takes two people."
 
 
 def _said_yes(approval: Approval) -> bool:

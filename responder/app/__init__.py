@@ -66,9 +66,10 @@ def read_settings(config_file: Path, flags: Mapping[str, str] | None = None) -> 
 
 def names_of(settings: "Settings") -> "Names":
     """Return what the configuration offers to playbooks, by name."""
+    from responder.domain.approvals import ANONYMOUS
     from responder.playbook.names import Names
 
-    pagerduty = settings.notify.pagerduty
+    pagerduty, access = settings.notify.pagerduty, settings.access
     return Names(
         connections={kind: settings.connections.names(kind) for kind in settings.connections.kinds},
         allow={name: connection.allow for name, connection in settings.connections_http.items()},
@@ -77,6 +78,11 @@ def names_of(settings: "Settings") -> "Names":
         slack=settings.notify.slack is not None,
         pagerduty=frozenset(pagerduty.services) if pagerduty else frozenset(),
         prometheus=bool(settings.prometheus),
+        people={
+            **({ANONYMOUS: "admin"} if access.anonymous else {}),
+            **access.users,
+            **{token.name: token.role for token in access.tokens},
+        },
     )
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
+from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
 from responder.domain.errors import IntakeError
@@ -91,6 +93,14 @@ def docs_of(playbook_for: Callable[[str, str], Playbook | None]) -> DocsOf:
         return Docs(summary=playbook.summary, **rendered)
 
     return docs
+
+
+def heads_of(settings: Settings, store_url: str) -> HeadsFile | None:
+    """Return where the heads of the audit log go: as configured, else beside the SQLite store in use."""
+    path = settings.audit_heads_file
+    if path is None and store_url.startswith("sqlite:///"):
+        path = Path(store_url.removeprefix("sqlite:///") + ".heads.jsonl")
+    return None if path is None else HeadsFile(path)
 
 
 @dataclass(frozen=True, slots=True)

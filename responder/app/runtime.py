@@ -18,7 +18,7 @@ from responder.act.actor import CLAIM, Actor
 from responder.act.engine import Engine
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox, witnesses
 from responder.app.brakes import BrakeWatch
-from responder.app.parts import Channels, channels_of, docs_of, parser_of, rules_of
+from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, rules_of
 from responder.clients.own_brakes import OwnBrakes
 from responder.clients.toolbox import Toolbox
 from responder.clients.witnesses import Witnesses
@@ -136,6 +136,8 @@ class Runtime:
         self.catalogue = catalogue()
         self.brakes = OwnBrakes(os.environ.get(PAUSE_VARIABLE, ""), settings.brake_file)
         self.store = open_store(settings.store.url, settings.store.password, self.brakes)
+        self.store_url = settings.store.url
+        self.heads = heads_of(settings, self.store_url)
         self.shelf = Shelf(self.catalogue, self.store, self.store)
         self.tools = LiveTools()
         self.witness = LiveWitness()
@@ -170,6 +172,7 @@ class Runtime:
         old_witness, self.witness.current = self.witness.current, witness
         self.settings, self.rules = settings, rules_of(settings)
         self.brakes.file = settings.brake_file
+        self.heads = heads_of(settings, self.store_url)
         old_channels, self.channels = self.channels, channels
         self.notifiers.clear()
         self.notifiers.update(self.channels.notifiers)
@@ -270,6 +273,7 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
             page=runtime.page,
             page_after=lambda: runtime.rules.page_after,
             reconcile=runtime.reconciler().look,
+            heads=lambda: runtime.heads,
         )
         keeper.start()
         watch = BrakeWatch(runtime.brakes, runtime.store, runtime.on_fact)

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from responder import __version__
 from responder.app.runtime import Runtime
 from responder.domain.runs import Run
+from responder.domain.seals import Head
 from responder.intake.buffer import CommittingBuffer
 from responder.playbook.model import Playbook
 from responder.web.application import make_application
@@ -58,6 +59,7 @@ async def bound(runtime: Runtime) -> AsyncIterator[Web]:
         approvers=lambda run: _approvers(runtime, run),
         explain=lambda labels: _explain(runtime, labels),
         report=_report,
+        verify=lambda: _verify(runtime),
         web_config=web_config,
         suspicion=runtime.store.suspicion,
         version=__version__,
@@ -111,6 +113,29 @@ def _complaints(runtime: Runtime) -> Sequence[JsonObject]:
 async def _approvers(runtime: Runtime, run: Run) -> Sequence[str]:
     playbook = await runtime.shelf.of(run)
     return playbook.approval.from_ if playbook is not None else ("role:operator",)
+
+
+async def _verify(runtime: Runtime) -> JsonObject:
+    """Hold the audit log against its segments, and those against the heads file of this process."""
+    path = None if runtime.heads is None else runtime.heads.path
+    heads: Sequence[Head] = ()
+    unread = ""
+    try:
+        heads = () if runtime.heads is None else await runtime.heads.kept()
+    except FileNotFoundError:
+        unread = f"the heads file {path} is gone"
+    except (OSError, ValueError) as error:
+        unread = f"the heads file {path} cannot be read: {error}"
+    found = await runtime.store.verify_audit(heads, runtime.settings.retention["audit"])
+    problems: list[JsonValue] = [unread] if unread and found.segments else []
+    return {
+        "segments": found.segments,
+        "entries": found.entries,
+        "unsealed": found.unsealed,
+        "heads": found.heads,
+        "heads_file": "" if path is None else str(path),
+        "problems": [*problems, *found.problems],
+    }
 
 
 def _explain(runtime: Runtime, labels: Mapping[str, str]) -> JsonObject:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from responder.cli import brakes, people
+from responder.cli import audit, brakes, people
 from responder.cli.exits import Exit
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ for command in (
     brakes.resume,
     brakes.reset,
     people.ack,
+    audit.audit,
 ):
     app.command()(command)
 

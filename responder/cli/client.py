@@ -34,10 +34,11 @@ def fail(message: str, code: Exit = Exit.USAGE) -> NoReturn:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where the responder is, and the token to show it."""
+    """Where the responder is, the token to show it, and how long to wait for an answer (seconds)."""
 
     url: str
     token: str
+    timeout: float = TIMEOUT_SECONDS
 
     def get(self, path: str, **parameters: str) -> Json:
         """GET ``/api/v1/{path}`` and return the JSON object."""
@@ -101,7 +102,7 @@ class Client:
         if self.token:
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=_tls()) as answer:  # noqa: S310 - see above
+            with urllib.request.urlopen(request, timeout=self.timeout, context=_tls()) as answer:  # noqa: S310 - see above
                 decoded = json.loads(answer.read() or b"{}")
                 return decoded if isinstance(decoded, dict) else {"items": decoded}
         except urllib.error.HTTPError as error:
@@ -158,16 +159,16 @@ def running_url() -> str:
     return os.environ.get("RESPONDER_URL", "") or DEFAULT_URL
 
 
-def connect(url: str, token_file: Path | None) -> Client:
+def connect(url: str, token_file: Path | None, timeout: float = TIMEOUT_SECONDS) -> Client:
     """Return a client for the flags given, the environment standing in for what is missing."""
     where = url or running_url()
     if not where.startswith(("http://", "https://")):
         fail(f"--url {where!r} is not an address such as {DEFAULT_URL}")
     path = token_file or (Path(os.environ["RESPONDER_TOKEN_FILE"]) if "RESPONDER_TOKEN_FILE" in os.environ else None)
     if path is None:
-        return Client(where, "")
+        return Client(where, "", timeout)
     try:
-        return Client(where, path.read_text(encoding="utf-8").strip())
+        return Client(where, path.read_text(encoding="utf-8").strip(), timeout)
     except (OSError, UnicodeDecodeError) as error:
         fail(f"the token file {path} cannot be read: {error}")
 

@@ -126,6 +126,8 @@ def _decision(decision: Story) -> str:
 
 def _run(run: Story) -> Iterator[tuple[str, str]]:
     start = f"run        {run.get('id')}: {run.get('playbook')} on {run.get('target')}, mode {run.get('mode')}"
+    if run.get("caused_by"):
+        start += f", after run {run['caused_by']} (depth {run.get('depth')})"
     if run.get("of_run"):
         who = f"by {run['requested_by']}" if run.get("requested_by") else "by a person"
         start = f"rollback   {run.get('id')}: of run {run['of_run']}, {who}"

@@ -138,6 +138,8 @@ def describe(run: Mapping[str, object]) -> str:
     """Return a run for reading: what, where, each step with its change, how it ended."""
     lines = [f"{run.get('id')}  {run.get('playbook')} → {run.get('target')}  {run.get('state')}"]
     lines.append(f"  mode {run.get('mode')}, created {plain(run.get('created_at'))}, incident {run.get('incident')}")
+    if run.get("caused_by"):
+        lines.append(f"  the alert began after run {run['caused_by']} here, depth {run.get('depth')}")
     steps = cast("Sequence[Mapping[str, object]]", run.get("steps") or ())
     lines += [f"  {step.get('id')}: {change(step)}  [{step.get('state', 'planned')}]" for step in steps]
     if run.get("reason"):
@@ -183,8 +185,11 @@ def approve(
     if asked is None:
         fail(f"run {run_id} asks for nothing; how it stands: responder runs show {run_id}", Exit.FINDINGS)
     shown = plan_hash or str(asked.get("plan_hash") or "")
-    client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
+    answer = client.post(f"runs/{segment(run_id)}/approve", {"plan_hash": shown, "comment": comment})
     print(describe(row))
+    if answer.get("waits_for"):
+        print(f"noted; it waits for {plain(answer['waits_for'])}: responder approve {run_id}")
+        return
     print("approved")
     _say_what_followed(client, run_id, shown)
 

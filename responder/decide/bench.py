@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from responder.decide.options import Option
+from responder.domain.causes import Cause, Touch, began, cause_of
+from responder.domain.episodes import Episode
 from responder.domain.limits import Pause, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import Run, RunState
@@ -62,17 +64,27 @@ class Bench:
         self._at: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         self._below: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         self._given: dict[str, tuple[int, tuple[datetime, ...]]] = {}
+        self._touched: defaultdict[str, list[Touch]] = defaultdict(list)
+        self._touched_below: defaultdict[str, list[Touch]] = defaultdict(list)
         for run in facts.runs:
             for episode in run.episodes:
                 self._of_episode[episode].append(run)
             if not run.state.final:
                 self._index(run)
+            if run.began_at is not None:
+                self._touch(run, run.began_at)
 
     def _index(self, run: RunFact) -> None:
         if run.state in JOINABLE:
             self._joinable.setdefault((run.playbook, run.target), run)
         if run.state not in NOT_IN_THE_WAY:
             self._occupy(run.target, run.playbook, run.id)
+
+    def _touch(self, run: RunFact, at: datetime) -> None:
+        touch = Touch(run.id, run.playbook, run.target, run.depth, at, run.finished_at or self.now)
+        self._touched[run.target].append(touch)
+        for name in ancestors(run.target):
+            self._touched_below[name].append(touch)
 
     def _occupy(self, target: str, playbook: str, run_id: str) -> None:
         self._at[target].append((playbook, run_id))
@@ -93,6 +105,20 @@ class Bench:
             if found:
                 return found[0]
         return None
+
+    def cause(self, pair: tuple[str, str], episode: Episode) -> Cause:
+        """Return what a run of this playbook on this target would follow from.
+
+        A run that serves the episode itself is no cause of it, whatever the clocks say.
+        """
+        target = pair[1]
+        if not self._touched or not target:
+            return Cause()
+        own = {run.id for run in self._of_episode.get(episode.id, ())}
+        near = [*self._touched_below.get(target, ())]
+        for name in (target, *ancestors(target)):
+            near += self._touched.get(name, ())
+        return cause_of((one for one in near if one.run not in own), *pair, began(episode))
 
     def usage(self, pair: tuple[str, str]) -> Usage:
         """Return the usage of a playbook and target, with what this slice has given out already."""

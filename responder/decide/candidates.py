@@ -138,7 +138,7 @@ class _Judge:
         names = [option.playbook.name for option in options]
         start = names.index(self._episode.after) + 1 if self._episode.after in names else 0
         self._walk(options[start:])
-        if not self._result.waits_or_acts() and self._case.urgent:
+        if not self._result.waits_or_acts() and self._case.urgent and Verdict.LOOP not in self._result.verdicts():
             if start:
                 self._at_the_end(options[:start])
             elif ASKS_FOR_A_PERSON & set(self._result.verdicts()):
@@ -277,17 +277,24 @@ class _Judge:
 
     def _start(self, option: Option) -> None:
         team = self._rules.team_of(self._episode.labels)
-        run = new_run(option, self._episode, team, self._bench.now)
+        cause = self._bench.cause(option.pair, self._episode)
+        run = new_run(option, self._episode, team, self._bench.now, cause)
         self._bench.add(Draft(run, {self._episode.id}), option)
         trip = self._tripped(option)
         why = f" {trip.reason}" if trip is not None else ""
-        self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.{why}", run_id=run.id)
+        after = f" The alert began after run {cause.run} here." if cause.run else ""
+        self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.{why}{after}", run_id=run.id)
 
     def _refuse(self, option: Option, refusal: Refusal) -> bool:
         """Write down a refusal; says whether the chain stops: what has to wait is not replaced by something blunter.
 
-        A muted playbook does not count at this time, so the next one has its turn.
+        A muted playbook does not count at this time, so the next one has its turn. A loop ends with a person.
         """
+        if refusal.verdict is Verdict.LOOP:
+            self._note(option, refusal.verdict, refusal.reason)
+            if self._case.urgent:
+                self._result.needs_person = f"{option.playbook.name} on {option.target}: {refusal.reason}"
+            return True
         at = retry_at(refusal, self._bench.now) if refusal.verdict.later else None
         self._note(option, refusal.verdict, refusal.reason, at=at)
         if at is not None:

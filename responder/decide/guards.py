@@ -130,6 +130,11 @@ def shown_otherwise(q: Question) -> Refusal | None:
 _SUPPRESSED = {Shown.SILENCED.value: Verdict.SILENCED, Shown.INHIBITED.value: Verdict.INHIBITED}
 
 
+def looping(q: Question) -> Refusal | None:
+    """Refuse what follows from our own changes for the second time in a row."""
+    return q.bench.cause(q.option.pair, q.episode).refusal
+
+
 def quarantined(q: Question) -> Refusal | None:
     """Refuse a target that an earlier run left in doubt."""
     why = q.bench.facts.quarantined.get(q.option.target)
@@ -162,7 +167,7 @@ OF_THE_ALERT: tuple[Guard, ...] = (disabled, muted, stale, flapping, targeted, p
 """What speaks against acting on this alert, whatever happened before."""
 OF_THE_MOMENT: tuple[Guard, ...] = (shown_otherwise, stopped)
 """Stop signs, the sender's and ours; they hold for watching, too, because a run would be refused by them."""
-OF_AN_EFFECT: tuple[Guard, ...] = (doubted, quarantined, busy, limited)
+OF_AN_EFFECT: tuple[Guard, ...] = (looping, doubted, quarantined, busy, limited)
 """What speaks against changing the target now; ``observe`` takes no slot and no budget."""
 
 

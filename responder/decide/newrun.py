@@ -3,18 +3,20 @@
 from datetime import datetime, timedelta
 
 from responder.decide.options import Option
+from responder.domain.causes import Cause
 from responder.domain.episodes import Episode
 from responder.domain.ids import new_id
 from responder.domain.modes import Mode
 from responder.domain.runs import SETTLES, Context, Run, RunState
 from responder.playbook.model import Condition, Playbook
 
+NO_CAUSE = Cause()
 GRACE = timedelta(minutes=5)
 OWN_RULE_TIME = timedelta(minutes=5)
 """How long a playbook without ``verify`` is judged by the alert's own rule (playbook/model.py, ``within``)."""
 
 
-def new_run(option: Option, episode: Episode, team: str, now: datetime) -> Run:
+def new_run(option: Option, episode: Episode, team: str, now: datetime, cause: Cause = NO_CAUSE) -> Run:
     """Return the run of ``option`` for ``episode`` of ``team``, due at once, pinned to the playbook as it is now."""
     playbook = option.playbook
     return Run(
@@ -39,6 +41,8 @@ def new_run(option: Option, episode: Episode, team: str, now: datetime) -> Run:
         created_at=now,
         due_at=now,
         deadline=now + time_allowed(playbook, option.mode),
+        caused_by=cause.run,
+        depth=cause.depth,
     )
 
 

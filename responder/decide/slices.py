@@ -14,6 +14,7 @@ from responder.decide.memory import Memory
 from responder.decide.options import Candidates, Option, options_for, targets_of
 from responder.decide.rules import Rules
 from responder.domain.alerts import Alert, Delivery, Notice
+from responder.domain.causes import began, touched_since
 from responder.domain.episodes import Decision, Episode, EpisodeState, Group
 from responder.domain.limits import ATTEMPTS_WINDOW
 from responder.ports.store import Audit, DeliveryProgress, RunFact, Slice, SliceChanges
@@ -64,7 +65,9 @@ async def decide_deliveries(tx: Slice, shares: Sequence[Share], desk: Desk) -> D
     shelf = Shelf(await tx.incidents(groups, ids), tx.now)
     options = _options_by_key(shares, desk)
     targets = {target for offered in options.values() for target in targets_of(offered)}
-    near = await tx.runs_near(targets, [episode.id for episode in known.values()])
+    begins = [began(one) for one in known.values() if one.state is not EpisodeState.CLOSED]
+    begins += [alert.starts_at for share in shares for alert in share.alerts if alert.status == "firing"]
+    near = await tx.runs_near(targets, [episode.id for episode in known.values()], touched_since(begins, tx.now))
     work = _Work(desk, shelf, tx.now, near)
     for share in shares:
         work.take(share, known, options)
@@ -76,7 +79,7 @@ async def decide_due(tx: Slice, episodes: Sequence[Episode], desk: Desk) -> Deci
     options = {e.id: options_for(e.labels, e.annotations, desk.library, desk.rules) for e in episodes}
     shelf = Shelf(await tx.incidents((), {e.incident_id for e in episodes if e.incident_id}), tx.now)
     targets = {target for offered in options.values() for target in targets_of(offered)}
-    near = await tx.runs_near(targets, list(options))
+    near = await tx.runs_near(targets, list(options), touched_since(map(began, episodes), tx.now))
     work = _Work(desk, shelf, tx.now, near)
     for episode in episodes:
         work.reconsider(episode, options[episode.id])

@@ -130,7 +130,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """May this plan be carried out? Used once, before ``expires_at``, for exactly ``plan_hash``."""
+    """May this plan be carried out? Used once, before ``expires_at``, for exactly ``plan_hash``.
+
+    With ``four_eyes`` two different people must say yes; ``first_by`` is the one who did so first.
+    """
 
     id: str
     run_id: str
@@ -142,3 +145,7 @@ class Approval:
     decided_by: str = ""
     decided_at: datetime | None = None
     comment: str = ""
+    four_eyes: bool = False
+    first_by: str = ""
+    first_at: datetime | None = None
+    first_comment: str = ""

@@ -220,7 +220,8 @@ class Run:
     """One execution of a playbook on one target.
 
     ``revision`` is the SHA-256 of the playbook's text, kept in the store. ``of_run`` is the run that a person's
-    rollback undoes. ``stop_by`` names who asked to stop it. ``deadline`` bounds it whatever happens.
+    rollback undoes. ``stop_by`` names who asked to stop it. ``deadline`` bounds it whatever happens. ``caused_by`` is
+    the run after whose change the alert began, ``depth`` how many runs follow from one another up to this one.
     """
 
     id: str
@@ -246,6 +247,8 @@ class Run:
     effects: int = 0
     attempts: int = 0
     epoch: int = 0
+    caused_by: str = ""
+    depth: int = 1
 
 
 def advance(run: Run, outcome: Outcome, verdict: Verdict | None = None, reason: str = "") -> Run:

@@ -40,6 +40,7 @@ class Verdict(StrEnum):
     CONNECTION_UNKNOWN = "connection_unknown", "No connection, or more than one, fits the alert."
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "The playbook has been tried as often as it may be; a person is asked."
     RECURRING = "recurring", "What it fixes keeps coming back; a person is asked to look for the cause."
+    LOOP = "loop", "The alert seems to come from our own changes; a person is asked to look."
     SUPERSEDED = "superseded", "Another playbook fixed it."
 
     # Refusals that are looked at again.
@@ -84,6 +85,7 @@ class Verdict(StrEnum):
     NOT_UNDOABLE = "not_undoable", "A change cannot be undone automatically."
     REJECTED = "rejected", "A person said no."
     APPROVAL_EXPIRED = "approval_expired", "Nobody approved in time."
+    NOT_ALLOWED = "not_allowed", "Whoever answered may not answer for this run."
     PLAN_CHANGED = "plan_changed", "The plan kept changing while it waited for approval."
     STOPPED = "stopped", "A person stopped the run."
     DEADLINE = "deadline", "The run did not end in time."

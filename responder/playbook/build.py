@@ -51,6 +51,7 @@ def build(
             tuple(shape.approval.from_),
             shape.approval.timeout,
             shape.approval.on_timeout,
+            shape.approval.four_eyes,
         ),
         steps=build_steps(shape.steps, ids, catalogue),
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),

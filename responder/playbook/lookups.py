@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from responder.language.allow import allows, plain_path
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
+from responder.playbook.approvers import check_approvers
 from responder.playbook.complaints import Findings
 from responder.playbook.names import Names
 from responder.playbook.rules import Keys, condition_lists, items, mapping
@@ -29,6 +30,7 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
             if isinstance(item, str):
                 _check_interval(findings, (key, index), item, names)
     _check_notify(findings, mapping(data.get("notify")), names)
+    check_approvers(findings, data, names)
     cluster = data.get("cluster")
     if isinstance(cluster, str) and "{{" not in cluster:
         _check_one(findings, ("cluster",), cluster, names.clusters, what="cluster", rule="unknown-cluster")

@@ -72,12 +72,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """When ``auto`` asks in addition, whom, and for how long. ``from_`` is the key ``from``."""
+    """When ``auto`` asks in addition, whom, and for how long. ``from_`` is the key ``from``.
+
+    With ``four_eyes`` two different people must say yes.
+    """
 
     matchers: tuple[Matcher, ...] = ()
     from_: tuple[str, ...] = ("role:operator",)
     timeout: timedelta = timedelta(minutes=30)
     on_timeout: Literal["page", "skip"] = "page"
+    four_eyes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ class Names:
 
     ``connections`` maps a kind (``http``) to the names configured for it. ``prometheus`` says whether one is
     configured: without it an alert's own rule cannot be evaluated. ``allow`` holds what each ``http`` connection lets
-    through; of one that is not in it nothing is known.
+    through; of one that is not in it nothing is known. ``people`` maps whoever may use the API to their role, as far as
+    the configuration says; None when nothing is known of them.
     """
 
     connections: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -22,3 +23,4 @@ class Names:
     slack: bool = False
     pagerduty: frozenset[str] = frozenset()
     prometheus: bool = False
+    people: Mapping[str, str] | None = None

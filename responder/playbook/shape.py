@@ -65,18 +65,17 @@ class LimitsShape(Shape):
 class ApprovalShape(Shape):
     """When `auto` asks in addition, whom, and for how long."""
 
-    reserved: ClassVar[tuple[str, ...]] = ("four_eyes",)
-
     matchers: list[MatcherText] = Field(default=[], description="alerts for which mode auto asks as well")
     from_: Annotated[list[Person], OneOrMany] = Field(
         default=["role:operator"],
         json_schema_extra=ONE_OR_MANY,
         alias="from",
         min_length=1,
-        description="who may approve: role:operator, user:NAME, slack:@GROUP",
+        description="who may answer: role:operator (or higher), user:NAME; slack:@GROUP is for later",
     )
     timeout: PositiveDuration = Field(default=timedelta(minutes=30), description="how long the question stands")
     on_timeout: Literal["page", "skip"] = Field(default="page", description="what happens when nobody answers")
+    four_eyes: bool = Field(default=False, description="two different people must say yes, each under a name of theirs")
 
 
 class ConditionShape(Shape):

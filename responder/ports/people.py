@@ -47,8 +47,13 @@ class People(Protocol):
     async def answer(self, run_id: str, approve: bool, actor: str, plan_hash: str, comment: str) -> Refusal | None:  # noqa: FBT001 - the answer itself
         """Approve or reject the open question of a run; refuses when there is none or it expired.
 
-        A yes counts for ``plan_hash`` alone and is refused when the plan differs; a no counts whatever the plan.
+        A yes counts for ``plan_hash`` alone and is refused when the plan differs; a no counts whatever the plan. Where
+        two people must say yes, the first leaves the question open. What is refused is in the audit log.
         """
+        ...
+
+    async def refuse_answer(self, run_id: str, approve: bool, actor: str, reason: str) -> None:  # noqa: FBT001 - the answer itself
+        """Write down that an answer did not count because of who gave it."""
         ...
 
     async def stop(self, run_id: str, actor: str) -> bool:

@@ -16,7 +16,7 @@ from responder.ports.audit import Audit
 
 @dataclass(frozen=True, slots=True)
 class RunFact:
-    """What decide needs of a run near a target or an episode."""
+    """What decide needs of a run near a target or an episode. ``began_at``: its first change, or None."""
 
     id: str
     playbook: str
@@ -26,6 +26,8 @@ class RunFact:
     finished_at: datetime | None
     effects: int
     episodes: frozenset[str]
+    began_at: datetime | None = None
+    depth: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,13 @@ class Slice(Protocol):
         """Count the runs that are not final, by incident."""
         ...
 
-    async def runs_near(self, targets: Collection[str], episodes: Collection[str]) -> Sequence[RunFact]:
-        """Return unfinished runs on targets that are equal, above or below, and every run of these episodes."""
+    async def runs_near(
+        self, targets: Collection[str], episodes: Collection[str], since: datetime
+    ) -> Sequence[RunFact]:
+        """Return the runs on targets that are equal, above or below, and every run of these episodes.
+
+        On targets those count that are unfinished, or that changed something and ended after ``since``.
+        """
         ...
 
     async def usage(self, pairs: Collection[tuple[str, str]], since: datetime) -> Mapping[tuple[str, str], Usage]:

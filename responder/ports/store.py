@@ -18,6 +18,7 @@ from responder.ports.people import Kind, Page, People
 from responder.ports.queues import LEASE, MAX_ATTEMPTS, Inbox, NewDelivery, Outbox, OutboxItem
 from responder.ports.reconciling import Reconciling
 from responder.ports.runs import Authority, RunEnd, RunStore, Standing
+from responder.ports.sealing import Sealing
 from responder.ports.slices import DecideStore, DeliveryProgress, RunFact, Slice, SliceChanges
 
 __all__ = [
@@ -106,7 +107,7 @@ class Housekeeping(Protocol):
         ...
 
 
-class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Reconciling, Protocol):
+class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Reconciling, Sealing, Protocol):
     """A store keeps them all."""
 
     async def open(self) -> None:

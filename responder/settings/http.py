@@ -1,6 +1,7 @@
 """How to talk HTTP with somebody: Prometheus' ``http_config``, key for key."""
 
 import base64
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,9 +54,58 @@ NO_AUTH = HttpAuth()
 """No Authorization header at all."""
 
 
+class _NamedServer(ssl.SSLContext):
+    """A client's context for a server whose certificate has another name than its address.
+
+    The name is asked for in the handshake and checked in place of the address, whoever opens the connection: every
+    client of ours takes a context, and none of them has to know.
+    """
+
+    server_name: str
+
+    def wrap_bio(  # what asyncio calls
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the signature of the class above
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Wrap a pair of buffers, for ``server_name``."""
+        return super().wrap_bio(incoming, outgoing, server_side, self.server_name, session)
+
+    def wrap_socket(  # noqa: PLR0917 - what urllib calls; the signature of the class above
+        self,
+        sock: socket.socket,
+        server_side: bool = False,  # noqa: FBT001, FBT002
+        do_handshake_on_connect: bool = True,  # noqa: FBT001, FBT002
+        suppress_ragged_eofs: bool = True,  # noqa: FBT001, FBT002
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
+        """Wrap a socket, for ``server_name``."""
+        return super().wrap_socket(
+            sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, self.server_name, session
+        )
+
+
+def _trusting(ca_file: Path | None, server_name: str | None) -> ssl.SSLContext:
+    usual = ssl.create_default_context(cafile=ca_file)
+    if server_name is None:
+        return usual
+    named = _NamedServer(ssl.PROTOCOL_TLS_CLIENT)
+    named.server_name = server_name
+    named.verify_flags = usual.verify_flags
+    if ca_file is None:
+        named.load_default_certs()
+    else:
+        named.load_verify_locations(ca_file)
+    return named
+
+
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """``tls_config``: whom to trust, and who we are."""
+    """``tls_config``: whom to trust, who we are, and by which name the server proves who it is (``server_name``)."""
 
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -68,7 +118,7 @@ class TlsConfig:
     def context(self) -> ssl.SSLContext:
         """Build the context; raises SettingsError naming the file that cannot be used."""
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            context = _trusting(self.ca_file, self.server_name)
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"tls_config: {self.ca_file} is not a file of certificates: {error}") from error
         if self.insecure_skip_verify:

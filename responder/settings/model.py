@@ -248,7 +248,7 @@ class Settings:
 
     ``digest`` is the SHA-256 of the file's text; ``files`` are all files that were read, to be watched for changes;
     ``secrets`` are all secret values, so that no log line may hold one. ``brake_file`` stops everything while it
-    is there (domain/brakes.py). Paths are absolute.
+    is there (domain/brakes.py); ``audit_heads_file`` is where the heads of the audit log go. Paths are absolute.
     """
 
     file: str = ""
@@ -261,6 +261,7 @@ class Settings:
     redis: RedisSettings | None = None
     max_mode: Mode = Mode.AUTO
     brake_file: Path | None = None
+    audit_heads_file: Path | None = None
     playbooks: tuple[Path, ...] = ()
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     access: Access = Access()

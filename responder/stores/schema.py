@@ -11,6 +11,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    false,
     text,
 )
 
@@ -170,6 +171,8 @@ runs = Table(
     Column("lease_until", Instant),
     Column("attempts", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
+    Column("caused_by", Text, nullable=False, server_default=""),
+    Column("depth", Integer, nullable=False, server_default="1"),
     Index("ix_runs_created_at", "created_at", "id"),
     Index("ix_runs_incident_id", "incident_id"),
     _partial("ix_runs_due", "rank_at", where="finished_at IS NULL"),
@@ -265,11 +268,15 @@ approvals = Table(
     Column("decided_by", Words, nullable=False),
     Column("decided_at", Instant),
     Column("comment", Words, nullable=False),
+    Column("four_eyes", Boolean, nullable=False, server_default=false()),
+    Column("first_by", Words, nullable=False, server_default=""),
+    Column("first_at", Instant),
+    Column("first_comment", Words, nullable=False, server_default=""),
     Index("ix_approvals_asked_at", "asked_at", "id"),
     Index("ix_approvals_run_id", "run_id"),
     _partial("uq_approvals_pending", "run_id", where="state = 'pending'", unique=True),
 )
-"""``state``: pending, approved, rejected, spent, void."""
+"""``state``: pending, approved, rejected, spent, void. ``first_by`` is the first of two who must say yes."""
 
 pauses = Table(
     "pauses",
@@ -334,6 +341,22 @@ audit = Table(
     Index("ix_audit_at", "at"),
     Index("ix_audit_subject", "subject", "seq"),
 )
+
+audit_segments = Table(
+    "audit_segments",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("prev", Text, nullable=False),
+    Column("first", BigInteger, nullable=False),
+    Column("after", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("spans", Json, nullable=False),
+    Column("gaps", Json, nullable=False),
+    Column("sealed_at", Instant, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("ix_audit_segments_first", "first"),
+)
+"""The audit log as it was sealed: see ``domain.seals``."""
 
 playbooks = Table(
     "playbooks",

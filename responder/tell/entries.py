@@ -57,8 +57,11 @@ def _decisions(account: Account) -> Iterator[Entry]:
 
 def _run(run: Run, records: Sequence[Record], now: datetime) -> Iterator[Entry]:
     by = f", asked by {run.context.requested_by}" if run.context.requested_by else ""
+    after = f", after run {run.caused_by}" if run.caused_by and run.kind == "forward" else ""
     what = f"undo of run {run.of_run}" if run.kind == "rollback" else run.playbook
-    yield Entry(f"run:{run.id}:created", run.created_at, f"○ {what} on {run.target}, mode {run.mode}{by}: run {run.id}")
+    yield Entry(
+        f"run:{run.id}:created", run.created_at, f"○ {what} on {run.target}, mode {run.mode}{by}{after}: run {run.id}"
+    )
     if run.progress.verify_from is not None:
         until = f" until {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{until}")
@@ -90,11 +93,17 @@ def _record(record: Record) -> Iterator[Entry]:
 def _approval(approval: Approval) -> Iterator[Entry]:
     asked = f"○ run {approval.run_id} asks for approval until {clock(approval.expires_at)}"
     yield Entry(f"approval:{approval.id}:asked", approval.asked_at, asked)
+    if approval.first_at is not None:
+        text = f"✔ first of two yeses by {approval.first_by}{_said(approval.first_comment)}"
+        yield Entry(f"approval:{approval.id}:first", approval.first_at, text)
     if approval.decided_at is not None and approval.decided_by:
         verb = {"rejected": "✖ rejected", "void": "– withdrawn"}.get(approval.state, "✔ approved")
-        comment = f": {quoted(approval.comment)}" if approval.comment else ""
-        text = f"{verb} by {approval.decided_by}{comment}"
+        text = f"{verb} by {approval.decided_by}{_said(approval.comment)}"
         yield Entry(f"approval:{approval.id}:decided", approval.decided_at, text)
+
+
+def _said(comment: str) -> str:
+    return f": {quoted(comment)}" if comment else ""
 
 
 def _taken(account: Account) -> Iterator[Entry]:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from responder.domain.notification import Account, Line
+from responder.domain.notification import Account, Approval, Line
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Check, PlannedStep, Run, RunState
 from responder.domain.sentences import sentences
@@ -222,5 +222,12 @@ def _approval_lines(account: Account, run: Run) -> Iterator[Line]:
         return
     for one in account.approvals:
         if one.run_id == run.id and one.state == "pending":
-            yield Line(TO_DO, f"may it? `responder approve {run.id}` or `responder reject {run.id}`, "
+            yield Line(TO_DO, f"may it?{_two(one)} `responder approve {run.id}` or `responder reject {run.id}`, "
                               f"until {clock(one.expires_at)}")  # fmt: skip
+
+
+def _two(asked: Approval) -> str:
+    """Say that two people must say yes, and who has."""
+    if not asked.four_eyes:
+        return ""
+    return f" {asked.first_by} said yes, somebody else must as well:" if asked.first_by else " Two people must say yes:"

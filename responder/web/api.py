@@ -63,6 +63,13 @@ def reading_routes() -> tuple[Route, ...]:
         Route("GET", "/incidents/{id}", incident, "viewer", "Show one incident with its decisions."),
         Route("GET", "/status", status, "viewer", "Show what runs, how it is configured and what waits."),
         Route("GET", "/explain", explain, "viewer", "Tell the story of the alerts with these labels.", _LABELS),
+        Route(
+            "GET",
+            "/audit/verify",
+            verify,
+            "operator",
+            "Hold the audit log against what was sealed of it.",
+        ),
         Route("GET", "/report", report, "viewer", "Report what was done and how well it worked."),
     )
 
@@ -238,6 +245,11 @@ async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:
         "runs": cast("list[JsonValue]", runs),
         "records": cast("list[JsonValue]", records),
     }
+
+
+async def verify(request: web.Request, _caller: Caller) -> JsonValue:
+    """Say whether the audit log is what was sealed; the whole of it is read."""
+    return dict(await request.app[PARTS].verify())
 
 
 async def report(request: web.Request, _caller: Caller) -> JsonValue:

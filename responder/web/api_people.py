@@ -8,14 +8,15 @@ from aiohttp import web
 from pydantic import JsonValue
 from pydantic_core import from_json
 
+from responder.domain.approvals import may_answer
 from responder.domain.brakes import KINDS, PAUSE_VARIABLE, SCOPES, is_scope
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Refusal
 from responder.domain.runs import Run
+from responder.domain.verdicts import Verdict
 from responder.language.durations import parse_duration
-from responder.settings import Role
 from responder.web.api import brakes, find
-from responder.web.auth import RANK, Caller
+from responder.web.auth import Caller
 from responder.web.body import body_of
 from responder.web.parts import PARTS, Parts, Refused
 from responder.web.routes import Route
@@ -121,26 +122,29 @@ async def reject(request: web.Request, caller: Caller) -> JsonValue:
 async def _answer(request: web.Request, caller: Caller, body: Mapping[str, str], *, approved: bool) -> JsonValue:
     parts = request.app[PARTS]
     run = await _run(parts, request.match_info["id"])
-    await check_approver(parts, run, caller)
+    await check_approver(parts, run, caller, approved=approved)
     plan_hash, comment = body.get("plan_hash", ""), body.get("comment", "")
     refusal = await parts.people.answer(run.id, approved, caller.name, plan_hash, comment)
+    if refusal is not None and refusal.verdict is Verdict.NOT_ALLOWED:
+        raise Refused(403, refusal.reason, f"it takes two of {', '.join(await parts.approvers(run)) or 'nobody'}")
     if refusal is not None:
         raise _conflict(refusal)
     _asked(parts, caller, "approve" if approved else "reject", run.id)
-    return {"run": run.id, "answer": "approved" if approved else "rejected", "by": caller.name}
+    said: dict[str, JsonValue] = {"run": run.id, "answer": "approved" if approved else "rejected", "by": caller.name}
+    still_open = (await parts.people.page("approvals", {"run": run.id, "state": "pending"}, 1, "")).items
+    waits = approved and any(one["first_by"] == caller.name for one in still_open)
+    return {**said, "waits_for": "a second person's yes"} if waits else said
 
 
-async def check_approver(parts: Parts, run: Run, caller: Caller) -> None:
-    """Raise Refused (403) unless the playbook's ``approval.from`` names the caller or its role."""
+async def check_approver(parts: Parts, run: Run, caller: Caller, *, approved: bool) -> None:
+    """Raise Refused (403) unless the playbook's ``approval.from`` names the caller or its role; that is audited."""
     allowed = await parts.approvers(run)
-    for one in allowed:
-        kind, _, name = one.partition(":")
-        if kind == "user" and name == caller.name:
-            return
-        if kind == "role" and name in RANK and RANK[caller.role] >= RANK[cast("Role", name)]:
-            return
-    names = ", ".join(allowed) or "nobody"
-    raise Refused(403, f"{caller.name} ({caller.role}) may not answer for {run.playbook}", f"it takes {names}")
+    if may_answer(allowed, caller.name, caller.role):
+        return
+    reason = f"{caller.name} ({caller.role}) may not answer for {run.playbook}"
+    await parts.people.refuse_answer(run.id, approved, caller.name, reason)
+    parts.on_fact("access_refused", path=f"/runs/{run.id}", remote="", status=403, caller=caller.name)
+    raise Refused(403, reason, f"it takes {', '.join(allowed) or 'nobody'}")
 
 
 async def _run(parts: Parts, run_id: str) -> Run:

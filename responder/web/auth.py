@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from responder.domain.approvals import ANONYMOUS
 from responder.settings import Role
 from responder.web.parts import PARTS, Parts, Refused
 
@@ -95,7 +96,7 @@ async def authenticate(request: web.Request) -> Caller | None:
     if scheme == "basic":
         return await _by_password(request, parts, rest)
     if scheme == "" and parts.settings().access.anonymous and from_this_machine(request):
-        return Caller("anonymous", "admin")
+        return Caller(ANONYMOUS, "admin")
     return None
 
 

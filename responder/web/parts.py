@@ -66,6 +66,8 @@ class Parts:
     """What would happen to an alert with these labels now; joins the answer of ``/api/v1/explain``."""
     report: Callable[[Mapping[str, str]], Awaitable[JsonObject]]
     """The answer of ``/api/v1/report``; raises ValueError for parameters it does not know."""
+    verify: Callable[[], Awaitable[JsonObject]]
+    """What a look at the whole audit log came to: ``problems``, and what was compared."""
     web_config: WebConfigFile
     version: str
     started_at: datetime

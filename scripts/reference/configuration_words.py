@@ -19,6 +19,10 @@ SECTIONS: Mapping[str, str] = {
     "say `halt`, scopes (`team:NAME`, `playbook:NAME`, `action:KIND`, `target:PATTERN`) or a reason. What cannot be "
     "read halts everything, a missing folder too. `RESPONDER_PAUSE` in the environment says the same, with `;` between "
     "the lines.",
+    "audit_heads_file": "A file to which the head of each sealed segment of the audit log is added, by each process: "
+    "what shows that the log was cut off or forged as a whole. Beside a SQLite store unless given "
+    "(`responder.db.heads.jsonl`); with PostgreSQL there is none unless given. Copy it to where whoever can change the "
+    "store cannot.",
     "playbooks": "Folders and files of playbooks. Names that start with a dot and `*.test.yaml` are skipped.",
     "sources": "Who may send alerts, to `POST /webhook/NAME`. Each proves who it is, by one of `authorization`, "
     "`basic_auth`, `hmac` and `client_certificate`. A highly available pair of Alertmanagers is one source.",

@@ -3,6 +3,7 @@
 import pytest
 
 from responder.act.actor import take_turn
+from responder.act.before import MAX_ASKED
 from responder.domain.limits import Pause, Refusal
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
@@ -151,6 +152,54 @@ async def test_a_plan_that_changed_since_it_was_approved_is_asked_again(bed: Bed
     run = await take_turn(bed.engine, claimed)
     assert (run.state, run.progress.asked) == (RunState.AWAITING_APPROVAL, 2)
     assert run.progress.plan[0].before == {"workers": 5}
+    assert target.ledger.entries == []
+
+
+async def test_a_plan_that_keeps_changing_is_asked_three_times_then_it_expires_with_a_page(
+    bed: Bed, target: Target
+) -> None:
+    run = await bed.begin(playbook_text(mode="approve"))
+    for count in range(1, MAX_ASKED + 1):
+        run = await bed.work(run, until=frozenset({RunState.AWAITING_APPROVAL}))
+        assert run.progress.asked == count
+        await bed.store.answer(run.id, approve=True, actor="ana", plan_hash=run.progress.plan_hash, comment="")
+        target.resources["workers"] = {**target.resources["workers"], "workers": 4 - count}
+        (claimed,) = await bed.store.claim_runs(4)
+        run = await take_turn(bed.engine, claimed)
+    assert (run.state, run.verdict) == (RunState.EXPIRED, Verdict.PLAN_CHANGED)
+    assert await needs_person(bed, run)
+    assert target.ledger.entries == []
+
+
+FOUR_EYES = "approval:\n  four_eyes: true\n  timeout: {timeout}\n  on_timeout: {on_timeout}"
+
+
+async def test_with_four_eyes_one_yes_moves_nothing_and_the_second_does(bed: Bed, target: Target) -> None:
+    text = playbook_text(mode="approve", limits=FOUR_EYES.format(timeout="10m", on_timeout="page"))
+    run = await bed.work(await bed.begin(text), until=frozenset({RunState.AWAITING_APPROVAL}))
+    shown = run.progress.plan_hash
+    assert await bed.store.answer(run.id, approve=True, actor="ana", plan_hash=shown, comment="") is None
+    assert await bed.store.claim_runs(4) == []
+    assert target.ledger.entries == []
+    assert await bed.store.answer(run.id, approve=True, actor="bob", plan_hash=shown, comment="") is None
+    run = await bed.work(run)
+    assert (run.state, workers(target)) == (RunState.VERIFIED, 6), run.reason
+
+
+@pytest.mark.parametrize(("on_timeout", "pages"), [("page", True), ("skip", False)])
+async def test_one_yes_of_two_expires_and_pages_unless_told_otherwise(
+    bed: Bed,
+    target: Target,
+    on_timeout: str,
+    pages: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    text = playbook_text(mode="approve", limits=FOUR_EYES.format(timeout="1s", on_timeout=on_timeout))
+    run = await bed.work(await bed.begin(text), until=frozenset({RunState.AWAITING_APPROVAL}))
+    await bed.store.answer(run.id, approve=True, actor="ana", plan_hash=run.progress.plan_hash, comment="")
+    run = await bed.work(run)
+    assert (run.state, run.verdict) == (RunState.EXPIRED, Verdict.APPROVAL_EXPIRED)
+    assert run.reason == "Only ana said yes in time; it takes two people."
+    assert bool(await needs_person(bed, run)) is pages
     assert target.ledger.entries == []
 
 

@@ -310,7 +310,8 @@ async def test_an_approval_is_given_once_and_used_once(store: SqlStore) -> None:
     assert (approval.state, approval.decided_by, approval.comment) == ("approved", "ann", "go")
     spent = await asyncio.gather(*(store.use_approval(one, approval) for _ in range(5)))
     assert sorted(spent) == [False, False, False, False, True]
-    assert await actions_of(store, one.id) == ["run.awaiting_approval", "run.approved", "approval.spent"]
+    said = ["run.awaiting_approval", "run.approved", "run.answer_refused", "approval.spent"]
+    assert await actions_of(store, one.id) == said
 
 
 async def test_an_answer_must_be_in_time_and_to_the_plan_that_was_shown(store: SqlStore) -> None:

@@ -87,4 +87,7 @@ def test_every_migration_is_packaged() -> None:
         "0002_held_pages.py",
         "0003_ends_by_playbook.py",
         "0004_what_the_sender_shows.py",
+        "0005_four_eyes.py",
+        "0006_causes.py",
+        "0007_audit_segments.py",
     ]

@@ -184,12 +184,36 @@ async def test_runs_near_are_those_on_above_and_below_and_those_of_the_episodes(
     )
 
     async with store.slice() as slice_:
-        near = {fact.id: fact for fact in await slice_.runs_near([target], [one.id])}
+        near = {fact.id: fact for fact in await slice_.runs_near([target], [one.id], store.now())}
         assert set(near) == {kept[target].id, kept["eu/deployment/shop"].id, kept[target + "/x"].id, over.id}
         assert near[over.id].episodes == {one.id}
         assert (near[over.id].effects, near[over.id].state) == (1, RunState.VERIFIED)
-        assert await slice_.runs_near([], []) == []
-        assert len(await slice_.runs_near([], [one.id])) == 1
+        assert await slice_.runs_near([], [], store.now()) == []
+        assert len(await slice_.runs_near([], [one.id], store.now())) == 1
+
+
+async def test_runs_that_changed_something_near_and_ended_lately_are_near(store: SqlStore) -> None:
+    target = "eu/deployment/shop/api"
+    ended = {}
+    for name in (target, "eu/deployment/shop", target + "/x", target + "2"):
+        one = await acting(store, target=name, depth=2, caused_by="r0")
+        await applied(store, one)
+        ended[name] = (await finished(store, one)).id
+    idle = await acting(store, target=target)
+    await finished(store, idle, RunState.SKIPPED)
+    since = store.now() - HOUR
+
+    async with store.slice() as slice_:
+        near = {fact.id: fact for fact in await slice_.runs_near([target], [], since)}
+        assert set(near) == {ended[target], ended["eu/deployment/shop"], ended[target + "/x"]}
+        fact = near[ended[target]]
+        assert fact.depth == 2
+        assert fact.began_at is not None
+        assert fact.finished_at is not None
+        assert fact.began_at <= fact.finished_at
+        assert await slice_.runs_near([target], [], store.now()) == []
+    (listed,) = (await store.page("runs", {"id": ended[target]}, 1, "")).items
+    assert (listed["caused_by"], listed["depth"]) == ("r0", 2)
 
 
 async def test_a_run_that_ended_cannot_be_joined(store: SqlStore) -> None:
@@ -267,7 +291,7 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
         await slice_.incidents([(about.source, about.receiver, about.group_key)], [])
         await slice_.episodes_of([about.id])
         await slice_.unfinished_runs_of([about.id])
-        await slice_.runs_near([one.target for one in runs], [one.id for one in episodes])
+        await slice_.runs_near([one.target for one in runs], [one.id for one in episodes], store.now())
         await slice_.usage([(one.playbook, one.target) for one in runs], slice_.now - HOUR)
         await slice_.quarantined([one.target for one in runs])
         await slice_.pauses()

@@ -2,15 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
+
+import pytest
 
 from responder.domain.alerts import Severity
 from responder.domain.notification import Account
-from responder.housekeeping import LOOK_AGAIN_AT_LEAST, Housekeeper
-from responder.ports.store import Housekeeping
+from responder.domain.seals import Head
+from responder.housekeeping import LOOK_AGAIN_AT_LEAST, SEAL_MOST, Housekeeper, Kept
+from responder.ports.sealing import Heads
 from tests.unit.tell.stories import STORIES, incident
 
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 AFTER = timedelta(minutes=5)
 PAGER = frozenset({"pagerduty:payments"})
 
@@ -40,7 +44,7 @@ async def _look(*accounts: Account, after: timedelta = AFTER) -> tuple[Held, lis
     facts: list[str] = []
     store = Held(list(accounts))
     keeper = Housekeeper(
-        cast("Housekeeping", store),
+        cast("Kept", store),
         lambda name, /, **_: facts.append(name),
         dict,
         page=lambda: PAGER,
@@ -48,6 +52,56 @@ async def _look(*accounts: Account, after: timedelta = AFTER) -> tuple[Held, lis
     )
     await keeper._holds()
     return store, facts
+
+
+@dataclass
+class Log:
+    """A store whose audit log has so many full batches to seal, and then nothing."""
+
+    full: int
+    sealed: int = 0
+
+    async def seal_audit(self, limit: int) -> tuple[Head, bool]:
+        assert limit > 0
+        self.sealed += 1
+        return Head(self.sealed, "h", NOW), self.sealed <= self.full
+
+
+@dataclass
+class Outside:
+    """Where heads go, unless the disk is full."""
+
+    kept: list[int] = field(default_factory=list)
+    full: bool = False
+
+    async def keep(self, head: Head) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.kept.append(head.number)
+
+
+@pytest.mark.parametrize(("full", "sealed"), [(0, 1), (2, 3), (99, SEAL_MOST)])
+async def test_what_was_committed_is_sealed_and_the_newest_head_goes_outside(full: int, sealed: int) -> None:
+    store, outside = Log(full), Outside()
+    facts: list[tuple[str, object]] = []
+
+    def keeper(heads: Outside | None) -> Housekeeper:
+        return Housekeeper(
+            cast("Kept", store),
+            lambda name, /, **fields: facts.append((name, fields)),
+            dict,
+            page=frozenset,
+            page_after=lambda: AFTER,
+            heads=lambda: cast("Heads | None", heads),
+        )
+
+    await keeper(outside)._seal()
+    assert (store.sealed, outside.kept, facts) == (sealed, [sealed], [])
+    outside.full = True
+    await keeper(outside)._seal()
+    assert facts == [("chore_failed", {"chore": "seal", "error": "the heads file: No space left on device"})]
+    await keeper(None)._seal()
+    assert len(facts) == 1
 
 
 async def test_what_is_neither_fixed_nor_resolved_is_called_for() -> None:

@@ -16,6 +16,7 @@ from responder.stores.core.rows import OVERDUE
 from responder.stores.schema import (
     approvals,
     audit,
+    audit_segments,
     decisions,
     deliveries,
     episodes,
@@ -74,6 +75,8 @@ class HousekeepingPart(Part):
             for table, old in _past(kind, now - age):
                 keys = list(table.primary_key)
                 batch = select(*keys).where(old).limit(limit)
+                if table is audit_segments:
+                    batch = batch.order_by(*keys)  # from the beginning: a chain has no holes
                 chosen = keys[0].in_(batch) if len(keys) == 1 else _pair_in(keys, batch)
                 async with self.db.writing(Order.HOUSEKEEPING) as tx:
                     deleted += (await tx.execute(delete(table).where(chosen))).rowcount
@@ -126,7 +129,13 @@ def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]
             (episodes, _never_seen_firing(before)),
         ]
     if kind == "audit":
-        return [(audit, audit.c.at < before)]
+        newest = select(func.max(audit_segments.c.number)).scalar_subquery()
+        kept = select(func.min(audit_segments.c.first)).scalar_subquery()
+        # A segment goes before its entries: one that has lost some would look as if somebody had taken them.
+        return [
+            (audit_segments, and_(audit_segments.c.sealed_at < before, audit_segments.c.number < newest)),
+            (audit, and_(audit.c.at < before, or_(kept.is_(None), audit.c.seq < kept))),
+        ]
     if kind != "history":
         msg = f"retention: there is no {kind!r}; there are deliveries, history, audit"
         raise ValueError(msg)

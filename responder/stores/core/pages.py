@@ -108,7 +108,7 @@ LISTS: Mapping[str, _List] = {
         schema.runs,
         ("created_at", "id"),
         "id playbook revision target kind state mode severity created_at started_at finished_at deadline due_at "
-        "verdict reason of_run stop_by effects",
+        "verdict reason of_run stop_by effects caused_by depth",
         {"incident": _r.incident_id, "context": _r.context, "progress": _r.progress},
     ),
     "records": _list(
@@ -124,7 +124,8 @@ LISTS: Mapping[str, _List] = {
     "approvals": _list(
         schema.approvals,
         ("asked_at", "id"),
-        "id plan_hash plan state asked_at expires_at decided_by decided_at comment",
+        "id plan_hash plan state asked_at expires_at decided_by decided_at comment four_eyes first_by first_at "
+        "first_comment",
         {"run": schema.approvals.c.run_id},
     ),
     "audit": _list(schema.audit, ("seq",), "seq at actor action subject details", {}),

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from responder.domain.approvals import answered
 from responder.domain.episodes import Episode
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal
@@ -33,6 +34,8 @@ from responder.stores.schema import (
     runs,
 )
 
+_ANSWERED = {"pending": "run.first_yes", "approved": "run.approved", "rejected": "run.rejected"}
+"""What the audit log says of an answer, by what it makes of the question."""
 _SHORTEST_ROLLBACK = timedelta(minutes=10)
 """A rollback has at least this long, however short the run that it undoes was."""
 _STILL_THERE = tuple(
@@ -78,23 +81,31 @@ class PeoplePart(Part):
                     .with_for_update(),
                 )
             ).one_or_none()
-            # A no needs no plan: whatever is asked, the answer stands.
-            refusal = _unanswerable(asked, plan_hash if approve or asked is None else asked.plan_hash, now)
-            if asked is None or refusal is not None:
-                return refusal
-            await tx.execute(
-                update(approvals)
-                .where(approvals.c.id == asked.id)
-                .values(state="approved" if approve else "rejected", decided_by=actor, decided_at=now, comment=comment),
+            run = await _run(tx, run_id)
+            after = answered(
+                None if asked is None else rows.approval(asked),
+                yes=approve,
+                actor=actor,
+                plan_hash=plan_hash,
+                comment=comment,
+                requested_by="" if run is None else run.context.requested_by,
+                now=now,
             )
-            await self.nudge_runs(tx, now, [run_id])
-            await self.mark_dirty(
-                tx, now, [await tx.scalar(select(runs.c.incident_id).where(runs.c.id == run_id)) or ""]
-            )
-            details = {"approval": asked.id, "plan_hash": asked.plan_hash, "comment": comment}
-            action = "run.approved" if approve else "run.rejected"
-            await write_audit(tx, now, [Audit(action, run_id, actor, details)])
+            if isinstance(after, Refusal):
+                await write_audit(tx, now, [_refused(run_id, approve, actor, after.reason)])
+                return after
+            await tx.execute(update(approvals).where(approvals.c.id == after.id).values(**rows.answer_values(after)))
+            if after.state != "pending":
+                await self.nudge_runs(tx, now, [run_id])
+            await self.mark_dirty(tx, now, ["" if run is None else run.incident_id])
+            details = {"approval": after.id, "plan_hash": after.plan_hash, "comment": comment}
+            await write_audit(tx, now, [Audit(_ANSWERED[after.state], run_id, actor, details)])
         return None
+
+    async def refuse_answer(self, run_id: str, approve: bool, actor: str, reason: str) -> None:  # noqa: FBT001 - the answer itself
+        """Write down that an answer did not count because of who gave it."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            await write_audit(tx, self.now(), [_refused(run_id, approve, actor, reason)])
 
     async def stop(self, run_id: str, actor: str) -> bool:
         """Ask a run to stop."""
@@ -214,14 +225,5 @@ async def _cannot_roll_back(tx: AsyncConnection, run_id: str, run: Run | None) -
     return Refusal(Verdict.BUSY, f"run {other} is rolling it back already") if other else None
 
 
-def _unanswerable(asked: Row[Any] | None, plan_hash: str, now: datetime) -> Refusal | None:
-    if asked is None:
-        return Refusal(Verdict.ACTED, "the run has not asked for approval")
-    if asked.state != "pending":
-        by = f" by {asked.decided_by}" if asked.decided_by else ""
-        return Refusal(Verdict.ACTED, f"the question is closed already: {asked.state}{by}")
-    if asked.expires_at <= now:
-        return Refusal(Verdict.APPROVAL_EXPIRED, f"the question expired at {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC")
-    if asked.plan_hash != plan_hash:
-        return Refusal(Verdict.PLAN_CHANGED, "the plan is no longer the one that was shown; look at it again")
-    return None
+def _refused(run_id: str, approve: bool, actor: str, reason: str) -> Audit:  # noqa: FBT001 - the answer itself
+    return Audit("run.answer_refused", run_id, actor, {"answer": "yes" if approve else "no", "reason": reason})

@@ -196,6 +196,8 @@ def run(row: AnyRow) -> Run:
         effects=row.effects,
         attempts=row.attempts,
         epoch=row.epoch,
+        caused_by=row.caused_by,
+        depth=row.depth,
     )
 
 
@@ -236,6 +238,8 @@ def run_values(one: Run) -> dict[str, Any]:
         "lease_until": None,
         "attempts": one.attempts,
         "epoch": one.epoch,
+        "caused_by": one.caused_by,
+        "depth": one.depth,
     }
 
 
@@ -305,22 +309,37 @@ def approval(row: AnyRow) -> Approval:
         decided_by=row.decided_by,
         decided_at=row.decided_at,
         comment=row.comment,
+        four_eyes=row.four_eyes,
+        first_by=row.first_by,
+        first_at=row.first_at,
+        first_comment=row.first_comment,
     )
 
 
 def approval_values(one: Approval) -> dict[str, Any]:
     """Write an approval."""
     return {
+        **answer_values(one),
         "id": one.id,
         "run_id": one.run_id,
         "plan_hash": one.plan_hash,
         "plan": one.plan,
-        "state": one.state,
         "asked_at": one.asked_at,
         "expires_at": one.expires_at,
+        "four_eyes": one.four_eyes,
+    }
+
+
+def answer_values(one: Approval) -> dict[str, Any]:
+    """Write what an answer changes of an approval."""
+    return {
+        "state": one.state,
         "decided_by": one.decided_by,
         "decided_at": one.decided_at,
         "comment": one.comment,
+        "first_by": one.first_by,
+        "first_at": one.first_at,
+        "first_comment": one.first_comment,
     }
 
 

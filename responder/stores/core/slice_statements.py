@@ -40,9 +40,11 @@ class SliceStatements:
             .group_by(runs.c.incident_id)
         )
         served = select(run_episodes.c.run_id).where(db.among(run_episodes.c.episode_id, "episodes"))
-        unfinished = runs.c.finished_at.is_(None)
+        ended_lately = runs.c.acted & (runs.c.finished_at > bindparam("touched_since", type_=Instant()))
+        of_interest = [runs.c.finished_at.is_(None), ended_lately]  # an index for each: not one condition with "or"
         self.runs_of_episodes = _run_facts(db, served)
-        self.runs_near = _run_facts(db, union(*near(db, runs, runs.c.id, where=unfinished), served))
+        around = [one for which in of_interest for one in near(db, runs, runs.c.id, where=which)]
+        self.runs_near = _run_facts(db, union(*around, served))
         self.joined_runs = (
             select(runs.c.id, runs.c.state)
             .where(db.among(runs.c.id, "joined"))
@@ -118,7 +120,7 @@ def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Selec
     return (
         select(
             runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
-            runs.c.effects, runs.c.acted, run_episodes.c.episode_id,
+            runs.c.effects, runs.c.acted, runs.c.started_at, runs.c.depth, run_episodes.c.episode_id,
         )
         .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
         .where(db.within(runs.c.id, wanted))

@@ -127,13 +127,15 @@ class SqlSlice:
             counts.update((row[0], row[1]) for row in found)
         return counts
 
-    async def runs_near(self, targets: Collection[str], episodes: Collection[str]) -> Sequence[RunFact]:
-        """Return unfinished runs near the targets, and every run of these episodes."""
+    async def runs_near(
+        self, targets: Collection[str], episodes: Collection[str], since: datetime
+    ) -> Sequence[RunFact]:
+        """Return the runs near the targets that are unfinished or changed something lately, and all of the episodes."""
         if not targets and not episodes:
             return []
         given = self._db.give("episodes", key=sorted(set(episodes)))
         if targets:
-            given |= near_given(self._db, targets)
+            given |= near_given(self._db, targets) | {"touched_since": since}
         found = await self._db.fetch(
             self._tx, self._statements.runs_near if targets else self._statements.runs_of_episodes, given
         )
@@ -299,4 +301,6 @@ def _fact(group: Sequence[Any]) -> RunFact:
         finished_at=first.finished_at,
         effects=max(first.effects, int(first.acted)),
         episodes=frozenset(row.episode_id for row in group if row.episode_id is not None),
+        began_at=first.started_at if first.acted or first.finished_at is None else None,
+        depth=first.depth,
     )

@@ -15,6 +15,7 @@ from responder.stores.core.paging import PagingPart
 from responder.stores.core.people import PeoplePart
 from responder.stores.core.reconciling import ReconcilingPart
 from responder.stores.core.runs import RunsPart
+from responder.stores.core.sealing import SealingPart
 from responder.stores.core.slices import SlicesPart
 
 
@@ -44,6 +45,7 @@ class SqlStore(
     AsidePart,
     PagingPart,
     ReconcilingPart,
+    SealingPart,
 ):
     """Everything that the verbs need (``ports.store.Store``), over ``db``."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from responder.cli.people import describe
 from tests.unit.cli.conftest import TOKEN, Json, Peer, Responder
 
 
@@ -234,6 +235,38 @@ def test_approve_shows_the_plan_and_sends_its_hash(peer: Peer, responder: Respon
     assert result.exit_code == 0
     assert "shrink: workers: 6 → 4  [planned]" in result.stdout
     assert peer.of("POST") == [(f"runs/{run_row['id']}/approve", {"plan_hash": "beef", "comment": "quiet night"})]
+
+
+def test_the_first_of_two_yeses_says_that_another_person_is_needed(
+    peer: Peer, responder: Responder, run_row: Json
+) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = run_row
+    peer.lists("approvals", [{"run": run_row["id"], "plan_hash": "beef", "state": "pending"}])
+    peer.answers["POST", f"runs/{run_row['id']}/approve"] = {"waits_for": "a second person's yes"}
+    result = responder("approve", str(run_row["id"]))
+    assert result.exit_code == 0
+    noted = f"noted; it waits for a second person's yes: responder approve {run_row['id']}"
+    assert result.stdout.splitlines()[-1] == noted
+
+
+def test_an_audit_log_that_was_changed_is_a_finding(peer: Peer, responder: Responder) -> None:
+    counts: Json = {"segments": 2, "entries": 9, "unsealed": 1, "heads": 2, "heads_file": "/a.jsonl", "problems": []}
+    peer.answers["GET", "audit/verify"] = counts
+    said = "9 entries in 2 segments, 1 not sealed yet, 2 heads of /a.jsonl\n"
+    result = responder("audit", "verify")
+    assert (result.exit_code, result.stdout) == (0, said)
+    peer.answers["GET", "audit/verify"] = {**counts, "problems": ["segment 1: 1 of its entries is gone"]}
+    result = responder("audit", "verify")
+    assert (result.exit_code, result.stdout) == (1, "segment 1: 1 of its entries is gone\n" + said)
+    peer.answers["GET", "audit/verify"] = {**counts, "heads_file": ""}
+    assert "without a heads file nobody can tell" in responder("audit", "verify").stdout
+    assert responder("audit", "everything").exit_code == 2
+
+
+def test_a_run_says_after_which_other_one_its_alert_began(run_row: Json) -> None:
+    text = describe({**run_row, "caused_by": "aaaa0001-00000001", "depth": 2})
+    assert "the alert began after run aaaa0001-00000001 here, depth 2" in text
+    assert "began" not in describe(run_row)
 
 
 def test_approve_refuses_a_run_that_asks_for_nothing(peer: Peer, responder: Responder, run_row: Json) -> None:

@@ -161,13 +161,18 @@ class World:
 
     def end(self, run: Run, state: RunState, *, effects: int = 1, after: bool = False, due: bool = False) -> None:
         """End a run as act does; ``after`` hands its episodes to the next candidate, ``due`` makes them due."""
-        self.runs[run.id] = replace(run, state=state, finished_at=self.now, effects=effects)
+        started = run.started_at or (self.now if effects else None)
+        self.runs[run.id] = replace(run, state=state, started_at=started, finished_at=self.now, effects=effects)
         for one in self.served[run.id]:
             episode = self.episodes[one]
             if (after or due) and episode.state is not EpisodeState.CLOSED:
                 self.episodes[one] = replace(
                     episode, reconsider_at=self.now, after=run.playbook if after else episode.after
                 )
+
+    def act(self, run: Run) -> None:
+        """Let a run make its change, now."""
+        self.runs[run.id] = replace(run, state=RunState.VERIFYING, started_at=self.now, effects=1)
 
     def put(self, run: Run, state: RunState) -> None:
         """Take a run to a state."""
@@ -245,11 +250,14 @@ class FakeSlice:
         unfinished = [run for run in self._w.runs.values() if not run.state.final]
         return {one: sum(run.incident_id == one for run in unfinished) for one in incidents}
 
-    async def runs_near(self, targets: Collection[str], episodes: Collection[str]) -> Sequence[RunFact]:
+    async def runs_near(
+        self, targets: Collection[str], episodes: Collection[str], since: datetime
+    ) -> Sequence[RunFact]:
         self.count += 1
         found = []
         for run in self._w.runs.values():
-            near = not run.state.final and any(conflicts(run.target, target) for target in targets)
+            ended_lately = run.effects and run.finished_at is not None and run.finished_at > since
+            near = (not run.state.final or ended_lately) and any(conflicts(run.target, target) for target in targets)
             if near or self._w.served[run.id] & set(episodes):
                 found.append(_fact(run, self._w.served[run.id]))
         return found
@@ -277,7 +285,16 @@ class FakeSlice:
 
 def _fact(run: Run, served: Iterable[str]) -> RunFact:
     return RunFact(
-        run.id, run.playbook, run.target, run.state, run.created_at, run.finished_at, run.effects, frozenset(served)
+        run.id,
+        run.playbook,
+        run.target,
+        run.state,
+        run.created_at,
+        run.finished_at,
+        run.effects,
+        frozenset(served),
+        run.started_at if run.effects else None,
+        run.depth,
     )
 
 

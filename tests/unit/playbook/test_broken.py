@@ -21,9 +21,10 @@ CONFIGURED = Names(
     time_intervals={"holidays": (TimeInterval.parse({"months": ["december"]}),), "never": ()},
     clusters=frozenset({"prod-eu"}),
     pagerduty=frozenset({"payments"}),
+    people={"ana": "operator", "guest": "viewer"},
 )
-LOOKED_UP = {"names", "allow", "no-prometheus"}
-ONLY_WARNINGS = {"only-negative", "no-cooldown", "no-prometheus"}
+LOOKED_UP = {"names", "allow", "no-prometheus", "nobody-answers", "one-answers"}
+ONLY_WARNINGS = {"only-negative", "no-cooldown", "no-prometheus", "one-answers"}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BROKEN.glob("*.yaml")))

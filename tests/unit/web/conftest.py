@@ -102,6 +102,9 @@ class Bed:
             raise ValueError(f"unknown parameter {next(iter(filters))!r}")
         return {"health": 100}
 
+    async def verify(self) -> JsonObject:
+        return {"problems": ["segment 1: what is there now is not what was sealed"]}
+
     def playbooks(self) -> list[JsonObject]:
         """List two that are well, and the first that is broken: an earlier version of it was good."""
         stale: list[JsonObject] = [{"name": "stale", "file": file, "stale": True} for file in self.broken[:1]]
@@ -127,6 +130,7 @@ class Bed:
             approvers=self.approvers_of,
             explain=lambda labels: {"candidates": [labels.get("alertname", "")]},
             report=self.report,
+            verify=self.verify,
             web_config=WebConfigFile(self.web_config),
             version="1.2.3",
             started_at=self.store.now(),

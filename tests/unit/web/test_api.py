@@ -1,5 +1,6 @@
 """The API: who may do what, what it shows, what people ask for, and how it refuses."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -26,12 +27,12 @@ def filled(path: str) -> str:
     return "/api/v1" + path.replace("{id}", "x").replace("{name}", "x").replace("{target}", "x")
 
 
-async def waiting(store: SqlStore) -> tuple[str, str]:
+async def waiting(store: SqlStore, *, four_eyes: bool = False) -> tuple[str, str]:
     """Return the id of a run that waits for approval, and the hash of its plan."""
     run = await build.started(store)
     now = store.now()
     asked = Approval("a1", run.id, "hash-1", {"workers": 6}, "pending", now, now + timedelta(minutes=10))
-    await store.save(run, (), asked)
+    await store.save(run, (), replace(asked, four_eyes=four_eyes))
     return run.id, asked.plan_hash
 
 
@@ -197,6 +198,36 @@ async def test_only_those_whom_the_playbook_names_may_answer(
     bed.approvers = approvers
     said = await call("POST", f"/api/v1/runs/{run_id}/approve", token=token, body={"plan_hash": plan_hash})
     assert said.status == status
+
+
+async def test_whoever_may_not_answer_hears_who_may_and_the_audit_log_keeps_it(call: Call, bed: Bed) -> None:
+    run_id, plan_hash = await waiting(bed.store)
+    bed.approvers = ("role:admin", "user:someone")
+    said = await call("POST", f"/api/v1/runs/{run_id}/approve", token=OPERATOR, body={"plan_hash": plan_hash})
+    assert (said.status, said.json["hint"]) == (403, "it takes role:admin, user:someone")
+    assert "olga (operator)" in said.json["error"]
+    (entry, *_) = (await call("GET", f"/api/v1/audit?subject={run_id}&limit=1", token=VIEWER)).json["items"]
+    assert (entry["action"], entry["actor"], entry["details"]["answer"]) == ("run.answer_refused", "olga", "yes")
+
+
+async def test_two_people_must_say_yes_where_the_playbook_wants_four_eyes(call: Call, bed: Bed) -> None:
+    run_id, plan_hash = await waiting(bed.store, four_eyes=True)
+    where, body = f"/api/v1/runs/{run_id}/approve", {"plan_hash": plan_hash}
+    first = await call("POST", where, token=OPERATOR, body=body)
+    assert (first.status, first.json["waits_for"]) == (200, "a second person's yes")
+    same = await call("POST", where, token=OPERATOR, body=body)
+    assert (same.status, "olga has said yes already" in same.json["error"]) == (403, True)
+    assert same.json["hint"] == "it takes two of role:operator"
+    second = await call("POST", where, token=ADMIN, body=body)
+    assert second.json == {"run": run_id, "answer": "approved", "by": "ada"}
+    (asked,) = (await call("GET", f"/api/v1/approvals?run={run_id}", token=VIEWER)).json["items"]
+    assert (asked["state"], asked["first_by"], asked["decided_by"]) == ("approved", "olga", "ada")
+
+
+async def test_the_audit_log_is_verified_for_who_may_do_things(call: Call) -> None:
+    assert (await call("GET", "/api/v1/audit/verify", token=VIEWER)).status == 403
+    (problem,) = (await call("GET", "/api/v1/audit/verify", token=OPERATOR)).json["problems"]
+    assert problem.startswith("segment 1")
 
 
 async def test_a_run_is_stopped_and_one_that_is_over_is_rolled_back_instead(call: Call, bed: Bed) -> None:

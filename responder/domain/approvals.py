@@ -1,0 +1,81 @@
+"""Who may answer for a run, and what an answer makes of the open question. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from responder.domain.limits import Refusal
+from responder.domain.notification import Approval
+from responder.domain.verdicts import Verdict
+
+ANONYMOUS = "anonymous"
+"""The name of whoever comes in without credentials: nobody in particular, so never one of two people."""
+ROLES = ("viewer", "operator", "admin")
+"""Each may do what those before it may."""
+
+
+def may_answer(allowed: Iterable[str], name: str, role: str) -> bool:
+    """Say whether ``approval.from`` names the person ``name``, or a role that theirs includes.
+
+    Entries of channels in which nobody can answer yet (``slack:``) match nobody.
+    """
+    for one in allowed:
+        kind, _, wanted = one.partition(":")
+        if kind == "user" and wanted and wanted == name:
+            return True
+        if kind == "role" and wanted in ROLES and role in ROLES and ROLES.index(role) >= ROLES.index(wanted):
+            return True
+    return False
+
+
+def answered(
+    asked: Approval | None, *, yes: bool, actor: str, plan_hash: str, comment: str, requested_by: str, now: datetime
+) -> Approval | Refusal:
+    """Return the question after an answer, or why the answer does not count.
+
+    A no needs no plan and stands alone. Of two people who must say yes the first is noted and the question stays open.
+    """
+    refusal = _closed(asked, now)
+    if asked is None or refusal is not None:
+        return refusal or Refusal(Verdict.ACTED, _NOT_ASKED)
+    if not yes:
+        return replace(asked, state="rejected", decided_by=actor, decided_at=now, comment=comment)
+    refusal = _no_yes(asked, actor, plan_hash, requested_by)
+    if refusal is not None:
+        return refusal
+    if asked.four_eyes and not asked.first_by:
+        return replace(asked, first_by=actor, first_at=now, first_comment=comment)
+    return replace(asked, state="approved", decided_by=actor, decided_at=now, comment=comment)
+
+
+_NOT_ASKED = "the run has not asked for approval"
+
+
+def _closed(asked: Approval | None, now: datetime) -> Refusal | None:
+    if asked is None:
+        return Refusal(Verdict.ACTED, _NOT_ASKED)
+    if asked.state != "pending":
+        by = f" by {asked.decided_by}" if asked.decided_by else ""
+        return Refusal(Verdict.ACTED, f"the question is closed already: {asked.state}{by}")
+    if asked.expires_at <= now:
+        return Refusal(Verdict.APPROVAL_EXPIRED, f"the question expired at {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    return None
+
+
+def _no_yes(asked: Approval, actor: str, plan_hash: str, requested_by: str) -> Refusal | None:
+    if asked.plan_hash != plan_hash:
+        return Refusal(Verdict.PLAN_CHANGED, "the plan is no longer the one that was shown; look at it again")
+    if not asked.four_eyes:
+        return None
+    if actor == ANONYMOUS:
+        return Refusal(Verdict.NOT_ALLOWED, "two people must say yes, and without credentials nobody knows who you are")
+    if _same(actor, asked.first_by):
+        return Refusal(Verdict.NOT_ALLOWED, f"{asked.first_by} has said yes already; the second yes is another's")
+    if _same(actor, requested_by):
+        return Refusal(Verdict.NOT_ALLOWED, f"{actor} asked for this run; both who say yes are others")
+    return None
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are one person's: ``Ana`` and ``ana`` are."""
+    return bool(other) and one.casefold() == other.casefold()

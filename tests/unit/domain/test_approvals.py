@@ -1,0 +1,72 @@
+"""Who may answer, and what an answer makes of the question."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from responder.domain.approvals import ANONYMOUS, answered, may_answer
+from responder.domain.limits import Refusal
+from responder.domain.notification import Approval
+from responder.domain.verdicts import Verdict
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+ASKED = Approval("a", "r", "h", [], "pending", NOW, NOW + timedelta(minutes=10), four_eyes=True)
+
+
+def say(asked: Approval, actor: str, *, yes: bool = True, requested_by: str = "") -> Approval | Refusal:
+    return answered(asked, yes=yes, actor=actor, plan_hash="h", comment="", requested_by=requested_by, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "name", "role", "may"),
+    [
+        (["role:operator"], "ana", "operator", True),
+        (["role:operator"], "ana", "admin", True),
+        (["role:operator"], "ana", "viewer", False),
+        (["role:admin"], "ana", "operator", False),
+        (["user:ana"], "ana", "viewer", True),
+        (["user:ana"], "anna", "admin", False),
+        (["slack:@sre", "slack:ana"], "ana", "admin", False),
+        (["role:nobody"], "ana", "admin", False),
+        (["ana", "user:", ""], "", "admin", False),
+        ([], "ana", "admin", False),
+    ],
+)
+def test_a_name_or_a_role_may_answer(allowed: list[str], name: str, role: str, may: bool) -> None:  # noqa: FBT001 - a table's column
+    assert may_answer(allowed, name, role) is may
+
+
+def test_the_first_of_two_is_noted_and_the_second_approves() -> None:
+    first = say(ASKED, "ana")
+    assert isinstance(first, Approval)
+    assert (first.state, first.first_by, first.decided_by) == ("pending", "ana", "")
+    second = say(first, "bob")
+    assert isinstance(second, Approval)
+    assert (second.state, second.first_by, second.decided_by) == ("approved", "ana", "bob")
+
+
+@pytest.mark.parametrize(
+    ("asked", "actor", "requested_by"),
+    [
+        (replace(ASKED, first_by="ana"), "ana", ""),
+        (replace(ASKED, first_by="ana"), "Ana", ""),
+        (ASKED, "ana", "ana"),
+        (replace(ASKED, first_by="bob"), "ana", "ana"),
+        (ASKED, ANONYMOUS, ""),
+        (replace(ASKED, first_by="ana"), ANONYMOUS, ""),
+    ],
+)
+def test_the_same_person_the_one_who_asked_and_nobody_in_particular_are_not_two(
+    asked: Approval, actor: str, requested_by: str
+) -> None:
+    refusal = say(asked, actor, requested_by=requested_by)
+    assert isinstance(refusal, Refusal)
+    assert refusal.verdict is Verdict.NOT_ALLOWED
+
+
+def test_one_no_is_enough_even_after_a_yes_of_ones_own() -> None:
+    for asked in (ASKED, replace(ASKED, first_by="ana")):
+        said = say(asked, "ana", yes=False)
+        assert isinstance(said, Approval)
+        assert (said.state, said.decided_by) == ("rejected", "ana")
