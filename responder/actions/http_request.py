@@ -1,6 +1,5 @@
 """``http.request``: change owned keys of a JSON resource of a configured service, and put them back."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from responder.ports.tools import HttpReply, Tools
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 _READING = "GET"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
-_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+_NOT_KEPT = re.compile("[\0\ud800-\udfff]")
 _OURS = frozenset(
     {
         "accept-encoding",
@@ -285,8 +284,11 @@ http.request:
 
 def _can_be_kept(value: JsonValue) -> bool:
     """Whether a store gives ``value`` back as it is: neither database takes NUL or lone surrogates in a text."""
-    text = json.dumps(value, ensure_ascii=False)
-    return "\\u0000" not in text and _HALF_A_CHARACTER.search(text) is None
+    if isinstance(value, str):
+        return _NOT_KEPT.search(value) is None
+    if isinstance(value, dict):
+        return all(_can_be_kept(key) and _can_be_kept(one) for key, one in value.items())
+    return all(map(_can_be_kept, value)) if isinstance(value, list) else True
 
 
 def _of_its_kind(field: str, value: JsonValue, before: JsonValue) -> JsonValue:
