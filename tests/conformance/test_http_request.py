@@ -61,7 +61,7 @@ async def fresh(resource: Mapping[str, object]) -> AsyncIterator[tuple[Target, T
 )
 @example(
     before={"a": "\\u0000", "b": None}, others={}, wanted={"a": [None], "b": {"x": "\\ud800"}}
-)  # no such characters
+)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 async def test_any_image_is_put_back_exactly_and_the_rest_is_left_alone(
     before: dict[str, JsonValue], others: dict[str, JsonValue], wanted: dict[str, JsonValue]
