@@ -59,9 +59,7 @@ async def fresh(resource: Mapping[str, object]) -> AsyncIterator[tuple[Target, T
     # A text where a number stands is sent as a number, or refused: another test's matter.
     wanted=st.fixed_dictionaries({"a": values.map(lambda value: [value]), "b": values.map(lambda value: {"x": value})}),
 )
-@example(
-    before={"a": "\\u0000", "b": None}, others={}, wanted={"a": [None], "b": {"x": "\\ud800"}}
-)
+@example(before={"a": "\\u0000", "b": None}, others={}, wanted={"a": [None], "b": {"x": "\\ud800"}})
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 async def test_any_image_is_put_back_exactly_and_the_rest_is_left_alone(
     before: dict[str, JsonValue], others: dict[str, JsonValue], wanted: dict[str, JsonValue]
