@@ -71,6 +71,10 @@ seeds: venv ## Simulate days of alerts, deaths and people, each made from a seed
 soak: venv servers ## Load two replicas for ten minutes while something goes wrong every twenty seconds
 	@$(PY) -m tests.attack soak
 
+.PHONY: storm
+storm: venv servers ## Send a hundred thousand alerts in a minute to one responder whose playbook may act on twenty
+	@$(PY) -m tests.attack storm
+
 .PHONY: lock
 lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

@@ -13,7 +13,7 @@ from responder.act.look import look, own_rule
 from responder.act.plan import names_for
 from responder.domain.limits import Refusal
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import Check, Run, Sample, advance
+from responder.domain.runs import SETTLES, Check, Run, Sample, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Condition, Playbook
@@ -50,16 +50,29 @@ async def verifying(engine: Engine, run: Run, playbook: Playbook, standing: Stan
     if all(check.done for check in checks):
         reason = "; ".join(describe(check) for check in checks)
         return Next(advance(run, "verified", Verdict.VERIFIED, reason), end=RunEnd(clear_person=True))
-    if standing.now < progress.verify_until:
-        return Next(run, at=min(standing.now + interval, progress.verify_until))
+    until = _until(run, conditions, standing.now)
+    run = replace(run, progress=run.progress.model_copy(update={"verify_until": until}))
+    if standing.now < until:
+        return Next(run, at=min(standing.now + interval, until))
     return _at_the_end(run, playbook, conditions, standing.now)
 
 
 async def _sample(engine: Engine, run: Run, condition: Condition, check: Check, standing: Standing) -> Sample:
     names = names_for(run)
+    changed_at = run.progress.changed_at or run.progress.verify_from
+    since = standing.now - changed_at if changed_at is not None and not check.fresh else None
     if condition is OWN_RULE:
-        return await own_rule(_claimed(run.context.generator_url), names, engine.tools, standing.now)
-    return await look(condition, names, engine.tools, check.baseline, standing.now)
+        return await own_rule(_claimed(run.context.generator_url), names, engine.tools, standing.now, since=since)
+    return await look(condition, names, engine.tools, check.baseline, standing.now, since=since)
+
+
+def _until(run: Run, conditions: Sequence[Condition], now: datetime) -> datetime:
+    """Return when the checks are judged: ``within`` begins once they see what was measured after the change."""
+    begins, until = run.progress.verify_from or now, run.progress.verify_until or now
+    old = any(check.last is not None and check.last.data == "old" for check in run.progress.checks)
+    if not old or now >= begins + SETTLES:
+        return until
+    return max(until, now + max(condition.within for condition in conditions))
 
 
 def _claimed(generator_url: str) -> str:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from responder.act.effects import LANDING_GRACE, Attempt, Sent, recover, send
 from responder.act.ends import refused, turn_back
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
-from responder.act.look import look, window_of
+from responder.act.look import look
 from responder.act.plan import Prepared, names_for, prepare
 from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
@@ -62,7 +62,7 @@ async def acting(
             return settled
         run, records = settled, {**records, index: result[1]}
         standing = replace(standing, records=(*[r for r in standing.records if r.id != result[1].id], result[1]))
-    return _all_steps_done(run, playbook, standing)
+    return _all_steps_done(run, playbook, replace(standing, now=engine.clock.now()))
 
 
 async def _begin(
@@ -259,9 +259,14 @@ def _all_steps_done(run: Run, playbook: Playbook, standing: Standing) -> Next:
     if not _applied(standing):
         ended = advance(run, "unchanged", Verdict.UNCHANGED, Verdict.UNCHANGED.sentence)
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
-    wait = timedelta(seconds=max((window_of(condition) for condition in playbook.verify), default=0.0))
+    wait = max((condition.window for condition in playbook.verify), default=timedelta())
     within = max((condition.within for condition in playbook.verify), default=timedelta(minutes=5))
     progress = run.progress.model_copy(
-        update={"verify_from": standing.now + wait, "verify_until": standing.now + wait + within, "tries": 0},
+        update={
+            "changed_at": standing.now,
+            "verify_from": standing.now + wait,
+            "verify_until": standing.now + wait + within,
+            "tries": 0,
+        },
     )
     return Next(replace(advance(run, "applied"), progress=progress), standing=standing)

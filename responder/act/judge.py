@@ -150,6 +150,7 @@ def note(
             "determinate": sample if sample.outcome != "unknown" else check.determinate,
             "passing_since": since,
             "done": since is not None and sample.at - since >= condition.hold,
+            "fresh": check.fresh or sample.data == "new",
         },
     )
 

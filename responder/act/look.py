@@ -3,12 +3,14 @@
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
+from responder.act.age import TOO_OLD, Age, age_of
 from responder.act.judge import judge, judge_labels
 from responder.domain.errors import Permanent, StepError
 from responder.domain.runs import Sample
-from responder.language.promql import longest_range, same_expression, split_comparison
+from responder.language.promql import same_expression, split_comparison
 from responder.language.templates import Place
 from responder.playbook.model import Condition
 from responder.playbook.render import render_probe
@@ -21,16 +23,31 @@ LOOK_SECONDS = 8.0
 Names = Mapping[str, object]
 
 
-async def look(condition: Condition, names: Names, tools: Tools, baseline: float | None, at: datetime) -> Sample:
-    """Read a condition once and judge it; whatever goes wrong is unknown, with why."""
+async def look(
+    condition: Condition,
+    names: Names,
+    tools: Tools,
+    baseline: float | None,
+    at: datetime,
+    *,
+    since: timedelta | None = None,
+) -> Sample:
+    """Read a condition once and judge it; whatever goes wrong is unknown, with why.
+
+    ``since`` is how long ago the change was made that it is to judge: data from before that is unknown, too.
+    """
     try:
         async with asyncio.timeout(LOOK_SECONDS):
+            age = await _age(condition, names, tools, since)
+            if age == "old":
+                return _too_old(at)
             missing = await _missing_requirement(condition, names, tools)
             if missing:
                 return Sample(at=at, value=None, outcome="unknown", reason=missing)
             if condition.matchers:
                 return judge_labels(condition, labels_of(names), at)
-            return judge(condition, await _read(condition, names, tools), baseline, at)
+            sample = judge(condition, await _read(condition, names, tools), baseline, at)
+            return sample.model_copy(update={"data": age})
     except TimeoutError:
         return Sample(at=at, value=None, outcome="unknown", reason=f"no answer within {LOOK_SECONDS:g} s")
     except (StepError, ValueError) as error:
@@ -60,12 +77,33 @@ async def _read(condition: Condition, names: Names, tools: Tools) -> Reading:
     return await render_probe(condition, names).look(labels, tools)
 
 
-async def own_rule(generator: str, names: Names, tools: Tools, at: datetime) -> Sample:
+async def _age(condition: Condition, names: Names, tools: Tools, since: timedelta | None) -> Age:
+    """Ask for the age of what the condition reads; before the value is read, which can then only be younger."""
+    if since is None or condition.matchers:
+        return ""
+    if condition.query is not None:
+        asked: tuple[str, ...] = (condition.query.render(names, Place.PROMQL),)
+    else:
+        asked = render_probe(condition, names).queries()
+    if not asked:
+        return ""
+    required = [template.render(names, Place.PROMQL) for template in condition.requires]
+    counts = "absent" in condition.limits or condition.no_data != "unknown"
+    return await age_of(tools.prometheus(labels_of(names)), [*asked, *required], since, absence_counts=counts)
+
+
+def _too_old(at: datetime) -> Sample:
+    return Sample(at=at, value=None, outcome="unknown", reason=TOO_OLD, data="old")
+
+
+async def own_rule(
+    generator: str, names: Names, tools: Tools, at: datetime, *, since: timedelta | None = None
+) -> Sample:
     """Judge by the alert's own rule, where the playbook says nothing else.
 
     ``generator`` is the expression that the sender claims; it counts only when it equals the query of a rule in the
     configured Prometheus. Pass: the left side of its comparison has finite samples for the alert's labels, and the
-    whole expression has none.
+    whole expression has none. ``since`` is as for ``look``.
     """
     labels = labels_of(names)
     try:
@@ -77,13 +115,17 @@ async def own_rule(generator: str, names: Names, tools: Tools, at: datetime) -> 
             if parts is None:
                 reason = "the alert's query cannot be split at a comparison; write a verify section"
                 return Sample(at=at, value=None, outcome="unknown", reason=reason)
+            age = await age_of(prometheus, [rule], since) if since is not None else ""
+            if age == "old":
+                return _too_old(at)
             left = _about(await prometheus.query(parts[0]), labels)
             if not left or not all(math.isfinite(series.value) for series in left):
                 return Sample(at=at, value=None, outcome="unknown", reason="no data for the alert's labels")
             still = _about(await prometheus.query(rule), labels)
             value = left[0].value
             reason = f"{value:.4g}, the alert fires {parts[1]} {parts[2]}"
-            return Sample(at=at, value=value, outcome="fail" if still else "pass", reason=reason)
+            outcome: Literal["pass", "fail"] = "fail" if still else "pass"
+            return Sample(at=at, value=value, outcome=outcome, reason=reason, data=age)
     except TimeoutError:
         return Sample(at=at, value=None, outcome="unknown", reason=f"no answer within {LOOK_SECONDS:g} s")
     except StepError as error:
@@ -108,8 +150,3 @@ def _about(found: tuple[Series, ...], labels: Mapping[str, str]) -> list[Series]
         for series in found
         if all(labels[name] == value for name, value in series.labels.items() if name in labels and name != "__name__")
     ]
-
-
-def window_of(condition: Condition) -> float:
-    """Return the seconds that the longest range of a query looks back: judgement waits that long."""
-    return longest_range(condition.query.text).total_seconds() if condition.query is not None else 0.0

@@ -30,6 +30,7 @@ from responder.domain.episodes import Group
 from responder.domain.errors import ResponderError, StoreError
 from responder.domain.records import Record
 from responder.domain.runs import Run
+from responder.domain.verdicts import Verdict
 from responder.housekeeping import Housekeeper
 from responder.intake.reconcile import Reconciler
 from responder.playbook.model import Playbook
@@ -260,6 +261,8 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
         await runtime.store.open()
         stack.push_async_callback(runtime.store.close)
         await runtime.adopt(runtime.settings)
+        # A brake of the last process's environment went with it, and nobody could say that it was lifted.
+        await runtime.store.kick((Verdict.PAUSED, Verdict.HALTED))
         stack.push_async_callback(_close_tools, runtime)
         await _redis_wakes(runtime, stack)
         await _workers(runtime, stack)

@@ -60,13 +60,21 @@ class PrometheusClient:
         return tuple(_series(row.get("metric"), row.get("value")) for row in _mappings(result))
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
-        """See ``ports.tools.Prometheus.rule_expressions``; old servers ignore the name asked for: it is checked."""
-        data = await self._get("rules", {"type": "alert", "rule_name[]": alertname})
+        """See ``ports.tools.Prometheus.rule_expressions``."""
+        return await self._expressions("alert", alertname)
+
+    async def recorded(self, name: str) -> tuple[str, ...]:
+        """See ``ports.tools.Prometheus.recorded``."""
+        return await self._expressions("record", name)
+
+    async def _expressions(self, kind: str, name: str) -> tuple[str, ...]:
+        """Return the queries of the rules with a name; old servers ignore the name asked for: it is checked."""
+        data = await self._get("rules", {"type": kind, "rule_name[]": name})
         if not isinstance(data, dict):
             raise Temporary(_NOT_UNDERSTOOD)
         groups = data.get("groups")
         rules = [rule for group in _mappings(groups) for rule in _mappings(group.get("rules"))]
-        return tuple(str(rule["query"]) for rule in rules if rule.get("name") == alertname and "query" in rule)
+        return tuple(str(rule["query"]) for rule in rules if rule.get("name") == name and "query" in rule)
 
     async def _get(self, path: str, parameters: Mapping[str, str]) -> JsonValue:
         if self._session is None:

@@ -85,7 +85,7 @@ def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: R
     if alert.shown is not None and alert.shown is not Shown.ACTIVE:
         return _not_active(known, alert.shown, at, rules)
     if alert.status == "resolved":
-        return _resolved(known, alert, at)
+        return _resolved(known, alert, source, at, rules)
     if known is None:
         return Sighting(Change.OPENED, _opened(alert, source, at, rules))
     if known.state is EpisodeState.OPEN:
@@ -224,11 +224,13 @@ def _reopened(known: Episode, alert: Alert, at: datetime, rules: Rules) -> Episo
     )
 
 
-def _resolved(known: Episode | None, alert: Alert, at: datetime) -> Sighting:
-    if known is None:
-        return Sighting(Change.IGNORED, None)
+def _resolved(known: Episode | None, alert: Alert, source: str, at: datetime, rules: Rules) -> Sighting:
     # A clock ahead of ours must not make the next firing look late.
     end = at if alert.ends_at is None else min(alert.ends_at, at)
+    if known is None:
+        # Kept as a life that nobody saw: the firing notice that it overtook would open one that is over.
+        unseen = replace(_closed(_opened(alert, source, at, rules), end, at, RESOLVED), flaps=())
+        return Sighting(Change.IGNORED, unseen)
     if known.state is EpisodeState.OPEN:
         if end < known.starts_at and alert.starts_at < known.starts_at:
             return Sighting(Change.IGNORED, known)  # the end of an earlier life, delivered late

@@ -7,7 +7,7 @@ from responder.domain.causes import Cause
 from responder.domain.episodes import Episode
 from responder.domain.ids import new_id
 from responder.domain.modes import Mode
-from responder.domain.runs import Context, Run, RunState
+from responder.domain.runs import SETTLES, Context, Run, RunState
 from responder.playbook.model import Condition, Playbook
 
 NO_CAUSE = Cause()
@@ -50,9 +50,11 @@ def time_allowed(playbook: Playbook, mode: Mode) -> timedelta:
     """Return how long a run may take: its steps, its checks, the wait for a person, and some grace."""
     steps = sum((step.timeout * (step.retries + 1) + _longest(step.verify) for step in playbook.steps), timedelta())
     check = _longest(playbook.verify) if playbook.verify else OWN_RULE_TIME
+    measured = not playbook.verify or any(condition.query or condition.probe for condition in playbook.verify)
     may_ask = mode is Mode.APPROVE or bool(playbook.approval.matchers)
+    check += SETTLES if measured else timedelta()
     return steps + check + (playbook.approval.timeout if may_ask else timedelta()) + GRACE
 
 
 def _longest(conditions: tuple[Condition, ...]) -> timedelta:
-    return max((condition.within + condition.hold for condition in conditions), default=timedelta())
+    return max((condition.window + condition.within + condition.hold for condition in conditions), default=timedelta())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, get_args
 
@@ -49,6 +49,12 @@ HOLDS_SLOT = frozenset(
 """In these states a run holds its target's slot (a parked one keeps what it had)."""
 UNVERIFIED_END = FINAL - {RunState.VERIFIED, RunState.OBSERVED}
 """Ends after which the next candidate has its turn."""
+
+SETTLES = timedelta(minutes=10)
+"""A verification waits so long for data that was measured after the change, before ``within`` begins to count.
+
+Prometheus gives no sample that is older than five minutes; a recording rule may look back five more.
+"""
 
 Outcome = Literal[
     "resolved_target",
@@ -151,6 +157,8 @@ class Sample(BaseModel):
     value: float | None
     outcome: Literal["pass", "fail", "unknown"]
     reason: str = ""
+    data: Literal["", "old", "new"] = ""
+    """Whether it was measured after the change: ``old`` judges nothing, empty where that was not asked."""
 
 
 class Check(BaseModel):
@@ -164,6 +172,8 @@ class Check(BaseModel):
     determinate: Sample | None = None
     passing_since: datetime | None = None
     done: bool = False
+    fresh: bool = False
+    """What it reads has been measured after the change, and so will be whatever it reads from here on."""
 
 
 class Context(BaseModel):
@@ -191,6 +201,7 @@ class Progress(BaseModel):
     asked: int = 0
     step: int = 0
     checks: tuple[Check, ...] = ()
+    changed_at: datetime | None = None
     verify_from: datetime | None = None
     verify_until: datetime | None = None
     extended: bool = False

@@ -34,7 +34,9 @@ _SCALAR = re.compile(r"[-+\s]*(?:[0-9][\w.+-]*|[iI]nf|[nN]a[nN])")
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A word of an expression; ``depth`` is how many brackets are open before it."""
+
     kind: str
     text: str
     start: int
@@ -53,7 +55,7 @@ def split_comparison(expression: str) -> tuple[str, str, str] | None:
     A number on the left changes sides; vector matching (``on (…)``) stays at the head of the right side. None for what
     cannot be judged by its left side alone: ``absent``, ``and``, ``or``, ``unless``, ``bool``, or no comparison at all.
     """
-    tokens = _tokens(expression)
+    tokens = tokens_of(expression)
     if tokens is None:
         return None
     tokens = _without_outer_brackets([token for token in tokens if token.kind != "space"])
@@ -67,7 +69,7 @@ def split_comparison(expression: str) -> tuple[str, str, str] | None:
     at = next((number for number in reversed(top) if tokens[number].text in _COMPARISONS), None)
     if at is None or at in {0, len(tokens) - 1} or tokens[at + 1].word == "bool":
         return None
-    left, right = _written(tokens[:at]), _written(tokens[at + 1 :])
+    left, right = written(tokens[:at]), written(tokens[at + 1 :])
     operator = tokens[at].text
     if _SCALAR.fullmatch(left) and not _SCALAR.fullmatch(right) and tokens[at + 1].word not in _MODIFIERS:
         return right, _COMPARISONS[operator], left
@@ -77,11 +79,11 @@ def split_comparison(expression: str) -> tuple[str, str, str] | None:
 def longest_range(expression: str) -> timedelta:
     """The longest window ``[10m]`` or ``[1h:1m]`` in the expression; zero when there is none."""
     longest = timedelta(0)
-    tokens = [token for token in _tokens(expression) or () if token.kind != "space"]
+    tokens = [token for token in tokens_of(expression) or () if token.kind != "space"]
     for number, token in enumerate(tokens[:-1]):
         window = tokens[number + 1]
         if token.text == "[" and window.kind == "number":
-            longest = max(longest, _window(window.text))
+            longest = max(longest, duration(window.text))
     return longest
 
 
@@ -111,8 +113,8 @@ def _skip_modifiers(words: list[str]) -> Iterator[str]:
             yield word
 
 
-def _window(text: str) -> timedelta:
-    """A duration, or a number of seconds, as Prometheus 3 takes it; zero for anything else."""
+def duration(text: str) -> timedelta:
+    """Read a duration, or a number of seconds, as Prometheus 3 takes it; zero for anything else."""
     try:
         return parse_duration(text)
     except ValueError:
@@ -123,9 +125,9 @@ def _window(text: str) -> timedelta:
         return timedelta(0)
 
 
-def _tokens(expression: str) -> list[_Token] | None:
-    """The words of ``expression`` with their nesting, or None when it is broken."""
-    found: list[_Token] = []
+def tokens_of(expression: str) -> list[Token] | None:
+    """Return the words of ``expression`` with their nesting, or None when it is broken."""
+    found: list[Token] = []
     opened: list[str] = []
     at = 0
     while at < len(expression):
@@ -135,7 +137,7 @@ def _tokens(expression: str) -> list[_Token] | None:
         kind, text = match.lastgroup or "", match[0]
         if kind == "close" and (not opened or opened.pop() != _PAIRS[text]):
             return None
-        found.append(_Token(kind, text, at, match.end(), len(opened)))
+        found.append(Token(kind, text, at, match.end(), len(opened)))
         if kind == "open":
             opened.append(text)
             if len(opened) > _DEEPEST:
@@ -144,7 +146,7 @@ def _tokens(expression: str) -> list[_Token] | None:
     return None if opened else found
 
 
-def _without_outer_brackets(tokens: list[_Token]) -> list[_Token]:
+def _without_outer_brackets(tokens: list[Token]) -> list[Token]:
     """Drop brackets that hold the whole expression: ``(a > 1)``."""
     while tokens and tokens[0].text == "(":
         closing = next(
@@ -156,8 +158,8 @@ def _without_outer_brackets(tokens: list[_Token]) -> list[_Token]:
     return tokens
 
 
-def _written(tokens: list[_Token]) -> str:
-    """The source of ``tokens``, with a space where there was white space or a comment."""
+def written(tokens: list[Token]) -> str:
+    """Return the source of ``tokens``, with a space where there was white space or a comment."""
     parts = [tokens[0].text]
     for before, token in pairwise(tokens):
         parts += (" " * (token.start > before.end), token.text)
@@ -166,7 +168,7 @@ def _written(tokens: list[_Token]) -> str:
 
 def _words(expression: str) -> list[str]:
     """The words without white space and comments; a broken expression is one word, equal to itself alone."""
-    tokens = _tokens(expression)
+    tokens = tokens_of(expression)
     if tokens is None:
         return [expression]
     return [token.text for token in tokens if token.kind != "space"]

@@ -14,6 +14,7 @@ from responder.domain.limits import Limits
 from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
+from responder.language.promql import longest_range
 from responder.language.templates import Template
 from responder.ports.action import Action
 from responder.ports.probe import Probe
@@ -44,6 +45,11 @@ class Condition:
     hold: timedelta = timedelta()
     no_data: Literal["unknown", "pass", "fail"] = "unknown"
     requires: tuple[Template, ...] = ()
+
+    @property
+    def window(self) -> timedelta:
+        """How long the longest range of its query looks back: judgement after a change waits that long."""
+        return longest_range(self.query.text) if self.query is not None else timedelta()
 
 
 @dataclass(frozen=True, slots=True)

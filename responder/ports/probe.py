@@ -31,3 +31,7 @@ class Probe(BaseModel, ABC):
     @abstractmethod
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
         """Read without changing anything; raises StepError when it cannot. ``labels`` are the alert's."""
+
+    def queries(self) -> tuple[str, ...]:
+        """Return the PromQL that it evaluates: what that gives may be older than the look."""
+        return ()

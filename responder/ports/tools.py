@@ -49,7 +49,7 @@ class HttpService(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series of an instant query: its labels, its value (may be NaN) and when it was sampled."""
+    """One series of an instant query: its labels, its value (may be NaN) and when it was evaluated (not sampled)."""
 
     labels: Mapping[str, str]
     value: float
@@ -68,6 +68,10 @@ class Prometheus(Protocol):
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
         """Return the expressions of the alerting rules with this name."""
+        ...
+
+    async def recorded(self, name: str) -> tuple[str, ...]:
+        """Return the expressions of the recording rules that write the metric ``name``."""
         ...
 
 

@@ -25,3 +25,7 @@ below: 1%
         """Return one value for each series."""
         found = await tools.prometheus(labels).query(self.query)
         return Reading(tuple(series.value for series in found))
+
+    def queries(self) -> tuple[str, ...]:
+        """Return the expression."""
+        return (self.query,)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     CompoundSelect,
+    Executable,
     FromClause,
     Select,
     Table,
@@ -22,15 +23,13 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
-    event,
     func,
     select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import Unavailable
@@ -40,6 +39,7 @@ from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
 from responder.stores.core.bulk import shape_of, write_all
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
+from responder.stores.core.connections import Connections
 from responder.stores.core.database import Dirty, Order, Write, translate, translated, upsert
 from responder.stores.core.server import Server, identify
 from responder.stores.core.store import SqlStore
@@ -53,6 +53,8 @@ _CONNECT = timedelta(seconds=3)
 HUNG = timedelta(seconds=30)
 """How long a replica's transaction may wait for its client; then any replica ends it."""
 _POOL = 12
+_STATEMENTS = 200
+"""How many statements a connection keeps prepared; there are about a hundred."""
 _MIGRATION_LOCK = "responder/migrations"
 _REPLACED = "Another server has taken over."
 Meet = Callable[[AsyncConnection, str, datetime | None], Awaitable[Mapping[str, int] | None]]
@@ -63,6 +65,7 @@ _SETTINGS = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
     "timezone": "UTC",
+    "default_transaction_isolation": "read committed",
     "jit": "off",  # compiling short statements costs more than running them
     # Every statement has its index. Without statistics of a table that has just grown, the planner reads all of it
     # for each slice, or sorts all that is due for each claim.
@@ -87,7 +90,7 @@ class PostgresDatabase:
         self.on_fact: OnFact = unheard
         self.meet: Meet | None = None
         """Called with a server that is not the one known, before anything else is done on it."""
-        self._engine: AsyncEngine | None = None
+        self._connections: Connections | None = None
         self._servers: WeakKeyDictionary[asyncpg.Connection[asyncpg.Record], Server | None] = WeakKeyDictionary()
         self._seen: Server | None = None
         self._known: Server | None = None
@@ -105,6 +108,8 @@ class PostgresDatabase:
             timeout=_CONNECT.total_seconds(),
             command_timeout=STATEMENT.total_seconds(),
             server_settings=_SETTINGS,
+            statement_cache_size=_STATEMENTS,
+            max_cacheable_statement_size=0,  # any
         )
         try:
             server = await identify(connection, self._seen)
@@ -118,29 +123,29 @@ class PostgresDatabase:
 
     async def open(self) -> None:
         """Connect, migrate and anchor the clock on the server's."""
-        self._engine = create_async_engine(
+        engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self.connect,
-            pool_size=_POOL,
-            max_overflow=0,
-            pool_timeout=STATEMENT.total_seconds(),
-            # The connection used last has the statements prepared and planned, and its server process is warm.
-            pool_use_lifo=True,
+            poolclass=NullPool,
             json_serializer=encode,
             json_deserializer=decode,
         )
-        event.listen(self._engine.sync_engine, "checkout", self._refuse_left)
+        self._connections = Connections(engine, _POOL, STATEMENT.total_seconds(), self._left)
         try:
-            async with self._transaction() as tx:
-                if await tx.run_sync(migrate.current) != migrate.head():
-                    await self.lock(tx, [_MIGRATION_LOCK])
-                    await tx.execute(text("SET LOCAL statement_timeout = 0"))
-                    await tx.run_sync(migrate.upgrade)
+            with translated():
+                async with engine.begin() as tx:
+                    await self._migrate(tx)
             await self._anchor()
         except BaseException:
             await self.close()
             raise
         self._sync = asyncio.create_task(keep_anchored(self.clock, self._tend, self.on_fact), name="store-clock")
+
+    async def _migrate(self, tx: AsyncConnection) -> None:
+        if await tx.run_sync(migrate.current) != migrate.head():
+            await tx.execute(_LOCK, {"names": [_MIGRATION_LOCK], "alone": [True]})
+            await tx.execute(text("SET LOCAL statement_timeout = 0"))
+            await tx.run_sync(migrate.upgrade)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -152,9 +157,9 @@ class PostgresDatabase:
         if self._intake is not None:
             self._intake.terminate()
             self._intake = None
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = None
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None
 
     def now(self) -> datetime:
         """Return the store's clock: the server's, advanced by this machine's monotonic clock."""
@@ -164,29 +169,22 @@ class PostgresDatabase:
         """Return why the clock is doubted, None when it is trusted."""
         return self.clock.suspicion()
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        with translated():
-            if self._engine is None:
-                raise Unavailable("the store is not open")
-            async with self._engine.connect() as connection, _unless_hung(connection):
-                yield connection
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with self._connection() as connection:
-            await connection.begin()
-            yield connection
-            await connection.commit()
+    @property
+    def connections(self) -> Connections:
+        """The connections that are open; raises Unavailable when the store is not."""
+        if self._connections is None:
+            raise Unavailable("the store is not open")
+        return self._connections
 
     @asynccontextmanager
     async def writing(self, order: Order) -> AsyncIterator[AsyncConnection]:
         """Run a transaction; ``order`` means nothing where many may write."""
-        async with self._connection() as connection:
-            await self._met(connection)
-            await connection.begin()
-            yield connection
-            await connection.commit()
+        with translated():
+            connections = self.connections
+            async with connections.one() as connection:
+                await self._met(connection)
+                async with connections.begun(connection):
+                    yield connection
 
     def alone(self, order: Order) -> AbstractAsyncContextManager[AsyncConnection]:
         """Take a connection without beginning anything: a statement alone costs one round trip and not three."""
@@ -195,17 +193,21 @@ class PostgresDatabase:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Take a connection; each statement sees what was committed before it."""
-        async with self._connection() as connection:
-            await self._met(connection)
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield connection
+        with translated():
+            async with self.connections.one() as connection:
+                await self._met(connection)
+                yield connection
+
+    async def fetch(self, tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
+        """Go around SQLAlchemy."""
+        return await self.connections.fetch(tx, statement, given)
 
     async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
         """Take advisory locks, in one statement and in sorted order."""
         wanted = {**dict.fromkeys(shared, False), **dict.fromkeys(names, True)}
         if wanted:
             ordered = sorted(wanted)
-            await tx.execute(_LOCK, {"names": ordered, "alone": [wanted[name] for name in ordered]})
+            await self.fetch(tx, _LOCK, {"names": ordered, "alone": [wanted[name] for name in ordered]})
 
     async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write all in one statement, each table from one JSON parameter.
@@ -215,7 +217,7 @@ class PostgresDatabase:
         present = [rows for rows in writes if rows.values]
         if present:
             parameters = {f"rows{place}": encode(_given(rows)) for place, rows in enumerate(present)}
-            await tx.execute(write_all(tuple(map(shape_of, present))), parameters)
+            await self.fetch(tx, write_all(tuple(map(shape_of, present))), parameters)
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one array for each column."""
@@ -318,10 +320,9 @@ class PostgresDatabase:
             server = self._seen
             if server == self._known or server is None:
                 return
-            raw = (await connection.get_raw_connection()).driver_connection
-            if raw is None or self._left(raw):
+            if self._left(self.connections.raw(connection)):
                 raise Unavailable("the store's server was replaced at this moment")
-            async with connection.begin():
+            async with self.connections.begun(connection):
                 done = await self.meet(connection, str(server), self.now() if self.clock.anchored else None)
             self._known = server
         if done is not None:
@@ -334,11 +335,6 @@ class PostgresDatabase:
     def _left(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
         """Say whether a connection is of no use any more: closed, or to a server that another has replaced."""
         return connection.is_closed() or self._servers.get(connection) not in (None, self._seen)
-
-    def _refuse_left(self, connection: DBAPIConnection, *_: object) -> None:
-        """Make the pool replace a connection that is of no use any more; asyncpg knows without asking."""
-        if self._left(connection.driver_connection):
-            raise DisconnectionError("the server closed the connection, or was replaced")
 
 
 def _unnested(arrays: Sequence[BindParameter[Any]], columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
@@ -357,16 +353,6 @@ _LOCK = text(
     " ELSE pg_advisory_xact_lock_shared(hashtextextended(name, 0)) END"
     " FROM unnest(CAST(:names AS text[]), CAST(:alone AS boolean[])) AS wanted(name, alone)"
 ).bindparams(bindparam("names", type_=ARRAY(Text())), bindparam("alone", type_=ARRAY(Boolean())))
-
-
-@asynccontextmanager
-async def _unless_hung(connection: AsyncConnection) -> AsyncIterator[None]:
-    """Throw the connection away when its server did not answer: a rollback on it would wait as long again."""
-    try:
-        yield
-    except (TimeoutError, OSError):
-        await connection.invalidate()
-        raise
 
 
 class PostgresStore(SqlStore):

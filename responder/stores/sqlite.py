@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Delete,
+    Executable,
     FromClause,
     Select,
     Table,
@@ -196,6 +197,11 @@ class SqliteDatabase:
 
     async def lock(self, tx: AsyncConnection, names: Sequence[str], shared: Sequence[str] = ()) -> None:
         """Need nothing: there is one writer."""
+
+    async def fetch(self, tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
+        """Execute it."""
+        found = await tx.execute(statement, given)
+        return found.all() if found.returns_rows else ()
 
     async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write table by table: without a network there are no round trips to save."""

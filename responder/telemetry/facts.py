@@ -126,7 +126,7 @@ FACTS: Mapping[str, Fact] = {
     "alerts_quarantined": Fact(
         "warning", lambda m, f: m.quarantined.labels(_text(f, "source")).inc(_number(f, "count"))
     ),
-    "episode": Fact("info", lambda m, f: m.episodes.labels(_text(f, "change")).inc()),
+    "episode": Fact("debug", lambda m, f: m.episodes.labels(_text(f, "change")).inc()),
     "decision": Fact("info", lambda m, f: m.decisions.labels(_text(f, "verdict")).inc()),
     "run_created": Fact("info", lambda m, f: m.runs_started.labels(_text(f, "playbook"), _text(f, "mode")).inc()),
     # asking the sources
@@ -190,8 +190,8 @@ class Telemetry:
             level = "warning"
         if name == "playbooks" and fields.get("errors"):
             level = "warning"
-        if not fields.get("logged", True):  # one of too many
-            level = "debug"
+        if not fields.get("logged", True) or (name == "decision" and fields.get("verdict") == "no_match"):
+            level = "debug"  # one of too many; what matches nothing is most of what comes in
         shown = fields
         if "event" in fields:  # structlog's own parameter has that name
             shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}

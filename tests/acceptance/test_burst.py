@@ -13,6 +13,7 @@ import pytest
 from responder.intake.buffer import ANSWER_SECONDS
 from tests.bed import ledger
 from tests.bed.alerts import alert, resolved, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.target_process import TargetProcess, target_process
 from tests.bed.waiting import eventually
@@ -26,32 +27,7 @@ STORM = 0.5
 """Seconds within which every webhook is sent."""
 PATIENCE = timedelta(seconds=75)
 """The last edits may have to wait a minute: the workspace takes 50 of them (docs.slack.dev, chat.update)."""
-FIX = """\
-schema: 1
-name: grow
-summary: Have five workers.
-mode: auto
-matchers:
-  - alertname="Overloaded"
-target: http/checkout/{{ labels.item }}
-steps:
-  - id: grow
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      json:
-        workers: 5
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.item }}"
-      pointer: /workers
-    equals: 5
-    within: 20s
-"""
+FIX = change_item("grow", alertname="Overloaded", retries=0, sets=5, within="20s")
 
 
 def _targets() -> list[str]:

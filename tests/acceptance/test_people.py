@@ -14,6 +14,7 @@ import pytest
 
 from tests.bed import ledger
 from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.target_process import TargetProcess, target_process
 from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject
@@ -25,47 +26,11 @@ VIEWER = "viewer-token"
 HALF_A_MINUTE = timedelta(seconds=30)
 PAUSE_TAKES_HOLD = 1.0
 """Seconds from a pause's commit until no forward effect begins any more."""
-PLAYBOOK = """\
-schema: 1
-name: NAME
-summary: Add a worker to one item.
-mode: MODE
-matchers:
-  - alertname="NAME"
-target: http/checkout/{{ labels.item }}
-steps:
-  - id: grow
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      set:
-        workers:
-          by: 1
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.item }}"
-      pointer: /workers
-    equals: WANTED
-    within: WITHIN
-"""
-
-
-def _playbook(name: str, mode: str = "auto", wanted: int = 5, within: str = "2s") -> str:
-    text = PLAYBOOK
-    for place, value in {"NAME": name, "MODE": mode, "WANTED": str(wanted), "WITHIN": within}.items():
-        text = text.replace(place, value)
-    return text
-
-
 PLAYBOOKS = {
-    "good.yaml": _playbook("good"),
-    "bad.yaml": _playbook("bad", wanted=99),
-    "patient.yaml": _playbook("patient", wanted=99, within="2m"),
-    "asks.yaml": _playbook("asks", mode="approve"),
+    "good.yaml": change_item("good", within="2s", retries=0),
+    "bad.yaml": change_item("bad", wanted=99, within="2s", retries=0),
+    "patient.yaml": change_item("patient", wanted=99, within="2m", retries=0),
+    "asks.yaml": change_item("asks", mode="approve", within="2s", retries=0),
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.bed import ledger
 from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.postgres import Postgres
 from tests.bed.target_process import TargetProcess, target_process
 from tests.bed.waiting import eventually
@@ -20,41 +21,15 @@ from tests.process_bed import Responder, config, responder
 STORE = "sqlite:///responder.db"
 WATCHED = timedelta(seconds=15)
 """How long a change of a file may take to be noticed without a signal: every 5 s the files are looked at."""
-PLAYBOOK = """\
-schema: 1
-name: NAME
-summary: Set the workers of one item.
-mode: auto
-matchers:
-  - alertname="NAME"
-target: http/checkout/{{ labels.item }}
-steps:
-  - id: change
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      json:
-        workers: WANTED
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.item }}"
-      pointer: /workers
-    equals: WANTED
-    within: 5s
-"""
 MATCHERS = "matchers:\n  - alertname"
 ITEMS = 12
 
 
-def _playbook(name: str, wanted: int) -> str:
-    return PLAYBOOK.replace("NAME", name).replace("WANTED", str(wanted))
+def _setting(name: str, wanted: int) -> str:
+    return change_item(name, retries=0, sets=wanted, wanted=wanted, within="5s")
 
 
-EDITED = _playbook("edited", 7)
+EDITED = _setting("edited", 7)
 MISTAKES = {
     "misspelt-key": (EDITED.replace("summary:", "sumary:"), 3, "did you mean"),
     "empty-matchers": (EDITED.replace('matchers:\n  - alertname="edited"', "matchers: []"), 5, "matchers"),
@@ -126,7 +101,7 @@ class Site:
 
 @pytest.fixture
 def site(shop: TargetProcess) -> Iterator[Site]:
-    playbooks = {"edited.yaml": EDITED, "other.yaml": _playbook("other", 5)}
+    playbooks = {"edited.yaml": EDITED, "other.yaml": _setting("other", 5)}
     with responder(playbooks, config(STORE, shop.url, routes=[])) as running:
         running.start()
         yield Site(running, shop)
@@ -160,7 +135,7 @@ async def test_the_last_good_version_outlives_a_restart_and_the_mended_file_take
     assert stale == {"edited": True, "other": False}
     await site.acts("edited", 7)
     await site.acts("other", 5)
-    site.edit(_playbook("edited", 9))
+    site.edit(_setting("edited", 9))
     assert await site.reload() == (200, "reloaded\n")
     assert site.complaints() == []
     assert site.metric("responder_playbook_load_errors") == {}
@@ -224,7 +199,7 @@ def _revision(site: Site) -> str:
 async def test_an_edit_is_picked_up_on_sighup_and_by_itself(site: Site, how: str) -> None:
     assert site.running.child is not None
     before = _revision(site)
-    site.edit(_playbook("edited", 9))
+    site.edit(_setting("edited", 9))
     if how == "signal":
         site.running.child.process.send_signal(signal.SIGHUP)
     await _until_used(site, before)
@@ -235,7 +210,7 @@ async def test_an_edit_is_picked_up_on_sighup_and_by_itself(site: Site, how: str
 async def test_a_configmap_that_is_swapped_under_its_links_is_picked_up(site: Site) -> None:
     """Kubernetes writes a new folder and turns ``..data`` to it; the names in the mount stay the same links."""
     mount = site.running.directory / "playbooks"
-    for number, text in enumerate((EDITED, _playbook("edited", 9))):
+    for number, text in enumerate((EDITED, _setting("edited", 9))):
         version = mount / f"..version-{number}"
         version.mkdir()
         (version / "edited.yaml").write_text(text, encoding="utf-8")
@@ -269,13 +244,13 @@ async def test_an_edit_made_while_the_store_is_away_is_picked_up_when_it_is_back
     durable_postgres: Postgres, durable_postgres_url: str, shop: TargetProcess
 ) -> None:
     assert durable_postgres.server is not None
-    playbooks = {"edited.yaml": EDITED, "other.yaml": _playbook("other", 5)}
+    playbooks = {"edited.yaml": EDITED, "other.yaml": _setting("other", 5)}
     with responder(playbooks, config(durable_postgres_url, shop.url, routes=[])) as running:
         await asyncio.to_thread(running.start)
         site = Site(running, shop)
         before = _revision(site)
         durable_postgres.server.stop()
-        site.edit(_playbook("edited", 9))
+        site.edit(_setting("edited", 9))
         await eventually(lambda: any(one["event"] == "reload" and not one["ok"] for one in site.log()), WATCHED)
         assert (await site.reload())[0] == 500
         durable_postgres.server.start()

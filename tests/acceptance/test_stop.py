@@ -17,6 +17,7 @@ import pytest
 from responder.intake.buffer import ANSWER_SECONDS
 from tests.bed import ledger
 from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.postgres import Cluster, Postgres
 from tests.bed.processes import ServerError, free_port
 from tests.bed.target_process import TargetProcess, target_process
@@ -30,49 +31,11 @@ EACH = 12
 STOP_SECONDS = 15.0
 INTAKE_SECONDS = 2 * ANSWER_SECONDS
 """How long a sender may have to wait for an answer here, on a machine that other tests share."""
-PLAYBOOK = """\
-schema: 1
-name: NAME
-summary: Change one item.
-mode: MODE
-matchers:
-  - alertname="NAME"
-target: http/checkout/{{ labels.item }}
-steps:
-  - id: change
-    retries: 3
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      set:
-        workers:
-          by: 1
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.CHECKED }}"
-      pointer: /workers
-    equals: WANTED
-    within: WITHIN
-"""
-
-
-def _playbook(name: str, *, mode: str = "auto", wanted: int = 5, checked: str = "item", within: str = "30s") -> str:
-    values = {"NAME": name, "MODE": mode, "WANTED": str(wanted), "CHECKED": checked, "WITHIN": within}
-    text = PLAYBOOK
-    for place, value in values.items():
-        text = text.replace(place, value)
-    return text
-
-
 KINDS = {
-    "good": _playbook("good"),
-    "bad": _playbook("bad", wanted=99, within="2s"),
-    "asks": _playbook("asks", mode="approve"),
-    "waits": _playbook("waits", checked="signal", within="2m"),
+    "good": change_item("good", within="30s"),
+    "bad": change_item("bad", wanted=99, within="2s"),
+    "asks": change_item("asks", mode="approve", within="30s"),
+    "waits": change_item("waits", checked="signal", within="2m"),
 }
 """One that is verified, one that is undone, one that asks, one whose check passes when the test says so."""
 ENDS = {"good": "verified", "bad": "rolled_back", "asks": "verified", "waits": "verified"}

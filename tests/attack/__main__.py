@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, fuzz, seeds, soak
+from tests.attack import chaos, crash, fuzz, seeds, soak, storm
 from tests.bed.postgres import private_cluster
 
 
@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     soaking = campaigns.add_parser("soak", help="a steady load with a fault every twenty seconds")
     soaking.add_argument("--seconds", type=float, default=600)
     soaking.add_argument("--rate", type=float, default=soak.RATE, help="webhooks a second")
+    storming = campaigns.add_parser("storm", help="a hundred thousand alerts in a minute")
+    storming.add_argument("--alerts", type=int, default=storm.ALERTS)
+    storming.add_argument("--seconds", type=float, default=storm.SECONDS)
     sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
     sowing.add_argument("--first", type=int, default=1)
     sowing.add_argument("--count", type=int, default=200)
@@ -69,6 +72,14 @@ def _soak(given: argparse.Namespace) -> bool:
     return bool(report.findings.every)
 
 
+def _storm(given: argparse.Namespace) -> bool:
+    report = asyncio.run(storm.storm(given.alerts, given.seconds, _say))
+    for finding in report.findings.every[:20]:
+        _say(finding)
+    sys.stdout.write(f"{report.line()}\n")
+    return bool(report.findings.every)
+
+
 def _seeds(given: argparse.Namespace) -> bool:
     failed = seeds.seeds(given.first, given.count, _say)
     last = given.first + given.count - 1
@@ -81,7 +92,7 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-_CAMPAIGNS = {"chaos": _chaos, "crash": _crash, "fuzz": _fuzz, "seeds": _seeds, "soak": _soak}
+_CAMPAIGNS = {"chaos": _chaos, "crash": _crash, "fuzz": _fuzz, "seeds": _seeds, "soak": _soak, "storm": _storm}
 
 
 if __name__ == "__main__":

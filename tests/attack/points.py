@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 
 import asyncpg
 from pydantic import JsonValue
-from sqlalchemy import event
+from sqlalchemy import Executable, UpdateBase, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,7 +31,7 @@ from responder.ports.store import NewDelivery
 from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus
 from responder.stores.core.database import Order
 from responder.stores.core.store import SqlStore
-from responder.stores.postgres import PostgresStore
+from responder.stores.postgres import PostgresDatabase, PostgresStore
 
 Mode = Literal["kill", "freeze", "lost"]
 """``kill`` is SIGKILL, ``freeze`` SIGSTOP; ``lost`` lets it happen and reports a failure (for ``:after`` only)."""
@@ -122,6 +122,7 @@ def watch_store(store: SqlStore, points: Points) -> SqlStore:
     _replace(store, "slice", named_slice)
     _replace(store.db, "writing", _watched(store.db.writing, points))
     if isinstance(store, PostgresStore):
+        _watch_fetch(store._postgres)
         _watch_flush(store, points)
     return store
 
@@ -179,6 +180,21 @@ def _watched(begin: _Writer, points: Points) -> _Writer:
 def _note_writes(connection: Any, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401 -- SQLAlchemy's hook
     if _WRITES.search(statement) and _CLOCK not in statement and cursor.rowcount != 0:
         connection.info["wrote"] = True
+
+
+def _watch_fetch(database: PostgresDatabase) -> None:
+    """What goes to PostgreSQL directly tells what it wrote by the rows that it returns, if it returns any."""
+    fetch = database.fetch
+
+    async def watched(tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
+        found = await fetch(tx, statement, given)
+        returns = isinstance(statement, UpdateBase) and bool(tuple(statement.exported_columns))
+        writes = isinstance(statement, UpdateBase) or bool(_WRITES.search(str(statement)))
+        if writes and (found or not returns) and tx.sync_connection is not None:
+            tx.sync_connection.info["wrote"] = True
+        return found
+
+    _replace(database, "fetch", watched)
 
 
 def _watch_flush(store: PostgresStore, points: Points) -> None:

@@ -4,37 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tests.bed.playbooks import change_item
 from tests.bed.web import JsonObject
 
-_PLAYBOOK = """\
-schema: 1
-name: NAME
-summary: Change one item.
-mode: MODE
-matchers:
-  - alertname="NAME"
-target: http/checkout/{{ labels.item }}
-steps:
-  - id: change
-    retries: 3
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      set:
-        workers:
-          by: 1
-MORE_STEPS
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.item }}"
-      pointer: /workers
-    equals: WANTED
-    within: WITHIN
-"""
 _FAILING_STEP = """\
   - id: impossible
     http.request:
@@ -48,21 +20,14 @@ BEFORE, AFTER = 4, 5
 """What an item is set to before a case, and what the first step makes of it."""
 
 
-def _playbook(name: str, *, mode: str = "auto", wanted: int = AFTER, within: str = "1s", more: str = "") -> str:
-    text = _PLAYBOOK.replace("MORE_STEPS\n", more)
-    for place, value in {"NAME": name, "MODE": mode, "WANTED": str(wanted), "WITHIN": within}.items():
-        text = text.replace(place, value)
-    return text
-
-
 PLAYBOOKS: Mapping[str, str] = {
     f"{name}.yaml": text
     for name, text in {
-        "kept": _playbook("kept"),
-        "helpless": _playbook("helpless", wanted=99, within="250ms"),
-        "breaks": _playbook("breaks", more=_FAILING_STEP),
-        "asks": _playbook("asks", mode="approve"),
-        "patient": _playbook("patient", wanted=99, within="2m"),
+        "kept": change_item("kept"),
+        "helpless": change_item("helpless", wanted=99, within="250ms"),
+        "breaks": change_item("breaks", more_steps=_FAILING_STEP),
+        "asks": change_item("asks", mode="approve"),
+        "patient": change_item("patient", wanted=99, within="2m"),
     }.items()
 }
 

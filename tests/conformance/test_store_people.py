@@ -225,6 +225,18 @@ async def test_what_is_past_its_time_goes_in_small_batches_and_what_is_open_stay
         await store.expire({"horses": HOUR}, 1)
 
 
+async def test_an_end_without_a_beginning_goes_with_the_deliveries_that_it_answers(store: SqlStore) -> None:
+    over = {"state": EpisodeState.CLOSED, "closed_at": store.now()}
+    unseen = episode(store, incident_id="", **over)
+    await write(store, episodes=[unseen, episode(store, incident_id="i", **over), episode(store, incident_id="")])
+    assert await store.expire({"deliveries": HOUR}, 10) == 0
+    advance(store, timedelta(hours=2))
+    assert await store.expire({"deliveries": HOUR}, 10) == 1
+    kept = await by_id(store, "episodes")
+    assert len(kept) == 2
+    assert unseen.id not in kept
+
+
 async def test_a_playbook_text_stays_while_a_run_or_a_file_needs_it(store: SqlStore) -> None:
     for revision in ("pinned", "old", "latest"):
         await store.keep_playbook("restart", revision, "restart.yaml", revision)

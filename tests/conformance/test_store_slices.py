@@ -1,6 +1,8 @@
 """Decide's transactions."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,6 +16,8 @@ from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Authority, DeliveryProgress, SliceChanges
 from responder.stores.core.store import SqlStore
+from responder.stores.postgres import PostgresDatabase
+from responder.stores.sqlite import SqliteDatabase
 from tests.conformance.building import (
     HOUR,
     acting,
@@ -268,7 +272,7 @@ async def test_quarantines_reach_up_and_down(store: SqlStore) -> None:
 
 
 async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(store: SqlStore) -> None:
-    counts = [await _statements_of(store, alerts) for alerts in (2, 200)]
+    counts = [await _statements_of(store, alerts) for alerts in (1, 2, 200)][1:]  # at first the driver learns the types
     assert counts[0] == counts[1]
     # SQLite writes table by table: there are no round trips to save. One of them hands pages over, when alerts regroup.
     assert counts[1] <= (16 if "Sqlite" in type(store.db).__name__ else 13)
@@ -282,39 +286,54 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
     ids = [f"{alerts}-{number}" for number in range(3)]
     await deliver(store, *ids)
     claimed = {one.id: one for one in await store.claim_deliveries(10)}
+    async with _listening(store) as executed, store.slice() as slice_:
+        await slice_.episodes_by_key([(one.source, one.fingerprint) for one in episodes])
+        await slice_.incidents([(about.source, about.receiver, about.group_key)], [])
+        await slice_.episodes_of([about.id])
+        await slice_.unfinished_runs_of([about.id])
+        await slice_.runs_near([one.target for one in runs], [one.id for one in episodes], store.now())
+        await slice_.usage([(one.playbook, one.target) for one in runs], slice_.now - HOUR)
+        await slice_.quarantined([one.target for one in runs])
+        await slice_.pauses()
+        await slice_.write(
+            SliceChanges(
+                episodes=episodes,
+                incidents=[about],
+                decisions=[Decision(one.id, "restart", Verdict.RUN, "", slice_.now) for one in episodes],
+                runs=[(made, frozenset({one.id})) for made, one in zip(runs, episodes, strict=True)],
+                tell={about.id: frozenset({"console:", "slack:#a"}), empty.id: frozenset()},
+                heirs={empty.id: about.id},
+                progress=[DeliveryProgress(one, claimed[one].epoch, 1, done=True) for one in ids],
+                audit=[Audit("run.created", one.id) for one in runs],
+            )
+        )
+    return len(executed)
+
+
+@asynccontextmanager
+async def _listening(store: SqlStore) -> AsyncIterator[list[str]]:
+    """Hear every statement but those that begin and end a transaction."""
     executed: list[str] = []
-    engine = store.db._engine if hasattr(store.db, "_engine") else store.db._engines[0]  # type: ignore[attr-defined] # the tests may look
+
+    def hear(statement: str) -> None:
+        if "clock_high_water" not in statement and not statement.startswith(("BEGIN", "COMMIT")):
+            executed.append(statement)
+
+    if isinstance(store.db, PostgresDatabase):
+        async with store.db.reading() as tx:
+            raw = store.db.connections.raw(tx)  # the one used last is used next
+        with raw.query_logger(lambda record: hear(record.query)):
+            yield executed
+        return
+    assert isinstance(store.db, SqliteDatabase)
+    engine = store.db._engines[0].sync_engine
 
     def count(*details: object) -> None:
-        if "clock_high_water" not in str(details[3]) and not str(details[2]).startswith("BEGIN"):
-            executed.append(str(details[2]))
+        hear(f"{details[2]} {details[3]}")
 
-    event.listen(engine.sync_engine, "before_cursor_execute", count)
-    try:
-        async with store.slice() as slice_:
-            await slice_.episodes_by_key([(one.source, one.fingerprint) for one in episodes])
-            await slice_.incidents([(about.source, about.receiver, about.group_key)], [])
-            await slice_.episodes_of([about.id])
-            await slice_.unfinished_runs_of([about.id])
-            await slice_.runs_near([one.target for one in runs], [one.id for one in episodes], store.now())
-            await slice_.usage([(one.playbook, one.target) for one in runs], slice_.now - HOUR)
-            await slice_.quarantined([one.target for one in runs])
-            await slice_.pauses()
-            await slice_.write(
-                SliceChanges(
-                    episodes=episodes,
-                    incidents=[about],
-                    decisions=[Decision(one.id, "restart", Verdict.RUN, "", slice_.now) for one in episodes],
-                    runs=[(made, frozenset({one.id})) for made, one in zip(runs, episodes, strict=True)],
-                    tell={about.id: frozenset({"console:", "slack:#a"}), empty.id: frozenset()},
-                    heirs={empty.id: about.id},
-                    progress=[DeliveryProgress(one, claimed[one].epoch, 1, done=True) for one in ids],
-                    audit=[Audit("run.created", one.id) for one in runs],
-                )
-            )
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", count)
-    return len(executed)
+    event.listen(engine, "before_cursor_execute", count)
+    yield executed
+    event.remove(engine, "before_cursor_execute", count)
 
 
 async def test_a_lost_lease_undoes_the_whole_slice(store: SqlStore) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.bed import ledger
 from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.target_process import TargetProcess, target_process
 from tests.bed.waiting import eventually
 from tests.process_bed import Responder, config, responder
@@ -27,46 +28,11 @@ PATIENCE = timedelta(seconds=150)
 DO, UNDO = 5, 4
 """What an item is set to, there and back."""
 KINDS = ("good", "bad", "slow")
-PLAYBOOK = """\
-schema: 1
-name: NAME
-summary: Change one item.
-mode: auto
-matchers:
-  - alertname="NAME"
-target: http/checkout/{{ labels.item }}
-limits:
-  max_age: 1h
-steps:
-  - id: change
-    retries: 3
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      set:
-        workers:
-          by: 1
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.item }}"
-      pointer: /workers
-    equals: WANTED
-    within: WITHIN
-"""
-
-
-def playbook(name: str, wanted: int, within: str) -> str:
-    return PLAYBOOK.replace("NAME", name).replace("WANTED", str(wanted)).replace("WITHIN", within)
-
-
+LIMITS = "limits:\n  max_age: 1h\n"
 FILES = {
-    "good.yaml": playbook("good", 5, "60s"),
-    "bad.yaml": playbook("bad", 99, "2s"),
-    "slow.yaml": playbook("slow", 99, "20s"),
+    "good.yaml": change_item("good", within="60s", limits=LIMITS),
+    "bad.yaml": change_item("bad", wanted=99, within="2s", limits=LIMITS),
+    "slow.yaml": change_item("slow", wanted=99, within="20s", limits=LIMITS),
 }
 """One that helps, one that is undone soon, and one that is undone when a halt has come."""
 
@@ -215,4 +181,5 @@ async def test_a_brake_of_the_environment_lasts_as_long_as_the_process(shop: Tar
         await asyncio.to_thread(running.stop)
         running.environment.clear()
         await asyncio.to_thread(running.start)
+        await eventually(lambda: len(changes(shop, DO)) == 2, timedelta(seconds=20))
         await ended(running, 2)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.bed import ledger
 from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.target_process import TargetProcess, target_process
 from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject
@@ -18,36 +19,7 @@ from tests.process_bed import Responder, config, responder
 DELIVERIES = 500
 KILLS = 5
 FINAL = {"verified", "rolled_back"}
-PLAYBOOK = """\
-schema: 1
-name: NAME
-summary: Change one item.
-mode: auto
-matchers:
-  - alertname="NAME"
-target: http/checkout/{{ labels.item }}
-steps:
-  - id: change
-    retries: 3
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      set:
-        workers:
-          by: 1
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.item }}"
-      pointer: /workers
-    equals: WANTED
-    within: 1s
-"""
-GOOD = PLAYBOOK.replace("NAME", "good").replace("WANTED", "5")
-BAD = PLAYBOOK.replace("NAME", "bad").replace("WANTED", "99")
+FILES = {"good.yaml": change_item("good"), "bad.yaml": change_item("bad", wanted=99)}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -59,9 +31,10 @@ def store(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def shop() -> Iterator[TargetProcess]:
-    with target_process(settings={"latency_ms": 20}) as running:
+    with target_process() as running:
         for item in range(DELIVERIES):
             running._send("PUT", f"/admin/item-{item}", {"workers": 4})
+        running.settings(latency_ms=20)
         yield running
 
 
@@ -90,7 +63,7 @@ async def _post_all(running: Responder) -> None:
 async def test_nothing_is_lost_and_nothing_repeated_over_five_kills(store: str, shop: TargetProcess) -> None:
     settings = config(store, shop.url, notify={"console": True}, routes=[])
     seeded = len(shop.entries())
-    with responder({"good.yaml": GOOD, "bad.yaml": BAD}, settings) as running:
+    with responder(FILES, settings) as running:
         await asyncio.to_thread(running.start)
         posting = asyncio.create_task(_post_all(running))
         for _ in range(KILLS):

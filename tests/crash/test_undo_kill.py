@@ -10,6 +10,7 @@ import pytest
 
 from tests.bed import ledger
 from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.target_process import TargetProcess, target_process
 from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject
@@ -21,37 +22,7 @@ FAULTS = ("applied_hang", "hang", "delayed", "late")
 SILENT = {"applied_hang", "hang"}
 LEASE = timedelta(seconds=30)
 PATIENCE = timedelta(seconds=90)
-PLAYBOOK = """\
-schema: 1
-name: NAME
-summary: Change one item.
-mode: auto
-matchers:
-  - alertname="NAME"
-target: http/checkout/{{ labels.item }}
-steps:
-  - id: change
-    retries: 3
-    http.request:
-      service: checkout
-      read: "GET /admin/{{ labels.item }}"
-      send: "PUT /admin/{{ labels.item }}"
-      set:
-        workers:
-          by: 1
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: "/admin/{{ labels.item }}"
-      pointer: /workers
-    equals: WANTED
-    within: WITHIN
-"""
-GOOD = PLAYBOOK.replace("NAME", "good").replace("WANTED", "5").replace("WITHIN", "30s")
-BAD = PLAYBOOK.replace("NAME", "bad").replace("WANTED", "99").replace("WITHIN", "4s")
-FILES = {"good.yaml": GOOD, "bad.yaml": BAD}
+FILES = {"good.yaml": change_item("good", within="30s"), "bad.yaml": change_item("bad", wanted=99, within="4s")}
 ENDS = {("good", "verified"): EACH, ("bad", "rolled_back"): EACH}
 VALUES = {"good": [5], "bad": [5, 4]}
 """What each item is set to, one after the other."""
@@ -70,6 +41,7 @@ def shop() -> Iterator[TargetProcess]:
         for kind, number in itertools.product(("good", "bad"), range(EACH + 1)):
             running._send("PUT", f"/admin/{kind}-{number}", {"workers": 4})
         yield running
+        running.child.kill()  # requests that it was told to leave hanging would keep it for ten seconds
 
 
 def _body(kind: str, number: int) -> JsonObject:

@@ -116,3 +116,32 @@ def test_how_alerts_are_packed_into_deliveries_makes_no_difference(order: list[i
     asyncio.run(play())
     assert s.world.served[s.world.run.id] == set(s.world.episodes)
     assert len(s.world.episodes) == 6
+
+
+notices = st.lists(st.sampled_from(["firing", "resolved"]), min_size=1, max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(notices, st.integers(0, 20)), max_size=8), st.sampled_from([timedelta(), MINUTE]))
+def test_however_an_end_overtakes_its_beginning_nothing_is_done_about_it_afterwards(
+    packed: list[tuple[list[Status], int]], length: timedelta
+) -> None:
+    """The notices of one life, in any order and packed into deliveries anyhow, sent again within a group interval."""
+    s = scene(playbook())
+
+    async def play() -> None:
+        ended = False
+        s.world.now = START + 5 * MINUTE
+        for statuses, gap in packed:
+            s.world.now += timedelta(seconds=gap)
+            before = len(s.world.runs)
+            await s.turn(
+                *(alert(status, ends_at=START + length if status == "resolved" else None) for status in statuses)
+            )
+            ended = ended or "resolved" in statuses
+            assert not ended or len(s.world.runs) == before
+            assert ended != bool(s.world.open_episodes())
+
+    asyncio.run(play())
+    assert len(s.world.episodes) <= 1
+    assert len(s.world.runs) <= 1

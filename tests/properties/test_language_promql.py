@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responder.language.promql import hides_absence, longest_range, same_expression, split_comparison
+from responder.language.promql_selectors import selectors
 
 PIECES = st.sampled_from(
     [
@@ -15,6 +16,10 @@ PIECES = st.sampled_from(
         "{",
         "}",
         "[5m]",
+        "[1h:]",
+        " offset 5m",
+        " @ ",
+        " by ",
         " > ",
         "==",
         " and ",
@@ -35,6 +40,8 @@ PIECES = st.sampled_from(
 def test_any_expression_gets_an_answer(expression: str) -> None:
     longest_range(expression)
     hides_absence(expression)
+    for selector in selectors(expression) or ():
+        assert selector.name in expression
     assert same_expression(expression, expression)
     split = split_comparison(expression)
     if split is not None:

@@ -91,18 +91,20 @@ async def read_accounts(
 ) -> Mapping[str, Account]:
     """Return incidents with all that belongs to them; those that are no longer there are left out."""
     given = db.give("incidents_given", key=sorted(set(ids)))
-    heads = (await tx.execute(statements.incidents, given)).all()
-    of_run = _grouped([rows.run(one) for one in await tx.execute(statements.runs, given)], lambda run: run.incident_id)
+    heads = await db.fetch(tx, statements.incidents, given)
+    of_run = _grouped(
+        [rows.run(one) for one in await db.fetch(tx, statements.runs, given)], lambda run: run.incident_id
+    )
     every = [run for its in of_run.values() for run in its]
     of_episode = _grouped(
-        [rows.episode(one) for one in await tx.execute(statements.episodes, given)], lambda one: one.incident_id
+        [rows.episode(one) for one in await db.fetch(tx, statements.episodes, given)], lambda one: one.incident_id
     )
     home = {run.id: run.incident_id for run in every}
     home |= {one.id: one.incident_id for its in of_episode.values() for one in its}
-    made = [rows.record(one) for one in await tx.execute(statements.records, given)] if every else []
+    made = [rows.record(one) for one in await db.fetch(tx, statements.records, given)] if every else []
     asked = any(run.progress.asked for run in every)
-    questions = [rows.approval(one) for one in await tx.execute(statements.approvals, given)] if asked else []
-    taken = [rows.decision(one) for one in await tx.execute(statements.decisions, given)]
+    questions = [rows.approval(one) for one in await db.fetch(tx, statements.approvals, given)] if asked else []
+    taken = [rows.decision(one) for one in await db.fetch(tx, statements.decisions, given)]
     of_record = _grouped(made, lambda one: home[one.run_id])
     of_question = _grouped(questions, lambda one: home[one.run_id])
     of_decision = _grouped(taken, lambda one: home[one.episode_id])

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Select, Table, Text
+from sqlalchemy import ColumnElement, CompoundSelect, Executable, FromClause, Select, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -115,6 +115,13 @@ class Database(Protocol):
         """Take a connection that only reads. Library errors are translated."""
         ...
 
+    async def fetch(self, tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
+        """Execute a statement that is built once and kept, as fast as can be; returns rows with columns as attributes.
+
+        Nothing of it is decided anew for each execution: what differs is in ``given``.
+        """
+        ...
+
     async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write many rows of several tables that do not depend on each other, in as few round trips as there can be."""
         ...
@@ -161,9 +168,9 @@ _DATA = frozenset({"54000"})
 def translate(error: BaseException) -> StoreError:
     """Return the error of our tree that says what to do about a library's."""
     state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    if isinstance(error, IntegrityError) or state in _CONFLICTS:
+    if isinstance(error, IntegrityError) or state in _CONFLICTS or state.startswith("23"):
         return Conflict(f"somebody else was first: {_first_line(error)}")
-    if isinstance(error, DataError) or state in _DATA or state.startswith("22"):
+    if isinstance(error, DataError | ValueError) or state in _DATA or state.startswith("22"):
         return StoreError(f"the store refuses these data: {_first_line(error)}")
     return Unavailable(f"the store cannot be reached: {_first_line(error)}")
 

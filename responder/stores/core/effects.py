@@ -119,7 +119,7 @@ class EffectsPart(Part):
             # What certainly did not happen does not count; the plan keeps its reservation for another try.
             free = sorted(record.id for _, record in ours if record.state is RecordState.NOT_APPLIED)
             if free:
-                await tx.execute(self.prepared.unbook, self.db.give("records_given", key=free))
+                await self.db.fetch(tx, self.prepared.unbook, self.db.give("records_given", key=free))
             await self._write(tx, now, ours, sorted(acted))
         self.memory.keep(ours)
         return [None if is_ours(held, run) else lost(run) for run, _ in asked]

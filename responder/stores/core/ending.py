@@ -55,14 +55,14 @@ class EndingPart(Part):
         The order of locks is that of everybody: episodes, incidents, runs, then what belongs to the runs, the outbox.
         """
         ids = ids_given(self.db, (one.run.id for one in asked))
-        served = (await tx.execute(self.prepared.lock_episodes, ids)).all()
+        served = await self.db.fetch(tx, self.prepared.lock_episodes, ids)
         latches = await self._latches(tx, asked)
         held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
         ours = [one for one in asked if is_ours(held, one.run) and held[one.run.id].finished_at is None]
         if ours:
             asking = [one.run.id for one in ours if one.run.progress.asked]
             if asking:
-                await tx.execute(self.prepared.void_approvals, ids_given(self.db, asking))
+                await self.db.fetch(tx, self.prepared.void_approvals, ids_given(self.db, asking))
             due = await self._due(tx, ours, served)
             doubts = {one.run.target: _doubt(one, now) for one in ours if one.end.quarantine}
             entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
@@ -90,7 +90,7 @@ class EndingPart(Part):
         """Lock the runs' incidents: of two last runs that end at once, the second one closes the incident."""
         ids = sorted({one.run.incident_id for one in asked if one.run.incident_id})
         given = self.db.give("incidents_given", key=ids)
-        return {row.id: row for row in await tx.execute(self.prepared.lock_incidents, given)}
+        return {row.id: row for row in await self.db.fetch(tx, self.prepared.lock_incidents, given)}
 
     async def _due(
         self, tx: AsyncConnection, ours: Sequence[Ending], served: Sequence[Row[Any]]
@@ -101,7 +101,7 @@ class EndingPart(Part):
             return []
         open_ = {row.id: row for row in served if row.state != EpisodeState.CLOSED.value}
         found: dict[str, dict[str, Any]] = {}
-        for row in await tx.execute(self.prepared.served, ids_given(self.db, wishes)):
+        for row in await self.db.fetch(tx, self.prepared.served, ids_given(self.db, wishes)):
             end = wishes[row.run_id]
             known = found.get(row.episode_id)
             if row.episode_id in open_ and (known is None or end.retry_at < known["reconsider_at"]):

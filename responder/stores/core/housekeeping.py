@@ -124,7 +124,10 @@ async def _depth(
 def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]]:
     """Return tables and what of them is past its time, owners before what hangs on them."""
     if kind == "deliveries":
-        return [(deliveries, and_(deliveries.c.received_at < before, deliveries.c.state != "waiting"))]
+        return [
+            (deliveries, and_(deliveries.c.received_at < before, deliveries.c.state != "waiting")),
+            (episodes, _never_seen_firing(before)),
+        ]
     if kind == "audit":
         newest = select(func.max(audit_segments.c.number)).scalar_subquery()
         kept = select(func.min(audit_segments.c.first)).scalar_subquery()
@@ -157,6 +160,12 @@ def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]
 
 def _gone(column: ColumnElement[str], owner: Table) -> ColumnElement[bool]:
     return ~exists(select(owner.c.id).where(owner.c.id == column))
+
+
+def _never_seen_firing(before: datetime) -> ColumnElement[bool]:
+    """Episodes of which only the end was heard: they answer a delivery that comes late, and go when those do."""
+    closed = and_(episodes.c.state == EpisodeState.CLOSED.value, episodes.c.closed_at < before)
+    return and_(episodes.c.incident_id == "", closed, episodes.c.evidence_at < before)
 
 
 def _unused() -> ColumnElement[bool]:

@@ -51,7 +51,7 @@ class InboxPart(Part):
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
         """Lease due deliveries, oldest first."""
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(CLAIM_DELIVERIES, claiming(self.db, limit))).all()
+            found = await self.db.fetch(tx, CLAIM_DELIVERIES, claiming(self.db, limit))
         return [rows.delivery(row) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
 
     async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
@@ -60,6 +60,7 @@ class InboxPart(Part):
             given_back = await tx.execute(
                 update(deliveries)
                 .where(deliveries.c.id == delivery.id, deliveries.c.epoch == delivery.epoch)
-                .values(due_at=retry_at, lease_until=None),
+                .values(due_at=retry_at, lease_until=None)
+                .returning(deliveries.c.id),
             )
-            one_row(given_back, f"delivery {delivery.id}")
+            one_row(given_back.all(), f"delivery {delivery.id}")

@@ -25,7 +25,7 @@ class OutboxPart(Part):
         """Lease due items, the most severe incidents first."""
         skipped = self.db.give("skipped", name=sorted(skip))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(self.prepared.claim_outbox, {**claiming(self.db, limit), **skipped})).all()
+            found = await self.db.fetch(tx, self.prepared.claim_outbox, {**claiming(self.db, limit), **skipped})
         return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
 
     async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
@@ -40,14 +40,14 @@ class OutboxPart(Part):
     async def announce(self, item: OutboxItem, attempt: str) -> None:
         """Commit that a first post is about to be sent."""
         async with self.db.alone(Order.RECORD) as tx:
-            one_row(await tx.execute(ANNOUNCE, {**_claimed(item), "new_attempt": attempt}), _name(item))
+            one_row(await self.db.fetch(tx, ANNOUNCE, {**_claimed(item), "new_attempt": attempt}), _name(item))
 
     async def told(self, item: OutboxItem, receipt: Receipt) -> None:
         """Complete: due again, after a moment, when more has happened since."""
         now = self.now()
         given = {"revision": item.want_rev, "new_receipt": dict(receipt), "now": now, "again": now + GAP}
         async with self.db.alone(Order.RECORD) as tx:
-            one_row(await tx.execute(TOLD, {**_claimed(item), **given}), _name(item))
+            one_row(await self.db.fetch(tx, TOLD, {**_claimed(item), **given}), _name(item))
 
     async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
         """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
@@ -65,8 +65,8 @@ class OutboxPart(Part):
     async def _put_back(self, item: OutboxItem, values: dict[str, Any], *, dead: bool, error: str) -> None:
         now = self.now()
         async with self.db.writing(Order.RECORD) as tx:
-            written = await tx.execute(_of(item).values(**values, dead=literal(dead)))
-            one_row(written, _name(item))
+            written = await tx.execute(_of(item).values(**values, dead=literal(dead)).returning(outbox.c.epoch))
+            one_row(written.all(), _name(item))
             if dead:
                 await write_audit(tx, now, [Audit("outbox.dead", _name(item), details={"error": error})])
 

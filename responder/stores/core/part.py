@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, exists, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
@@ -17,6 +17,8 @@ from responder.stores.core.database import Database, Dirty
 from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
 from responder.stores.schema import decisions, episodes, runs
 
+Signs = tuple[list[Pause], dict[str, str]]
+"""The brakes in force, and the targets in doubt with why."""
 LINGER = timedelta(seconds=0.25)
 """Before a first telling: a fix that takes a moment is told once, with its outcome."""
 
@@ -44,7 +46,7 @@ class Part:
     async def close_if_over(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> list[Audit]:
         """Close those incidents of which nothing is open; their rows must be locked. Returns what to audit."""
         given = self.db.give("incidents_given", key=sorted({one for one in incident_ids if one}))
-        closed = await tx.execute(self.prepared.close_if_over, {**given, "now": now})
+        closed = await self.db.fetch(tx, self.prepared.close_if_over, {**given, "now": now})
         return [Audit("incident.closed", row.id, details={"reason": "resolved"}) for row in closed]
 
     async def nudge_runs(self, tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:
@@ -62,7 +64,7 @@ class Part:
         self, tx: AsyncConnection, now: datetime, incident_ids: Collection[str], pairs: Iterable[tuple[str, str]]
     ) -> None:
         """Mark the incidents' outbox rows dirty and make those of ``pairs`` (incident, destination)."""
-        await tx.execute(self.prepared.tell, destinations_given(self.db, now, incident_ids, pairs))
+        await self.db.fetch(tx, self.prepared.tell, destinations_given(self.db, now, incident_ids, pairs))
 
 
 async def write_audit(tx: AsyncConnection, now: datetime, entries: Sequence[Audit]) -> None:
@@ -126,12 +128,17 @@ async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collect
     return kicked.rowcount
 
 
-async def signs_in_force(db: Database, tx: AsyncConnection, now: datetime) -> tuple[list[Pause], dict[str, str]]:
-    """Read the brakes in force, this process's own too, and the targets in doubt with why."""
-    found = (await tx.execute(SIGNS, {"now": now})).all()
-    in_force = sorted((row for row in found if row.what == "pause"), key=lambda row: (row.at, row.a))
+async def signs_in_force(db: Database, tx: AsyncConnection, now: datetime) -> Signs:
+    """Read the brakes in force and the targets in doubt."""
+    return await signs_of(db, await db.fetch(tx, SIGNS, {"now": now}))
+
+
+async def signs_of(db: Database, found: Iterable[Any]) -> Signs:
+    """Return the brakes in force, this process's own too, and the targets in doubt with why."""
+    seen = [row for row in found if row.what in ("pause", "doubt")]
+    in_force = sorted((row for row in seen if row.what == "pause"), key=lambda row: (row.at, row.a))
     pauses = [*(rows.pause(row) for row in in_force), *await db.brakes.in_force()]
-    return pauses, {row.a: row.b for row in found if row.what == "doubt"}
+    return pauses, {row.a: row.b for row in seen if row.what == "doubt"}
 
 
 def claiming(db: Database, limit: int) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def lapsed(db: Database, now: datetime) -> datetime:
     return now if suspicion is None else min(now, suspicion.since)
 
 
-def one_row(result: CursorResult[Any], what: str) -> None:
+def one_row(written: Sequence[Any], what: str) -> None:
     """Raise Conflict unless exactly one row was written: the lease was lost."""
-    if result.rowcount != 1:
+    if len(written) != 1:
         raise Conflict(f"the lease of {what} was lost")

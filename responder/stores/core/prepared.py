@@ -143,7 +143,7 @@ _CLAIMED_ITEM = update(outbox).where(
     outbox.c.destination == bindparam("at_destination", type_=Text()),
     outbox.c.epoch == bindparam("claimed", type_=Integer()),
 )
-ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text()))
+ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text())).returning(outbox.c.epoch)
 TOLD = _CLAIMED_ITEM.values(
     told_rev=bindparam("revision", type_=BigInteger()),
     receipt=bindparam("new_receipt", type_=outbox.c.receipt.type),
@@ -153,7 +153,7 @@ TOLD = _CLAIMED_ITEM.values(
     told_at=NOW,
     due_at=bindparam("again", type_=Instant()),
     lease_until=None,
-)
+).returning(outbox.c.epoch)
 
 
 class Prepared:
@@ -270,8 +270,8 @@ class Prepared:
 
     @cached_property
     def usage(self) -> CompoundSelect[Any]:
-        """What the limits of some playbooks on some targets go by."""
-        return union_all(*self._usage())
+        """What the limits of some playbooks on some targets go by, and the brakes and doubts with it."""
+        return union_all(*self._usage(), _PAUSES, _DOUBTS)
 
     @cached_property
     def sight(self) -> CompoundSelect[Any]:

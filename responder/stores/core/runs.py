@@ -52,7 +52,7 @@ class RunsPart(Part):
         left = sorted(skip)
         skipped = self.db.give("skipped", target=left, **ranges_below(left))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = (await tx.execute(self.prepared.claim_runs, {**claiming(self.db, limit), **skipped})).all()
+            found = await self.db.fetch(tx, self.prepared.claim_runs, {**claiming(self.db, limit), **skipped})
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
 
     async def standing(self, run: Run, limits: Limits) -> Standing:
@@ -87,7 +87,7 @@ class RunsPart(Part):
         found: dict[str, list[Record]] = defaultdict(list)
         begun = [run.of_run or run.id for run in asked if run.of_run or run.started_at is not None]
         if begun:
-            for row in await tx.execute(self.prepared.records, ids_given(self.db, begun)):
+            for row in await self.db.fetch(tx, self.prepared.records, ids_given(self.db, begun)):
                 found[row.run_id].append(rows.record(row))
         return found
 
@@ -96,7 +96,7 @@ class RunsPart(Part):
         asking = [run for run in asked if run.progress.asked]
         if not asking:
             return latest
-        for row in await tx.execute(self.prepared.asked, ids_given(self.db, (run.id for run in asking))):
+        for row in await self.db.fetch(tx, self.prepared.asked, ids_given(self.db, (run.id for run in asking))):
             latest.setdefault(row.run_id, rows.approval(row))
         return latest
 
@@ -107,7 +107,7 @@ class RunsPart(Part):
     async def _alerts_of_all(self, asked: Sequence[Run]) -> Sequence[Sequence[tuple[str, str]]]:
         found: dict[str, list[tuple[str, str]]] = {run.id: [] for run in asked}
         async with self.db.reading() as tx:
-            for row in await tx.execute(self.prepared.alerts, ids_given(self.db, found)):
+            for row in await self.db.fetch(tx, self.prepared.alerts, ids_given(self.db, found)):
                 found[row.run_id].append((row.source, row.fingerprint))
         return [found[run.id] for run in asked]
 
@@ -129,7 +129,9 @@ class RunsPart(Part):
             ours = [one for one in asked if is_ours(held, one.run)]
             asking = [one.ask for one in ours if one.ask is not None]
             if asking:
-                await tx.execute(self.prepared.void_approvals, ids_given(self.db, (ask.run_id for ask in asking)))
+                await self.db.fetch(
+                    tx, self.prepared.void_approvals, ids_given(self.db, (ask.run_id for ask in asking))
+                )
             entries = [*entered(held, [one.run for one in ours]), *(entry for one in ours for entry in one.audit)]
             writes: list[Write] = [
                 Patch(runs, [_saved(one.run, held[one.run.id], now) for one in ours]),

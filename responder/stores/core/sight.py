@@ -30,7 +30,7 @@ async def held_rows(
     db: Database, prepared: Prepared, tx: AsyncConnection, asked: Iterable[Run]
 ) -> Mapping[str, Row[Any]]:
     """Lock the runs' rows and return them by id."""
-    return {row.id: row for row in await tx.execute(prepared.held, ids_given(db, (run.id for run in asked)))}
+    return {row.id: row for row in await db.fetch(tx, prepared.held, ids_given(db, (run.id for run in asked)))}
 
 
 def is_ours(held: Mapping[str, Row[Any]], run: Run) -> bool:
@@ -168,6 +168,6 @@ async def look(
         **db.give("records_given", key=sorted(record_ids)),
         "now": now,
     }
-    sight = Sight(now, await tx.execute(prepared.sight, given), db.suspicion())
+    sight = Sight(now, await db.fetch(tx, prepared.sight, given), db.suspicion())
     sight.pauses += await db.brakes.in_force()
     return sight

@@ -24,10 +24,10 @@ from responder.stores.core.database import Database, Order, Patch, Rows
 from responder.stores.core.heirs import hand_over
 from responder.stores.core.overlap import near_given
 from responder.stores.core.paging import hand_page
-from responder.stores.core.part import Part, audit_values, destinations_given, signs_in_force
+from responder.stores.core.part import Part, Signs, audit_values, destinations_given, signs_in_force, signs_of
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.slice_statements import TOUCHED, SliceStatements
-from responder.stores.core.usage import Pair, read_usage
+from responder.stores.core.usage import Pair, pairs_given, usage_of
 from responder.stores.schema import audit, decisions, episodes, holds, incidents, run_episodes, runs, truncated
 
 _COUNTING = {
@@ -70,7 +70,7 @@ class SqlSlice:
         self._locked: dict[str, Episode] = {}
         """The episodes read so far. They are locked, so the store has them like this until ``write``."""
         self._unfinished: dict[str, int] = {}
-        self._signs: tuple[list[Pause], dict[str, str]] | None = None
+        self._signs: Signs | None = None
 
     @property
     def now(self) -> datetime:
@@ -99,7 +99,7 @@ class SqlSlice:
             return []
         hashes = sorted({rows.group_hash(*group) for group in groups})
         given = {**self._db.give("hashes", key=hashes), **self._db.give("ids", key=sorted(set(ids)))}
-        return [rows.incident(row) for row in await self._tx.execute(self._statements.incidents, given)]
+        return [rows.incident(row) for row in await self._db.fetch(self._tx, self._statements.incidents, given)]
 
     async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
         """Return the open and late episodes of each incident, and count its unfinished runs in the same statement."""
@@ -111,7 +111,7 @@ class SqlSlice:
             for one in known:
                 if one.state is not EpisodeState.CLOSED:
                     result[one.incident_id].append(one)
-            for row in await self._tx.execute(self._statements.members, given):
+            for row in await self._db.fetch(self._tx, self._statements.members, given):
                 self._unfinished[row.about] = row.working
                 if row.id is not None:
                     self._locked[row.id] = rows.episode(row)
@@ -123,7 +123,7 @@ class SqlSlice:
         counts = {one: self._unfinished.get(one, 0) for one in incidents}
         unread = sorted(counts.keys() - self._unfinished.keys())  # reading their episodes counted them
         if unread:
-            found = await self._tx.execute(self._statements.unfinished, self._db.give("incidents", key=unread))
+            found = await self._db.fetch(self._tx, self._statements.unfinished, self._db.give("incidents", key=unread))
             counts.update((row[0], row[1]) for row in found)
         return counts
 
@@ -136,8 +136,8 @@ class SqlSlice:
         given = self._db.give("episodes", key=sorted(set(episodes)))
         if targets:
             given |= near_given(self._db, targets) | {"touched_since": since}
-        found = await self._tx.execute(
-            self._statements.runs_near if targets else self._statements.runs_of_episodes, given
+        found = await self._db.fetch(
+            self._tx, self._statements.runs_near if targets else self._statements.runs_of_episodes, given
         )
         grouped: dict[str, list[Any]] = defaultdict(list)
         for row in found:
@@ -146,7 +146,12 @@ class SqlSlice:
 
     async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
         """Return the usage of each (playbook, target)."""
-        return await read_usage(self._db, self._prepared, self._tx, pairs, since)
+        if not pairs:
+            return {}
+        given = {**pairs_given(self._db, pairs, since), "now": self._now}
+        found = await self._db.fetch(self._tx, self._prepared.usage, given)
+        self._signs = await signs_of(self._db, found)  # whoever asks for the one asks for the other
+        return usage_of(found, pairs, self._now)
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""
@@ -164,7 +169,7 @@ class SqlSlice:
         in_force, _ = await self._signs_now()
         return in_force
 
-    async def _signs_now(self) -> tuple[list[Pause], dict[str, str]]:
+    async def _signs_now(self) -> Signs:
         """Return pauses in force and quarantines; both are few, and one statement reads them."""
         if self._signs is None:
             self._signs = await signs_in_force(self._db, self._tx, self._now)
@@ -179,7 +184,7 @@ class SqlSlice:
         if changes.tell:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
             given = destinations_given(self._db, self._now, changes.tell.keys(), pairs)
-            await self._tx.execute(self._prepared.tell, given)
+            await self._db.fetch(self._tx, self._prepared.tell, given)
         await hand_over(self._db, self._tx, changes.heirs)
         await hand_page(self._db, self._tx, changes.heirs)
         await self._write_progress(changes.progress)
@@ -211,13 +216,15 @@ class SqlSlice:
         ]
 
     async def _episodes(self, query: Select[Any], given: Mapping[str, Any]) -> list[Episode]:
-        found = [rows.episode(row) for row in await self._tx.execute(query, given)]
+        found = [rows.episode(row) for row in await self._db.fetch(self._tx, query, given)]
         self._locked.update({one.id: one for one in found})
         return found
 
     async def _still_open(self, run_ids: set[str]) -> None:
         """Hold runs that are joined: one that ended meanwhile would never make the episode due again."""
-        found = await self._tx.execute(self._statements.joined_runs, self._db.give("joined", key=sorted(run_ids)))
+        found = await self._db.fetch(
+            self._tx, self._statements.joined_runs, self._db.give("joined", key=sorted(run_ids))
+        )
         if {row.id for row in found if RunState(row.state).value not in _FINAL} != run_ids:
             raise Conflict("a run ended before an alert could join it")
 
@@ -232,8 +239,10 @@ class SqlSlice:
             state=[_delivery_state(one) for one in progress],
             error=[one.dead for one in progress],
         )
-        written = await self._tx.execute(self._statements.progress, {"leased_until": self._now + LEASE, **given})
-        if len(written.all()) != len(progress):
+        written = await self._db.fetch(
+            self._tx, self._statements.progress, {"leased_until": self._now + LEASE, **given}
+        )
+        if len(written) != len(progress):
             raise Conflict("the lease of a delivery was lost")
 
 

@@ -1,17 +1,16 @@
 """What the ledger, the slots and the runs say about playbooks and targets: what limits go by."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.limits import ATTEMPTS_WINDOW, Usage
 from responder.stores.core.database import Database
-from responder.stores.core.prepared import END_BADLY, END_WELL, Prepared
+from responder.stores.core.prepared import END_BADLY, END_WELL
 
 Pair = tuple[str, str]
 
@@ -83,14 +82,15 @@ def usage_given(
     }
 
 
-async def read_usage(
-    db: Database, prepared: Prepared, tx: AsyncConnection, pairs: Collection[Pair], since: datetime
-) -> Mapping[Pair, Usage]:
-    """Return the usage of each (playbook, target) since an instant."""
-    if not pairs:
-        return {}
+def pairs_given(db: Database, pairs: Collection[Pair], since: datetime) -> dict[str, Any]:
+    """Return the parameters of ``Prepared.usage`` for (playbook, target), of which no run is there yet."""
     used, ended = dict.fromkeys((one for one, _ in pairs), since), dict.fromkeys((one for _, one in pairs), since)
+    return usage_given(db, used, ended, {("", one) for one in used})
+
+
+def usage_of(found: Iterable[Row[Any]], pairs: Collection[Pair], now: datetime) -> Mapping[Pair, Usage]:
+    """Return the usage of each (playbook, target) from the rows of ``Prepared.usage``."""
     facts = Facts()
-    for row in await tx.execute(prepared.usage, usage_given(db, used, ended, {("", one) for one in used})):
+    for row in found:
         facts.add(row)
-    return {pair: facts.usage(pair, db.now()) for pair in pairs}
+    return {pair: facts.usage(pair, now) for pair in pairs}

@@ -173,6 +173,7 @@ async def test_a_real_prometheus_is_understood(prometheus: Prometheus) -> None:
         [nothing] = await client.query("0 / 0")
         assert math.isnan(nothing.value)
         assert await client.rule_expressions("Busy") == ("vector(3) > 2",)
+        assert await client.recorded("Busy") == ("vector(1)",)
         with pytest.raises(Permanent):
             await client.query("sum(")
         with pytest.raises(Permanent):

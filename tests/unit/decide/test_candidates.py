@@ -7,7 +7,8 @@ import pytest
 
 from responder.domain.limits import Limits, Usage
 from responder.domain.modes import Mode
-from responder.domain.runs import RunState
+from responder.domain.runs import SETTLES, RunState
+from responder.language.templates import Template
 from responder.playbook.model import ApprovalRule, Condition
 from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, playbook, scene
 
@@ -277,3 +278,10 @@ async def test_a_cleared_cause_is_acted_on_without_a_new_delivery() -> None:
     assert not s.world.runs
     await s.wait(2 * SECOND)
     assert len(s.world.runs) == 1
+
+
+async def test_a_run_has_time_for_the_range_of_its_queries_and_for_new_samples() -> None:
+    query = Template.parse("rate(x[10m])")
+    s = scene(playbook(steps=1, verify=(Condition("errors", query=query, within=3 * MINUTE),)))
+    await s.turn(alert())
+    assert s.world.run.deadline - START == (1 + 10 + 3 + 5) * MINUTE + SETTLES

@@ -38,11 +38,35 @@ async def test_an_end_in_the_future_or_missing_is_the_time_of_the_delivery() -> 
         assert [e.closed_at for e in s.world.episodes.values()] == [START + 3 * MINUTE]
 
 
-async def test_a_resolved_alert_that_was_never_seen_firing_is_ignored() -> None:
+async def test_a_resolved_alert_that_was_never_seen_firing_is_nobodys_business() -> None:
     s = scene(playbook())
     await s.turn(alert("resolved", ends_at=END), at=12 * MINUTE)
-    assert not s.world.episodes
+    assert not s.world.open_episodes()
     assert not s.world.incidents
+    assert not s.world.decisions
+    await s.turn(alert("resolved", ends_at=END), at=13 * MINUTE)
+    assert len(s.world.episodes) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_firing_alert_that_its_own_end_overtook_is_late(together: bool) -> None:  # noqa: FBT001 - a parameter
+    s = scene(playbook())
+    over, firing = alert("resolved", ends_at=END), alert()
+    for alerts in ([over, firing],) if together else ([over], [firing]):
+        await s.turn(*alerts, at=12 * MINUTE)
+    assert [episode.state for episode in s.world.episodes.values()] == [EpisodeState.LATE]
+    assert not s.world.runs
+    assert not s.world.incidents
+    await s.turn(alert(starts_at=END + MINUTE), at=13 * MINUTE)
+    assert len(s.world.runs) == 1
+
+
+async def test_an_overtaken_firing_alert_that_is_seen_again_much_later_does_fire() -> None:
+    s = scene(playbook())
+    await s.turn(alert("resolved", ends_at=END), alert(), at=12 * MINUTE)
+    await s.turn(alert(), at=32 * MINUTE)
+    assert len(s.world.open_incidents()) == 1
+    assert len(s.world.runs) == 1
 
 
 async def test_copies_from_peers_change_nothing_but_the_evidence() -> None:

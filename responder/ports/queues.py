@@ -1,0 +1,74 @@
+"""What is alike in the store's queues, and the two at its ends: deliveries come in, messages go out."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from responder.domain.notification import Account, Receipt
+
+LEASE = timedelta(seconds=30)
+"""How long a claim holds; a turn takes at most 20 s of it (engine.md)."""
+MAX_ATTEMPTS = 5
+"""After this many claims that led nowhere a row is set aside, visibly."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A body that passed the door; ``alerts`` counts what it holds."""
+
+    id: str
+    source: str
+    received_at: datetime
+    body: bytes
+    alerts: int
+
+
+class Inbox(Protocol):
+    """Where accepted bodies become durable."""
+
+    async def accept(self, deliveries: Sequence[NewDelivery]) -> Sequence[Exception | None]:
+        """Commit all in one transaction; on a data error row by row. One answer each: None means durable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """One (incident, destination) that is behind. ``attempt`` is a leftover first post, empty otherwise."""
+
+    incident_id: str
+    destination: str
+    want_rev: int
+    told_rev: int
+    attempt: str
+    receipt: Receipt | None
+    attempts: int
+    epoch: int
+
+
+class Outbox(Protocol):
+    """The outbox's queue."""
+
+    async def claim_outbox(self, limit: int, skip: Collection[str]) -> Sequence[OutboxItem]:
+        """Lease due items, the most severe incidents first, leaving out the destinations in ``skip``."""
+        ...
+
+    async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
+        """Read everything about some incidents; those that are no longer there are left out."""
+        ...
+
+    async def announce(self, item: OutboxItem, attempt: str) -> None:
+        """Commit that a first post is about to be sent."""
+        ...
+
+    async def told(self, item: OutboxItem, receipt: Receipt) -> None:
+        """Complete: ``told_rev`` becomes the ``want_rev`` of the item; due again soon when more has happened since."""
+        ...
+
+    async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
+        """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
+        ...
+
+    async def give_up(self, item: OutboxItem, error: str) -> None:
+        """Set the item aside as a dead letter."""
+        ...
