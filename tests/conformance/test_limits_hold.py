@@ -25,10 +25,12 @@ from tests.bed.processes import private_directory
 from tests.conformance.building import finished, record, started
 
 HOUR = timedelta(hours=1)
-WINDOW = timedelta(seconds=8)
+WINDOW = timedelta(seconds=5)
 COUNT = 2
 EVERY = Authority(Limits(per_target=Rate(COUNT, WINDOW)), effects=1)
 PAUSE = 0.1
+A_WHILE = 2.0
+"""Longer than a clock is doubted here (see `soon`), and so short that a window holds two disturbances."""
 
 
 @dataclass
@@ -106,13 +108,13 @@ async def through_everything(world: World, redis_url: str) -> None:
     """Jumps of an hour, restarts, restarts with a jump, a flushed Redis; then count."""
     await world.restart()
     began = time.monotonic()
-    await world.go_on(2)
+    await world.go_on(A_WHILE)
     for to in (HOUR, timedelta(), -HOUR, timedelta()):
         world.jump(to)
-        await world.go_on(3)
+        await world.go_on(A_WHILE)
     for to in (HOUR, -HOUR, timedelta()):
         await world.restart(to)
-        await world.go_on(3)
+        await world.go_on(A_WHILE)
     with redis.Redis.from_url(redis_url) as connection:
         connection.flushdb()
     await world.restart()
