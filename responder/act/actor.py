@@ -104,6 +104,7 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     playbook = await engine.playbook_of(run)
     if playbook is None:
         return await _without_playbook(engine, run)
+    playbook = playbook.capped(engine.caps_of(run.context.labels))
     until = engine.clock.monotonic() + TURN_SECONDS / 2
     standing = await engine.store.standing(run, playbook.limits)
     following, prepared = await _handle(engine, run, playbook, standing, ())

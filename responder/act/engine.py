@@ -1,13 +1,13 @@
 """What a turn works with: the store, the tools, the clock and the bounds of a turn."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pydantic import JsonValue
 
-from responder.domain.limits import Refusal
+from responder.domain.limits import Cap, Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
 from responder.domain.runs import Run
@@ -34,9 +34,14 @@ class OnFact(Protocol):
         ...
 
 
+def no_caps(_: Mapping[str, str]) -> tuple[Cap, ...]:
+    """Stand in where no policy limits anything."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything act needs of the rest of the world."""
+    """Everything act needs of the rest of the world. ``caps_of`` gives what all playbooks share for an alert."""
 
     store: RunStore
     tools: Tools
@@ -47,6 +52,7 @@ class Engine:
     on_fact: OnFact
     external_url: str = ""
     witness: Witness = NOBODY
+    caps_of: Callable[[Mapping[str, str]], tuple[Cap, ...]] = no_caps
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from responder.domain.alerts import Alert
 from responder.domain.brakes import PAUSE_VARIABLE
 from responder.domain.episodes import Group
 from responder.domain.errors import ResponderError, StoreError
+from responder.domain.limits import Cap
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.housekeeping import Housekeeper
@@ -226,6 +227,7 @@ class Runtime:
             on_fact=self.on_fact,
             external_url=self.settings.external_url,
             witness=self.witness,
+            caps_of=self._caps_of,
         )
 
     def reconciler(self) -> Reconciler:
@@ -241,6 +243,9 @@ class Runtime:
 
     async def _playbook_of(self, run: Run) -> Playbook | None:
         return await self.shelf.of(run)
+
+    def _caps_of(self, labels: Mapping[str, str]) -> tuple[Cap, ...]:
+        return self.rules.caps_for(labels)
 
     def _holds_secret(self, value: JsonValue) -> bool:
         return self.redactor.holds_secret(value)

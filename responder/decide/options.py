@@ -48,7 +48,8 @@ def options_for(
     labels: Mapping[str, str], annotations: Mapping[str, str], library: Candidates, rules: Rules
 ) -> tuple[Option, ...]:
     """Return the options of an alert, in the order in which they are tried."""
-    return tuple(_option(playbook, labels, annotations, rules) for playbook in library.candidates(labels))
+    caps = rules.caps_for(labels)
+    return tuple(_option(playbook.capped(caps), labels, annotations, rules) for playbook in library.candidates(labels))
 
 
 def _option(playbook: Playbook, labels: Mapping[str, str], annotations: Mapping[str, str], rules: Rules) -> Option:

@@ -3,8 +3,8 @@
 The same pure functions serve decide (advisory, early) and the rollback record's transaction (which decides).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -40,11 +40,31 @@ RECURRENCE = Rate(3, timedelta(hours=24))
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit that runs of several playbooks share: the ledger counts their effects under its ``key``.
+
+    ``rate`` bounds all their effects and ``per_target`` those on one target, ``concurrent`` how many of these runs are
+    under way. ``told`` names it in a sentence. One without any bound is only counted under.
+    """
+
+    key: str
+    told: str
+    rate: Rate | None = None
+    per_target: Rate | None = None
+    concurrent: int | None = None
+
+    @property
+    def window(self) -> timedelta:
+        """How far back effects count."""
+        return max((rate.window for rate in (self.rate, self.per_target) if rate), default=timedelta())
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What a playbook may do. None means no such limit; ``attempts`` None: once per alert.
 
     ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed. So many runs
-    in a row as ``trip_after`` says that did not help make the playbook ask.
+    in a row as ``trip_after`` says that did not help make the playbook ask. ``caps`` hold besides, all of them.
     """
 
     per_target: Rate | None = None
@@ -55,6 +75,7 @@ class Limits:
     max_age: timedelta = timedelta(minutes=30)
     recurrence: Rate | None = RECURRENCE
     trip_after: int | None = None
+    caps: tuple[Cap, ...] = ()
 
     @property
     def rate_window(self) -> timedelta:
@@ -70,10 +91,26 @@ class Limits:
     @property
     def longest_window(self) -> timedelta:
         """How far back anything counts."""
-        return max(self.rate_window, self.end_window)
+        return max(self.rate_window, self.end_window, *(cap.window for cap in self.caps))
 
 
 NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the ledger says of a cap, seen from one run: what others did and hold under it.
+
+    ``effects`` and ``on_target`` are instants of forward effects, reserved ones included; ``running`` counts the runs
+    that hold a target.
+    """
+
+    effects: tuple[datetime, ...] = ()
+    on_target: tuple[datetime, ...] = ()
+    running: int = 0
+
+
+NOTHING_SHARED = Shared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +120,7 @@ class Usage:
     ``on_target`` and ``by_playbook`` are the instants of forward effects, reserved ones included; ``running`` counts
     other runs of the playbook that hold a slot; ``last_end`` is the latest end on the target of a run that acted;
     ``unsuccessful`` counts runs on the target in the attempts window that changed something and did not verify;
-    ``helped`` are the ends of those that did.
+    ``helped`` are the ends of those that did. ``shared`` says the same of caps, by their keys.
     """
 
     on_target: tuple[datetime, ...] = ()
@@ -92,6 +129,7 @@ class Usage:
     last_end: datetime | None = None
     unsuccessful: int = 0
     helped: tuple[datetime, ...] = ()
+    shared: Mapping[str, Shared] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +260,25 @@ def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusa
     if limits.concurrent is not None and usage.running >= limits.concurrent:
         reason = f"{Verdict.CONCURRENT.sentence} {usage.running} of {limits.concurrent}"
         return Refusal(Verdict.CONCURRENT, reason)
-    return _rate(usage.on_target, limits.per_target, need, now, Verdict.RATE_TARGET) or _rate(
-        usage.by_playbook,
-        limits.per_playbook,
-        need,
-        now,
-        Verdict.RATE_PLAYBOOK,
+    return (
+        _rate(usage.on_target, limits.per_target, need, now, Verdict.RATE_TARGET)
+        or _rate(usage.by_playbook, limits.per_playbook, need, now, Verdict.RATE_PLAYBOOK)
+        or _over_a_cap(limits.caps, usage, need, now)
     )
+
+
+def _over_a_cap(caps: Iterable[Cap], usage: Usage, need: int, now: datetime) -> Refusal | None:
+    """Return what the first cap says that is used up: all of them hold, so the strictest one wins."""
+    for cap in caps:
+        used = usage.shared.get(cap.key, NOTHING_SHARED)
+        if cap.concurrent is not None and used.running >= cap.concurrent:
+            figures = f"{used.running} of {cap.concurrent}"
+            return Refusal(
+                Verdict.POLICY_CONCURRENT, f"{Verdict.POLICY_CONCURRENT.sentence} It is {cap.told}: {figures}."
+            )
+        refusal = _rate(used.on_target, cap.per_target, need, now, Verdict.POLICY_TARGET) or _rate(
+            used.effects, cap.rate, need, now, Verdict.POLICY_RATE
+        )
+        if refusal is not None:
+            return replace(refusal, reason=f"{refusal.reason} ({cap.told})")
+    return None

@@ -62,6 +62,9 @@ class Verdict(StrEnum):
     RATE_TARGET = "rate_target", "The limit per target is used up for now.", True
     RATE_PLAYBOOK = "rate_playbook", "The limit of the playbook is used up for now.", True
     CONCURRENT = "concurrent", "As many runs of the playbook as may be are under way.", True
+    POLICY_TARGET = "policy_target", "A policy's limit for one target is used up for now.", True
+    POLICY_RATE = "policy_rate", "A policy's limit of effects is used up for now.", True
+    POLICY_CONCURRENT = "policy_concurrent", "As many runs as a policy allows are under way.", True
     MUTED = "muted", "The playbook is muted at this time.", True
     CONDITION_FAILED = "condition_failed", "A condition of the playbook does not hold.", True
     CONDITION_UNKNOWN = "condition_unknown", "A condition could not be checked, so nothing was done.", True

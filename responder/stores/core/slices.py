@@ -142,9 +142,9 @@ class SqlSlice:
             grouped[row.id].append(row)
         return [_fact(group) for group in grouped.values()]
 
-    async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
-        """Return the usage of each (playbook, target)."""
-        return await read_usage(self._db, self._prepared, self._tx, pairs, since)
+    async def usage(self, pairs: Collection[Pair], since: datetime, caps: Collection[str] = ()) -> Mapping[Pair, Usage]:
+        """Return the usage of each (playbook, target), with what is so of the caps with these keys."""
+        return await read_usage(self._db, self._prepared, self._tx, pairs, since, caps=caps)
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""

@@ -1,7 +1,7 @@
 """What the ledger, the slots and the runs say about playbooks and targets: what limits go by."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.limits import ATTEMPTS_WINDOW, Usage
+from responder.domain.limits import ATTEMPTS_WINDOW, Shared, Usage
 from responder.stores.core.database import Database
 from responder.stores.core.prepared import END_BADLY, END_WELL, Prepared
 
@@ -34,6 +34,7 @@ class Facts:
         self._effects: dict[str, list[Effect]] = defaultdict(list)
         self._running: dict[Pair, int] = {}
         self._ends: dict[str, list[Row[Any]]] = defaultdict(list)
+        self._holders: dict[str, set[str]] = defaultdict(set)
 
     def add(self, row: Row[Any]) -> None:
         """Take one row of ``Prepared.usage``; others are left alone."""
@@ -46,12 +47,18 @@ class Facts:
                 self._running[row.a, row.b] = row.number
             case "end":
                 self._ends[row.b].append(row)
+            case "held":
+                self.hold(row.a, row.b)
 
     def book(self, playbook: str, effect: Effect) -> None:
         """Count an effect."""
         self._effects[playbook].append(effect)
 
-    def usage(self, pair: Pair, now: datetime, own: str = "") -> Usage:
+    def hold(self, cap: str, run: str) -> None:
+        """Count a run that holds its target under a cap."""
+        self._holders[cap].add(run)
+
+    def usage(self, pair: Pair, now: datetime, own: str = "", caps: Iterable[str] = ()) -> Usage:
         """Return the usage of one (playbook, target); what the run ``own`` reserved, holds or ended does not count."""
         playbook, target = pair
         effects = [one for one in self._effects[playbook] if one.run != own]
@@ -65,6 +72,15 @@ class Facts:
             last_end=max((row.at for row in ends), default=None),
             unsuccessful=len(failures),
             helped=tuple(row.at for row in of_playbook if row.number == END_WELL),
+            shared={cap: self._shared(cap, target, own) for cap in caps},
+        )
+
+    def _shared(self, cap: str, target: str, own: str) -> Shared:
+        effects = [one for one in self._effects[cap] if one.run != own]
+        return Shared(
+            effects=tuple(one.at for one in effects),
+            on_target=tuple(one.at for one in effects if one.target == target),
+            running=len(self._holders[cap] - {own}),
         )
 
 
@@ -84,13 +100,31 @@ def usage_given(
 
 
 async def read_usage(
-    db: Database, prepared: Prepared, tx: AsyncConnection, pairs: Collection[Pair], since: datetime
+    db: Database,
+    prepared: Prepared,
+    tx: AsyncConnection,
+    pairs: Collection[Pair],
+    since: datetime,
+    *,
+    caps: Collection[str] = (),
 ) -> Mapping[Pair, Usage]:
-    """Return the usage of each (playbook, target) since an instant."""
+    """Return the usage of each (playbook, target), and of the caps with these keys, since an instant."""
     if not pairs:
         return {}
     used, ended = dict.fromkeys((one for one, _ in pairs), since), dict.fromkeys((one for _, one in pairs), since)
+    counted = {("", one) for one in used}
+    used |= dict.fromkeys(caps, since)
+    given = usage_given(db, used, ended, counted)
     facts = Facts()
-    for row in await tx.execute(prepared.usage, usage_given(db, used, ended, {("", one) for one in used})):
+    if caps:
+        query, given = prepared.capped_usage, given | capped_given(db, caps)
+    else:
+        query = prepared.usage
+    for row in await tx.execute(query, given):
         facts.add(row)
-    return {pair: facts.usage(pair, db.now()) for pair in pairs}
+    return {pair: facts.usage(pair, db.now(), caps=caps) for pair in pairs}
+
+
+def capped_given(db: Database, caps: Collection[str]) -> dict[str, Any]:
+    """Return the parameter of the statements that are about caps: their keys."""
+    return db.give("capped_given", key=sorted(set(caps)))
