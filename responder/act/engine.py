@@ -1,6 +1,6 @@
 """What a turn works with: the store, the tools, the clock and the bounds of a turn."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -34,14 +34,14 @@ class OnFact(Protocol):
         ...
 
 
-def no_caps(_: Mapping[str, str]) -> tuple[Cap, ...]:
-    """Stand in where no policy limits anything."""
+def no_caps(_: Run) -> tuple[Cap, ...]:
+    """Stand in where nothing is shared."""
     return ()
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything act needs of the rest of the world. ``caps_of`` gives what all playbooks share for an alert."""
+    """Everything act needs of the rest of the world. ``caps_of`` gives what a run shares with others."""
 
     store: RunStore
     tools: Tools
@@ -52,7 +52,7 @@ class Engine:
     on_fact: OnFact
     external_url: str = ""
     witness: Witness = NOBODY
-    caps_of: Callable[[Mapping[str, str]], tuple[Cap, ...]] = no_caps
+    caps_of: Callable[[Run], tuple[Cap, ...]] = no_caps
 
 
 @dataclass(frozen=True, slots=True)

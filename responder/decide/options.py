@@ -7,11 +7,11 @@ from typing import Protocol
 from responder.decide.rules import Rules
 from responder.domain.limits import Refusal
 from responder.domain.modes import Mode
-from responder.domain.targets import SEPARATOR
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR
 from responder.domain.verdicts import Verdict
 from responder.language.templates import MissingValue
 from responder.playbook.model import Playbook
-from responder.playbook.render import KUBERNETES_KINDS, ClusterMissing, render_target
+from responder.playbook.render import ClusterMissing, render_target
 
 _CONNECTION = ("connection",)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from math import floor
 from typing import Literal
 
 from responder.domain.runs import Run
@@ -39,12 +40,36 @@ RECURRENCE = Rate(3, timedelta(hours=24))
 """How often the same playbook may fix the same target before a person is asked, unless it says otherwise."""
 
 
+Scope = Literal["owner", "cluster", "team", "playbook"]
+"""What a share is of: targets with one parent, of one cluster, of one team's alerts, or of one playbook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """At most ``share`` (0.2 for 20 %) of the targets ``of`` a scope; ``total`` is how many those are, if declared."""
+
+    share: float
+    of: Scope = "playbook"
+    total: int | None = None
+
+    def allows(self, population: int) -> int:
+        """Return how many of a population that is, at least one."""
+        return max(1, floor(self.share * population + _ROUNDING))
+
+
+_ROUNDING = 1e-9
+"""29 % of 100 is 29, although 0.29 * 100 is a little less."""
+RADIUS_WINDOW = timedelta(hours=1)
+"""How long a target counts as acted on where the playbook has no rate of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cap:
     """A limit that runs of several playbooks share: the ledger counts their effects under its ``key``.
 
     ``rate`` bounds all their effects and ``per_target`` those on one target, ``concurrent`` how many of these runs are
-    under way. ``told`` names it in a sentence. One without any bound is only counted under.
+    under way. ``targets`` bounds on how many different targets they act within ``lasts``, or hold. ``told`` names it in
+    a sentence. One without any bound is only counted under.
     """
 
     key: str
@@ -52,11 +77,13 @@ class Cap:
     rate: Rate | None = None
     per_target: Rate | None = None
     concurrent: int | None = None
+    targets: int | None = None
+    lasts: timedelta = timedelta()
 
     @property
     def window(self) -> timedelta:
         """How far back effects count."""
-        return max((rate.window for rate in (self.rate, self.per_target) if rate), default=timedelta())
+        return max((self.lasts, *(rate.window for rate in (self.rate, self.per_target) if rate)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +91,8 @@ class Limits:
     """What a playbook may do. None means no such limit; ``attempts`` None: once per alert.
 
     ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed. So many runs
-    in a row as ``trip_after`` says that did not help make the playbook ask. ``caps`` hold besides, all of them.
+    in a row as ``trip_after`` says that did not help make the playbook ask. ``blast_radius`` is how many of the targets
+    there are may be acted on. ``caps`` hold besides, all of them.
     """
 
     per_target: Rate | None = None
@@ -75,6 +103,7 @@ class Limits:
     max_age: timedelta = timedelta(minutes=30)
     recurrence: Rate | None = RECURRENCE
     trip_after: int | None = None
+    blast_radius: Share | None = None
     caps: tuple[Cap, ...] = ()
 
     @property
@@ -93,6 +122,11 @@ class Limits:
         """How far back anything counts."""
         return max(self.rate_window, self.end_window, *(cap.window for cap in self.caps))
 
+    @property
+    def radius_window(self) -> timedelta:
+        """How long a target counts for ``blast_radius`` after an effect."""
+        return self.rate_window or RADIUS_WINDOW
+
 
 NO_LIMITS = Limits()
 
@@ -102,12 +136,18 @@ class Shared:
     """What the ledger says of a cap, seen from one run: what others did and hold under it.
 
     ``effects`` and ``on_target`` are instants of forward effects, reserved ones included; ``running`` counts the runs
-    that hold a target.
+    that hold a target. ``elsewhere`` are effects on other targets, with these; ``held`` are others that are held.
     """
 
     effects: tuple[datetime, ...] = ()
     on_target: tuple[datetime, ...] = ()
     running: int = 0
+    elsewhere: tuple[tuple[str, datetime], ...] = ()
+    held: frozenset[str] = frozenset()
+
+    def others(self, since: datetime) -> frozenset[str]:
+        """Return the other targets that were acted on since an instant, or are held."""
+        return self.held | {target for target, at in self.elsewhere if at > since}
 
 
 NOTHING_SHARED = Shared()
@@ -281,4 +321,8 @@ def _over_a_cap(caps: Iterable[Cap], usage: Usage, need: int, now: datetime) -> 
         )
         if refusal is not None:
             return replace(refusal, reason=f"{refusal.reason} ({cap.told})")
+        others = used.others(now - cap.lasts)
+        if cap.targets is not None and len(others) + 1 > cap.targets:
+            figures = f"{len(others)} of at most {cap.targets}"
+            return Refusal(Verdict.BLAST_RADIUS, f"{Verdict.BLAST_RADIUS.sentence} Others of {cap.told}: {figures}.")
     return None

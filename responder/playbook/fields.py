@@ -141,6 +141,13 @@ def _rate(text: str) -> Rate:
     return Rate(rate.count, rate.window)
 
 
+def _share(text: str) -> float:
+    share = parse_ratio(text)
+    if not 0 < share <= 1:
+        raise Wrong(f"{text} is no share of something: write one above 0% and up to 100%", "ratio")
+    return share
+
+
 def _query(text: str) -> Template:
     if not text.strip():
         raise Wrong("the query is empty", "query")
@@ -242,6 +249,11 @@ Ratio = Annotated[
     float,
     _reader(parse_ratio, "a percentage such as 20%", "ratio", figures=True),
     _json_schema(type=["string", "number"], examples=["50%"]),
+]
+ShareText = Annotated[
+    float,
+    _reader(_share, "a percentage such as 20%", "ratio", figures=True),
+    _json_schema(type=["string", "number"], examples=["20%"]),
 ]
 ThresholdText = Annotated[
     InstanceOf[Threshold],

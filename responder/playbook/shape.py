@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from responder.domain.limits import RECURRENCE
+from responder.domain.limits import RECURRENCE, Scope
 from responder.playbook.fields import (
     ONE_OR_MANY,
     Channel,
@@ -24,6 +24,7 @@ from responder.playbook.fields import (
     Query,
     RateText,
     Ratio,
+    ShareText,
     StateName,
     TemplateText,
     ThresholdText,
@@ -38,10 +39,24 @@ class Shape(BaseModel):
     reserved: ClassVar[tuple[str, ...]] = ()
 
 
+class RadiusShape(Shape):
+    """How many of the targets there are may be acted on at once, or shortly one after another: at least one."""
+
+    share: ShareText = Field(description="at most this share of the targets, rounded down")
+    of: Scope = Field(
+        description="of all targets below the same parent, in the same cluster, of the same team's alerts, or of this "
+        "playbook"
+    )
+    total: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="how many targets there are, healthy ones included; by default those that had an alert in 30 days",
+    )
+
+
 class LimitsShape(Shape):
     """How often and how long the playbook may act."""
-
-    reserved: ClassVar[tuple[str, ...]] = ("blast_radius",)
 
     per_target: RateText | None = Field(default=None, description="forward effects on one target in any window")
     per_playbook: RateText | None = Field(default=None, description="forward effects of this playbook in any window")
@@ -57,6 +72,7 @@ class LimitsShape(Shape):
         le=100,
         description="failed runs in a row before it asks, until a person resets it",
     )
+    blast_radius: RadiusShape | None = Field(default=None, description=str(RadiusShape.__doc__))
     recurrence: RateText = Field(
         default=RECURRENCE, description="runs that helped on one target before a person is asked: it keeps coming back"
     )

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from responder.domain.alerts import Delivery
 from responder.domain.episodes import Decision, Episode, Group, Incident
-from responder.domain.limits import Limits, Pause, Refusal, Usage
+from responder.domain.limits import Limits, Pause, Refusal, Scope, Usage
 from responder.domain.notification import Account, Approval, Receipt
 from responder.domain.records import Direction, Record
 from responder.domain.runs import Run, RunState
@@ -303,6 +303,10 @@ class RunStore(Protocol):
 
     async def use_approval(self, run: Run, approval: Approval) -> bool:
         """Spend an approval, once; False when it was spent, expired or taken back."""
+        ...
+
+    async def known_targets(self, of: Scope, name: str) -> int:
+        """Count the targets in a scope that alerts of the last 30 days were about."""
         ...
 
 

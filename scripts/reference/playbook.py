@@ -8,6 +8,7 @@ from responder.playbook.shape import (
     NotifyShape,
     PagerDutyShape,
     PlaybookShape,
+    RadiusShape,
     Shape,
     SlackShape,
     StepShape,
@@ -19,6 +20,7 @@ from scripts.reference.schemas import Schema, keys_table
 SECTIONS: tuple[tuple[type[Shape], str, str], ...] = (
     (PlaybookShape, "Top level", ""),
     (LimitsShape, "Limits", "limits"),
+    (RadiusShape, "Limits: blast radius", "limits.blast_radius"),
     (ApprovalShape, "Approval", "approval"),
     (ConditionShape, "Conditions", "when, verify"),
     (StepShape, "Steps", "steps"),

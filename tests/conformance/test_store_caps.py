@@ -1,24 +1,41 @@
 """Limits that the runs of several playbooks share: counted in the record's transaction, whoever asks."""
+# ruff: noqa: ANN401 - a builder takes whatever fields the test is about
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from responder.domain.episodes import Decision
 from responder.domain.limits import Cap, Limits, Rate
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.ports.store import Authority
 from responder.stores.core.store import SqlStore
-from tests.conformance.building import HOUR, acting, advance, applied, finished, record, started, verdict
+from tests.conformance.building import (
+    HOUR,
+    acting,
+    advance,
+    applied,
+    episode,
+    finished,
+    incident,
+    record,
+    started,
+    verdict,
+    write,
+)
 
 ROUNDS = 8
+MOMENT = timedelta(seconds=20)
+"""Shorter than a lease, so that who holds a target still may write when it is over."""
 PROD = 'policy:env="prod"'
 
 
-def cap(key: str = PROD, **bounds: Rate | int | None) -> Cap:
+def cap(key: str = PROD, **bounds: Rate | int | timedelta) -> Cap:
     return Cap(key, f"the policy for {key.partition(':')[2]}", **bounds)  # type: ignore[arg-type] # each has its own type
 
 
@@ -103,6 +120,96 @@ async def test_of_several_policies_the_strictest_wins_and_each_counts(store: Sql
     assert verdict(await store.intend(third, record(store, third), under(wide))) == "policy_rate"
     free = await acting(store, target="http/free")
     assert await store.intend(free, record(store, free), under()) is None
+
+
+def within(targets: int, **more: Any) -> Authority:
+    return under(cap("radius:playbook/restart", targets=targets, lasts=MOMENT), **more)
+
+
+async def test_of_two_replicas_that_ask_at_once_one_gets_the_last_target_of_a_blast_radius(
+    store: SqlStore, replica: SqlStore
+) -> None:
+    for number in range(ROUNDS):
+        authority = under(cap(f"radius:team/{number}", targets=1, lasts=HOUR))
+        one = await started(store, playbook="one", target=f"http/a{number}")
+        other = await started(replica, playbook="other", target=f"http/b{number}")
+        answers = await asyncio.gather(
+            store.intend(one, record(store, one), authority),
+            replica.intend(other, record(replica, other), authority),
+        )
+        assert sorted(verdict(answer) for answer in answers) == ["", "blast_radius"]
+
+
+async def test_a_blast_radius_counts_targets_not_effects(store: SqlStore) -> None:
+    two = within(2, effects=3)
+    first = await acting(store, target="http/a")
+    for _ in range(3):
+        await applied(store, first, two)
+    await finished(store, first)
+    again = await acting(store, target="http/a")
+    await applied(store, again, two)
+    await finished(store, again)
+    await applied(store, await acting(store, target="http/b"), two)
+    third = await acting(store, target="http/c")
+    refusal = await store.intend(third, record(store, third), two)
+    assert verdict(refusal) == "blast_radius"
+    assert refusal is not None
+    assert "2 of at most 2" in refusal.reason
+
+
+async def test_a_target_counts_for_the_blast_radius_as_long_as_it_is_held_and_then_for_the_window(
+    store: SqlStore,
+) -> None:
+    one = await acting(store, target="http/a")
+    await applied(store, one, within(1))
+    advance(store, MOMENT)
+    other = await acting(store, target="http/b")
+    assert verdict(await store.intend(other, record(store, other), within(1))) == "blast_radius", "it is still held"
+    await finished(store, one)
+    assert await store.intend(other, record(store, other), within(1)) is None
+    await finished(store, other)
+    third = await acting(store, target="http/c")
+    assert verdict(await store.intend(third, record(store, third), within(1))) == "blast_radius", "a moment ago"
+
+
+async def test_who_changed_nothing_leaves_the_blast_radius_to_others(store: SqlStore) -> None:
+    one = await acting(store, target="http/a")
+    made = record(store, one)
+    assert await store.intend(one, made, within(1)) is None
+    await store.settle(one, replace(made, state=RecordState.NOT_APPLIED))
+    await finished(store, one, RunState.FAILED)
+    other = await acting(store, target="http/b")
+    assert await store.intend(other, record(store, other), within(1)) is None
+
+
+async def test_targets_are_known_from_what_alerts_were_about(store: SqlStore) -> None:
+    now = store.now()
+    about = incident(store, team="shop")
+    other = incident(store, team="bank")
+    firing = [episode(store, incident_id=about.id), episode(store, incident_id=other.id)]
+
+    def heard(at: int, playbook: str, target: str, **changes: Any) -> Decision:
+        return Decision(firing[at].id, playbook, "run", "", changes.pop("when", now), target)
+
+    decided = [
+        heard(0, "one", "http/shop/a"),
+        heard(0, "two", "http/shop/b"),
+        heard(1, "one", "http/bank"),
+        heard(1, "two", "http/shop/a"),
+        heard(1, "three", ""),
+        heard(1, "four", "http/shop/gone", when=now - timedelta(days=31)),
+    ]
+    await write(store, incidents=[about, other], episodes=firing, decisions=decided)
+    counts = {
+        ("playbook", "one"): 2,
+        ("owner", "http/shop"): 2,
+        ("owner", "http"): 3,
+        ("cluster", "http"): 3,
+        ("team", "shop"): 2,
+        ("team", "bank"): 2,
+        ("playbook", "four"): 0,
+    }
+    assert {(of, name): await store.known_targets(of, name) for of, name in counts} == counts  # type: ignore[arg-type] # its words
 
 
 async def test_a_shared_budget_is_reserved_for_the_whole_plan_and_the_rest_comes_back(store: SqlStore) -> None:

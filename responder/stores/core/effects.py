@@ -220,7 +220,7 @@ def _book(wish: _Wish, sight: Sight, under: str) -> list[dict[str, Any]]:
             own[key] = ""
             sight.facts.book(under, Effect(run.target, sight.now, run.id))
     own[usable] = wish.record.id
-    sight.facts.hold(under, run.id)
+    sight.facts.hold(under, run.id, run.target)
     shared = {"run_id": run.id, "playbook": under, "target": run.target, "at": sight.now}
     return [{"id": key, "record_id": own[key], **shared} for key in dict.fromkeys([usable, *new])]
 

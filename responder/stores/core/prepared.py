@@ -266,7 +266,7 @@ class Prepared:
         holders = select(slots.c.run_id)
         under = self._db.among(ledger.c.playbook, "capped_given")
         return (
-            _seen("held", ledger.c.playbook, ledger.c.run_id)
+            _seen("held", ledger.c.playbook, ledger.c.run_id, ledger.c.target)
             .where(self._db.within(ledger.c.run_id, holders), under)
             .distinct()
         )

@@ -34,7 +34,7 @@ class Facts:
         self._effects: dict[str, list[Effect]] = defaultdict(list)
         self._running: dict[Pair, int] = {}
         self._ends: dict[str, list[Row[Any]]] = defaultdict(list)
-        self._holders: dict[str, set[str]] = defaultdict(set)
+        self._held: dict[str, dict[str, str]] = defaultdict(dict)
 
     def add(self, row: Row[Any]) -> None:
         """Take one row of ``Prepared.usage``; others are left alone."""
@@ -48,15 +48,15 @@ class Facts:
             case "end":
                 self._ends[row.b].append(row)
             case "held":
-                self.hold(row.a, row.b)
+                self.hold(row.a, row.b, row.c)
 
     def book(self, playbook: str, effect: Effect) -> None:
         """Count an effect."""
         self._effects[playbook].append(effect)
 
-    def hold(self, cap: str, run: str) -> None:
+    def hold(self, cap: str, run: str, target: str) -> None:
         """Count a run that holds its target under a cap."""
-        self._holders[cap].add(run)
+        self._held[cap][run] = target
 
     def usage(self, pair: Pair, now: datetime, own: str = "", caps: Iterable[str] = ()) -> Usage:
         """Return the usage of one (playbook, target); what the run ``own`` reserved, holds or ended does not count."""
@@ -80,7 +80,9 @@ class Facts:
         return Shared(
             effects=tuple(one.at for one in effects),
             on_target=tuple(one.at for one in effects if one.target == target),
-            running=len(self._holders[cap] - {own}),
+            running=len(self._held[cap].keys() - {own}),
+            elsewhere=tuple((one.target, one.at) for one in effects if one.target != target),
+            held=frozenset(self._held[cap].values()) - {target},
         )
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from responder.domain.errors import PlaybookError
-from responder.domain.limits import Limits, Rate
+from responder.domain.limits import Limits, Rate, Share
 from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import parse_matcher
@@ -59,6 +59,10 @@ def test_limits_and_approval_are_typed() -> None:
         "  cooldown: 10m",
         "  attempts: 2",
         "  max_age: 1h30m",
+        "  blast_radius:",
+        "    share: 20%",
+        "    of: team",
+        "    total: 40",
         "approval:",
         '  matchers: [severity="critical"]',
         "  from: role:admin",
@@ -72,6 +76,7 @@ def test_limits_and_approval_are_typed() -> None:
         cooldown=timedelta(minutes=10),
         attempts=2,
         max_age=timedelta(minutes=90),
+        blast_radius=Share(0.2, "team", 40),
     )
     assert playbook.approval.matchers == (parse_matcher('severity="critical"'),)
     assert playbook.approval.from_ == ("role:admin",)
