@@ -7,7 +7,7 @@ from responder.act.ends import refused, turn_back
 from responder.act.engine import Engine, Next, soon
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
-from responder.act.reach import reach, reaching
+from responder.act.reach import failing, reach, reaching
 from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
@@ -62,7 +62,11 @@ async def checking(
     engine: Engine, run: Run, playbook: Playbook, standing: Standing
 ) -> tuple[Next, tuple[Prepared, ...]]:
     """Ask the sender, check the conditions, compute the plan, and say whether to act, to ask or only to show it."""
-    refusal = (await last_look(engine, run)).refusal or await unmet(engine, run, playbook, standing)
+    refusal = (
+        (await last_look(engine, run)).refusal
+        or await failing(engine, run, playbook.limits)
+        or await unmet(engine, run, playbook, standing)
+    )
     if refusal is not None:
         return refused(run, refusal, standing), ()
     found = await _reach_and_plan(engine, run, playbook, standing)

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from responder.act.engine import Engine
-from responder.domain.limits import Cap, Limits, Refusal, Scope
+from responder.domain.limits import Cap, Limits, Refusal, Scope, failing_as_one
+from responder.domain.modes import Mode
 from responder.domain.runs import Run
 from responder.domain.targets import SEPARATOR
 from responder.domain.verdicts import Verdict
@@ -52,6 +53,18 @@ async def reach(engine: Engine, run: Run, limits: Limits) -> Run | Refusal:
     population = radius.total or await engine.store.known_targets(radius.of, name)
     progress = run.progress.model_copy(update={"reach": radius.allows(population)})
     return replace(run, progress=progress)
+
+
+async def failing(engine: Engine, run: Run, limits: Limits) -> Refusal | None:
+    """Return why the run's target is not fixed by itself: it is one of many. One that is alone costs no count."""
+    share = limits.mass_failure
+    if share is None or run.mode is Mode.OBSERVE:
+        return None
+    sick = await engine.store.sick_targets(run.playbook)
+    if sick <= 1:
+        return None
+    known = 0 if share.total is not None else await engine.store.known_targets("playbook", run.playbook)
+    return failing_as_one(share, sick, known)
 
 
 def _cap(of: Scope, name: str) -> Cap:

@@ -92,7 +92,8 @@ class Limits:
 
     ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed. So many runs
     in a row as ``trip_after`` says that did not help make the playbook ask. ``blast_radius`` is how many of the targets
-    there are may be acted on. ``caps`` hold besides, all of them.
+    there are may be acted on, ``mass_failure`` how many may be sick at once before a person is asked instead. ``caps``
+    hold besides, all of them.
     """
 
     per_target: Rate | None = None
@@ -104,6 +105,7 @@ class Limits:
     recurrence: Rate | None = RECURRENCE
     trip_after: int | None = None
     blast_radius: Share | None = None
+    mass_failure: Share | None = None
     caps: tuple[Cap, ...] = ()
 
     @property
@@ -281,6 +283,21 @@ def _recurring(limit: Rate | None, helped: tuple[datetime, ...], now: datetime) 
         return None
     reason = f"{Verdict.RECURRING.sentence} It helped {len(recent)} times on this target within {limit.window}"
     return Refusal(Verdict.RECURRING, f"{reason}, last at {max(recent):%H:%M:%S} UTC.")
+
+
+def failing_as_one(share: Share, sick: int, known: int) -> Refusal | None:
+    """Return why a playbook is not to go on: so many of its targets are sick at once that they have one cause.
+
+    ``known`` is how many targets there are as far as anybody knows. Where nobody has declared it, a population that is
+    too small for one target to be within the share is none: whoever was heard of first would look like everybody.
+    """
+    population = share.total or max(known, sick)
+    if share.total is None and share.share * population < 1 - _ROUNDING:
+        return None
+    if sick <= share.allows(population):
+        return None
+    figures = f"{sick} of {population} are sick, and more than {share.share * 100:.4g}% is a mass failure."
+    return Refusal(Verdict.MASS_FAILURE, f"{Verdict.MASS_FAILURE.sentence} {figures}")
 
 
 def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusal | None:

@@ -200,6 +200,10 @@ def shorthand(key: str, *kinds: type) -> BeforeValidator:
     return BeforeValidator(lambda value: {key: value} if isinstance(value, kinds) else value)
 
 
+OFF_IS_EVERYTHING = BeforeValidator(lambda value: "100%" if value == "off" else value)
+"""Lets ``off`` stand for a share that nothing exceeds."""
+
+
 def _state(text: str) -> str:
     if text not in _STATES:
         near = did_you_mean(text, _STATES)

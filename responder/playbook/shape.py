@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from responder.domain.limits import RECURRENCE, Scope
 from responder.playbook.fields import (
+    OFF_IS_EVERYTHING,
     ONE_OR_MANY,
     Channel,
     Duration,
@@ -55,6 +56,22 @@ class RadiusShape(Shape):
     )
 
 
+class MassFailureShape(Shape):
+    """How many of the playbook's targets may be sick at once before a person is asked for the cause: at least one."""
+
+    share: ShareText = Field(description="at most this share of the targets, rounded down; 100% or `off`: any number")
+    total: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="how many targets there are, healthy ones included; by default those that had an alert in 30 "
+        "days, and as long as one alone would exceed the share of these, it stops nothing",
+    )
+
+
+MassFailure = Annotated[MassFailureShape, shorthand("share", str, int, float), OFF_IS_EVERYTHING]
+
+
 class LimitsShape(Shape):
     """How often and how long the playbook may act."""
 
@@ -73,6 +90,9 @@ class LimitsShape(Shape):
         description="failed runs in a row before it asks, until a person resets it",
     )
     blast_radius: RadiusShape | None = Field(default=None, description=str(RadiusShape.__doc__))
+    mass_failure: MassFailure = Field(
+        default=MassFailureShape(share=0.2), description="a share, `off`, or { share, total }; 20% by default"
+    )
     recurrence: RateText = Field(
         default=RECURRENCE, description="runs that helped on one target before a person is asked: it keeps coming back"
     )

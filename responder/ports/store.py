@@ -309,6 +309,10 @@ class RunStore(Protocol):
         """Count the targets in a scope that alerts of the last 30 days were about."""
         ...
 
+    async def sick_targets(self, playbook: str) -> int:
+        """Count the targets of a playbook that open alerts are about which nobody has silenced."""
+        ...
+
 
 # --- tell ---------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from responder.playbook.shape import (
     ConditionShape,
     DocsShape,
     LimitsShape,
+    MassFailureShape,
     NotifyShape,
     PagerDutyShape,
     PlaybookShape,
@@ -21,6 +22,7 @@ SECTIONS: tuple[tuple[type[Shape], str, str], ...] = (
     (PlaybookShape, "Top level", ""),
     (LimitsShape, "Limits", "limits"),
     (RadiusShape, "Limits: blast radius", "limits.blast_radius"),
+    (MassFailureShape, "Limits: mass failure", "limits.mass_failure"),
     (ApprovalShape, "Approval", "approval"),
     (ConditionShape, "Conditions", "when, verify"),
     (StepShape, "Steps", "steps"),
@@ -59,10 +61,14 @@ def _section(shape: type[Shape], title: str, where: str, schema: Schema) -> str:
 
 
 def _keys_of(shape: type[Shape], schema: Schema) -> Schema:
-    """Find a mapping in the schema; a text may stand for those of the channels, so they are written in place."""
+    """Find a mapping in the schema; those that a text may stand for are written in place."""
     if shape is PlaybookShape:
         return schema
     channels = schema["definitions"]["NotifyShape"]["properties"]
-    in_place: dict[type[Shape], Schema] = {SlackShape: channels["slack"], PagerDutyShape: channels["pagerduty"]}
+    in_place: dict[type[Shape], Schema] = {
+        SlackShape: channels["slack"],
+        PagerDutyShape: channels["pagerduty"],
+        MassFailureShape: schema["definitions"]["LimitsShape"]["properties"]["mass_failure"],
+    }
     found: Schema = in_place[shape] if shape in in_place else schema["definitions"][shape.__name__]
     return found

@@ -34,6 +34,8 @@ mode: auto
 matchers:
   - alertname="Overloaded"
 target: http/checkout/{{ labels.item }}
+limits:
+  mass_failure: off
 steps:
   - id: grow
     http.request:

@@ -33,6 +33,8 @@ mode: MODE
 matchers:
   - alertname="NAME"
 target: http/checkout/{{ labels.item }}
+limits:
+  mass_failure: off
 steps:
   - id: grow
     http.request:

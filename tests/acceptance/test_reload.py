@@ -45,6 +45,8 @@ verify:
       pointer: /workers
     equals: WANTED
     within: 5s
+limits:
+  mass_failure: off
 """
 MATCHERS = "matchers:\n  - alertname"
 ITEMS = 12

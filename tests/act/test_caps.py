@@ -3,10 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from responder.act.reach import counted_under
+from responder.domain.episodes import Decision
+from responder.domain.ids import new_id
 from responder.domain.limits import Cap, Rate
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
+from responder.ports.store import SliceChanges
 from tests.act_bed import Bed, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
@@ -26,6 +31,62 @@ async def test_a_policys_limit_holds_for_runs_of_every_playbook(bed: Bed, target
     assert (second.state, second.verdict) == (RunState.SKIPPED, Verdict.POLICY_RATE)
     assert "the policy for alertname" in second.reason
     assert len(ledger.effects(target.ledger.entries, "workers")) == 1
+
+
+async def sick(bed: Bed, run: Run, count: int) -> None:
+    """Let so many further targets of the run's playbook have alerts, as decide writes it."""
+    now = bed.store.now()
+    async with bed.store.slice() as tx:
+        (own,) = await tx.episodes_by_key({("am", run.context.fingerprint)})
+        others = [replace(own, id=new_id(), fingerprint=new_id()) for _ in range(count)]
+        targets = {own.id: run.target} | {one.id: f"http/checkout/{one.id}" for one in others}
+        decided = [Decision(one, run.playbook, "run", "", now, target) for one, target in targets.items()]
+        await tx.write(SliceChanges(episodes=others, decisions=decided))
+
+
+async def needs_person(bed: Bed, run: Run) -> str:
+    account = await bed.store.account(run.incident_id)
+    assert account is not None
+    return account.incident.needs_person
+
+
+async def test_a_mass_failure_is_left_to_a_person(bed: Bed, target: Target) -> None:
+    run = await bed.begin(playbook_text())
+    await sick(bed, run, 5)
+    run = await bed.work(run)
+    assert (run.state, run.verdict) == (RunState.SKIPPED, Verdict.MASS_FAILURE)
+    assert "6 of 6 are sick, and more than 20% is a mass failure." in run.reason
+    assert "Too many targets are sick at once" in await needs_person(bed, run)
+    assert ledger.effects(target.ledger.entries, "workers") == []
+
+
+async def test_nobody_is_asked_to_approve_what_is_a_mass_failure(bed: Bed) -> None:
+    run = await bed.begin(playbook_text(mode="approve"))
+    await sick(bed, run, 5)
+    assert (await bed.work(run)).verdict is Verdict.MASS_FAILURE
+
+
+@pytest.mark.parametrize(
+    ("limits", "others"),
+    [
+        ("", 0),
+        ("", 3),
+        ("limits:\n  mass_failure: off", 5),
+        ("limits:\n  mass_failure:\n    share: 20%\n    total: 30", 5),
+    ],
+)
+async def test_one_target_few_or_a_switch_are_no_mass_failure(bed: Bed, limits: str, others: int) -> None:
+    run = await bed.begin(playbook_text(limits=limits))
+    await sick(bed, run, others)
+    run = await bed.work(run)
+    assert run.state is RunState.VERIFIED, run.reason
+    assert await needs_person(bed, run) == ""
+
+
+async def test_who_only_watches_shows_what_it_would_do_in_a_mass_failure(bed: Bed) -> None:
+    run = await bed.begin(playbook_text(mode="observe"))
+    await sick(bed, run, 5)
+    assert (await bed.work(run)).state is RunState.OBSERVED
 
 
 RADIUS = """limits:

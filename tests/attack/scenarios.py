@@ -14,6 +14,8 @@ mode: MODE
 matchers:
   - alertname="NAME"
 target: http/checkout/{{ labels.item }}
+limits:
+  mass_failure: off
 steps:
   - id: change
     retries: 3

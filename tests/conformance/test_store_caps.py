@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from responder.domain.episodes import Decision
+from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.limits import Cap, Limits, Rate
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.ports.store import Authority
+from responder.stores.core.populations import SICK_FOR
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
     HOUR,
@@ -210,6 +211,27 @@ async def test_targets_are_known_from_what_alerts_were_about(store: SqlStore) ->
         ("playbook", "four"): 0,
     }
     assert {(of, name): await store.known_targets(of, name) for of, name in counts} == counts  # type: ignore[arg-type] # its words
+
+
+async def test_targets_are_sick_while_an_alert_is_open_that_nobody_has_silenced_whoever_asks(
+    store: SqlStore, replica: SqlStore
+) -> None:
+    firing = [episode(store) for _ in range(4)]
+    silenced = episode(store, suppressed="silenced")
+    over = episode(store, state=EpisodeState.CLOSED, closed_at=store.now())
+    decided = [
+        Decision(one.id, "restart", word, "", store.now(), f"http/{place // 2}")
+        for place, one in enumerate([*firing, silenced, over])
+        for word in ("mass_failure", "run")
+    ]
+    assert await replica.sick_targets("restart") == 0
+    await write(store, episodes=[*firing, silenced, over], decisions=decided)
+    advance(replica, SICK_FOR)
+    assert await store.sick_targets("restart") == await replica.sick_targets("restart") == 2
+    assert await store.sick_targets("other") == 0
+    await write(store, episodes=[replace(one, state=EpisodeState.CLOSED, closed_at=store.now()) for one in firing])
+    advance(store, SICK_FOR)
+    assert await store.sick_targets("restart") == 0
 
 
 async def test_a_shared_budget_is_reserved_for_the_whole_plan_and_the_rest_comes_back(store: SqlStore) -> None:

@@ -37,6 +37,7 @@ matchers:
 target: http/checkout/{{ labels.item }}
 limits:
   max_age: 1h
+  mass_failure: off
 steps:
   - id: change
     retries: 3

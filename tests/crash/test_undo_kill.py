@@ -29,6 +29,8 @@ mode: auto
 matchers:
   - alertname="NAME"
 target: http/checkout/{{ labels.item }}
+limits:
+  mass_failure: off
 steps:
   - id: change
     retries: 3

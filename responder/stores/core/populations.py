@@ -1,10 +1,12 @@
 """How many targets there are, as far as the store has heard of them."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, func, select
+from sqlalchemy import ColumnElement, Select, Text, bindparam, func, literal_column, select
 
+from responder.domain.episodes import EpisodeState
 from responder.domain.limits import Scope
 from responder.domain.targets import SEPARATOR
 from responder.stores.core.database import Database
@@ -18,9 +20,24 @@ KNOWN_FOR = timedelta(days=30)
 COUNTED_FOR = timedelta(seconds=30)
 """How long a count of what is known serves. It grows slowly, and one that is too small allows less."""
 
+SICK_FOR = timedelta(seconds=0.2)
+"""How long a count of what is sick serves: one statement counts for every run that begins meanwhile."""
+
 _SINCE = bindparam("since", type_=Instant())
 _NAME = bindparam("name", type_=Text())
 _KNOWN = select(func.count(decisions.c.target.distinct())).where(decisions.c.target != "", decisions.c.at > _SINCE)
+_SICK = (
+    select(decisions.c.playbook, func.count(decisions.c.target.distinct()).label("sick"))
+    .select_from(episodes.join(decisions, decisions.c.episode_id == episodes.c.id))
+    .where(
+        # As the partial index has it, so that closed episodes are not read.
+        episodes.c.state != literal_column(f"'{EpisodeState.CLOSED.value}'"),
+        episodes.c.state == EpisodeState.OPEN.value,
+        episodes.c.suppressed == "",
+        decisions.c.target != "",
+    )
+    .group_by(decisions.c.playbook)
+)
 
 
 class PopulationsPart(Part):
@@ -30,6 +47,7 @@ class PopulationsPart(Part):
         """Work on ``db``."""
         super().__init__(db)
         self._counted: dict[tuple[Scope, str], tuple[datetime, int]] = {}
+        self._sick: tuple[datetime, Mapping[str, int]] | None = None
 
     async def known_targets(self, of: Scope, name: str) -> int:
         """Count the targets that decisions of the last 30 days were about, in this scope."""
@@ -42,6 +60,14 @@ class PopulationsPart(Part):
         self._counted = {key: one for key, one in self._counted.items() if one[0] > now - COUNTED_FOR}
         self._counted[of, name] = now, count
         return count
+
+    async def sick_targets(self, playbook: str) -> int:
+        """Count the targets of a playbook that open alerts are about which nobody has silenced."""
+        now = self.now()
+        if self._sick is None or not self._sick[0] <= now < self._sick[0] + SICK_FOR:
+            async with self.db.reading() as tx:
+                self._sick = now, {row.playbook: row.sick for row in await tx.execute(_SICK)}
+        return self._sick[1].get(playbook, 0)
 
 
 def _known(of: Scope, name: str) -> Select[Any]:
