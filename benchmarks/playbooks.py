@@ -40,6 +40,8 @@ matchers:
   - alertname="Overloaded"
   - shard="{number}"
 target: http/checkout/{{{{ labels.item }}}}
+limits:
+  mass_failure: off
 steps:
   - id: set
     http.request:

@@ -11,6 +11,7 @@ from responder.act.before import awaiting, checking, over, ready, resolving
 from responder.act.during import acting
 from responder.act.engine import TURN_SECONDS, Engine, Next, soon
 from responder.act.plan import Prepared
+from responder.act.reach import reaching
 from responder.domain.errors import Conflict, StoreError
 from responder.domain.limits import halted, subject_of
 from responder.domain.runs import Run, RunState, advance
@@ -104,8 +105,9 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     playbook = await engine.playbook_of(run)
     if playbook is None:
         return await _without_playbook(engine, run)
+    playbook = playbook.capped(engine.caps_of(run))
     until = engine.clock.monotonic() + TURN_SECONDS / 2
-    standing = await engine.store.standing(run, playbook.limits)
+    standing = await engine.store.standing(run, reaching(playbook.limits, run))
     following, prepared = await _handle(engine, run, playbook, standing, ())
     while not following.run.state.final and following.at is None and engine.clock.monotonic() < until:
         standing = replace(following.standing or standing, now=engine.clock.now())

@@ -7,6 +7,7 @@ from responder.act.ends import refused, turn_back
 from responder.act.engine import Engine, Next, soon
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
+from responder.act.reach import failing, reach, reaching
 from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
@@ -61,13 +62,17 @@ async def checking(
     engine: Engine, run: Run, playbook: Playbook, standing: Standing
 ) -> tuple[Next, tuple[Prepared, ...]]:
     """Ask the sender, check the conditions, compute the plan, and say whether to act, to ask or only to show it."""
-    refusal = (await last_look(engine, run)).refusal or await unmet(engine, run, playbook, standing)
+    refusal = (
+        (await last_look(engine, run)).refusal
+        or await failing(engine, run, playbook.limits)
+        or await unmet(engine, run, playbook, standing)
+    )
     if refusal is not None:
         return refused(run, refusal, standing), ()
-    prepared = await planned(engine, run, playbook)
-    if isinstance(prepared, Refusal):
-        return refused(run, prepared, standing), ()
-    run = with_plan(run, prepared)
+    found = await _reach_and_plan(engine, run, playbook, standing)
+    if isinstance(found, Refusal):
+        return refused(run, found, standing), ()
+    run, prepared = found
     if run.mode is Mode.OBSERVE:
         return Next(advance(run, "observe", Verdict.OBSERVED, Verdict.OBSERVED.sentence), end=RunEnd()), ()
     if all(step.changes_nothing for step in prepared):
@@ -76,6 +81,23 @@ async def checking(
     if _must_ask(run, playbook, standing):
         return ask(run, playbook, standing), ()
     return Next(advance(run, "go")), prepared
+
+
+async def _reach_and_plan(
+    engine: Engine, run: Run, playbook: Playbook, standing: Standing
+) -> tuple[Run, tuple[Prepared, ...]] | Refusal:
+    """Find how far the run may reach, before anybody is asked for what there is no room for, and what it would do."""
+    if playbook.limits.blast_radius is not None and run.mode is not Mode.OBSERVE:
+        reached = await reach(engine, run, playbook.limits)
+        if isinstance(reached, Refusal):
+            return reached
+        limits = reaching(playbook.limits, reached)
+        full = over_limit(limits, standing.usage, len(playbook.steps), standing.now)
+        if full is not None:
+            return full
+        run = reached
+    prepared = await planned(engine, run, playbook)
+    return prepared if isinstance(prepared, Refusal) else (with_plan(run, prepared), prepared)
 
 
 async def unmet(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Refusal | None:

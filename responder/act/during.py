@@ -11,6 +11,7 @@ from responder.act.ends import refused, turn_back
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, prepare
+from responder.act.reach import reaching
 from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
@@ -132,7 +133,7 @@ async def _look_again(engine: Engine, run: Run, record: Record, standing: Standi
 
 def _authority(playbook: Playbook, run: Run) -> Authority:
     to_come = playbook.actions[run.progress.step :]
-    return Authority(playbook.limits, effects=len(playbook.steps), actions=to_come)
+    return Authority(reaching(playbook.limits, run), effects=len(playbook.steps), actions=to_come)
 
 
 def _advance_step(run: Run) -> Run:

@@ -27,7 +27,8 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
         Verdict.RECURRING,
     ):
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
-    return Next(ended, end=RunEnd(retry_at=soon(standing.now, refusal, LATER)))
+    page = f"{run.playbook}: {refusal.reason}" if refusal.verdict is Verdict.MASS_FAILURE else ""
+    return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, LATER)))
 
 
 def turn_back(run: Run, ending: Verdict, reason: str) -> Next:

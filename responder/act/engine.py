@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
-from responder.domain.limits import Refusal
+from responder.domain.limits import Cap, Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
 from responder.domain.runs import Run
@@ -34,9 +34,14 @@ class OnFact(Protocol):
         ...
 
 
+def no_caps(_: Run) -> tuple[Cap, ...]:
+    """Stand in where nothing is shared."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything act needs of the rest of the world."""
+    """Everything act needs of the rest of the world. ``caps_of`` gives what a run shares with others."""
 
     store: RunStore
     tools: Tools
@@ -47,6 +52,7 @@ class Engine:
     on_fact: OnFact
     external_url: str = ""
     witness: Witness = NOBODY
+    caps_of: Callable[[Run], tuple[Cap, ...]] = no_caps
 
 
 @dataclass(frozen=True, slots=True)

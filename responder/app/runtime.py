@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from responder import __version__
 from responder.act.actor import CLAIM, Actor
 from responder.act.engine import Engine
+from responder.act.reach import counted_under
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox, witnesses
 from responder.app.brakes import BrakeWatch
 from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, rules_of
@@ -28,6 +29,7 @@ from responder.domain.alerts import Alert
 from responder.domain.brakes import PAUSE_VARIABLE
 from responder.domain.episodes import Group
 from responder.domain.errors import ResponderError, StoreError
+from responder.domain.limits import Cap, Scope
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.domain.verdicts import Verdict
@@ -143,6 +145,8 @@ class Runtime:
         self.witness = LiveWitness()
         self.wake: Wake = LocalWake()
         self.rules = rules_of(settings)
+        self._scopes: frozenset[Scope] = frozenset()
+        """What playbooks bound their reach by: every run is counted under it."""
         self.channels = Channels({})
         self.notifiers: dict[str, Notifier] = {}
         self.started_at = time.time()
@@ -166,6 +170,8 @@ class Runtime:
         # The store may refuse here; nothing has been put to use by then.
         library = await self.shelf.load(settings.playbooks, names_of(settings))
         self._seen = seen
+        radii = [playbook.limits.blast_radius for playbook in library.playbooks.values()]
+        self._scopes = frozenset(radius.of for radius in radii if radius is not None)
         if settings.store != self.settings.store or settings.redis != self.settings.redis:
             self.on_fact("complaint", text="another store or Redis takes a restart; the old one stays in use", hint="")
         old, self.tools.current = self.tools.current, tools
@@ -230,6 +236,7 @@ class Runtime:
             on_fact=self.on_fact,
             external_url=self.settings.external_url,
             witness=self.witness,
+            caps_of=self._caps_of,
         )
 
     def reconciler(self) -> Reconciler:
@@ -245,6 +252,9 @@ class Runtime:
 
     async def _playbook_of(self, run: Run) -> Playbook | None:
         return await self.shelf.of(run)
+
+    def _caps_of(self, run: Run) -> tuple[Cap, ...]:
+        return (*self.rules.caps_for(run.context.labels), *counted_under(self._scopes, run))
 
     def _holds_secret(self, value: JsonValue) -> bool:
         return self.redactor.holds_secret(value)

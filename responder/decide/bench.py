@@ -8,7 +8,7 @@ from datetime import datetime
 from responder.decide.options import Option
 from responder.domain.causes import Cause, Touch, began, cause_of
 from responder.domain.episodes import Episode
-from responder.domain.limits import Pause, Usage
+from responder.domain.limits import NOTHING_SHARED, Pause, Shared, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import Run, RunState
 from responder.domain.suspicion import Suspicion
@@ -28,6 +28,8 @@ JOINABLE = frozenset(
 """A run in these states may still help whoever joins it; later it is giving back or undoing."""
 NOT_IN_THE_WAY = frozenset({RunState.AWAITING_APPROVAL, RunState.KEPT})
 """States in which a run neither holds its target's slot nor is about to (engine.md)."""
+
+_NOTHING_GIVEN: tuple[int, tuple[datetime, ...]] = (0, ())
 
 
 @dataclass(slots=True)
@@ -123,11 +125,15 @@ class Bench:
     def usage(self, pair: tuple[str, str]) -> Usage:
         """Return the usage of a playbook and target, with what this slice has given out already."""
         usage = self.facts.usage.get(pair, Usage())
-        given = self._given.get(pair[0])
-        if given is None:
-            return usage
-        runs, effects = given
-        return replace(usage, running=usage.running + runs, by_playbook=(*usage.by_playbook, *effects))
+        runs, effects = self._given.get(pair[0], _NOTHING_GIVEN)
+        keys = {*usage.shared, *self._given}
+        shared = {key: self._with_given(key, usage.shared.get(key, NOTHING_SHARED)) for key in keys}
+        by_playbook = (*usage.by_playbook, *effects)
+        return replace(usage, running=usage.running + runs, by_playbook=by_playbook, shared=shared)
+
+    def _with_given(self, cap: str, found: Shared) -> Shared:
+        runs, effects = self._given.get(cap, _NOTHING_GIVEN)
+        return replace(found, running=found.running + runs, effects=(*found.effects, *effects))
 
     def add(self, draft: Draft, option: Option) -> None:
         """Note a run that this slice creates for ``option``; one that only observes takes no room."""
@@ -136,10 +142,13 @@ class Bench:
             return
         self._occupy(draft.run.target, draft.run.playbook, draft.run.id)
         limits = option.playbook.limits
+        counted = dict.fromkeys(cap.key for cap in limits.caps)
         if limits.concurrent is not None or limits.per_playbook is not None:
-            runs, effects = self._given.get(draft.run.playbook, (0, ()))
-            added = (self.now,) * len(option.playbook.steps)
-            self._given[draft.run.playbook] = (runs + 1, (*effects, *added))
+            counted[draft.run.playbook] = None
+        added = (self.now,) * len(option.playbook.steps)
+        for key in counted:
+            runs, effects = self._given.get(key, _NOTHING_GIVEN)
+            self._given[key] = (runs + 1, (*effects, *added))
 
     def created_runs(self) -> Iterable[tuple[Run, frozenset[str]]]:
         """Return the new runs with the episodes that they serve."""

@@ -33,6 +33,7 @@ Guard = Callable[[Question], Refusal | None]
 BACK_OFF = {
     Verdict.BUSY: timedelta(seconds=5),
     Verdict.CONCURRENT: timedelta(seconds=5),
+    Verdict.POLICY_CONCURRENT: timedelta(seconds=5),
     Verdict.CONDITION_FAILED: timedelta(seconds=30),
     Verdict.CONDITION_UNKNOWN: timedelta(seconds=30),
     # Its end is told (``intake.reconcile``).

@@ -7,11 +7,11 @@ from typing import Protocol
 from responder.decide.rules import Rules
 from responder.domain.limits import Refusal
 from responder.domain.modes import Mode
-from responder.domain.targets import SEPARATOR
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR
 from responder.domain.verdicts import Verdict
 from responder.language.templates import MissingValue
 from responder.playbook.model import Playbook
-from responder.playbook.render import KUBERNETES_KINDS, ClusterMissing, render_target
+from responder.playbook.render import ClusterMissing, render_target
 
 _CONNECTION = ("connection",)
 
@@ -48,7 +48,8 @@ def options_for(
     labels: Mapping[str, str], annotations: Mapping[str, str], library: Candidates, rules: Rules
 ) -> tuple[Option, ...]:
     """Return the options of an alert, in the order in which they are tried."""
-    return tuple(_option(playbook, labels, annotations, rules) for playbook in library.candidates(labels))
+    caps = rules.caps_for(labels)
+    return tuple(_option(playbook.capped(caps), labels, annotations, rules) for playbook in library.candidates(labels))
 
 
 def _option(playbook: Playbook, labels: Mapping[str, str], annotations: Mapping[str, str], rules: Rules) -> Option:

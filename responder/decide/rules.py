@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Literal, Protocol
 
 from responder.domain.alerts import Severity
+from responder.domain.limits import Cap
 from responder.domain.modes import Mode, strictest
 from responder.language.matchers import Matcher
 
@@ -13,7 +14,7 @@ Labels = Mapping[str, str]
 
 
 class Policy(Protocol):
-    """The highest mode for the alerts that all ``matchers`` fit."""
+    """The highest mode for the alerts that all ``matchers`` fit, and the limits that all playbooks share there."""
 
     @property
     def matchers(self) -> Sequence[Matcher]:
@@ -23,6 +24,11 @@ class Policy(Protocol):
     @property
     def max_mode(self) -> Mode:
         """How far a playbook may go for them."""
+        ...
+
+    @property
+    def cap(self) -> Cap | None:
+        """What all playbooks together may do for them."""
         ...
 
 
@@ -103,6 +109,10 @@ class Rules:
         if not allowed and self.max_mode is Mode.AUTO:
             return wanted
         return strictest((wanted, self.max_mode, *allowed))
+
+    def caps_for(self, labels: Labels) -> tuple[Cap, ...]:
+        """Return the limits that all playbooks share for these labels."""
+        return tuple(policy.cap for policy in self.policies if policy.cap is not None and fits(policy.matchers, labels))
 
 
 def fits(matchers: Iterable[Matcher], labels: Labels) -> bool:

@@ -256,11 +256,12 @@ async def _judged(tx: Slice, work: _Work) -> Bench:
     offered = [option for case in work.cases.values() for option in case.options if option.target]
     windows = [option.playbook.limits.longest_window for option in offered]
     since = tx.now - max([*windows, ATTEMPTS_WINDOW])
+    caps = {cap.key for option in offered for cap in option.playbook.limits.caps}
     targets = targets_of(offered)
     facts = Facts(
         now=tx.now,
         runs=work.near,
-        usage=await tx.usage({option.pair for option in offered}, since) if offered else {},
+        usage=await tx.usage({option.pair for option in offered}, since, caps) if offered else {},
         quarantined=await tx.quarantined(targets) if targets else {},
         pauses=await tx.pauses() if targets else (),
         suspicion=tx.suspicion(),

@@ -3,10 +3,11 @@
 The same pure functions serve decide (advisory, early) and the rollback record's transaction (which decides).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from math import floor
 from typing import Literal
 
 from responder.domain.runs import Run
@@ -39,12 +40,60 @@ RECURRENCE = Rate(3, timedelta(hours=24))
 """How often the same playbook may fix the same target before a person is asked, unless it says otherwise."""
 
 
+Scope = Literal["owner", "cluster", "team", "playbook"]
+"""What a share is of: targets with one parent, of one cluster, of one team's alerts, or of one playbook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """At most ``share`` (0.2 for 20 %) of the targets ``of`` a scope; ``total`` is how many those are, if declared."""
+
+    share: float
+    of: Scope = "playbook"
+    total: int | None = None
+
+    def allows(self, population: int) -> int:
+        """Return how many of a population that is, at least one."""
+        return max(1, floor(self.share * population + _ROUNDING))
+
+
+_ROUNDING = 1e-9
+"""29 % of 100 is 29, although 0.29 * 100 is a little less."""
+RADIUS_WINDOW = timedelta(hours=1)
+"""How long a target counts as acted on where the playbook has no rate of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """A limit that runs of several playbooks share: the ledger counts their effects under its ``key``.
+
+    ``rate`` bounds all their effects and ``per_target`` those on one target, ``concurrent`` how many of these runs are
+    under way. ``targets`` bounds on how many different targets they act within ``lasts``, or hold. ``told`` names it in
+    a sentence. One without any bound is only counted under.
+    """
+
+    key: str
+    told: str
+    rate: Rate | None = None
+    per_target: Rate | None = None
+    concurrent: int | None = None
+    targets: int | None = None
+    lasts: timedelta = timedelta()
+
+    @property
+    def window(self) -> timedelta:
+        """How far back effects count."""
+        return max((self.lasts, *(rate.window for rate in (self.rate, self.per_target) if rate)))
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a playbook may do. None means no such limit; ``attempts`` None: once per alert.
 
     ``recurrence`` counts runs on a target that helped: what has to be fixed again and again is not fixed. So many runs
-    in a row as ``trip_after`` says that did not help make the playbook ask.
+    in a row as ``trip_after`` says that did not help make the playbook ask. ``blast_radius`` is how many of the targets
+    there are may be acted on, ``mass_failure`` how many may be sick at once before a person is asked instead. ``caps``
+    hold besides, all of them.
     """
 
     per_target: Rate | None = None
@@ -55,6 +104,9 @@ class Limits:
     max_age: timedelta = timedelta(minutes=30)
     recurrence: Rate | None = RECURRENCE
     trip_after: int | None = None
+    blast_radius: Share | None = None
+    mass_failure: Share | None = None
+    caps: tuple[Cap, ...] = ()
 
     @property
     def rate_window(self) -> timedelta:
@@ -70,10 +122,37 @@ class Limits:
     @property
     def longest_window(self) -> timedelta:
         """How far back anything counts."""
-        return max(self.rate_window, self.end_window)
+        return max(self.rate_window, self.end_window, *(cap.window for cap in self.caps))
+
+    @property
+    def radius_window(self) -> timedelta:
+        """How long a target counts for ``blast_radius`` after an effect."""
+        return self.rate_window or RADIUS_WINDOW
 
 
 NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the ledger says of a cap, seen from one run: what others did and hold under it.
+
+    ``effects`` and ``on_target`` are instants of forward effects, reserved ones included; ``running`` counts the runs
+    that hold a target. ``elsewhere`` are effects on other targets, with these; ``held`` are others that are held.
+    """
+
+    effects: tuple[datetime, ...] = ()
+    on_target: tuple[datetime, ...] = ()
+    running: int = 0
+    elsewhere: tuple[tuple[str, datetime], ...] = ()
+    held: frozenset[str] = frozenset()
+
+    def others(self, since: datetime) -> frozenset[str]:
+        """Return the other targets that were acted on since an instant, or are held."""
+        return self.held | {target for target, at in self.elsewhere if at > since}
+
+
+NOTHING_SHARED = Shared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +162,7 @@ class Usage:
     ``on_target`` and ``by_playbook`` are the instants of forward effects, reserved ones included; ``running`` counts
     other runs of the playbook that hold a slot; ``last_end`` is the latest end on the target of a run that acted;
     ``unsuccessful`` counts runs on the target in the attempts window that changed something and did not verify;
-    ``helped`` are the ends of those that did.
+    ``helped`` are the ends of those that did. ``shared`` says the same of caps, by their keys.
     """
 
     on_target: tuple[datetime, ...] = ()
@@ -92,6 +171,7 @@ class Usage:
     last_end: datetime | None = None
     unsuccessful: int = 0
     helped: tuple[datetime, ...] = ()
+    shared: Mapping[str, Shared] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +285,21 @@ def _recurring(limit: Rate | None, helped: tuple[datetime, ...], now: datetime) 
     return Refusal(Verdict.RECURRING, f"{reason}, last at {max(recent):%H:%M:%S} UTC.")
 
 
+def failing_as_one(share: Share, sick: int, known: int) -> Refusal | None:
+    """Return why a playbook is not to go on: so many of its targets are sick at once that they have one cause.
+
+    ``known`` is how many targets there are as far as anybody knows. Where nobody has declared it, a population that is
+    too small for one target to be within the share is none: whoever was heard of first would look like everybody.
+    """
+    population = share.total or max(known, sick)
+    if share.total is None and share.share * population < 1 - _ROUNDING:
+        return None
+    if sick <= share.allows(population):
+        return None
+    figures = f"{sick} of {population} are sick, and more than {share.share * 100:.4g}% is a mass failure."
+    return Refusal(Verdict.MASS_FAILURE, f"{Verdict.MASS_FAILURE.sentence} {figures}")
+
+
 def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusal | None:
     """Return why ``need`` more forward effects are refused now, or None."""
     if limits.attempts is not None and usage.unsuccessful >= limits.attempts:
@@ -222,10 +317,29 @@ def over_limit(limits: Limits, usage: Usage, need: int, now: datetime) -> Refusa
     if limits.concurrent is not None and usage.running >= limits.concurrent:
         reason = f"{Verdict.CONCURRENT.sentence} {usage.running} of {limits.concurrent}"
         return Refusal(Verdict.CONCURRENT, reason)
-    return _rate(usage.on_target, limits.per_target, need, now, Verdict.RATE_TARGET) or _rate(
-        usage.by_playbook,
-        limits.per_playbook,
-        need,
-        now,
-        Verdict.RATE_PLAYBOOK,
+    return (
+        _rate(usage.on_target, limits.per_target, need, now, Verdict.RATE_TARGET)
+        or _rate(usage.by_playbook, limits.per_playbook, need, now, Verdict.RATE_PLAYBOOK)
+        or _over_a_cap(limits.caps, usage, need, now)
     )
+
+
+def _over_a_cap(caps: Iterable[Cap], usage: Usage, need: int, now: datetime) -> Refusal | None:
+    """Return what the first cap says that is used up: all of them hold, so the strictest one wins."""
+    for cap in caps:
+        used = usage.shared.get(cap.key, NOTHING_SHARED)
+        if cap.concurrent is not None and used.running >= cap.concurrent:
+            figures = f"{used.running} of {cap.concurrent}"
+            return Refusal(
+                Verdict.POLICY_CONCURRENT, f"{Verdict.POLICY_CONCURRENT.sentence} It is {cap.told}: {figures}."
+            )
+        refusal = _rate(used.on_target, cap.per_target, need, now, Verdict.POLICY_TARGET) or _rate(
+            used.effects, cap.rate, need, now, Verdict.POLICY_RATE
+        )
+        if refusal is not None:
+            return replace(refusal, reason=f"{refusal.reason} ({cap.told})")
+        others = used.others(now - cap.lasts)
+        if cap.targets is not None and len(others) + 1 > cap.targets:
+            figures = f"{len(others)} of at most {cap.targets}"
+            return Refusal(Verdict.BLAST_RADIUS, f"{Verdict.BLAST_RADIUS.sentence} Others of {cap.told}: {figures}.")
+    return None

@@ -210,6 +210,8 @@ class Progress(BaseModel):
     ending_reason: str = ""
     unchanged: tuple[str, ...] = ()
     tries: int = 0
+    reach: int | None = None
+    """On how many targets the run's ``blast_radius`` lets effects be, as it was counted in checking."""
 
 
 NO_PROGRESS = Progress()

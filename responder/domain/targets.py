@@ -4,6 +4,22 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 SEPARATOR = "/"
+KUBERNETES_KINDS = frozenset(
+    {
+        "cronjob",
+        "daemonset",
+        "deployment",
+        "hpa",
+        "job",
+        "namespace",
+        "node",
+        "pod",
+        "pvc",
+        "replicaset",
+        "statefulset",
+    },
+)
+"""Kinds of targets whose key begins with their cluster."""
 
 
 def ancestors(key: str) -> tuple[str, ...]:

@@ -63,6 +63,16 @@ class Verdict(StrEnum):
     RATE_TARGET = "rate_target", "The limit per target is used up for now.", True
     RATE_PLAYBOOK = "rate_playbook", "The limit of the playbook is used up for now.", True
     CONCURRENT = "concurrent", "As many runs of the playbook as may be are under way.", True
+    POLICY_TARGET = "policy_target", "A policy's limit for one target is used up for now.", True
+    POLICY_RATE = "policy_rate", "A policy's limit of effects is used up for now.", True
+    POLICY_CONCURRENT = "policy_concurrent", "As many runs as a policy allows are under way.", True
+    BLAST_RADIUS = "blast_radius", "As many targets are worked on, or were a short time ago, as may be at once.", True
+    MASS_FAILURE = (
+        "mass_failure",
+        "Too many targets are sick at once to be fixed one by one; a person is asked for the cause.",
+        True,
+    )
+    POPULATION_UNKNOWN = "population_unknown", "Nobody knows how many targets there are, so nothing was done.", True
     MUTED = "muted", "The playbook is muted at this time.", True
     CONDITION_FAILED = "condition_failed", "A condition of the playbook does not hold.", True
     CONDITION_UNKNOWN = "condition_unknown", "A condition could not be checked, so nothing was done.", True

@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 
-from responder.domain.limits import Limits
+from responder.domain.limits import Limits, Share
 from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.playbook.conditions import build_condition
 from responder.playbook.model import ApprovalRule, Docs, NotifyRule, Playbook
 from responder.playbook.names import Names
-from responder.playbook.shape import LimitsShape, NotifyShape, PlaybookShape
+from responder.playbook.shape import LimitsShape, MassFailureShape, NotifyShape, PlaybookShape, RadiusShape
 from responder.playbook.steps import build_steps
 from responder.ports.catalogue import Catalogue
 
@@ -90,7 +90,18 @@ def _limits(shape: LimitsShape) -> Limits:
         max_age=shape.max_age,
         recurrence=shape.recurrence,
         trip_after=shape.trip_after,
+        blast_radius=_radius(shape.blast_radius),
+        mass_failure=_mass(shape.mass_failure),
     )
+
+
+def _mass(shape: MassFailureShape) -> Share | None:
+    """All of them may be sick: then nothing is counted either."""
+    return None if shape.share >= 1 else Share(shape.share, total=shape.total)
+
+
+def _radius(shape: RadiusShape | None) -> Share | None:
+    return None if shape is None else Share(shape.share, shape.of, shape.total)
 
 
 def _notify(shape: NotifyShape) -> NotifyRule:

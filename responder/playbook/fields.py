@@ -141,6 +141,13 @@ def _rate(text: str) -> Rate:
     return Rate(rate.count, rate.window)
 
 
+def _share(text: str) -> float:
+    share = parse_ratio(text)
+    if not 0 < share <= 1:
+        raise Wrong(f"{text} is no share of something: write one above 0% and up to 100%", "ratio")
+    return share
+
+
 def _query(text: str) -> Template:
     if not text.strip():
         raise Wrong("the query is empty", "query")
@@ -193,6 +200,10 @@ def shorthand(key: str, *kinds: type) -> BeforeValidator:
     return BeforeValidator(lambda value: {key: value} if isinstance(value, kinds) else value)
 
 
+OFF_IS_EVERYTHING = BeforeValidator(lambda value: "100%" if value == "off" else value)
+"""Lets ``off`` stand for a share that nothing exceeds."""
+
+
 def _state(text: str) -> str:
     if text not in _STATES:
         near = did_you_mean(text, _STATES)
@@ -242,6 +253,11 @@ Ratio = Annotated[
     float,
     _reader(parse_ratio, "a percentage such as 20%", "ratio", figures=True),
     _json_schema(type=["string", "number"], examples=["50%"]),
+]
+ShareText = Annotated[
+    float,
+    _reader(_share, "a percentage such as 20%", "ratio", figures=True),
+    _json_schema(type=["string", "number"], examples=["20%"]),
 ]
 ThresholdText = Annotated[
     InstanceOf[Threshold],

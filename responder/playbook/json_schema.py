@@ -50,8 +50,9 @@ def playbook_schema(catalogue: Catalogue) -> Schema:
     if catalogue.probes:
         condition["probe"]["enum"] = sorted(catalogue.probes)
     condition["with"]["properties"] = _probe_inputs(catalogue, definitions)
-    _allow_shorthand(definitions, "slack", ["string", "array", "object"])
-    _allow_shorthand(definitions, "pagerduty", ["string", "object"])
+    _allow_shorthand(definitions, "LimitsShape", "mass_failure", ["string", "number", "object"])
+    _allow_shorthand(definitions, "NotifyShape", "slack", ["string", "array", "object"])
+    _allow_shorthand(definitions, "NotifyShape", "pagerduty", ["string", "object"])
     whole = {"$schema": DRAFT, "title": "Playbook", **schema, "definitions": definitions}
     return {key: _plain_part(key, value) for key, value in whole.items()}
 
@@ -101,9 +102,9 @@ def _with_templates(schema: Schema) -> Schema:
     return found
 
 
-def _allow_shorthand(definitions: Schema, key: str, kinds: list[str]) -> None:
+def _allow_shorthand(definitions: Schema, shape: str, key: str, kinds: list[str]) -> None:
     """Let a text or a list stand for the mapping, without ``oneOf``: each keyword speaks of one type only."""
-    properties = definitions["NotifyShape"]["properties"]
+    properties = definitions[shape]["properties"]
     given = _optional(properties[key])
     mapping = definitions.pop(given["$ref"].rpartition("/")[2])
     properties[key] = {**mapping, "type": kinds, "items": {"type": "string"}, "description": given["description"]}

@@ -4,13 +4,13 @@ The YAML's own shape is in ``schema``; nothing here has been rendered for an ale
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
 from pydantic import JsonValue
 
-from responder.domain.limits import Limits
+from responder.domain.limits import Cap, Limits
 from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
@@ -141,6 +141,10 @@ class Playbook:
     def actions(self) -> tuple[str, ...]:
         """The kinds of action that its steps take, in their order."""
         return tuple(step.action.name for step in self.steps)
+
+    def capped(self, caps: tuple[Cap, ...]) -> "Playbook":
+        """Return the playbook under ``caps`` besides its own limits."""
+        return replace(self, limits=replace(self.limits, caps=caps)) if caps else self
 
     @property
     def tells_only(self) -> bool:

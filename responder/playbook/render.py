@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
-from responder.domain.targets import SEPARATOR, check_key
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, check_key
 from responder.language.templates import MissingValue, Place, Template
 from responder.playbook.complaints import describe
 from responder.playbook.model import Condition, Playbook, Step
@@ -32,23 +32,6 @@ __all__ = [
 
 Context = Mapping[str, object]
 _Model = TypeVar("_Model", bound=BaseModel)
-
-KUBERNETES_KINDS = frozenset(
-    {
-        "cronjob",
-        "daemonset",
-        "deployment",
-        "hpa",
-        "job",
-        "namespace",
-        "node",
-        "pod",
-        "pvc",
-        "replicaset",
-        "statefulset",
-    },
-)
-"""Kinds of targets whose key begins with their cluster."""
 
 _REQUEST_PATH = re.compile(r"(?:[A-Z]+ +)?/")
 _QUERY_INPUTS = frozenset({"query", "expression"})

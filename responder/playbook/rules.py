@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
-from responder.domain.targets import check_key
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, check_key
 from responder.language.matchers import Matcher, parse_matcher
 from responder.language.ratios import parse_rate
 from responder.language.strict_yaml import Path
@@ -49,6 +49,7 @@ def check_top(findings: Findings, data: Keys) -> None:
     _check_target(findings, data.get("target"))
     _check_budget(findings, mapping(data.get("limits")), len(steps))
     _check_rest(findings, mapping(data.get("limits")))
+    _check_radius(findings, mapping(mapping(data.get("limits")).get("blast_radius")), data.get("target"))
 
 
 def _check_only_negative(findings: Findings, data: Keys) -> None:
@@ -109,6 +110,16 @@ def _check_rest(findings: Findings, limits: Keys) -> None:
         message = f"attempts: {attempts} without a cooldown: they may be used up within the same second"
         hint = "add cooldown: under limits:, such as 10m"
         findings.add(("limits", "attempts"), message, "no-cooldown", hint, severity="warning")
+
+
+def _check_radius(findings: Findings, radius: Keys, target: object) -> None:
+    """A target that is in no cluster cannot be counted among those of one."""
+    if radius.get("of") != "cluster" or not isinstance(target, str):
+        return
+    kind = target.partition(SEPARATOR)[0]
+    if kind not in KUBERNETES_KINDS:
+        message = f"of: {kind} targets are in no cluster"
+        findings.add(("limits", "blast_radius", "of"), message, "no-cluster", "write owner, team or playbook")
 
 
 def check_empty(findings: Findings, value: object, path: Path, action_names: frozenset[str]) -> None:

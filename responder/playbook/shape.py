@@ -9,8 +9,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from responder.domain.limits import RECURRENCE
+from responder.domain.limits import RECURRENCE, Scope
 from responder.playbook.fields import (
+    OFF_IS_EVERYTHING,
     ONE_OR_MANY,
     Channel,
     Duration,
@@ -24,6 +25,7 @@ from responder.playbook.fields import (
     Query,
     RateText,
     Ratio,
+    ShareText,
     StateName,
     TemplateText,
     ThresholdText,
@@ -38,10 +40,40 @@ class Shape(BaseModel):
     reserved: ClassVar[tuple[str, ...]] = ()
 
 
+class RadiusShape(Shape):
+    """How many of the targets there are may be acted on at once, or shortly one after another: at least one."""
+
+    share: ShareText = Field(description="at most this share of the targets, rounded down")
+    of: Scope = Field(
+        description="of all targets below the same parent, in the same cluster, of the same team's alerts, or of this "
+        "playbook"
+    )
+    total: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="how many targets there are, healthy ones included; by default those that had an alert in 30 days",
+    )
+
+
+class MassFailureShape(Shape):
+    """How many of the playbook's targets may be sick at once before a person is asked for the cause: at least one."""
+
+    share: ShareText = Field(description="at most this share of the targets, rounded down; 100% or `off`: any number")
+    total: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="how many targets there are, healthy ones included; by default those that had an alert in 30 "
+        "days, and as long as one alone would exceed the share of these, it stops nothing",
+    )
+
+
+MassFailure = Annotated[MassFailureShape, shorthand("share", str, int, float), OFF_IS_EVERYTHING]
+
+
 class LimitsShape(Shape):
     """How often and how long the playbook may act."""
-
-    reserved: ClassVar[tuple[str, ...]] = ("blast_radius",)
 
     per_target: RateText | None = Field(default=None, description="forward effects on one target in any window")
     per_playbook: RateText | None = Field(default=None, description="forward effects of this playbook in any window")
@@ -56,6 +88,10 @@ class LimitsShape(Shape):
         ge=1,
         le=100,
         description="failed runs in a row before it asks, until a person resets it",
+    )
+    blast_radius: RadiusShape | None = Field(default=None, description=str(RadiusShape.__doc__))
+    mass_failure: MassFailure = Field(
+        default=MassFailureShape(share=0.2), description="a share, `off`, or { share, total }; 20% by default"
     )
     recurrence: RateText = Field(
         default=RECURRENCE, description="runs that helped on one target before a person is asked: it keeps coming back"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from responder.domain.limits import Limits, Pause, Refusal, Usage
+from responder.domain.limits import Limits, Pause, Refusal, Scope, Usage
 from responder.domain.notification import Approval
 from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
@@ -124,4 +124,12 @@ class RunStore(Protocol):
 
     async def use_approval(self, run: Run, approval: Approval) -> bool:
         """Spend an approval, once; False when it was spent, expired or taken back."""
+        ...
+
+    async def known_targets(self, of: Scope, name: str) -> int:
+        """Count the targets in a scope that alerts of the last 30 days were about."""
+        ...
+
+    async def sick_targets(self, playbook: str) -> int:
+        """Count the targets of a playbook that open alerts are about which nobody has silenced."""
         ...

@@ -107,8 +107,10 @@ class Slice(Protocol):
         """
         ...
 
-    async def usage(self, pairs: Collection[tuple[str, str]], since: datetime) -> Mapping[tuple[str, str], Usage]:
-        """Return the usage of each (playbook, target)."""
+    async def usage(
+        self, pairs: Collection[tuple[str, str]], since: datetime, caps: Collection[str] = ()
+    ) -> Mapping[tuple[str, str], Usage]:
+        """Return the usage of each (playbook, target), with what is so of the caps with these keys."""
         ...
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:

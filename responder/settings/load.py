@@ -8,13 +8,13 @@ from pathlib import Path
 
 from responder.domain.alerts import Severity
 from responder.domain.errors import PlaybookError, SettingsError
-from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.strict_yaml import Document, load, load_bytes
 from responder.settings import sections_people as people
+from responder.settings import sections_policies as policies
 from responder.settings import sections_targets as targets
 from responder.settings.check import is_loopback
-from responder.settings.model import RETENTION, Access, Policy, Settings, SeverityRule, StoreSettings
+from responder.settings.model import RETENTION, Access, Settings, SeverityRule, StoreSettings
 from responder.settings.reader import Fields, Node, Reading, WrongSettings, read_secret_file
 
 KEYS = (
@@ -109,7 +109,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         or fields.read("external_url", Node.url, "").rstrip("/"),
         store=fields.read("store", targets.read_store, _default_store(fields)),
         redis=fields.read("redis", targets.read_redis, None),
-        max_mode=fields.read("max_mode", _mode, usual.max_mode),
+        max_mode=fields.read("max_mode", policies.read_mode, usual.max_mode),
         brake_file=fields.read("brake_file", Node.file_path, None),
         audit_heads_file=fields.read("audit_heads_file", Node.file_path, None),
         playbooks=fields.read("playbooks", targets.read_playbooks, (fields.owner.reading.folder / "playbooks",)),
@@ -124,7 +124,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         connections_redis=connections.redis,
         connections_postgres=connections.postgres,
         time_intervals=_intervals(fields.get("time_intervals")),
-        policies=tuple(_policy(one) for one in fields.get("policies").items()),
+        policies=tuple(policies.read_policy(one) for one in fields.get("policies").items()),
         notify=notify,
         page=fields.read("page", lambda one: people.read_page(one, notify), None),
         routes=people.read_routes(fields.get("routes"), notify),
@@ -147,10 +147,6 @@ def _check_anonymous(fields: Fields, access: Access, listen: tuple[str, ...]) ->
         node.complain(message, "anonymous", "listen on 127.0.0.1, or give out access.tokens", at_key=True)
 
 
-def _mode(node: Node) -> Mode:
-    return Mode(node.choice(tuple(str(mode) for mode in Mode)))
-
-
 def _severity(node: Node) -> SeverityRule:
     fields = node.keys(("label", "map", "default"))
     usual = SeverityRule()
@@ -163,13 +159,6 @@ def _severity(node: Node) -> SeverityRule:
 
 def _severity_word(node: Node) -> Severity:
     return Severity(node.choice(tuple(str(severity) for severity in Severity)))
-
-
-def _policy(node: Node) -> Policy:
-    fields = node.keys(("matchers", "max_mode"))
-    return Policy(
-        fields.get("matchers").matchers(), fields.required("max_mode", _mode, Mode.DISABLED, "the highest mode")
-    )
 
 
 def _intervals(node: Node) -> dict[str, tuple[TimeInterval, ...]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from responder.domain.alerts import Severity
+from responder.domain.limits import Cap
 from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
@@ -183,10 +184,11 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The highest mode for the alerts that match."""
+    """The highest mode for the alerts that match, and the limits that all playbooks share there."""
 
     matchers: tuple[Matcher, ...]
-    max_mode: Mode
+    max_mode: Mode = Mode.AUTO
+    cap: Cap | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,13 @@ class Node:
         self.complain("true or false is expected", "type")
         return False
 
+    def count(self, most: int) -> int:
+        """Read a whole number from 1 to ``most``."""
+        if isinstance(self.value, int) and not isinstance(self.value, bool) and 1 <= self.value <= most:
+            return self.value
+        self.complain(f"a whole number from 1 to {most} is expected", "type", "write one such as 3")
+        return 1
+
     def choice(self, choices: Iterable[str]) -> str:
         """Read one of a few words; the first one stands in."""
         known = list(choices)

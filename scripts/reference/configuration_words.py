@@ -34,7 +34,8 @@ SECTIONS: Mapping[str, str] = {
     "kubernetes": "The clusters.",
     "connections": "What playbooks may look at and change besides clusters, by kind and name.",
     "time_intervals": "Alertmanager's own form, used by name in playbooks.",
-    "policies": "Upper bounds on the mode, by alert. All that match apply, and the strictest wins.",
+    "policies": "Upper bounds for every playbook, by alert: on the mode, and on the effects of all of them together. "
+    "All that match apply, and the strictest wins.",
     "notify": "The channels, and what they need.",
     "page": "Where *a person is needed* goes: exactly one place. Required once a playbook may act. While a fix runs, "
     "the page is held back. PagerDuty services in `routes` are called and taken back at the same moments.",
@@ -100,7 +101,12 @@ WORDS: Mapping[str, str] = {
     "time_intervals.[].time_intervals": "The intervals, as in Alertmanager: `times`, `weekdays`, `days_of_month`, "
     "`months`, `years`, `location`.",
     "policies.[].matchers": "The alerts it is about; none: all.",
-    "policies.[].max_mode": "The highest mode for them.",
+    "policies.[].max_mode": "The highest mode for them. A policy has this, `limits` or both.",
+    "policies.[].limits": "What all playbooks together may do for these alerts, whichever replica they run on. Counted "
+    "with each change, from when the policy is there; policies with the same matchers share one count.",
+    "policies.[].limits.per_target": "Forward effects on one target in any window, such as `3 per 1h`.",
+    "policies.[].limits.rate": "Forward effects in any window, such as `20 per 1h`.",
+    "policies.[].limits.concurrent": "Runs at the same time, from before their first change until they have ended.",
     "notify.slack": "A Slack app.",
     "notify.slack.token": "The bot's token, `xoxb-…`.",
     "notify.slack.signing_secret": NOT_YET + "proves that a click on a button comes from Slack.",

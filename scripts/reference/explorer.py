@@ -113,6 +113,11 @@ class Explorer(Node):
         self.entry.is_a("true or false")
         return not self._optional
 
+    def count(self, most: int) -> int:
+        """Note a whole number."""
+        self.entry.is_a("whole number")
+        return min(1, most)
+
     def choice(self, choices: Iterable[str]) -> str:
         """Note a few words."""
         self.entry.choices = tuple(choices)

@@ -5,9 +5,11 @@ from responder.playbook.shape import (
     ConditionShape,
     DocsShape,
     LimitsShape,
+    MassFailureShape,
     NotifyShape,
     PagerDutyShape,
     PlaybookShape,
+    RadiusShape,
     Shape,
     SlackShape,
     StepShape,
@@ -19,6 +21,8 @@ from scripts.reference.schemas import Schema, keys_table
 SECTIONS: tuple[tuple[type[Shape], str, str], ...] = (
     (PlaybookShape, "Top level", ""),
     (LimitsShape, "Limits", "limits"),
+    (RadiusShape, "Limits: blast radius", "limits.blast_radius"),
+    (MassFailureShape, "Limits: mass failure", "limits.mass_failure"),
     (ApprovalShape, "Approval", "approval"),
     (ConditionShape, "Conditions", "when, verify"),
     (StepShape, "Steps", "steps"),
@@ -57,10 +61,14 @@ def _section(shape: type[Shape], title: str, where: str, schema: Schema) -> str:
 
 
 def _keys_of(shape: type[Shape], schema: Schema) -> Schema:
-    """Find a mapping in the schema; a text may stand for those of the channels, so they are written in place."""
+    """Find a mapping in the schema; those that a text may stand for are written in place."""
     if shape is PlaybookShape:
         return schema
     channels = schema["definitions"]["NotifyShape"]["properties"]
-    in_place: dict[type[Shape], Schema] = {SlackShape: channels["slack"], PagerDutyShape: channels["pagerduty"]}
+    in_place: dict[type[Shape], Schema] = {
+        SlackShape: channels["slack"],
+        PagerDutyShape: channels["pagerduty"],
+        MassFailureShape: schema["definitions"]["LimitsShape"]["properties"]["mass_failure"],
+    }
     found: Schema = in_place[shape] if shape in in_place else schema["definitions"][shape.__name__]
     return found

@@ -43,6 +43,7 @@ target: http/checkout/{{{{ labels.item }}}}
 limits:
   per_playbook: {MOST} per 1h
   cooldown: 0s
+  mass_failure: off
 steps:
   - id: set
     http.request:

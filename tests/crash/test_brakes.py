@@ -28,7 +28,7 @@ PATIENCE = timedelta(seconds=150)
 DO, UNDO = 5, 4
 """What an item is set to, there and back."""
 KINDS = ("good", "bad", "slow")
-LIMITS = "limits:\n  max_age: 1h\n"
+LIMITS = "  max_age: 1h\n"
 FILES = {
     "good.yaml": change_item("good", within="60s", limits=LIMITS),
     "bad.yaml": change_item("bad", wanted=99, within="2s", limits=LIMITS),

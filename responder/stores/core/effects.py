@@ -60,7 +60,7 @@ class EffectsPart(Part):
     async def _intend_all(self, wishes: Sequence[_Wish]) -> Sequence[Refusal | Exception | None]:
         every = [wish.run for wish in wishes]
         async with self.db.writing(Order.RECORD) as tx:
-            await lock_targets(self.db, tx, every)
+            await lock_targets(self.db, tx, every, [cap for one in wishes for cap in one.authority.limits.caps])
             held = await held_rows(self.db, self.prepared, tx, every)
             # After the locks: what was committed before them is seen.
             asked = [(wish.run, wish.authority.limits) for wish in wishes]
@@ -164,7 +164,7 @@ def _refused(run: Run, wish: _Wish, stop_by: str, sight: Sight) -> Refusal | Non
         return sight.suspicion.refusal()
     subject = subject_of(run, [wish.record.action, *authority.actions])
     stop_sign = paused(sight.pauses, subject, sight.now)
-    if not run.progress.asked and not sight.entries[run.id]:
+    if not run.progress.asked and not sight.entries[run.id, run.playbook]:
         # A run that has begun goes on; what was approved was approved for this.
         stop_sign = stop_sign or tripped(sight.pauses, subject, sight.now)
     return stop_sign or _no_longer_wanted(run, authority, sight) or target_taken(run, sight)
@@ -184,26 +184,45 @@ def _no_longer_wanted(run: Run, authority: Authority, sight: Sight) -> Refusal |
 
 def _debited(wish: _Wish, sight: Sight, booked: list[dict[str, Any]]) -> Refusal | None:
     """Count the effect: the run's first record reserves the whole plan, later ones use what was reserved."""
-    run, record = wish.run, wish.record
-    own = sight.entries[run.id]
-    usable = next((key for key, of in own.items() if of == record.id), None) or next(
-        (key for key, of in own.items() if not of), None
-    )
-    new: list[str] = []
-    if usable is None:
-        need = max(1, wish.authority.effects, len(own) + 1)
-        refusal = over_limit(wish.authority.limits, sight.usage(run), need, sight.now)
+    run, limits = wish.run, wish.authority.limits
+    own = sight.entries[run.id, run.playbook]
+    if _usable(own, wish.record) is None:
+        refusal = over_limit(limits, sight.usage(run, limits), _wanted(wish, own), sight.now)
         if refusal is not None:
             return refusal
-        new = [new_id() for _ in range(need - len(own))]
+    # What caps count are entries of their own: they are reserved, used and given back as the playbook's are.
+    for key in dict.fromkeys((run.playbook, *(cap.key for cap in limits.caps))):
+        booked += _book(wish, sight, key)
+    return None
+
+
+def _usable(own: Mapping[str, str], record: Record) -> str | None:
+    """Return the record's own entry, else one that is reserved and free."""
+    return next((key for key, of in own.items() if of == record.id), None) or next(
+        (key for key, of in own.items() if not of), None
+    )
+
+
+def _wanted(wish: _Wish, own: Mapping[str, str]) -> int:
+    return max(1, wish.authority.effects, len(own) + 1)
+
+
+def _book(wish: _Wish, sight: Sight, under: str) -> list[dict[str, Any]]:
+    """Return the rows by which the effect counts ``under`` a playbook or cap, and count them for those after it."""
+    run = wish.run
+    own = sight.entries[run.id, under]
+    usable = _usable(own, wish.record)
+    new: list[str] = []
+    if usable is None:
+        new = [new_id() for _ in range(_wanted(wish, own) - len(own))]
         usable = new[0]
         for key in new:
             own[key] = ""
-            sight.facts.book(run.playbook, Effect(run.target, sight.now, run.id))
-    own[usable] = record.id
-    shared = {"run_id": run.id, "playbook": run.playbook, "target": run.target, "at": sight.now}
-    booked += [{"id": key, "record_id": own[key], **shared} for key in dict.fromkeys([usable, *new])]
-    return None
+            sight.facts.book(under, Effect(run.target, sight.now, run.id))
+    own[usable] = wish.record.id
+    sight.facts.hold(under, run.id, run.target)
+    shared = {"run_id": run.id, "playbook": under, "target": run.target, "at": sight.now}
+    return [{"id": key, "record_id": own[key], **shared} for key in dict.fromkeys([usable, *new])]
 
 
 def _dated(record: Record, now: datetime) -> Record:

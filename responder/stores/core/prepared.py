@@ -261,10 +261,22 @@ class Prepared:
             ends,
         ]
 
+    def _capped(self) -> Select[Any]:
+        """Who holds a target under one of the caps ``capped_given(key)``: runs that have entries under its key."""
+        holders = select(slots.c.run_id)
+        under = self._db.among(ledger.c.playbook, "capped_given")
+        return (
+            _seen("held", ledger.c.playbook, ledger.c.run_id, ledger.c.target)
+            .where(self._db.within(ledger.c.run_id, holders), under)
+            .distinct()
+        )
+
     def _booked(self) -> list[Select[Any]]:
         """The runs' entries in the ledger, and the states of ``records_given(key)``."""
         return [
-            _seen("entry", ledger.c.id, ledger.c.run_id, ledger.c.record_id).where(self._of(ledger.c.run_id)),
+            _seen("entry", ledger.c.id, ledger.c.run_id, ledger.c.record_id, ledger.c.playbook).where(
+                self._of(ledger.c.run_id)
+            ),
             _seen("record", records.c.id, records.c.state).where(self._records(records.c.id)),
         ]
 
@@ -274,11 +286,24 @@ class Prepared:
         return union_all(*self._usage(), _PAUSES, _DOUBTS)
 
     @cached_property
+    def capped_usage(self) -> CompoundSelect[Any]:
+        """As ``usage``, with what the caps ``capped_given`` go by; it costs more."""
+        return union_all(*self._usage(), _PAUSES, _DOUBTS, self._capped())
+
+    @cached_property
     def sight(self) -> CompoundSelect[Any]:
         """Everything that decides whether the runs may go on, in one statement; ``near_given`` says around what."""
+        return union_all(*self._sight())
+
+    @cached_property
+    def capped_sight(self) -> CompoundSelect[Any]:
+        """As ``sight``, with what the caps ``capped_given`` go by; it costs more."""
+        return union_all(*self._sight(), self._capped())
+
+    def _sight(self) -> list[Select[Any]]:
         slot = _seen("slot", slots.c.target, slots.c.run_id, number=slots.c.seq)
         in_the_way = near(self._db, slots, *slot.selected_columns, where=true())
-        return union_all(self._joined(), *in_the_way, _PAUSES, _DOUBTS, *self._usage(), *self._booked())
+        return [self._joined(), *in_the_way, _PAUSES, _DOUBTS, *self._usage(), *self._booked()]
 
     @cached_property
     def records(self) -> Select[Any]:

@@ -74,12 +74,14 @@ class RunsPart(Part):
                 records=tuple(records.get(run.of_run or run.id, ())),
                 busy=sight.busy(run),
                 quarantined=sight.doubt(run),
-                usage=sight.facts.usage((run.playbook, run.target), sight.now, run.id),
+                usage=sight.facts.usage(
+                    (run.playbook, run.target), sight.now, run.id, [cap.key for cap in limits.caps]
+                ),
                 now=sight.now,
                 suspicion=sight.suspicion,
                 last_closed_at=sight.closed_at(run),
             )
-            for run in every
+            for run, limits in asked
         ]
 
     async def _records(self, tx: AsyncConnection, asked: Sequence[Run]) -> Mapping[str, list[Record]]:

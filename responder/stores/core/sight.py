@@ -18,7 +18,7 @@ from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.overlap import conflicting, near_given
 from responder.stores.core.prepared import Prepared
-from responder.stores.core.usage import Facts, usage_given
+from responder.stores.core.usage import Facts, capped_given, usage_given
 
 
 def ids_given(db: Database, run_ids: Iterable[str]) -> dict[str, Any]:
@@ -80,7 +80,8 @@ class Sight:
         self.pauses: list[Pause] = []
         self.doubts: dict[str, str] = {}
         self.facts = Facts()
-        self.entries: dict[str, dict[str, str]] = defaultdict(dict)
+        self.entries: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        """What each run has in the ledger, by the playbook or cap under which it is counted: entry to record."""
         self.record_states: dict[str, str] = {}
         self._joined: dict[str, Row[Any]] = {}
         self._begun: Counter[str] = Counter()
@@ -99,7 +100,7 @@ class Sight:
             case "doubt":
                 self.doubts[row.a] = row.b
             case "entry":
-                self.entries[row.b][row.a] = row.c
+                self.entries[row.b, row.d][row.a] = row.c
             case "record":
                 self.record_states[row.a] = row.b
             case _:
@@ -136,9 +137,9 @@ class Sight:
             self.slots[run.target] = Slot(run.id, self.facts.latest[run.playbook])
             self._begun[run.playbook] += 1
 
-    def usage(self, run: Run) -> Usage:
+    def usage(self, run: Run, limits: Limits) -> Usage:
         """Return what the run's limits go by; whoever was given its target before the run was, counts."""
-        usage = self.facts.usage((run.playbook, run.target), self.now, run.id)
+        usage = self.facts.usage((run.playbook, run.target), self.now, run.id, [cap.key for cap in limits.caps])
         return usage if self.holds(run) else replace(usage, running=usage.running + self._begun[run.playbook])
 
     def doubt(self, run: Run) -> str:
@@ -157,9 +158,13 @@ async def look(
     now = db.now()
     used: dict[str, datetime] = {}
     ended: dict[str, datetime] = {}
+    capped: set[str] = set()
     for run, limits in asked:
         used[run.playbook] = min(used.get(run.playbook, now), now - limits.rate_window)
         ended[run.target] = min(ended.get(run.target, now), now - limits.end_window)
+        for cap in limits.caps:
+            used[cap.key] = min(used.get(cap.key, now), now - cap.window)
+            capped.add(cap.key)
     counted = {(run.id, run.playbook) for run, limits in asked if limits.concurrent is not None}
     given = {
         **ids_given(db, (run.id for run, _ in asked)),
@@ -168,6 +173,9 @@ async def look(
         **db.give("records_given", key=sorted(record_ids)),
         "now": now,
     }
-    sight = Sight(now, await db.fetch(tx, prepared.sight, given), db.suspicion())
+    query = prepared.sight
+    if capped:
+        query, given = prepared.capped_sight, given | capped_given(db, capped)
+    sight = Sight(now, await db.fetch(tx, query, given), db.suspicion())
     sight.pauses += await db.brakes.in_force()
     return sight

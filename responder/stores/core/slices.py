@@ -144,14 +144,15 @@ class SqlSlice:
             grouped[row.id].append(row)
         return [_fact(group) for group in grouped.values()]
 
-    async def usage(self, pairs: Collection[Pair], since: datetime) -> Mapping[Pair, Usage]:
-        """Return the usage of each (playbook, target)."""
+    async def usage(self, pairs: Collection[Pair], since: datetime, caps: Collection[str] = ()) -> Mapping[Pair, Usage]:
+        """Return the usage of each (playbook, target), with what is so of the caps with these keys."""
         if not pairs:
             return {}
-        given = {**pairs_given(self._db, pairs, since), "now": self._now}
-        found = await self._db.fetch(self._tx, self._prepared.usage, given)
+        given = {**pairs_given(self._db, pairs, since, caps), "now": self._now}
+        query = self._prepared.capped_usage if caps else self._prepared.usage
+        found = await self._db.fetch(self._tx, query, given)
         self._signs = await signs_of(self._db, found)  # whoever asks for the one asks for the other
-        return usage_of(found, pairs, self._now)
+        return usage_of(found, pairs, self._now, caps)
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""

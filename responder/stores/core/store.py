@@ -13,6 +13,7 @@ from responder.stores.core.inbox import InboxPart
 from responder.stores.core.outbox import OutboxPart
 from responder.stores.core.paging import PagingPart
 from responder.stores.core.people import PeoplePart
+from responder.stores.core.populations import PopulationsPart
 from responder.stores.core.reconciling import ReconcilingPart
 from responder.stores.core.runs import RunsPart
 from responder.stores.core.sealing import SealingPart
@@ -46,6 +47,7 @@ class SqlStore(
     PagingPart,
     ReconcilingPart,
     SealingPart,
+    PopulationsPart,
 ):
     """Everything that the verbs need (``ports.store.Store``), over ``db``."""
 

@@ -1,12 +1,12 @@
 """Taking a target: one run at a time holds it, from before its first effect until it has ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.limits import Refusal
+from responder.domain.limits import Cap, Refusal
 from responder.domain.runs import Run
 from responder.domain.targets import ancestors
 from responder.domain.verdicts import Verdict
@@ -20,13 +20,14 @@ from responder.stores.schema import audit, runs, slots
 _TAKEN = {name: f"excluded.{name}" for name in ("run_id", "playbook", "epoch", "seq", "taken_at")}
 
 
-async def lock_targets(db: Database, tx: AsyncConnection, asked: Sequence[Run]) -> None:
-    """Keep others from the runs' targets and limits until the transaction ends.
+async def lock_targets(db: Database, tx: AsyncConnection, asked: Sequence[Run], caps: Iterable[Cap] = ()) -> None:
+    """Keep others from the runs' targets and limits, and from ``caps``, until the transaction ends.
 
     The playbook's lock makes the order of the slots the order of their commits (see usage.py). Shared locks above a
     target keep whoever takes one of those out, and let its neighbours in.
     """
     alone = {name for run in asked for name in (f"slot/{run.target}", f"limit/{run.playbook}")}
+    alone |= {f"limit/{cap.key}" for cap in caps}
     above = {f"slot/{name}" for run in asked for name in ancestors(run.target)}
     await db.lock(tx, sorted(alone), shared=sorted(above))
 

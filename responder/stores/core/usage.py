@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from responder.domain.limits import ATTEMPTS_WINDOW, Usage
+from responder.domain.limits import ATTEMPTS_WINDOW, Shared, Usage
 from responder.stores.core.database import Database
 from responder.stores.core.prepared import END_BADLY, END_WELL
 
@@ -33,6 +33,7 @@ class Facts:
         self._effects: dict[str, list[Effect]] = defaultdict(list)
         self._running: dict[Pair, int] = {}
         self._ends: dict[str, list[Row[Any]]] = defaultdict(list)
+        self._held: dict[str, dict[str, str]] = defaultdict(dict)
 
     def add(self, row: Row[Any]) -> None:
         """Take one row of ``Prepared.usage``; others are left alone."""
@@ -45,12 +46,18 @@ class Facts:
                 self._running[row.a, row.b] = row.number
             case "end":
                 self._ends[row.b].append(row)
+            case "held":
+                self.hold(row.a, row.b, row.c)
 
     def book(self, playbook: str, effect: Effect) -> None:
         """Count an effect."""
         self._effects[playbook].append(effect)
 
-    def usage(self, pair: Pair, now: datetime, own: str = "") -> Usage:
+    def hold(self, cap: str, run: str, target: str) -> None:
+        """Count a run that holds its target under a cap."""
+        self._held[cap][run] = target
+
+    def usage(self, pair: Pair, now: datetime, own: str = "", caps: Iterable[str] = ()) -> Usage:
         """Return the usage of one (playbook, target); what the run ``own`` reserved, holds or ended does not count."""
         playbook, target = pair
         effects = [one for one in self._effects[playbook] if one.run != own]
@@ -64,6 +71,17 @@ class Facts:
             last_end=max((row.at for row in ends), default=None),
             unsuccessful=len(failures),
             helped=tuple(row.at for row in of_playbook if row.number == END_WELL),
+            shared={cap: self._shared(cap, target, own) for cap in caps},
+        )
+
+    def _shared(self, cap: str, target: str, own: str) -> Shared:
+        effects = [one for one in self._effects[cap] if one.run != own]
+        return Shared(
+            effects=tuple(one.at for one in effects),
+            on_target=tuple(one.at for one in effects if one.target == target),
+            running=len(self._held[cap].keys() - {own}),
+            elsewhere=tuple((one.target, one.at) for one in effects if one.target != target),
+            held=frozenset(self._held[cap].values()) - {target},
         )
 
 
@@ -82,15 +100,23 @@ def usage_given(
     }
 
 
-def pairs_given(db: Database, pairs: Collection[Pair], since: datetime) -> dict[str, Any]:
-    """Return the parameters of ``Prepared.usage`` for (playbook, target), of which no run is there yet."""
+def pairs_given(db: Database, pairs: Collection[Pair], since: datetime, caps: Collection[str] = ()) -> dict[str, Any]:
+    """Return the parameters of ``Prepared.usage`` for (playbook, target), of which no run is there yet, and for caps."""
     used, ended = dict.fromkeys((one for one, _ in pairs), since), dict.fromkeys((one for _, one in pairs), since)
-    return usage_given(db, used, ended, {("", one) for one in used})
+    given = usage_given(db, used | dict.fromkeys(caps, since), ended, {("", one) for one in used})
+    return given | capped_given(db, caps) if caps else given
 
 
-def usage_of(found: Iterable[Row[Any]], pairs: Collection[Pair], now: datetime) -> Mapping[Pair, Usage]:
+def capped_given(db: Database, caps: Collection[str]) -> dict[str, Any]:
+    """Return the parameter of the statements that are about caps: their keys."""
+    return db.give("capped_given", key=sorted(set(caps)))
+
+
+def usage_of(
+    found: Iterable[Row[Any]], pairs: Collection[Pair], now: datetime, caps: Collection[str] = ()
+) -> Mapping[Pair, Usage]:
     """Return the usage of each (playbook, target) from the rows of ``Prepared.usage``."""
     facts = Facts()
     for row in found:
         facts.add(row)
-    return {pair: facts.usage(pair, now) for pair in pairs}
+    return {pair: facts.usage(pair, now, caps=caps) for pair in pairs}

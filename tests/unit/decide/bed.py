@@ -104,6 +104,7 @@ class World:
     heirs: dict[str, str] = field(default_factory=dict)
     holds: dict[str, datetime] = field(default_factory=dict)
     usages: dict[tuple[str, str], Usage] = field(default_factory=dict)
+    caps_asked: set[str] = field(default_factory=set)
     doubts: dict[str, str] = field(default_factory=dict)
     stops: list[Pause] = field(default_factory=list)
     suspicion: Suspicion | None = None
@@ -262,8 +263,11 @@ class FakeSlice:
                 found.append(_fact(run, self._w.served[run.id]))
         return found
 
-    async def usage(self, pairs: Collection[tuple[str, str]], since: datetime) -> Mapping[tuple[str, str], Usage]:
+    async def usage(
+        self, pairs: Collection[tuple[str, str]], since: datetime, caps: Collection[str] = ()
+    ) -> Mapping[tuple[str, str], Usage]:
         self.count += 1
+        self._w.caps_asked |= set(caps)
         return {pair: self._w.usages[pair] for pair in pairs if pair in self._w.usages}
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:

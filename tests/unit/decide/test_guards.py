@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from responder.domain.alerts import Alert
-from responder.domain.limits import TRIP, Limits, Pause, Rate, Usage
+from responder.domain.limits import TRIP, Cap, Limits, Pause, Rate, Shared, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import RunState
 from responder.language.intervals import TimeInterval
@@ -14,11 +14,12 @@ from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, matchers,
 
 
 class Policy:
-    """Everything in production is at most observed."""
+    """What holds for everything in production."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode = Mode.AUTO, cap: Cap | None = None) -> None:
         self.matchers = matchers('env="prod"')
         self.max_mode = mode
+        self.cap = cap
 
 
 async def verdict(s: Scene, one: Alert | None = None) -> tuple[str, str]:
@@ -218,4 +219,36 @@ async def test_the_limits(limits: Limits, usage: Usage, word: str, wait: timedel
 async def test_the_limits_count_what_the_same_slice_starts(limits: Limits) -> None:
     s = scene(playbook(limits=limits))
     await s.turn(*(alert(service=f"s{index}") for index in range(5)))
+    assert len(s.world.runs) == 2
+
+
+def prod(**bounds: Rate | int | None) -> Policy:
+    return Policy(cap=Cap("policy:prod", 'the policy for env="prod"', **bounds))  # type: ignore[arg-type] # each has its own type
+
+
+@pytest.mark.parametrize(
+    ("policy", "used", "word", "wait"),
+    [
+        (prod(rate=Rate(1, 60 * MINUTE)), Shared(effects=(START - MINUTE,)), "policy_rate", 59 * MINUTE),
+        (prod(per_target=Rate(1, 60 * MINUTE)), Shared(on_target=(START - MINUTE,)), "policy_target", 59 * MINUTE),
+        (prod(concurrent=1), Shared(running=1), "policy_concurrent", 5 * SECOND),
+    ],
+)
+async def test_what_policies_limit_holds_where_they_fit_and_says_which(
+    policy: Policy, used: Shared, word: str, wait: timedelta
+) -> None:
+    s = scene(playbook(), policies=[policy])
+    s.world.usages["restart", "http/checkout"] = Usage(shared={"policy:prod": used})
+    said, reason = await verdict(s, alert(env="prod"))
+    assert (said, retry_in(s)) == (word, wait)
+    assert 'env="prod"' in reason
+    assert s.world.caps_asked == {"policy:prod"}
+    assert (await verdict(s, alert(env="dev", instance="two")))[0] == "run"
+
+
+@pytest.mark.parametrize("policy", [prod(concurrent=2), prod(rate=Rate(2, MINUTE))])
+async def test_what_policies_limit_is_shared_by_playbooks_within_a_slice(policy: Policy) -> None:
+    s = scene(playbook("other", 'alertname="Up"'), playbook(), policies=[policy])
+    alerts = [alert(alertname=name, service=f"{name}-{at}", env="prod") for at in range(3) for name in ("Up", "Down")]
+    await s.turn(*(alert(service=f"s{at}", env="prod") for at in range(3)), *alerts)
     assert len(s.world.runs) == 2

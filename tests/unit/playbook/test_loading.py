@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from responder.domain.errors import PlaybookError
-from responder.domain.limits import Limits, Rate
+from responder.domain.limits import Limits, Rate, Share
 from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import parse_matcher
@@ -30,7 +30,7 @@ def test_a_minimal_playbook_observes_and_undoes() -> None:
     assert playbook.name == "scale-out"
     assert playbook.mode is Mode.OBSERVE
     assert playbook.on_failure == "undo"
-    assert playbook.limits == Limits()
+    assert playbook.limits == Limits(mass_failure=Share(0.2))
     assert playbook.approval.from_ == ("role:operator",)
     assert playbook.alternatives == ((parse_matcher('alertname="HighLoad"'),),)
     assert playbook.revision == revision_of(playbook.text)
@@ -59,6 +59,10 @@ def test_limits_and_approval_are_typed() -> None:
         "  cooldown: 10m",
         "  attempts: 2",
         "  max_age: 1h30m",
+        "  blast_radius:",
+        "    share: 20%",
+        "    of: team",
+        "    total: 40",
         "approval:",
         '  matchers: [severity="critical"]',
         "  from: role:admin",
@@ -72,11 +76,27 @@ def test_limits_and_approval_are_typed() -> None:
         cooldown=timedelta(minutes=10),
         attempts=2,
         max_age=timedelta(minutes=90),
+        blast_radius=Share(0.2, "team", 40),
+        mass_failure=Share(0.2),
     )
     assert playbook.approval.matchers == (parse_matcher('severity="critical"'),)
     assert playbook.approval.from_ == ("role:admin",)
     assert playbook.approval.timeout == timedelta(minutes=10)
     assert playbook.approval.on_timeout == "skip"
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ((), Share(0.2)),
+        (("limits:", "  mass_failure: off"), None),
+        (("limits:", "  mass_failure: 100%"), None),
+        (("limits:", "  mass_failure: 0.5"), Share(0.5)),
+        (("limits:", "  mass_failure:", "    share: 10%", "    total: 40"), Share(0.1, total=40)),
+    ],
+)
+def test_a_mass_failure_stops_automation_unless_it_is_switched_off(lines: tuple[str, ...], kept: Share | None) -> None:
+    assert load(*lines).limits.mass_failure == kept
 
 
 def test_every_alternative_keeps_the_common_matchers() -> None:

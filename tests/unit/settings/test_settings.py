@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from responder.domain.alerts import Severity
+from responder.domain.limits import Rate
 from responder.domain.modes import Mode
 from responder.settings import Settings, WrongSettings, cross_check, load_settings, unread_secret
 
@@ -107,6 +108,23 @@ def test_the_example_of_the_design_is_read_in_full(folder: Path) -> None:
     assert {path.name for path in settings.files} == {"responder.yml", *SECRETS}
 
 
+def test_a_policy_may_limit_what_all_playbooks_share(folder: Path) -> None:
+    text = """\
+policies:
+  - matchers: [ 'tier="db"', 'env="prod"' ]
+    limits: { per_target: 2 per 1h, rate: 20 per 1h, concurrent: 3 }
+  - { matchers: [ 'env="prod"', 'tier="db"' ], max_mode: approve, limits: { concurrent: 1 } }
+"""
+    shared, bounded = read(folder, text).policies
+    assert shared.max_mode is Mode.AUTO
+    assert shared.cap is not None
+    assert (shared.cap.rate, shared.cap.concurrent) == (Rate(20, timedelta(hours=1)), 3)
+    assert shared.cap.told == 'the policy for tier="db", env="prod"'
+    assert bounded.max_mode is Mode.APPROVE
+    assert bounded.cap is not None
+    assert bounded.cap.key == shared.cap.key, "the same alerts have one count, whatever the order of the matchers"
+
+
 def test_no_secret_appears_when_settings_are_shown(folder: Path) -> None:
     shown = repr(read(folder, EXAMPLE))
     assert not [secret for secret in SECRETS.values() if secret in shown]
@@ -126,6 +144,12 @@ def test_without_a_file_there_are_defaults() -> None:
         ("max_mod: auto", '/responder.yml:1:1: error: max_mod: unknown key "max_mod" [unknown-key]: did you mean'),
         ("teams: {}", "teams: this key is reserved for a later version [reserved-key]"),
         ("services: {}", "reserved for a later version"),
+        ("policies: [ { matchers: [ 'a=\"b\"' ] } ]", "the policy bounds nothing [missing-key]: give it"),
+        ("policies: [ { limits: {} } ]", "the limits hold nothing [missing-key]: give per_target, rate or concurrent"),
+        ("policies: [ { limits: { rate: 3/h } } ]", "'3/h' is not a rate: write 3 per 1h"),
+        ("policies: [ { limits: { per_target: 0 per 1h } } ]", "allows nothing"),
+        ("policies: [ { limits: { concurrent: 0 } } ]", ":1:37: error: policies.limits.concurrent: a whole number"),
+        ("policies: [ { limits: { concurrant: 2 } } ]", 'did you mean "concurrent"?'),
         ("max_mode: automatic", "'automatic' is not one of disabled, observe, approve, auto"),
         ("store: mysql://x/y", "this is not the URL of a store [url]: write sqlite:///responder.db"),
         ("episode_ttl: 24", "has no unit: write 24s, 24m or 24h"),
