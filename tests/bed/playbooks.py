@@ -45,9 +45,9 @@ def change_item(
 ) -> str:
     """Return a playbook that gives the item of an alert one worker more, or ``sets`` how many it has.
 
-    It is for alerts called ``alertname``, by default as the playbook. ``limits`` and ``more_steps`` are further lines of
-    these keys; no number of sick items stops it. The label ``checked`` names the item that must have ``wanted`` workers
-    ``within`` a duration.
+    It is for alerts called ``alertname``, by default as the playbook. ``limits`` and ``more_steps`` are further lines
+    of these keys; no number of sick items stops it. The label ``checked`` names the item that must have ``wanted``
+    workers ``within`` a duration.
     """
     values = {
         "ALERTNAME": alertname or name,

@@ -101,7 +101,7 @@ def usage_given(
 
 
 def pairs_given(db: Database, pairs: Collection[Pair], since: datetime, caps: Collection[str] = ()) -> dict[str, Any]:
-    """Return the parameters of ``Prepared.usage`` for (playbook, target), of which no run is there yet, and for caps."""
+    """Return the parameters of ``Prepared.usage`` for (playbook, target) without a run yet, and for caps."""
     used, ended = dict.fromkeys((one for one, _ in pairs), since), dict.fromkeys((one for _, one in pairs), since)
     given = usage_given(db, used | dict.fromkeys(caps, since), ended, {("", one) for one in used})
     return given | capped_given(db, caps) if caps else given
