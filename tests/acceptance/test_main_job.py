@@ -4,6 +4,7 @@ Prometheus and Alertmanager run the files of alertmanager/, the responder a play
 """
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ import pytest
 from tests.alerting_files import alertmanager_config, prometheus_config, quick, rule_files
 from tests.bed import ledger
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
-from tests.bed.servers import Alertmanager, Prometheus
+from tests.bed.servers import Alertmanager, Prometheus, missing, private_prometheus
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.target_process import TargetProcess
 from tests.bed.waiting import eventually
@@ -96,6 +97,19 @@ class World:
     def effects(self) -> int:
         """Count what was changed at the target."""
         return len(ledger.effects(self.target.entries(), "workers"))
+
+
+@pytest.fixture
+def prometheus(alertmanager_port: int) -> Iterator[Prometheus]:
+    """Give each test a Prometheus of its own: what an earlier target showed would stay for five minutes.
+
+    Prometheus marks the samples of a target as stale that leaves a job, and not those of a job that goes as a whole.
+    """
+    try:
+        with private_prometheus(f"http://127.0.0.1:{alertmanager_port}") as server:
+            yield server
+    except FileNotFoundError:
+        missing("Prometheus")
 
 
 @pytest.fixture
