@@ -1,16 +1,26 @@
 """One table per benchmark: what was measured, the ceiling of the same run, their ratio, the goal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure is to reach: a ratio to the ceiling, or the figure itself."""
+    """What a figure is to reach: a ratio to the ceiling, or the figure itself.
+
+    ``timed`` figures depend on the machine: their goal was set on one whose speed is known.
+    """
 
     kind: Literal["ratio", "least", "most"]
     number: float
+    timed: bool = False
+
+    def at(self, pace: float) -> "Goal":
+        """Return what it comes to on a machine that is ``pace`` times as fast as the one it was set on."""
+        if not self.timed:
+            return self
+        return replace(self, number=self.number * pace if self.kind == "least" else self.number / pace)
 
     def met(self, figure: float, ratio: float | None) -> bool:
         """Say whether it was reached."""
@@ -39,12 +49,13 @@ class Row:
         """Figure to ceiling."""
         return self.figure / self.ceiling if self.ceiling else None
 
-    @property
-    def verdict(self) -> str:
-        """``met`` or ``missed``; empty without a goal."""
+    def verdict(self, pace: float = 1.0) -> str:
+        """``met``, ``missed``, or ``met at this pace`` by the goal for this machine; empty without a goal."""
         if self.goal is None:
             return ""
-        return "met" if self.goal.met(self.figure, self.ratio) else "missed"
+        if self.goal.met(self.figure, self.ratio):
+            return "met"
+        return "met at this pace" if self.goal.at(pace).met(self.figure, self.ratio) else "missed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +67,10 @@ class Result:
     ceiling: str
     quote: str
 
-    def table(self) -> str:
-        """Write it in columns."""
+    def table(self, pace: float = 1.0) -> str:
+        """Write it in columns, for a machine of this ``pace``."""
         heads = ("", "measured", "ceiling", "ratio", "goal", "")
-        lines = [heads, *(_cells(row) for row in self.rows)]
+        lines = [heads, *(_cells(row, pace) for row in self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(heads))]
         text = [self.title, ""]
         for line in lines:
@@ -71,11 +82,13 @@ class Result:
         return "\n".join([*text, "", f"  ceiling: {self.ceiling}", f"  → {self.quote}", ""])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, pace: float) -> tuple[str, ...]:
     ceiling = "" if row.ceiling is None else f"{number(row.ceiling)} {row.unit}"
     ratio = "" if row.ratio is None else f"{row.ratio:.2f} ×"
     goal = "" if row.goal is None else str(row.goal)
-    return row.what, f"{number(row.figure)} {row.unit}", ceiling, ratio, goal, row.verdict
+    if row.goal is not None and row.goal.timed and pace != 1:
+        goal = f"{goal} ({number(row.goal.at(pace).number)} here)"
+    return row.what, f"{number(row.figure)} {row.unit}", ceiling, ratio, goal, row.verdict(pace)
 
 
 def number(value: float) -> str:

@@ -65,7 +65,28 @@ def test_a_load_keeps_its_rate(tmp_path: Path) -> None:
     ],
 )
 def test_a_goal_is_met_or_missed(goal: Goal | None, figure: float, ceiling: float, verdict: str) -> None:
-    assert Row("what", figure, "u", ceiling, goal).verdict == verdict
+    assert Row("what", figure, "u", ceiling, goal).verdict() == verdict
+
+
+@pytest.mark.parametrize(
+    ("goal", "figure", "verdict"),
+    [
+        (Goal("least", 250, timed=True), 250, "met"),
+        (Goal("least", 250, timed=True), 130, "met at this pace"),
+        (Goal("least", 250, timed=True), 120, "missed"),
+        (Goal("most", 50, timed=True), 90, "met at this pace"),
+        (Goal("most", 50, timed=True), 110, "missed"),
+        (Goal("most", 120), 130, "missed"),
+        (Goal("ratio", 0.25), 24, "missed"),
+    ],
+)
+def test_a_figure_is_held_against_what_the_goal_comes_to_on_a_slower_machine(
+    goal: Goal, figure: float, verdict: str
+) -> None:
+    row = Row("what", figure, "u", 100, goal)
+    assert row.verdict(pace=0.5) == verdict
+    table = Result("title", [row], "bare", "quote").table(pace=0.5)
+    assert (f"({goal.at(0.5).number:g} here)" in table) == goal.timed
 
 
 def test_a_table_shows_figure_ceiling_ratio_and_goal() -> None:
