@@ -9,9 +9,9 @@ from responder.domain.alerts import Delivery
 from responder.domain.errors import StoreError, Unavailable
 from responder.ports.store import NewDelivery
 from responder.stores.core import rows
+from responder.stores.core.claims import CLAIM_DELIVERIES
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claiming, one_row
-from responder.stores.core.prepared import CLAIM_DELIVERIES
 from responder.stores.schema import deliveries
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import Row, Update, literal, update
 from responder.domain.notification import Account, Receipt
 from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
 from responder.stores.core.accounts import read_accounts
+from responder.stores.core.claims import ANNOUNCE, TOLD
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claiming, one_row, write_audit
-from responder.stores.core.prepared import ANNOUNCE, TOLD
 from responder.stores.schema import outbox
 
 GAP = timedelta(seconds=1)

@@ -1,19 +1,16 @@
 """The statements of runs' turns, built once: putting one together costs more than executing it.
 
 Each serves any number of runs at once. What differs from one call to the next are parameters: a relation that
-``Database.given`` names, packed by ``Database.packed``.
+``Database.given`` names, packed by ``Database.give``.
 """
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Integer,
     Select,
-    Table,
     Text,
     Update,
     and_,
@@ -38,16 +35,15 @@ from sqlalchemy.sql.selectable import CompoundSelect
 
 from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.domain.runs import RunState
-from responder.ports.store import MAX_ATTEMPTS
 from responder.stores.core import rows
 from responder.stores.core.accounts import AccountStatements
+from responder.stores.core.claims import NOW, claim_of
 from responder.stores.core.database import Database, Insert
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant, Path
 from responder.stores.schema import (
     approvals,
     audit,
-    deliveries,
     episodes,
     incidents,
     ledger,
@@ -62,7 +58,6 @@ from responder.stores.schema import (
 
 END_OTHER, END_WELL, END_BADLY = range(3)
 """How a run ended that acted: as a rollback, so that it helped, or so that it did not."""
-NOW = bindparam("now", type_=Instant())
 WRITE_AUDIT = insert(audit)
 _WORD: ColumnElement[str] = literal_column("''", Text)
 _NUMBER: ColumnElement[int] = literal_column("0", BigInteger)
@@ -101,59 +96,6 @@ SIGNS = union_all(_PAUSES, _DOUBTS)
 def due_when_marked(now: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return when an outbox row that is marked is due: never before the time it has, a gap, a pace or a back-off."""
     return case(((outbox.c.want_rev > outbox.c.told_rev) | (outbox.c.due_at > now), outbox.c.due_at), else_=now)
-
-
-def claim_of(
-    table: Table, due: ColumnElement[bool], order: Sequence[ColumnElement[Any]], **changes: object
-) -> ReturningUpdate[Any]:
-    """Return the statement that leases the first rows for which ``due`` holds and no lease lives.
-
-    Its parameters are ``claiming`` (see there) and whatever ``due`` names; ``changes`` are written besides.
-    """
-    free = table.c.lease_until.is_(None) | (table.c.lease_until <= bindparam("lapsed", type_=Instant()))
-    columns = list(table.primary_key)
-    chosen = (
-        select(*columns)
-        .where(due, free, table.c.attempts < MAX_ATTEMPTS)
-        .order_by(*order)
-        .limit(bindparam("most", type_=Integer()))
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
-    )
-    return (
-        update(table)
-        .where(*(column == chosen.c[column.name] for column in columns))
-        .values(
-            lease_until=bindparam("leased_until", type_=Instant()),
-            epoch=table.c.epoch + 1,
-            attempts=table.c.attempts + 1,
-            **changes,
-        )
-        .returning(table)
-    )
-
-
-CLAIM_DELIVERIES = claim_of(
-    deliveries, (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW), [deliveries.c.due_at]
-)
-
-
-_CLAIMED_ITEM = update(outbox).where(
-    outbox.c.incident_id == bindparam("of_incident", type_=Text()),
-    outbox.c.destination == bindparam("at_destination", type_=Text()),
-    outbox.c.epoch == bindparam("claimed", type_=Integer()),
-)
-ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text())).returning(outbox.c.epoch)
-TOLD = _CLAIMED_ITEM.values(
-    told_rev=bindparam("revision", type_=BigInteger()),
-    receipt=bindparam("new_receipt", type_=outbox.c.receipt.type),
-    attempt="",
-    attempts=0,
-    error="",
-    told_at=NOW,
-    due_at=bindparam("again", type_=Instant()),
-    lease_until=None,
-).returning(outbox.c.epoch)
 
 
 class Prepared:

@@ -1,0 +1,67 @@
+"""The statements that lease what is due, and those by which the outbox's claims are worked off."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, Table, Text, bindparam, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from responder.ports.store import MAX_ATTEMPTS
+from responder.stores.core.types import Instant
+from responder.stores.schema import deliveries, outbox
+
+NOW = bindparam("now", type_=Instant())
+"""The store's clock, wherever a statement asks for it."""
+
+
+def claim_of(
+    table: Table, due: ColumnElement[bool], order: Sequence[ColumnElement[Any]], **changes: object
+) -> ReturningUpdate[Any]:
+    """Return the statement that leases the first rows for which ``due`` holds and no lease lives.
+
+    Its parameters are ``claiming`` (see there) and whatever ``due`` names; ``changes`` are written besides.
+    """
+    free = table.c.lease_until.is_(None) | (table.c.lease_until <= bindparam("lapsed", type_=Instant()))
+    columns = list(table.primary_key)
+    chosen = (
+        select(*columns)
+        .where(due, free, table.c.attempts < MAX_ATTEMPTS)
+        .order_by(*order)
+        .limit(bindparam("most", type_=Integer()))
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    return (
+        update(table)
+        .where(*(column == chosen.c[column.name] for column in columns))
+        .values(
+            lease_until=bindparam("leased_until", type_=Instant()),
+            epoch=table.c.epoch + 1,
+            attempts=table.c.attempts + 1,
+            **changes,
+        )
+        .returning(table)
+    )
+
+
+CLAIM_DELIVERIES = claim_of(
+    deliveries, (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW), [deliveries.c.due_at]
+)
+
+
+_CLAIMED_ITEM = update(outbox).where(
+    outbox.c.incident_id == bindparam("of_incident", type_=Text()),
+    outbox.c.destination == bindparam("at_destination", type_=Text()),
+    outbox.c.epoch == bindparam("claimed", type_=Integer()),
+)
+ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text())).returning(outbox.c.epoch)
+TOLD = _CLAIMED_ITEM.values(
+    told_rev=bindparam("revision", type_=BigInteger()),
+    receipt=bindparam("new_receipt", type_=outbox.c.receipt.type),
+    attempt="",
+    attempts=0,
+    error="",
+    told_at=NOW,
+    due_at=bindparam("again", type_=Instant()),
+    lease_until=None,
+).returning(outbox.c.epoch)
