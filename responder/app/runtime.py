@@ -66,6 +66,17 @@ WAKES: Mapping[str, tuple[Queue, ...]] = {
     "brake": ("runs", "deliveries"),
 }
 """Which queues have work after a fact. Intake wakes the decider, and the decider the others, when they have any."""
+BY_CONFIGURATION = (
+    Verdict.NO_MATCH,
+    Verdict.DISABLED,
+    Verdict.PROTECTED,
+    Verdict.LABEL_MISSING,
+    Verdict.TARGET_INVALID,
+    Verdict.CLUSTER_UNKNOWN,
+    Verdict.CONNECTION_UNKNOWN,
+    Verdict.MUTED,
+)
+"""Why nothing was done for an alert that other playbooks or settings may do something about: it is looked at again."""
 EMPTY_TOOLS = Toolbox({}, {})
 
 
@@ -197,18 +208,32 @@ class Runtime:
             await close()
 
     async def reload(self) -> str:
-        """Read everything again; returns what is wrong, empty when all is in use. The last good settings stay."""
+        """Read everything again; returns what is wrong, empty when all is in use. The last good settings stay.
+
+        Playbooks do not wait for settings that are wrong: they are read with those in use.
+        """
         async with self._reloading:
+            settings, wrong = await self._settings_now()
             try:
-                settings = await asyncio.to_thread(read_settings, self.options.config_file, self.options.flags())
                 await self.adopt(settings)
+                await self.store.kick(BY_CONFIGURATION)
             except ResponderError as error:
                 if isinstance(error, StoreError):
                     self._seen = ()  # nothing is wrong with the files: the next look tries again
-                self.on_fact("reload", ok=False, error=str(error))
-                return str(error)
-            self.on_fact("reload", ok=True, digest=settings.digest)
-            return ""
+                wrong = wrong or str(error)
+            self.wake.notify("deliveries")
+            if wrong:
+                self.on_fact("reload", ok=False, error=wrong)
+            else:
+                self.on_fact("reload", ok=True, digest=settings.digest)
+            return wrong
+
+    async def _settings_now(self) -> tuple[Settings, str]:
+        """Return the settings as they are in their file, or those in use with what is wrong with the file."""
+        try:
+            return await asyncio.to_thread(read_settings, self.options.config_file, self.options.flags()), ""
+        except ResponderError as error:
+            return self.settings, str(error)
 
     async def watch(self) -> None:
         """Reload when a file has changed."""
@@ -272,7 +297,7 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
         stack.push_async_callback(runtime.store.close)
         await runtime.adopt(runtime.settings)
         # A brake of the last process's environment went with it, and nobody could say that it was lifted.
-        await runtime.store.kick((Verdict.PAUSED, Verdict.HALTED))
+        await runtime.store.kick((Verdict.PAUSED, Verdict.HALTED, *BY_CONFIGURATION))
         stack.push_async_callback(_close_tools, runtime)
         await _redis_wakes(runtime, stack)
         await _workers(runtime, stack)

@@ -33,7 +33,7 @@ EDITED = _setting("edited", 7)
 MISTAKES = {
     "misspelt-key": (EDITED.replace("summary:", "sumary:"), 3, "did you mean"),
     "empty-matchers": (EDITED.replace('matchers:\n  - alertname="edited"', "matchers: []"), 5, "matchers"),
-    "unknown-action": (EDITED.replace("http.request:", "http.reqest:"), 10, "http.reqest"),
+    "unknown-action": (EDITED.replace("http.request:", "http.reqest:"), 12, "http.reqest"),
     "open-template": (EDITED.replace("target: http/checkout/{{ labels.item }}", "target: http/{{ labels.item"), 7, ""),
     "not-yaml": (EDITED.replace("mode: auto", "mode: [auto"), 0, ""),
 }
@@ -258,3 +258,23 @@ async def test_an_edit_made_while_the_store_is_away_is_picked_up_when_it_is_back
         await site.acts("edited", 9)
         await site.acts("other", 5)
         assert site.metric("responder_config_last_reload_successful") == {"": 1.0}
+
+
+async def test_what_matched_nothing_is_looked_at_again_when_a_playbook_comes(site: Site) -> None:
+    item = f"item-{next(site._items)}"
+    body = webhook([alert({"alertname": "later", "item": item})], group_by=["item"])
+    await asyncio.to_thread(site.running.deliver, body)
+    await eventually(lambda: any(row["verdict"] == "no_match" for row in site.running.items("decisions")))
+    (site.running.directory / "playbooks" / "later.yaml").write_text(_setting("later", 9), encoding="utf-8")
+    await site.reload()
+    await eventually(lambda: any(row["target"].endswith(item) for row in site.running.items("runs?state=verified")))
+
+
+async def test_a_playbook_does_not_wait_for_settings_that_are_wrong(site: Site) -> None:
+    good = (site.running.directory / "responder.yml").read_text(encoding="utf-8")
+    site.configure(good.replace('"routes"', '"rutes"'))
+    (site.running.directory / "playbooks" / "new.yaml").write_text(_setting("new", 8), encoding="utf-8")
+    status, text = await site.reload()
+    assert status >= 400
+    assert "rutes" in text
+    await site.acts("new", 8)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
@@ -117,12 +117,15 @@ async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collect
     latest = ~exists(
         select(later.c.id).where(later.c.episode_id == decisions.c.episode_id, later.c.at > decisions.c.at)
     )
-    chosen = select(decisions.c.episode_id).where(
-        decisions.c.verdict.in_(sorted(str(verdict) for verdict in verdicts)), latest
+    # From the open episodes to their decisions: there are far more decisions than that.
+    so_decided = exists().where(
+        decisions.c.episode_id == episodes.c.id,
+        decisions.c.verdict.in_(sorted(str(verdict) for verdict in verdicts)),
+        latest,
     )
     kicked = await tx.execute(
         update(episodes)
-        .where(episodes.c.state != EpisodeState.CLOSED.value, episodes.c.id.in_(chosen))
+        .where(episodes.c.state != literal_column(f"'{EpisodeState.CLOSED.value}'"), so_decided)
         .values(reconsider_at=now),
     )
     return kicked.rowcount
