@@ -127,7 +127,8 @@ async def _look_again(engine: Engine, run: Run, record: Record, standing: Standi
         doubt = replace(record, state=RecordState.UNCERTAIN, message=message)
         await engine.store.settle(run, doubt)
         return unsure(run, doubt)
-    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
+    # Why it is in doubt is kept for whoever reads what came of it.
+    kept = replace(run, reason=record.message, progress=run.progress.model_copy(update={"tries": tries}))
     return Next(kept, at=standing.now + LANDING_GRACE * tries)
 
 

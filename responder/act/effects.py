@@ -137,9 +137,8 @@ async def recover(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Rec
         snapshot = await _snapshot_or_planned(engine, run, action, record)
         return Sent.LANDED, await _applied(engine, run, action, record, snapshot)
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
-        doubt = replace(
-            record, state=RecordState.UNCERTAIN, message=record.message or "nobody can tell whether it landed"
-        )
+        why = sentences(record.message or run.reason, "Nobody can tell whether it landed.")
+        doubt = replace(record, state=RecordState.UNCERTAIN, message=why)
         await engine.store.settle(run, doubt)
         return Sent.UNSURE, doubt
     return await send(engine, run, replace(attempt, again=True))

@@ -371,6 +371,7 @@ async def test_without_a_fence_nothing_is_sent_a_second_time(bed: Bed, target: T
     assert len(target.ledger.entries) == 1
     assert await states(bed, run) == [RecordState.UNCERTAIN]
     assert await asks_a_person(bed, run)
+    assert "no answer to PUT" in run.reason, "whoever is asked reads what went wrong"
 
 
 async def test_without_a_fence_what_landed_is_still_recognised(bed: Bed, target: Target, unfenced: str) -> None:
