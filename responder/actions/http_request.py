@@ -117,6 +117,7 @@ class HttpRequest(Action):
     undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "restores"
     evidence: ClassVar[Literal["marker", "value"]] = "value"
     reach: ClassVar[str] = "http/{service}"
+    changes: ClassVar[str] = "{send} of {service}"
     example: ClassVar[str] = """\
 http.request:
   service: checkout

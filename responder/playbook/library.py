@@ -12,6 +12,7 @@ from pathlib import Path
 from responder.domain.errors import Complaint, PlaybookError
 from responder.language.index import MatcherIndex
 from responder.language.yaml_builder import MAX_BYTES
+from responder.playbook.apart import apart
 from responder.playbook.model import Playbook
 from responder.playbook.names import Names
 from responder.playbook.schema import examine, load_playbook, name_place
@@ -71,6 +72,8 @@ def load_library(
         if playbook:
             good[file] = playbook
     _refuse_duplicates(good, complaints)
+    for file, warning in apart(good):
+        complaints[file] = (*complaints.get(file, ()), warning)
     names_taken = {playbook.name for playbook in good.values()}
     fallbacks = _last_good([file for file in files if file not in good], catalogue, names, last_good, names_taken)
     used = sorted((*good.values(), *fallbacks.values()), key=lambda playbook: playbook.order)

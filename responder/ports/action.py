@@ -43,8 +43,9 @@ class Action(BaseModel, ABC):
     ``effect``: ``state`` has a before and after, ``event`` just happens. ``fence`` says how a stale or repeated send is
     refused. ``undoes``: ``restores`` the before-image, ``compensates``, or is ``impossible``. ``evidence`` is what
     ``landed`` goes by. ``reach`` is what the action changes things through, with its arguments in braces; a run's
-    target must be at or below it, since locks, limits and protection go by the target. ``example`` is a playbook step
-    that the tests load and the reference shows.
+    target must be at or below it, since locks, limits and protection go by the target. ``changes`` is what two runs
+    must not change at once, with arguments in braces: playbooks that share it need targets that lock each other out.
+    ``example`` is a playbook step that the tests load and the reference shows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class Action(BaseModel, ABC):
     evidence: ClassVar[Literal["marker", "value"]]
     permissions: ClassVar[tuple[Permission, ...]] = ()
     reach: ClassVar[str] = ""
+    changes: ClassVar[str] = ""
     example: ClassVar[str]
 
     def arguments(self) -> dict[str, JsonValue]:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from responder.app import catalogue
 from responder.language.yaml_builder import MAX_BYTES
 from responder.playbook.build import revision_of
 from responder.playbook.library import Library, load_library
+from tests.bed.playbooks import change_item
 from tests.unit.playbook.fakes import CATALOGUE, MINIMAL
 
 BROKEN = "name: broken\nmatchers: []\n"
@@ -132,3 +134,17 @@ def test_a_file_that_cannot_be_read_is_a_complaint(tmp_path: Path) -> None:
     assert rules(library, tmp_path / "dangling.yaml") == ["unreadable"]
     assert rules(library, tmp_path / "large.yaml") == ["yaml-too-large"]
     assert rules(library, tmp_path / "latin.yaml") == ["yaml-encoding"]
+
+
+def test_two_that_change_one_thing_under_targets_apart_are_warned_of(tmp_path: Path) -> None:
+    one = change_item("one")
+    write(tmp_path, one=one, same=change_item("same"), above=change_item("above"), apart=change_item("apart"))
+    for name, target in (("above", "http/checkout"), ("apart", "http/checkout/{{ labels.other }}")):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(path.read_text().replace("target: http/checkout/{{ labels.item }}", f"target: {target}"))
+    library = load_library([tmp_path], catalogue(), None, {})
+    found = {Path(file).stem: rule for file, (rule,) in library.complaints.items()}
+    assert found.keys() == {"one", "same", "apart"}
+    assert {(one.rule, one.severity) for one in found.values()} == {("targets-apart", "warning")}
+    assert "one does PUT /admin/{{ labels.item }} of checkout as well" in found["apart"].message
+    assert len(library.playbooks) == 4
