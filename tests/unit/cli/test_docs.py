@@ -12,6 +12,7 @@ from responder.cli.app import app
 from responder.playbook.library import load_library
 from responder.playbook.schema import examine
 from responder.settings import cross_check, load_settings, unread_secret
+from tests.bed.playbooks import change_item
 
 ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
@@ -31,6 +32,7 @@ def blocks(language: str) -> Iterator[object]:
 
 
 YAML = list(blocks("yaml"))
+CONFIGURATIONS = [text for page in PAGES for _, text in BLOCK.findall(page.read_text()) if "\nsources:" in text]
 
 
 @pytest.mark.parametrize("text", YAML)
@@ -43,6 +45,18 @@ def test_each_yaml_block_is_a_faultless_playbook_or_configuration(text: str, tmp
     file.write_text(text)
     settings = load_settings(file, {}, read_secret=unread_secret)
     assert settings.sources
+
+
+@pytest.mark.parametrize("text", list(blocks("yml")))
+def test_each_fragment_fits_where_it_belongs(text: str, tmp_path: Path) -> None:
+    if text.startswith("limits:"):
+        whole = change_item("fragment").replace("limits:\n  mass_failure: off\n", text)
+        _, complaints = examine(whole, "playbook.yaml", catalogue(), None)
+        assert [str(complaint) for complaint in complaints] == []
+        return
+    file = tmp_path / "responder.yml"
+    file.write_text(next(whole for whole in CONFIGURATIONS if "policies:" not in whole) + text)
+    assert load_settings(file, {}, read_secret=unread_secret).policies
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/how-to/connect-alertmanager.md"])
