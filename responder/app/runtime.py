@@ -32,7 +32,7 @@ from responder.domain.errors import ResponderError, StoreError
 from responder.domain.limits import Cap, Scope
 from responder.domain.records import Record
 from responder.domain.runs import Run
-from responder.domain.verdicts import Verdict
+from responder.domain.verdicts import BY_CONFIGURATION, Verdict
 from responder.housekeeping import Housekeeper
 from responder.intake.reconcile import Reconciler
 from responder.playbook.model import Playbook
@@ -66,17 +66,6 @@ WAKES: Mapping[str, tuple[Queue, ...]] = {
     "brake": ("runs", "deliveries"),
 }
 """Which queues have work after a fact. Intake wakes the decider, and the decider the others, when they have any."""
-BY_CONFIGURATION = (
-    Verdict.NO_MATCH,
-    Verdict.DISABLED,
-    Verdict.PROTECTED,
-    Verdict.LABEL_MISSING,
-    Verdict.TARGET_INVALID,
-    Verdict.CLUSTER_UNKNOWN,
-    Verdict.CONNECTION_UNKNOWN,
-    Verdict.MUTED,
-)
-"""Why nothing was done for an alert that other playbooks or settings may do something about: it is looked at again."""
 EMPTY_TOOLS = Toolbox({}, {})
 
 

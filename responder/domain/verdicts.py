@@ -102,3 +102,16 @@ class Verdict(StrEnum):
     WOULD_RECORD_SECRET = "would_record_secret", "The rollback record would have held a secret."
     UNREADABLE = "unreadable", "The run could not be worked on and was set aside."
     PLAYBOOK_GONE = "playbook_gone", "The playbook's text is no longer there."
+
+
+BY_CONFIGURATION = (
+    Verdict.NO_MATCH,
+    Verdict.DISABLED,
+    Verdict.PROTECTED,
+    Verdict.LABEL_MISSING,
+    Verdict.TARGET_INVALID,
+    Verdict.CLUSTER_UNKNOWN,
+    Verdict.CONNECTION_UNKNOWN,
+    Verdict.MUTED,
+)
+"""Why nothing was done for an alert that other playbooks or settings may do something about: it is looked at again."""

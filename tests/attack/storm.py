@@ -16,6 +16,7 @@ import asyncpg
 
 from tests.attack.verdict import Findings
 from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
 from tests.bed.postgres import private_cluster
 from tests.bed.target_process import TargetProcess, target_process
 from tests.process_bed import WEBHOOK_TOKEN, Responder, config, responder
@@ -32,38 +33,15 @@ _SENDERS = 16
 _THERE = 1000
 """So many items are at the target; the limit is reached long before the alerts of others have their turn."""
 _SHED = (503, 429)
-_PLAYBOOK = f"""\
-schema: 1
-name: storm
-summary: Would act on every alert, and may on {MOST}.
-mode: auto
-matchers:
-  - alertname="Storm"
-target: http/checkout/{{{{ labels.item }}}}
-limits:
-  per_playbook: {MOST} per 1h
-  cooldown: 0s
-  mass_failure: off
-steps:
-  - id: set
-    http.request:
-      service: checkout
-      read: GET /admin/{{{{ labels.item }}}}
-      send: PUT /admin/{{{{ labels.item }}}}
-      json:
-        workers: 6
-verify:
-  - name: workers
-    probe: http.get
-    with:
-      service: checkout
-      path: /admin/{{{{ labels.item }}}}
-      pointer: /workers
-    equals: 6
-    within: 30s
-docs:
-  by_hand: wait for the storm to pass
-"""
+_PLAYBOOK = change_item(
+    "storm",
+    alertname="Storm",
+    limits=f"  per_playbook: {MOST} per 1h\n  cooldown: 0s\n",
+    sets=6,
+    wanted=6,
+    within="30s",
+)
+"""Would act on every alert, and may on MOST."""
 
 
 @dataclass(frozen=True, slots=True)
