@@ -83,6 +83,7 @@ class SqliteDatabase:
         self.brakes = brakes
         self.clock = clock or AnchoredClock()
         self.on_fact: OnFact = unheard
+        self._prepared = Prepared(self)
         self._wall = wall
         self._sync: asyncio.Task[None] | None = None
         self._turns = Turns()
@@ -210,7 +211,7 @@ class SqliteDatabase:
                 continue
             if isinstance(rows, Dirty):
                 given = {**self.give("incidents_given", key=rows.values[0]["incidents"]), "now": rows.now}
-                await tx.execute(Prepared(self).mark_dirty, given)
+                await tx.execute(self._prepared.mark_dirty, given)
                 continue
             if not isinstance(rows, Rows):
                 await tx.execute(*(_patch(rows) if isinstance(rows, Patch) else _gone(rows)))

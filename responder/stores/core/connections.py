@@ -66,7 +66,7 @@ class Connections:
             yield
         except (TimeoutError, OSError, asyncio.CancelledError):
             raise  # the connection is thrown away, and the server takes everything back
-        except BaseException:
+        except BaseException:  # whatever ended the block, nothing of it may stay
             with suppress(StoreError):
                 await _simply(raw, "ROLLBACK;")
             raise
