@@ -177,7 +177,14 @@ def test_a_truncated_group_says_how_many_are_missing() -> None:
         (b"[]", "the body is a list, not a JSON object"),
         (b"null", "not a JSON object"),
         (b"{", "not JSON at line 1 column 2"),
-        (b"alerts=1", "not JSON"),
+        (b"alerts=1", "not JSON at line 1 column 1, byte 0: Expecting value"),
+        ('{\n"ä": "ö" "x"}'.encode(), "not JSON at line 2 column 10, byte 13: Expecting ',' delimiter"),
+        (b"\xff\xfe{", "not JSON at line 1 column 1: Expecting value (nor UTF-8: byte 0)"),
+        (b"{}", 'its top level has no "version" and no "alerts", for it is empty'),
+        (b'{"version":"4"}', "`alerts` is missing, not a list"),
+        (b'{"alerts":[]}', 'its top level has no "version", but "alerts"'),
+        (json.dumps({f"k{n}": n for n in range(9)}).encode(), 'but "k0", "k1", "k2" and 6 more'),
+        (json.dumps({"n" * 90: 1}).encode(), f'but "{"n" * 20}"; remove'),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b"9" * 100_000, "not a JSON object"),
@@ -214,7 +221,7 @@ def test_grafana_is_read_in_its_own_version() -> None:
     assert notice.alerts[0].starts_at == datetime(2026, 1, 5, 10, 0, 0, 123456, tzinfo=UTC)
     assert notice.group_labels == {"alertname": "x"}
     assert "set `kind: alertmanager`" in refused(body(), "grafana")
-    assert "no version 1" in refused(b'{"text": "hello"}', "grafana")
+    assert 'no "version" and no "alerts", but "text"' in refused(b'{"text": "hello"}', "grafana")
 
 
 json_values = st.recursive(
