@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     storming.add_argument("--seconds", type=float, default=storm.SECONDS)
     sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
     sowing.add_argument("--first", type=int, default=1)
-    sowing.add_argument("--count", type=int, default=200)
+    sowing.add_argument("--count", type=int, default=20_000)
+    sowing.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     wrong = _CAMPAIGNS[given.campaign](given)
@@ -81,9 +82,10 @@ def _storm(given: argparse.Namespace) -> bool:
 
 
 def _seeds(given: argparse.Namespace) -> bool:
-    failed = seeds.seeds(given.first, given.count, _say)
+    failed, seen = seeds.seeds(given.first, given.count, _say, given.jobs)
     last = given.first + given.count - 1
-    sys.stdout.write(f"{given.count:,} seeds ({given.first} to {last}): {failed} failed\n")
+    exercised = ", ".join(f"{count:,} {what}" for what, count in sorted(seen.items()))
+    sys.stdout.write(f"{given.count:,} seeds ({given.first} to {last}): {failed} failed; {exercised}\n")
     return bool(failed)
 
 
