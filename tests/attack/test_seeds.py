@@ -9,6 +9,9 @@ from tests.attack.made_up import Landed
 from tests.attack.seeds import Day, play, quickly
 
 
+@pytest.mark.promise(4)
+@pytest.mark.promise(5)
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("seed", range(901, 904))
 async def test_a_simulated_day_leaves_everything_in_order(tmp_path: Path, seed: int) -> None:
     with quickly():

@@ -89,6 +89,7 @@ def _ignore(name: str, /, **fields: object) -> None:
         raise AssertionError(f"{name} {fields}")
 
 
+@pytest.mark.promise(2)
 async def test_an_alert_is_fixed_once_however_often_it_is_delivered(line: Line, target: Target) -> None:
     firing = alert(alertname="Overloaded")
     await line.deliver(*[webhook([firing])] * 5)

@@ -208,6 +208,7 @@ def effects(target: Target) -> int:
 # --- the last look --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(12)
 async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_silenced(
     line: Line, alertmanager: Alertmanager, target: Target
 ) -> None:
@@ -226,6 +227,7 @@ async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_silenced
     assert effects(target) == 1
 
 
+@pytest.mark.promise(12)
 async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_inhibited(
     line: Line, alertmanager: Alertmanager, target: Target
 ) -> None:
@@ -241,6 +243,7 @@ async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_inhibite
     assert effects(target) == 1
 
 
+@pytest.mark.promise(12)
 async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_no_longer_active(
     line: Line, alertmanager: Alertmanager, target: Target
 ) -> None:

@@ -252,6 +252,7 @@ def outcome(kind: Kind, data: bytes) -> Notice | None:
     return notice
 
 
+@pytest.mark.promise(3)
 @given(kinds, st.binary())
 def test_any_bytes_lead_to_a_notice_or_a_refusal(kind: Kind, data: bytes) -> None:
     outcome(kind, data)
@@ -267,6 +268,7 @@ def test_any_change_at_the_top_leads_to_a_notice_or_a_refusal(kind: Kind, odd: J
     outcome(kind, body(**{**odd, "version": "4"}))
 
 
+@pytest.mark.promise(3)
 @given(st.lists(fine_alerts | odd_alerts, max_size=4))
 def test_good_alerts_come_through_whatever_is_beside_them(mixed: list[JsonObject]) -> None:
     fine = alert(here="yes")
