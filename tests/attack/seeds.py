@@ -8,9 +8,11 @@ step the target's ledger must be in order, and in the end every run is over.
 import asyncio
 import functools
 import json
+import math
 import multiprocessing
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -310,20 +312,37 @@ async def _open(store: SqlStore) -> tuple[int, datetime | None]:
         return left, due
 
 
-def seeds(first: int, count: int, say: Callable[[str], None], jobs: int = 1) -> tuple[int, Counter[str]]:
-    """Play many, in so many processes; returns how many went wrong, and what was exercised."""
-    failed, played = 0, 0
-    seen = Counter[str]()
+@dataclass(slots=True)
+class Tally:
+    """How many seeds were played, in their order, how many went wrong, and what was exercised."""
+
+    first: int
+    played: int = 0
+    failed: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def line(self) -> str:
+        """Return the line to quote."""
+        exercised = ", ".join(f"{count:,} {what}" for what, count in sorted(self.seen.items()))
+        last = self.first + self.played - 1
+        return f"{self.played:,} seeds ({self.first} to {last}): {self.failed} failed; {exercised}"
+
+
+def seeds(first: int, count: int, say: Callable[[str], None], jobs: int = 1, within: float = math.inf) -> Tally:
+    """Play many, in so many processes, or as many as there is time for ``within`` so many seconds."""
+    tally, until = Tally(first), time.monotonic() + within
     with _folder() as place, multiprocessing.get_context("spawn").Pool(jobs, _settle, (place,)) as pool:
-        for seed, one in pool.imap_unordered(_one, range(first, first + count), _CHUNK):
-            seen += one.seen
-            played += 1
+        for seed, one in pool.imap(_one, range(first, first + count), _CHUNK):
+            tally.seen += one.seen
+            tally.played += 1
             if one.wrong:
-                failed += 1
+                tally.failed += 1
                 say("\n".join([f"seed {seed}:", *one.wrong]))
-            if played % _TELL == 0:
-                say(f"{played:,} of {count:,} seeds, {failed} failed")
-    return failed, seen
+            if tally.played % _TELL == 0:
+                say(f"{tally.played:,} of {count:,} seeds, {tally.failed} failed")
+            if time.monotonic() > until:
+                break
+    return tally
 
 
 @contextmanager
