@@ -100,7 +100,15 @@ class Bed:
     playbooks: dict[str, Playbook]
     facts: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
 
-    async def begin(self, text: str, *, target: str = TARGET, episodes: int = 1, item: str = "") -> Run:
+    async def begin(
+        self,
+        text: str,
+        *,
+        target: str = TARGET,
+        episodes: int = 1,
+        item: str = "",
+        within: timedelta = timedelta(minutes=10),
+    ) -> Run:
         """Keep a playbook and create a run of it, as decide does."""
         playbook = load_playbook(text, "test.yaml", catalogue(), None)
         self.playbooks[playbook.revision] = playbook
@@ -147,7 +155,7 @@ class Bed:
             context=Context(source="am", fingerprint=opened[0].fingerprint, labels=labels),
             created_at=now,
             due_at=now,
-            deadline=now + timedelta(minutes=10),
+            deadline=now + within,
         )
         async with self.store.slice() as tx:
             await tx.write(

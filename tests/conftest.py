@@ -2,24 +2,44 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
-from tests.bed import pagerduty_peer, servers, slack_peer, target_peer
+from tests.bed import pagerduty_peer, servers, slack_peer, stores, target_peer
 from tests.bed.postgres import VARIABLE, Postgres, private_cluster
-from tests.bed.processes import free_port
+from tests.bed.processes import free_port, memory
 from tests.bed.target_process import TargetProcess
 from tests.bed.target_process import target_process as run_target
 
+_TESTS = Path(__file__).parent
+_LONG = ("crash", "acceptance", "attack", "act", "conformance")
 _SERVERS = {"alertmanager", "durable_postgres", "postgres", "prometheus_server", "redis_server"}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what tests write in memory: none of them pulls the plug, and a disk that others use makes them late."""
+    place = memory()
+    if place is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a real server, so that ``-m "not server"`` runs anywhere."""
+    """Mark what needs a real server, so that ``-m "not server"`` runs anywhere; begin with what takes longest."""
     for item in items:
         if isinstance(item, pytest.Function) and _SERVERS.intersection(item.fixturenames):
             item.add_marker("server")
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Return when a test has its turn: one that takes a minute must not be begun when all others are through.
+
+    Long ones wait more than they work, so several at once share a machine well; the many short ones fill up the end.
+    """
+    folder = item.path.relative_to(_TESTS).parts[0]
+    return _LONG.index(folder) if folder in _LONG else len(_LONG)
 
 
 @pytest.fixture(scope="session")
@@ -40,21 +60,21 @@ def postgres() -> Iterator[Postgres]:
 def durable_postgres() -> Iterator[Postgres]:
     """Give a PostgreSQL of our own with fsync on: what it acknowledged survives `server.crash()`."""
     try:
-        with private_cluster(durable=True) as server:
+        with private_cluster(durable=True, within=memory()) as server:
             yield server
     except FileNotFoundError:
         servers.missing("PostgreSQL")
 
 
 @pytest.fixture(scope="session")
-def postgres_template() -> str:
-    """Name the template of `postgres_url`; folders override it with ``postgres.template(label, prepare)``."""
-    return "template1"
+def postgres_template(postgres: Postgres) -> str:
+    """Name the template of `postgres_url`: migrated once, copied for each test. ``template1`` is an empty one."""
+    return postgres.template("store", stores.migrate)
 
 
 @pytest.fixture
 def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
-    """Give the URL of a database of the test's own."""
+    """Give the URL of a database of the test's own, with the schema in it."""
     url = postgres.database(postgres_template)
     yield url
     postgres.drop(url)
@@ -62,8 +82,8 @@ def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
 
 @pytest.fixture
 def durable_postgres_url(durable_postgres: Postgres) -> Iterator[str]:
-    """Give the URL of an empty database of the test's own in the durable PostgreSQL."""
-    url = durable_postgres.database()
+    """Give the URL of a migrated database of the test's own in the durable PostgreSQL."""
+    url = durable_postgres.database(durable_postgres.template("store", stores.migrate))
     yield url
     if durable_postgres.server is not None and durable_postgres.server.child is None:
         durable_postgres.server.start()

@@ -13,7 +13,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 
-from tests.bed.processes import Child, free_port, private_directory, start
+from tests.bed.processes import Child, free_port, memory, private_directory, start
 from tests.bed.web import JsonObject
 
 ROOT = Path(__file__).parents[1]
@@ -135,7 +135,7 @@ def config(store: str, target_url: str, **more: object) -> JsonObject:
 @contextlib.contextmanager
 def responder(playbooks: Mapping[str, str], settings: JsonObject, name: str = "responder") -> Iterator[Responder]:
     """Give a responder with these playbooks, not yet started; whatever runs at the end is stopped."""
-    with private_directory(name) as directory:
+    with private_directory(name, within=memory()) as directory:
         (directory / "playbooks").mkdir()
         (directory / "token").write_text(TOKEN, encoding="utf-8")
         (directory / "token").chmod(0o600)

@@ -56,9 +56,9 @@ def _closed(asked: Approval | None, now: datetime) -> Refusal | None:
         return Refusal(Verdict.ACTED, _NOT_ASKED)
     if asked.state != "pending":
         by = f" by {asked.decided_by}" if asked.decided_by else ""
-        return Refusal(Verdict.ACTED, f"the question is closed already: {asked.state}{by}")
+        return Refusal(Verdict.ACTED, f"the question is closed already: {asked.state}{by}{_when(asked.decided_at)}")
     if asked.expires_at <= now:
-        return Refusal(Verdict.APPROVAL_EXPIRED, f"the question expired at {asked.expires_at:%Y-%m-%d %H:%M:%S} UTC")
+        return Refusal(Verdict.APPROVAL_EXPIRED, f"the question expired{_when(asked.expires_at)}")
     return None
 
 
@@ -69,11 +69,17 @@ def _no_yes(asked: Approval, actor: str, plan_hash: str, requested_by: str) -> R
         return None
     if actor == ANONYMOUS:
         return Refusal(Verdict.NOT_ALLOWED, "two people must say yes, and without credentials nobody knows who you are")
-    if _same(actor, asked.first_by):
-        return Refusal(Verdict.NOT_ALLOWED, f"{asked.first_by} has said yes already; the second yes is another's")
     if _same(actor, requested_by):
         return Refusal(Verdict.NOT_ALLOWED, f"{actor} asked for this run; both who say yes are others")
+    if _same(actor, asked.first_by):
+        # Saying it twice is no attempt at what is forbidden: the yes stands, and somebody else's is waited for.
+        said = f"{asked.first_by} has said yes already{_when(asked.first_at)}"
+        return Refusal(Verdict.ACTED, f"{said}; the second yes is another's")
     return None
+
+
+def _when(at: datetime | None) -> str:
+    return f" at {at:%Y-%m-%d %H:%M:%S} UTC" if at else ""
 
 
 def _same(one: str, other: str) -> bool:

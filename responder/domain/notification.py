@@ -30,6 +30,7 @@ class Headline(StrEnum):
 
     FIRING = "Firing", "🔴", "#d32f2f"
     FIXING = "Fixing", "🟠", "#f57c00"
+    UNDOING = "Undoing", "↩️", "#f57c00"
     WAITING = "Waits for approval", "✋", "#7b1fa2"
     FIXED = "Fixed", "🟢", "#388e3c"
     OBSERVED = "Observed only", "👁", "#546e7a"

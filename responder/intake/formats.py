@@ -82,6 +82,7 @@ def _check_version(data: JsonObject) -> None:
         raise IntakeError("this is Grafana's format; set `kind: grafana` for this source")
     if version is None or "alerts" not in data:
         raise IntakeError(
-            'this is not Alertmanager\'s own format (no version "4"); remove `payload` from the webhook_config'
+            f"this is not Alertmanager's own format, version 4: {wire.unlike(data, '4')}; remove `payload` from the"
+            " webhook_config"
         )
     raise IntakeError('this version of Alertmanager\'s format is not known; version "4" is')

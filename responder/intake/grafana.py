@@ -38,5 +38,7 @@ def _check_version(data: JsonObject) -> None:
     if version == "4":
         raise IntakeError("this is Alertmanager's format; set `kind: alertmanager` for this source")
     if "alerts" not in data or version is None:
-        raise IntakeError("this is not Grafana's own format (no version 1); remove its custom payload")
+        raise IntakeError(
+            f"this is not Grafana's own format, version 1: {wire.unlike(data, '1')}; remove its custom payload"
+        )
     raise IntakeError("this version of Grafana's format is not known; version 1 is")

@@ -22,6 +22,7 @@ LARGEST_LABELS = 65_536
 LONGEST_KEY = 1024
 """Bytes of a group key or receiver: PostgreSQL indexes no more than 2,704 bytes of a row."""
 
+_SHOWN_NAMES, _SHOWN_NAME = 3, 20
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _QUOTED = re.compile(r"\\([\\.+*?()|\[\]{}^$])")
@@ -82,9 +83,11 @@ def _decode_leniently(body: bytes, mender: Mender) -> object:
     """Read what the strict reader refused: lone surrogates, control characters, invalid UTF-8."""
     if not body.strip():
         raise IntakeError("the body is empty; a webhook_config posts JSON here")
+    strange: int | None = None
     try:
         text = body.decode("utf-8")
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        strange = error.start
         text = body.decode("utf-8", "replace")
         mender.flags.add("utf8_replaced")
     try:
@@ -92,8 +95,31 @@ def _decode_leniently(body: bytes, mender: Mender) -> object:
     except RecursionError:
         raise IntakeError("the body is nested too deeply to be a notification") from None
     except ValueError as error:
-        place = f" at line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise IntakeError(f"the body is not JSON{place}; remove a custom `payload` from the webhook_config") from None
+        raise IntakeError(
+            f"the body is not JSON{_place(error, text, strange)}; remove a custom `payload` from the webhook_config"
+        ) from None
+
+
+def _place(error: ValueError, text: str, strange: int | None) -> str:
+    """Say where the first byte is that is no JSON; ``strange`` is the first one that is no UTF-8."""
+    if not isinstance(error, json.JSONDecodeError):
+        return ""
+    place = f" at line {error.lineno} column {error.colno}"
+    if strange is not None:
+        # What was put in for strange bytes has another length, so that places behind it cannot be counted in bytes.
+        return f"{place}: {error.msg} (nor UTF-8: byte {strange})"
+    return f"{place}, byte {len(text[: error.pos].encode())}: {error.msg}"
+
+
+def unlike(data: JsonObject, version: str) -> str:
+    """Say what the top level of a body is, where a format wants ``version`` and ``alerts``."""
+    missing = [f'"{name}"' for name in ("version", "alerts") if name not in data]
+    if not missing:
+        return f'its "version" is not "{version}"'
+    lacks = f"its top level has no {' and no '.join(missing)}"
+    found = [json.dumps(name[:_SHOWN_NAME]) for name in list(data)[:_SHOWN_NAMES]]
+    more = f" and {len(data) - len(found)} more" if len(data) > len(found) else ""
+    return f"{lacks}, but {', '.join(found)}{more}" if found else f"{lacks}, for it is empty"
 
 
 def _bounded_int(digits: str) -> int:

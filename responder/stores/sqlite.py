@@ -109,9 +109,8 @@ class SqliteDatabase:
             raise SettingsError(f"store: {self.path} cannot be used: {error.strerror or error}") from error
         try:
             with translated():
-                engine = _engine(self.path, _PRAGMAS, StaticPool)
+                engine = _engine(self.path, _PRAGMAS, StaticPool, begin="BEGIN IMMEDIATE")
                 self._engines.append(engine)
-                event.listen(engine.sync_engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
                 self._writer = await engine.connect()
                 async with self._writer.begin():
                     await self._writer.run_sync(migrate.upgrade)
@@ -342,7 +341,7 @@ def _exclusive(path: Path) -> TextIO:
     return handle
 
 
-def _engine(path: Path, pragmas: Sequence[str], pool: type[Pool], **sizes: int) -> AsyncEngine:
+def _engine(path: Path, pragmas: Sequence[str], pool: type[Pool], *, begin: str = "", **sizes: int) -> AsyncEngine:
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}", json_serializer=encode, json_deserializer=decode, poolclass=pool, **sizes
     )
@@ -355,6 +354,8 @@ def _engine(path: Path, pragmas: Sequence[str], pool: type[Pool], **sizes: int) 
         cursor.close()
 
     event.listen(engine.sync_engine, "connect", prepare)
+    if begin:
+        event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
 
 

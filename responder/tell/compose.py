@@ -135,7 +135,7 @@ def _why(account: Account, word: Headline) -> str:
     """Return why a person is needed, or why nothing is being done now: the latest decision or skipped run says it."""
     if account.incident.needs_person:
         return sentences(short(account.incident.needs_person, TEXT), _since_then(account))
-    if word in (Headline.FIXED, Headline.FIXING, Headline.WAITING, Headline.OBSERVED):
+    if word in (Headline.FIXED, Headline.FIXING, Headline.UNDOING, Headline.WAITING, Headline.OBSERVED):
         return ""
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
     if acted and (word is Headline.RESOLVED or any(run.state in WORKING for run in account.runs)):

@@ -68,7 +68,8 @@ def headline(account: Account) -> Headline:
     if RunState.PARKED in states:
         return Headline.NEEDS_YOU
     if states & WORKING:
-        return Headline.FIXING
+        run = main_run(account)
+        return Headline.UNDOING if run is not None and run.state is RunState.UNDOING else Headline.FIXING
     if account.incident.resolved_at is not None:
         return Headline.RESOLVED
     return _settled(account)

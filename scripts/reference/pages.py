@@ -10,6 +10,7 @@ from scripts.reference.http_api import http_api_page
 from scripts.reference.index import index_page
 from scripts.reference.outside import command_line_page, metrics_page
 from scripts.reference.playbook import playbook_page
+from scripts.reference.promises import promises_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,6 +28,7 @@ def make_pages() -> Mapping[str, str]:
         "runs": runs_page(),
         "metrics": metrics_page(),
         "errors": errors_page(),
+        "promises": promises_page(),
         # Written by hand: which test holds which guard is nothing that the code could say.
         "safety": (ROOT / "docs" / "reference" / "safety.md").read_text(encoding="utf-8"),
     }

@@ -128,6 +128,7 @@ async def test_mistakes_and_silence_have_their_exit_codes(office: Office) -> Non
     assert (silent.returncode, silent.stdout) == (UNREACHABLE, "")
 
 
+@pytest.mark.promise(17)
 async def test_a_plan_is_approved_once_as_it_was_shown_by_someone_allowed_to(office: Office) -> None:
     item = await office.fire("asks")
     run_id = (await office.run(item, "awaiting_approval"))["id"]
@@ -148,6 +149,7 @@ async def test_a_plan_is_approved_once_as_it_was_shown_by_someone_allowed_to(off
     assert (approval["decided_by"], approval["comment"]) == ("oncall", "go ahead")
 
 
+@pytest.mark.promise(17)
 async def test_two_who_approve_at_the_same_moment_cause_one_effect(office: Office) -> None:
     item = await office.fire("asks")
     run_id = (await office.run(item, "awaiting_approval"))["id"]
@@ -157,6 +159,7 @@ async def test_two_who_approve_at_the_same_moment_cause_one_effect(office: Offic
     assert office.workers(item) == [5]
 
 
+@pytest.mark.promise(17)
 async def test_a_changed_plan_is_not_the_one_that_was_approved(office: Office) -> None:
     item = await office.fire("asks")
     run_id = (await office.run(item, "awaiting_approval"))["id"]
@@ -227,6 +230,7 @@ async def test_a_pause_takes_hold_within_a_second_and_resume_makes_up_for_it(off
         assert office.workers(item) == [5]
 
 
+@pytest.mark.promise(10)
 async def test_a_halt_stops_undoing_too_and_survives_a_restart(office: Office) -> None:
     item = await office.fire("bad")
     await office.run(item, "verifying")

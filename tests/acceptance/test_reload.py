@@ -142,6 +142,7 @@ async def test_the_last_good_version_outlives_a_restart_and_the_mended_file_take
     await site.acts("edited", 9)
 
 
+@pytest.mark.promise(9)
 async def test_a_label_that_an_alert_lacks_means_no_effect_and_is_said(site: Site) -> None:
     seeded = len(site.shop.entries())
     body = webhook([alert({"alertname": "edited"})])

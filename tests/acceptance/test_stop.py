@@ -225,6 +225,7 @@ async def _refused_for(running: Responder, span: timedelta) -> None:
         assert (await asyncio.to_thread(running.call, "GET", "/-/healthy"))[0] == 200
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("outage", OUTAGES)
 async def test_without_its_store_nothing_starts_and_it_recovers_by_itself(
     durable_postgres: Postgres, durable_postgres_url: str, shop: TargetProcess, outage: str

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.act_bed import Bed, open_bed
+from tests.bed.stores import embedded
 from tests.bed.target_peer import Target
 
 
@@ -13,7 +14,7 @@ from tests.bed.target_peer import Target
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Give the URL of an empty store."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/responder.db"
+        return embedded(tmp_path / "responder.db")
     return str(request.getfixturevalue("postgres_url"))
 
 

@@ -135,6 +135,7 @@ async def test_how_many_there_are_may_be_declared(bed: Bed, target: Target) -> N
     assert len(ledger.effects(target.ledger.entries, "cache")) >= 1
 
 
+@pytest.mark.promise(9)
 async def test_where_nobody_can_tell_how_many_there_are_nothing_is_done(bed: Bed, target: Target) -> None:
     run = await bed.work(await bed.begin(bounded("team"), item="workers"))
     assert (run.state, run.verdict) == (RunState.SKIPPED, Verdict.POPULATION_UNKNOWN)

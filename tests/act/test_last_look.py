@@ -274,6 +274,7 @@ async def answering(bed: Bed, answer: Answer) -> AsyncIterator[None]:
             await witness.close()
 
 
+@pytest.mark.promise(12)
 @pytest.mark.parametrize(
     "answer",
     [

@@ -33,6 +33,7 @@ async def slow(tmp_path: Path, prometheus: Prometheus, target: Target) -> AsyncI
     prometheus.configure()
 
 
+@pytest.mark.promise(15)
 async def test_a_sample_from_before_the_change_neither_passes_nor_fails(
     slow: tuple[Bed, str], prometheus: Prometheus, target: Target
 ) -> None:

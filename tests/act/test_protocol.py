@@ -315,6 +315,7 @@ async def test_a_turn_without_its_lease_starts_nothing(bed: Bed, target: Target)
     assert await states(bed, run) == []
 
 
+@pytest.mark.promise(7)
 async def test_a_turn_that_loses_its_lease_before_a_step_does_not_send_it(bed: Bed, target: Target) -> None:
     run = await die(bed, await claimed(bed, playbook_text()), "intend", committed=False)
     acting = replace(run, state=RunState.ACTING, epoch=run.epoch - 1)
@@ -364,6 +365,7 @@ def unfenced(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> str:
     return playbook_text().replace("http.request:", "accept: unfenced\n    test.unfenced:")
 
 
+@pytest.mark.promise(4)
 async def test_without_a_fence_nothing_is_sent_a_second_time(bed: Bed, target: Target, unfenced: str) -> None:
     target.fault("reset")
     run = await bed.work(await bed.begin(unfenced))

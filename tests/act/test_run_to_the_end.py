@@ -46,6 +46,7 @@ async def test_a_change_that_does_not_help_is_undone(bed: Bed, target: Target) -
     assert len(ledger.effects(target.ledger.entries, "workers")) == 2
 
 
+@pytest.mark.promise(15)
 async def test_an_unknown_check_is_never_success_and_asks_a_person(bed: Bed, target: Target) -> None:
     text = playbook_text(verify="equals: 6").replace("pointer: /workers", "pointer: /nowhere")
     run = await bed.work(await bed.begin(text))
@@ -53,6 +54,7 @@ async def test_an_unknown_check_is_never_success_and_asks_a_person(bed: Bed, tar
     assert await needs_person(bed, run)
 
 
+@pytest.mark.promise(6)
 @pytest.mark.parametrize("fault", ["lost_reply", "applied_error"])
 async def test_applied_but_reported_as_failed_is_not_sent_twice(bed: Bed, target: Target, fault: str) -> None:
     target.fault(fault)
@@ -112,6 +114,7 @@ async def test_two_steps_that_do_not_help_are_both_undone_last_first(bed: Bed, t
     assert names == ["workers", "cache", "cache", "workers"]
 
 
+@pytest.mark.promise(16)
 async def test_somebody_elses_edit_survives_an_undo(bed: Bed, target: Target) -> None:
     run = await bed.begin(playbook_text(verify="equals: 99", within="3s"))
     run = await bed.work(run, until=frozenset({RunState.VERIFYING}))
@@ -122,6 +125,7 @@ async def test_somebody_elses_edit_survives_an_undo(bed: Bed, target: Target) ->
     assert await needs_person(bed, run)
 
 
+@pytest.mark.promise(13)
 async def test_observe_shows_the_plan_and_changes_nothing(bed: Bed, target: Target) -> None:
     run = await bed.work(await bed.begin(playbook_text(mode="observe")))
     assert run.state is RunState.OBSERVED
@@ -271,6 +275,7 @@ async def test_a_person_rolls_a_verified_run_back(bed: Bed, target: Target) -> N
     assert workers(target) == 4
 
 
+@pytest.mark.promise(19)
 async def test_a_secret_in_the_owned_fields_is_refused(bed: Bed, target: Target) -> None:
     target.resources["cache"] = {"megabytes": "hunter2-secret"}
     run = await bed.work(await bed.begin(playbook_text(more_steps=SECOND_STEP)))

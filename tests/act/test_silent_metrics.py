@@ -14,6 +14,7 @@ from tests.bed.target_peer import Target
 from tests.bed.waiting import eventually
 
 
+@pytest.mark.promise(15)
 @pytest.mark.parametrize("silence", ["nan", "stale", "empty", "down"])
 async def test_a_run_is_not_verified_by_metrics_that_say_nothing(
     tmp_path: Path, prometheus: Prometheus, target: Target, silence: str

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import math
 import os
 import sys
 import time
@@ -31,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     storming.add_argument("--seconds", type=float, default=storm.SECONDS)
     sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
     sowing.add_argument("--first", type=int, default=1)
-    sowing.add_argument("--count", type=int, default=200)
+    sowing.add_argument("--count", type=int, default=20_000)
+    sowing.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    sowing.add_argument("--seconds", type=float, default=math.inf, help="end after so long, whatever was played")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     wrong = _CAMPAIGNS[given.campaign](given)
@@ -81,10 +84,9 @@ def _storm(given: argparse.Namespace) -> bool:
 
 
 def _seeds(given: argparse.Namespace) -> bool:
-    failed = seeds.seeds(given.first, given.count, _say)
-    last = given.first + given.count - 1
-    sys.stdout.write(f"{given.count:,} seeds ({given.first} to {last}): {failed} failed\n")
-    return bool(failed)
+    tally = seeds.seeds(given.first, given.count, _say, given.jobs, given.seconds)
+    sys.stdout.write(f"{tally.line()}\n")
+    return bool(tally.failed)
 
 
 def _say(text: str) -> None:

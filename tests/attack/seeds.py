@@ -6,15 +6,23 @@ step the target's ledger must be in order, and in the end every run is over.
 """
 
 import asyncio
+import functools
 import json
+import math
+import multiprocessing
+import os
 import random
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
+from unittest import mock
+
+from sqlalchemy import func, select
 
 from responder.act.actor import take_turn
 from responder.act.engine import Engine
@@ -29,23 +37,39 @@ from responder.domain.modes import Mode
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.intake.formats import parse
-from responder.playbook.library import load_library
+from responder.playbook.library import Library, load_library
 from responder.playbook.model import Playbook
 from responder.ports.action import Action
+from responder.ports.catalogue import Catalogue
 from responder.ports.store import NewDelivery
+from responder.stores import sqlite
+from responder.stores.core import part, slices
 from responder.stores.core.clock import AnchoredClock
+from responder.stores.core.database import Database
 from responder.stores.core.store import SqlStore
+from responder.stores.schema import runs
 from responder.stores.sqlite import SqliteDatabase
+from tests.attack.inline import inline
 from tests.attack.made_up import Dead, Service, Tools
 from tests.attack.scenarios import BEFORE, PLAYBOOKS
 from tests.bed.alerts import alert, resolved, webhook
+from tests.bed.processes import memory
+from tests.bed.stores import embedded
 
 ITEMS = {
     f"item-{number}": playbook for number, playbook in enumerate(("kept", "helpless", "breaks", "asks", "patient"))
 }
 """What can fire, and which playbook fits."""
 STEPS = 60
-_DRAIN_HOURS = 6
+_MORNING = datetime(2026, 1, 5, 6, tzinfo=UTC)
+"""When each day begins; the machine's own clock has no part in it."""
+_DRAIN = 200
+"""Turns until everything must be over when nothing hinders it any more."""
+_PATIENT = 40
+"""Turns of these in which no time is skipped; what is tried again every two seconds goes on so until its deadline."""
+_CHUNK = 5
+"""Seeds that a process takes at once."""
+_TELL = 500
 
 
 @dataclass(slots=True)
@@ -57,6 +81,7 @@ class Day:
     seconds: float = 0.0
     service: Service = field(default_factory=Service)
     wrong: list[str] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
     paused: bool = False
     edited: set[str] = field(default_factory=set)
@@ -66,14 +91,15 @@ class Day:
 
     async def begin(self) -> None:
         """Start the process, or start it again."""
-        database = SqliteDatabase(self.directory / "day.db")
+        database = SqliteDatabase(self.directory / "day.db", wall=lambda: _MORNING + timedelta(seconds=self.seconds))
         database.clock = AnchoredClock(lambda: self.seconds)
         self.store = SqlStore(database)
         await self.store.open()
-        kinds = catalogue()
-        library = await asyncio.to_thread(load_library, (self.directory / "playbooks",), kinds, None, {})
-        for playbook in library.playbooks.values():
-            await self.store.keep_playbook(playbook.name, playbook.revision, playbook.file, playbook.text)
+        kinds, library = _playbooks()
+        if not self.seen["lives"]:
+            for playbook in library.playbooks.values():
+                await self.store.keep_playbook(playbook.name, playbook.revision, playbook.file, playbook.text)
+        self.seen["lives"] += 1
         known = {playbook.revision: playbook for playbook in library.playbooks.values()}
 
         async def playbook_of(run: Run) -> Playbook | None:
@@ -109,6 +135,7 @@ class Day:
             one = resolved(one, self.store.now())
         body = json.dumps(webhook([one], group_by=["item"])).encode()
         for _ in range(self.draw.choice((1, 1, 2, 3))):
+            self.seen["deliveries"] += 1
             await self.store.accept([NewDelivery(new_id(), "am", self.store.now(), body, 1)])
 
     async def wait(self) -> None:
@@ -124,6 +151,7 @@ class Day:
                     await take_turn(self.engine, run)
         except Dead:
             self.story.append("  it dies")
+            self.seen["deaths in an effect"] += 1
             await self.again()
 
     async def pause(self) -> None:
@@ -132,6 +160,7 @@ class Day:
             await self.store.resume("all", "ana")
         else:
             now = self.store.now()
+            self.seen["pauses"] += 1
             await self.store.pause(Pause(new_id(), "pause", "all", "a seed", "ana", now, None))
         self.paused = not self.paused
 
@@ -140,7 +169,8 @@ class Day:
         page = await self.store.page("approvals", {"state": "pending"}, 50, "")
         for one in page.items:
             yes = self.draw.random() < 0.8
-            await self.store.answer(str(one["run"]), yes, "ana", str(one["plan_hash"]), "")
+            if await self.store.answer(str(one["run"]), yes, "ana", str(one["plan_hash"]), "") is None:
+                self.seen["approvals" if yes else "rejections"] += 1
 
     async def meddle(self) -> None:
         """A person stops or rolls back a run, or edits an item by hand."""
@@ -149,6 +179,7 @@ class Day:
         if what == 0:
             item = self.draw.choice(list(ITEMS))
             self.service.edit(item, self.draw.choice((BEFORE, 7)))
+            self.seen["edits by hand"] += 1
             self.edited.add(item)
         elif page.items and what == 1:
             await self.store.stop(str(self.draw.choice(list(page.items))["id"]), "ana")
@@ -176,11 +207,16 @@ class Day:
     async def judge(self) -> None:
         """Compare the store with the ledger when everything is over."""
         keys = {one.key for one in self.service.ledger}
+        self.seen["effects"] += len(keys)
+        self.seen["undone"] += sum(key.endswith(":undo") for key in keys)
         for run in (await self.store.page("runs", {}, 200, "")).items:
+            self.seen["runs"] += 1
+            self.seen[f"ended {run['state']}"] += 1
             if not run["finished_at"]:
                 self.wrong.append(f"run {run['id']} of {run['playbook']} stays {run['state']}")
         for record in (await self.store.page("records", {}, 200, "")).items:
             key, state = f"{record['id']}:do", record["state"]
+            self.seen["in doubt to the end"] += state in {"uncertain", "undo_uncertain"}
             if (state == "not_applied") and key in keys:
                 self.wrong.append(f"{key} landed, and its record says that it did not")
             by_hand = str(record["target"]).rpartition("/")[2] in self.edited
@@ -199,30 +235,44 @@ class Virtual(StoreClock):
         return self._seconds()
 
 
-async def play(seed: int, steps: int = STEPS) -> list[str]:
-    """Play one seed; returns what was wrong, with what had happened by then."""
-    with _memory() as directory:
-        (directory / "playbooks").mkdir()
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of seeds: what was wrong, each with what had happened by then, and what was exercised."""
+
+    wrong: Sequence[str]
+    seen: Counter[str]
+
+
+async def play(seed: int, directory: Path, steps: int = STEPS) -> Played:
+    """Play one seed over a new store in ``directory``."""
+    embedded(directory / "day.db")
+    day = Day(directory, random.Random(seed))  # noqa: S311 -- the same day each time is the point
+    for item in ITEMS:
+        day.service.edit(item, BEFORE)
+    await day.begin()
+    try:
+        await _happen(day, steps)
+        await _drain(day)
+        await day.judge()
+    finally:
+        await day.store.close()
+    return Played([*day.story, *day.wrong] if day.wrong else [], day.seen)
+
+
+@functools.cache
+def _playbooks() -> tuple[Catalogue, Library]:
+    """Return what can be done and the playbooks of every day, which no day changes."""
+    with _folder() as folder:
         for name, text in PLAYBOOKS.items():
-            (directory / "playbooks" / name).write_text(text, encoding="utf-8")
-        day = Day(directory, random.Random(seed))  # noqa: S311 -- the same day each time is the point
-        for item in ITEMS:
-            day.service.edit(item, BEFORE)
-        await day.begin()
-        try:
-            await _happen(day, steps)
-            await _drain(day)
-            await day.judge()
-        finally:
-            await day.store.close()
-    return [*day.story, *day.wrong] if day.wrong else []
+            (folder / name).write_text(text, encoding="utf-8")
+        kinds = catalogue()
+        return kinds, load_library((folder,), kinds, None, {})
 
 
 @contextmanager
-def _memory() -> Iterator[Path]:
+def _folder() -> Iterator[Path]:
     """Give a folder in memory where there is one: the disk is not what is tested here."""
-    memory = Path("/dev/shm")  # noqa: S108 -- a folder of our own in it
-    with TemporaryDirectory(prefix="bed-seed-", dir=memory if memory.is_dir() else None) as directory:
+    with TemporaryDirectory(prefix="bed-seed-", dir=memory()) as directory:
         yield Path(directory)
 
 
@@ -241,24 +291,93 @@ async def _happen(day: Day, steps: int) -> None:
 
 
 async def _drain(day: Day) -> None:
-    """Let everything come to its end: no more faults, no pause, hours of time."""
+    """Let everything come to its end: no more faults, no pause, and time that leaps to what is due next."""
     day.service.faults.clear()
     if day.paused:
         await day.pause()
-    for second in range(400):
+    for turn in range(_DRAIN):
         await day.work()
-        page = await day.store.page("runs", {}, 200, "")
-        if all(run["finished_at"] for run in page.items) and second > 3:
+        await day.look()
+        left, due = await _open(day.store)
+        if day.wrong or (not left and turn >= len(ITEMS)):
             return
-        day.seconds += 2 if second < 200 else _DRAIN_HOURS * 3600 / 200
+        ahead = (due - day.store.now()).total_seconds() if due is not None else 0
+        day.seconds += max(ahead, 0.5 if turn < _PATIENT else 60)
 
 
-def seeds(first: int, count: int, say: Callable[[str], None]) -> int:
-    """Play many; returns how many went wrong."""
-    failed = 0
-    for seed in range(first, first + count):
-        wrong = asyncio.run(play(seed))
-        if wrong:
-            failed += 1
-            say("\n".join([f"seed {seed}:", *wrong]))
-    return failed
+async def _open(store: SqlStore) -> tuple[int, datetime | None]:
+    """Return how many runs are not over, and when the first of them may be taken up."""
+    at = func.max(runs.c.due_at, func.coalesce(runs.c.lease_until, runs.c.due_at), type_=runs.c.due_at.type)
+    async with store.db.reading() as tx:
+        query = select(func.count(), func.min(at, type_=at.type)).where(runs.c.finished_at.is_(None))
+        left, due = (await tx.execute(query)).one()
+        return left, due
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many seeds were played, in their order, how many went wrong, and what was exercised."""
+
+    first: int
+    played: int = 0
+    failed: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def line(self) -> str:
+        """Return the line to quote."""
+        exercised = ", ".join(f"{count:,} {what}" for what, count in sorted(self.seen.items()))
+        last = self.first + self.played - 1
+        return f"{self.played:,} seeds ({self.first} to {last}): {self.failed} failed; {exercised}"
+
+
+def seeds(first: int, count: int, say: Callable[[str], None], jobs: int = 1, within: float = math.inf) -> Tally:
+    """Play many, in so many processes, or as many as there is time for ``within`` so many seconds."""
+    tally, until = Tally(first), time.monotonic() + within
+    with _folder() as place, multiprocessing.get_context("spawn").Pool(jobs, _settle, (place,)) as pool:
+        for seed, one in pool.imap(_one, range(first, first + count), _CHUNK):
+            tally.seen += one.seen
+            tally.played += 1
+            if one.wrong:
+                tally.failed += 1
+                say("\n".join([f"seed {seed}:", *one.wrong]))
+            if tally.played % _TELL == 0:
+                say(f"{tally.played:,} of {count:,} seeds, {tally.failed} failed")
+            if time.monotonic() > until:
+                break
+    return tally
+
+
+@contextmanager
+def quickly() -> Iterator[None]:
+    """Play seeds without threads, and put no statement together twice: most of a day's time went into that."""
+    with inline(), ExitStack() as kept:
+        kept.enter_context(mock.patch.object(sqlite, "_engine", functools.cache(sqlite._engine)))
+        for module, name in ((sqlite, "Prepared"), (part, "Prepared"), (slices, "SliceStatements")):
+            kept.enter_context(mock.patch.object(module, name, _spelled_once(getattr(module, name))))
+        yield
+
+
+def _spelled_once(spell: Callable[[Database], object]) -> Callable[[Database], object]:
+    """Spell statements for the first store of all: each store here spells them alike, and keeps nothing in them."""
+    spelled: list[object] = []
+
+    def once(db: Database) -> object:
+        if not spelled:
+            spelled.append(spell(db))
+        return spelled[0]
+
+    return once
+
+
+_PROCESS = ExitStack()
+"""What a process of the pool has settled into; it ends with the process."""
+
+
+def _settle(place: Path) -> None:
+    """Get a process ready, in a folder of its own."""
+    _PROCESS.enter_context(quickly())
+    os.chdir(Path(mkdtemp(dir=place)))
+
+
+def _one(seed: int) -> tuple[int, Played]:
+    return seed, asyncio.run(play(seed, Path.cwd()))

@@ -29,18 +29,23 @@ def _die(ward: Ward, start: int) -> None:
     assert result.kills >= 30, result.line()  # a point may be passed another way the second time
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_repeated_wherever_it_dies_on_sqlite() -> None:
     with launcher() as forks, ward("sqlite", "sqlite", forks) as hurt:
         _die(hurt, 0)
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_or_repeated_wherever_it_dies_on_postgresql(durable_postgres_url: str) -> None:
     with launcher() as forks, ward("postgresql", durable_postgres_url, forks) as hurt:
         _die(hurt, 3)
 
 
+@pytest.mark.promise(7)
 @pytest.mark.timeout(400)
 def test_who_freezes_beyond_its_lease_and_wakes_does_no_harm(durable_postgres_url: str) -> None:
     with launcher() as forks, ward("frozen", durable_postgres_url, forks) as hurt:

@@ -8,6 +8,7 @@ from tests.attack.surfaces import Surface
 CASES = {"webhook": 4_000, "playbook": 150, "templates": 4_000, "matchers": 4_000}
 
 
+@pytest.mark.promise(3)
 @pytest.mark.parametrize("name", SURFACES)
 def test_any_input_is_answered(name: str) -> None:
     tally = try_surface(name, SURFACES[name], "test", CASES[name])

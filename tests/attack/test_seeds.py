@@ -6,18 +6,22 @@ from pathlib import Path
 import pytest
 
 from tests.attack.made_up import Landed
-from tests.attack.scenarios import PLAYBOOKS
-from tests.attack.seeds import Day, play
+from tests.attack.seeds import Day, play, quickly
 
 
+@pytest.mark.promise(4)
+@pytest.mark.promise(5)
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("seed", range(901, 904))
-async def test_a_simulated_day_leaves_everything_in_order(seed: int) -> None:
-    assert await play(seed, steps=40) == []
+async def test_a_simulated_day_leaves_everything_in_order(tmp_path: Path, seed: int) -> None:
+    with quickly():
+        played = await play(seed, tmp_path, steps=40)
+    assert played.wrong == []
+    assert played.seen["deliveries"]
+    assert played.seen["runs"]
 
 
 async def test_a_day_notices_an_effect_that_nobody_wrote_down_and_one_that_came_twice(tmp_path: Path) -> None:
-    (tmp_path / "playbooks").mkdir()
-    (tmp_path / "playbooks" / "kept.yaml").write_text(PLAYBOOKS["kept.yaml"])
     day = Day(tmp_path, random.Random(1))  # noqa: S311 -- nothing is drawn
     await day.begin()
     try:

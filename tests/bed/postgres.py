@@ -15,7 +15,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from tests.bed.processes import Account, Child, ServerError, account, free_port, private_directory, program, start
+from tests.bed.processes import (
+    Account,
+    Child,
+    ServerError,
+    account,
+    free_port,
+    memory,
+    private_directory,
+    program,
+    start,
+)
 
 T = TypeVar("T")
 
@@ -25,6 +35,7 @@ VARIABLE = "RESPONDER_TEST_POSTGRES"
 _DEBIAN = "usr/lib/postgresql/*/bin"
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on")
+_COPIES_SINCE = 15
 _ALWAYS = ("max_connections=200", "shared_buffers=32MB", "autovacuum_naptime=10min", "log_min_messages=fatal")
 
 
@@ -39,7 +50,8 @@ class Postgres:
     def database(self, template: str = "template1") -> str:
         """Create a database from `template` and return its URL, ``postgresql://user@127.0.0.1:port/name``."""
         name = f"bed_{uuid.uuid4().hex[:12]}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        how = "STRATEGY FILE_COPY" if self.server is not None and self.server.copies_files else ""
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {how}')
         return self.url_of(name)
 
     def template(self, label: str, prepare: Callable[[str], None]) -> str:
@@ -141,6 +153,11 @@ class Cluster:
             raise ServerError("postgres is not running")
         return self.child
 
+    @property
+    def copies_files(self) -> bool:
+        """Whether copying the template's files is offered, and the quickest: it is when nothing is forced to disk."""
+        return self.options == _FAST and int((self.data / "PG_VERSION").read_text(encoding="ascii")) >= _COPIES_SINCE
+
     def start(self) -> None:
         """Start the server and return when it answers; also after `stop` or `crash`, on the same port."""
         settings = [part for option in (*self.options, *_ALWAYS) for part in ("-c", option)]
@@ -173,13 +190,18 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def private_cluster(*, durable: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[Postgres]:
-    """Run a cluster of our own; `durable` writes through to the disk. FileNotFoundError when none is installed."""
+def private_cluster(
+    *, durable: bool = False, environment: Mapping[str, str] | None = None, within: Path | None = None
+) -> Iterator[Postgres]:
+    """Run a cluster of our own; `durable` writes through to where it is. FileNotFoundError when none is installed.
+
+    A durable one in memory (`within`) keeps what it committed when it is killed, and only then.
+    """
     initdb = program("initdb", _DEBIAN)
     if initdb is None:
         raise FileNotFoundError("postgres")
     run_as = account("postgres", "nobody")
-    with private_directory("postgres", run_as) as directory:
+    with private_directory("postgres", run_as, within if durable else memory()) as directory:
         cluster = Cluster(
             initdb.resolve().parent, directory, free_port(), run_as, options=_DURABLE if durable else _FAST
         )
@@ -198,7 +220,7 @@ def standby_of(primary: Postgres, source: str) -> Iterator[Postgres]:
     server = primary.server
     if server is None:
         raise ServerError("only a server of our own can have a standby")
-    with private_directory("standby", server.run_as) as directory:
+    with private_directory("standby", server.run_as, server.directory.parent) as directory:
         copy = Cluster(server.binaries, directory, free_port(), server.run_as, server.options)
         copy.copy(server.port, source)
         copy.start()

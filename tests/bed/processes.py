@@ -25,6 +25,7 @@ STOP = timedelta(seconds=10)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PORTS = range(20_000, 32_000)  # below Linux's ephemeral range: no outgoing connection takes a port we chose
 _POLL = 0.01  # seconds
+_ROOM = 2 << 30  # bytes: four workers with a PostgreSQL each take a tenth of it; a container's 64 MB are too little
 
 
 class ServerError(Exception):
@@ -163,10 +164,20 @@ def start(
     return Child(name, process, log)
 
 
+def memory() -> Path | None:
+    """Return a folder in memory, where a file costs no disk; None where there is none, or none with room."""
+    path = Path("/dev/shm")  # noqa: S108 -- folders of our own are made in it
+    with contextlib.suppress(OSError):
+        room = os.statvfs(path)
+        if os.access(path, os.W_OK) and room.f_bavail * room.f_frsize >= _ROOM:
+            return path
+    return None
+
+
 @contextlib.contextmanager
-def private_directory(name: str, run_as: Account | None = None) -> Iterator[Path]:
+def private_directory(name: str, run_as: Account | None = None, within: Path | None = None) -> Iterator[Path]:
     """Make a directory that `run_as` owns and remove it afterwards; pytest's own would be closed to other users."""
-    path = Path(tempfile.mkdtemp(prefix=f"bed-{name}-"))
+    path = Path(tempfile.mkdtemp(prefix=f"bed-{name}-", dir=within))
     if run_as is not None and run_as.name is not None:
         os.chown(path, run_as.uid, run_as.gid)
     try:

@@ -9,24 +9,9 @@ import pytest
 
 from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
-from tests.bed.postgres import Postgres, apart
+from tests.bed.stores import embedded
 
 KINDS = ("sqlite", "postgres")
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres) -> str:
-    """Migrate once: each test's database is a copy."""
-
-    def migrated(url: str) -> None:
-        async def migrate() -> None:
-            store = open_store(url)
-            await store.open()
-            await store.close()
-
-        apart(migrate)
-
-    return postgres.template("store", migrated)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +24,7 @@ def only_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Give the URL of each kind of store in turn."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'responder.db'}"
+        yield embedded(tmp_path / "responder.db")
     else:
         yield request.getfixturevalue("postgres_url")
 

@@ -203,6 +203,7 @@ async def test_the_plan_is_what_comes_true(seeing: Shape, target: Target, tools:
     assert not await action.drifted("t", record, tools)
 
 
+@pytest.mark.promise(16)
 async def test_undo_restores_the_owned_fields_and_nothing_else(shape: Shape, target: Target, tools: Toolbox) -> None:
     action = shape.make()
     record = await applied(action, tools)
@@ -279,6 +280,7 @@ async def test_a_second_undo_changes_nothing(shape: Shape, target: Target, tools
 # --- landed ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(6)
 @pytest.mark.parametrize("fault", ["lost_reply", "applied_error", "applied_hang"])
 async def test_landed_tells_what_was_applied_and_reported_as_failed(
     shape: Shape, target: Target, tools: Toolbox, fault: str
@@ -351,6 +353,7 @@ async def test_somebody_elses_edit_of_an_owned_field_is_drift_and_stands(
     assert target.resources["it"] == edited
 
 
+@pytest.mark.promise(16)
 async def test_somebody_elses_edit_beside_ours_is_no_drift_and_survives(
     seeing: Shape, target: Target, tools: Toolbox
 ) -> None:
@@ -413,6 +416,7 @@ async def test_a_cancelled_apply_leaves_nothing_half_done(shape: Shape, target: 
 # --- secrets --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(19)
 @pytest.mark.parametrize("fault", ["", "403", "503", "reset"])
 async def test_no_credential_gets_into_what_is_kept_or_said(
     shape: Shape, target: Target, tools: Toolbox, fault: str

@@ -135,11 +135,13 @@ def soon(only_ticks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("responder.stores.core.clock.CALM", timedelta(seconds=1))
 
 
+@pytest.mark.promise(8)
 async def test_in_every_window_effects_stay_within_limits_on_sqlite(tmp_path: Path, redis_url: str) -> None:
     async with embedded(tmp_path / "responder.db") as world:
         await through_everything(world, redis_url)
 
 
+@pytest.mark.promise(8)
 async def test_in_every_window_effects_stay_within_limits_on_postgresql(redis_url: str) -> None:
     try:
         with private_directory("clock") as folder:

@@ -51,6 +51,7 @@ async def test_targets_conflict_by_path(store: SqlStore, held: str, wanted: str,
         assert first.id in refusal.reason
 
 
+@pytest.mark.promise(8)
 async def test_of_many_that_want_a_target_one_gets_it(store: SqlStore, replica: SqlStore) -> None:
     names = ("a", "a/b", "a/c", "a", "a/b/c", "a", "a/b", "a/c")
     runs = [
@@ -89,6 +90,7 @@ async def test_quarantine_stops_what_goes_forward_until_it_is_cleared(store: Sql
     assert await store.take_slot(await started(store, target=one.target)) is None
 
 
+@pytest.mark.promise(5)
 async def test_an_effect_is_recorded_before_it_is_made(store: SqlStore) -> None:
     one = await acting(store)
     made = record(store, one, before=None, fence='"etag"', arguments={"a": [1, None, "x\x00"]})
@@ -154,6 +156,7 @@ async def test_of_many_that_begin_on_one_target_at_once_one_acts(store: SqlStore
     assert sorted(map(verdict, answers)) == ["", *["busy"] * 7]
 
 
+@pytest.mark.promise(12)
 async def test_nothing_goes_forward_for_a_resolved_or_unconfirmed_alert(store: SqlStore) -> None:
     one = await acting(store)
     fresh = Authority(Limits(max_age=timedelta(minutes=30)), effects=1)
@@ -205,6 +208,7 @@ async def test_an_undo_is_refused_by_a_halt_alone(store: SqlStore) -> None:
     assert kept.undone_at is not None
 
 
+@pytest.mark.promise(8)
 async def test_twenty_runs_at_once_never_exceed_a_limit(store: SqlStore, replica: SqlStore) -> None:
     authority = Authority(Limits(per_playbook=Rate(7, HOUR)), effects=1)
     runs = [await acting(store, target=f"http/{number}") for number in range(20)]

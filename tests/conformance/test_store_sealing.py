@@ -58,6 +58,7 @@ async def test_a_log_that_nobody_touched_is_as_it_was_sealed(store: SqlStore) ->
     assert await seal(store) == again, "nothing new, nothing to seal"
 
 
+@pytest.mark.promise(18)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -75,12 +76,14 @@ async def test_an_edit_of_any_part_of_an_entry_shows(store: SqlStore, statement:
         assert (await verified(store, known)).problems == ("segment 2: what is there now is not what was sealed",)
 
 
+@pytest.mark.promise(18)
 async def test_a_deleted_entry_shows(store: SqlStore) -> None:
     await three_segments(store)
     await tamper(store, "DELETE FROM audit WHERE subject = 'a2'")
     assert (await verified(store)).problems == ("segment 1: 1 of its entries is gone",)
 
 
+@pytest.mark.promise(18)
 async def test_entries_in_another_order_show(store: SqlStore) -> None:
     await three_segments(store)
     await tamper(
@@ -127,6 +130,7 @@ async def test_a_segment_that_is_gone_with_its_entries_shows(store: SqlStore) ->
     assert (await verified(store)).problems == ("segments 2 to 2 are gone",)
 
 
+@pytest.mark.promise(18)
 async def test_an_end_that_is_cut_off_shows_by_the_heads_outside(store: SqlStore) -> None:
     heads = await three_segments(store)
     await tamper(

@@ -85,6 +85,7 @@ def as_it_should_be(shop: TargetProcess, items: int) -> None:
     assert ledger.twice(entries) == []
 
 
+@pytest.mark.promise(10)
 @pytest.mark.timeout(400)
 async def test_a_pause_takes_hold_within_a_second_on_every_replica_and_survives_their_restart(
     durable_postgres_url: str, shop: TargetProcess
@@ -129,6 +130,7 @@ async def test_a_pause_takes_hold_within_a_second_on_every_replica_and_survives_
     as_it_should_be(shop, ITEMS + 6)
 
 
+@pytest.mark.promise(10)
 @pytest.mark.timeout(300)
 async def test_a_brake_file_takes_hold_within_a_second_and_its_removal_lifts_it(
     shop: TargetProcess, tmp_path: Path

@@ -59,6 +59,8 @@ async def _post_all(running: Responder) -> None:
         await asyncio.gather(*(one(item) for item in range(start, start + 50)))
 
 
+@pytest.mark.promise(1)
+@pytest.mark.promise(4)
 @pytest.mark.timeout(700)
 async def test_nothing_is_lost_and_nothing_repeated_over_five_kills(store: str, shop: TargetProcess) -> None:
     settings = config(store, shop.url, notify={"console": True}, routes=[])

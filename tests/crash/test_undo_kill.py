@@ -79,6 +79,7 @@ def _once_each(entries: list[ledger.Entry], kinds: tuple[str, ...] = ("good", "b
     assert ledger.twice(entries) == []
 
 
+@pytest.mark.promise(4)
 @pytest.mark.timeout(240)
 async def test_a_kill_between_send_and_commit_leaves_one_effect_and_one_undo(store: str, shop: TargetProcess) -> None:
     seeded = len(shop.entries())
@@ -105,6 +106,7 @@ async def test_a_kill_between_send_and_commit_leaves_one_effect_and_one_undo(sto
     _once_each(shop.entries()[seeded:])
 
 
+@pytest.mark.promise(7)
 @pytest.mark.timeout(240)
 async def test_a_frozen_replica_that_wakes_after_its_lease_causes_nothing_more(
     durable_postgres_url: str, shop: TargetProcess

@@ -20,6 +20,7 @@ from responder.ports.store import NewDelivery
 from tests.act_bed import Bed, open_bed, playbook_text
 from tests.bed import ledger
 from tests.bed.alerts import alert, resolved, webhook
+from tests.bed.stores import embedded
 from tests.bed.target_peer import Target
 
 
@@ -64,7 +65,7 @@ class Line:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def line(request: pytest.FixtureRequest, tmp_path: Path, target: Target) -> AsyncIterator[Line]:
-    url = f"sqlite:///{tmp_path}/r.db" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    url = embedded(tmp_path / "r.db") if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
     target.resources["workers"] = {"workers": 4}
     bed = await open_bed(url, target.url)
     folder = tmp_path / "playbooks"
@@ -88,6 +89,7 @@ def _ignore(name: str, /, **fields: object) -> None:
         raise AssertionError(f"{name} {fields}")
 
 
+@pytest.mark.promise(2)
 async def test_an_alert_is_fixed_once_however_often_it_is_delivered(line: Line, target: Target) -> None:
     firing = alert(alertname="Overloaded")
     await line.deliver(*[webhook([firing])] * 5)

@@ -29,6 +29,7 @@ from tests.bed.alerts import alert, instant, resolved, webhook
 from tests.bed.proxy import Mode as Fault
 from tests.bed.proxy import proxied
 from tests.bed.servers import Alertmanager, alertmanager_config
+from tests.bed.stores import embedded
 from tests.bed.target_peer import Target
 from tests.bed.web import JsonObject
 
@@ -149,7 +150,7 @@ async def asking(url: str, target: Target, api_url: str, folder: Path) -> AsyncI
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/r.db"
+        return embedded(tmp_path / "r.db")
     return str(request.getfixturevalue("postgres_url"))
 
 
@@ -207,6 +208,7 @@ def effects(target: Target) -> int:
 # --- the last look --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise(12)
 async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_silenced(
     line: Line, alertmanager: Alertmanager, target: Target
 ) -> None:
@@ -225,6 +227,7 @@ async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_silenced
     assert effects(target) == 1
 
 
+@pytest.mark.promise(12)
 async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_inhibited(
     line: Line, alertmanager: Alertmanager, target: Target
 ) -> None:
@@ -240,6 +243,7 @@ async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_inhibite
     assert effects(target) == 1
 
 
+@pytest.mark.promise(12)
 async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_no_longer_active(
     line: Line, alertmanager: Alertmanager, target: Target
 ) -> None:

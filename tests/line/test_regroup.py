@@ -24,6 +24,7 @@ from responder.tell.courier import Courier
 from tests.act_bed import Wall
 from tests.bed.alerts import alert, resolved, webhook
 from tests.bed.slack_peer import SlackPeer
+from tests.bed.stores import embedded
 from tests.bed.web import Rate
 from tests.unit.playbook.fakes import CATALOGUE
 
@@ -69,7 +70,7 @@ class Desk:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def desk(request: pytest.FixtureRequest, tmp_path: Path, slack: SlackPeer) -> AsyncIterator[Desk]:
-    url = f"sqlite:///{tmp_path}/r.db" if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    url = embedded(tmp_path / "r.db") if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
     store = open_store(url)
     await store.open()
     slack.posts = Rate(None, 1.0)

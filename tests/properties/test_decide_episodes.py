@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Literal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ gaps = st.integers(0, 500).map(lambda seconds: timedelta(seconds=seconds))
 events = st.lists(st.tuples(gaps, st.one_of(deliveries, endings, st.none())), max_size=25)
 
 
+@pytest.mark.promise(2)
 @settings(max_examples=200, deadline=None)
 @given(events)
 def test_any_order_of_one_episode_yields_one_run_for_each_playbook_and_target(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,7 @@ def plainly_active(body: bytes) -> bool:
     }
 
 
+@pytest.mark.promise(12)
 @settings(max_examples=400, deadline=None)
 @given(bodies)
 def test_promise_12_only_what_is_plainly_active_is_acted_on(body: bytes) -> None:

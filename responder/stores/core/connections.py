@@ -17,7 +17,7 @@ from responder.domain.errors import StoreError, Unavailable
 from responder.stores.core.database import translate
 from responder.stores.core.ready import Ready
 
-RAW_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError)
+RAW_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg raises, beside OSError and TimeoutError."""
 
 
@@ -78,10 +78,11 @@ class Connections:
         ready = self._ready.get(statement)
         if ready is None:
             ready = self._ready[statement] = Ready(statement, self._engine.dialect, given)
+        raw = self._raw[connection]
         try:
-            return ready.rows(await self._raw[connection].fetch(ready.sql, *ready.values(given)))
+            return ready.rows(await raw.fetch(ready.sql, *ready.values(given)))
         except RAW_ERRORS as error:
-            raise translate(error) from error
+            raise _failed(raw, error) from error
 
     async def close(self) -> None:
         """End every connection that nobody uses."""
@@ -140,4 +141,11 @@ async def _simply(raw: "asyncpg.Connection[asyncpg.Record]", command: str) -> st
     try:
         return await raw.execute(command)
     except RAW_ERRORS as error:
-        raise translate(error) from error
+        raise _failed(raw, error) from error
+
+
+def _failed(raw: "asyncpg.Connection[asyncpg.Record]", error: Exception) -> StoreError:
+    if isinstance(error, asyncpg.InternalClientError):
+        # The driver has lost its way in what the server said, as when one dies: nobody knows what it is doing.
+        raw.terminate()
+    return translate(error)

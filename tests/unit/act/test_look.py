@@ -124,6 +124,7 @@ async def test_metrics_that_are_there_and_fine_do_verify(world: World) -> None:
     assert (await world.seen(below(world.depth()))).outcome == "fail"
 
 
+@pytest.mark.promise(15)
 async def test_nan_never_verifies_anything(world: World) -> None:
     odd = world.metric("shop_odd")
     assert (await world.seen(below(odd))).outcome == "unknown"

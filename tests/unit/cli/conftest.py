@@ -136,3 +136,9 @@ RUN: Json = {
 def run_row() -> Json:
     """Give a run that waits for approval."""
     return dict(RUN)
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> str:
+    """Give empty databases: what a command line meets may not be migrated yet."""
+    return "template1"

@@ -26,6 +26,7 @@ async def fail(s: Scene, name: str, state: RunState, *, after: bool = True, effe
     await s.wait(SECOND)
 
 
+@pytest.mark.promise(20)
 async def test_the_first_candidate_by_priority_then_name_gets_the_run() -> None:
     s = scene(playbook("zeta", priority=1), playbook("beta"), playbook("alpha"))
     await s.turn(alert())

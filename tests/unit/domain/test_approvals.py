@@ -49,20 +49,33 @@ def test_the_first_of_two_is_noted_and_the_second_approves() -> None:
 @pytest.mark.parametrize(
     ("asked", "actor", "requested_by"),
     [
-        (replace(ASKED, first_by="ana"), "ana", ""),
-        (replace(ASKED, first_by="ana"), "Ana", ""),
         (ASKED, "ana", "ana"),
         (replace(ASKED, first_by="bob"), "ana", "ana"),
         (ASKED, ANONYMOUS, ""),
         (replace(ASKED, first_by="ana"), ANONYMOUS, ""),
     ],
 )
-def test_the_same_person_the_one_who_asked_and_nobody_in_particular_are_not_two(
-    asked: Approval, actor: str, requested_by: str
-) -> None:
+def test_the_one_who_asked_and_nobody_in_particular_are_not_two(asked: Approval, actor: str, requested_by: str) -> None:
     refusal = say(asked, actor, requested_by=requested_by)
     assert isinstance(refusal, Refusal)
     assert refusal.verdict is Verdict.NOT_ALLOWED
+
+
+@pytest.mark.parametrize("actor", ["ana", "Ana"])
+def test_the_same_person_twice_is_one_person_and_hears_when_they_said_it(actor: str) -> None:
+    refusal = say(replace(ASKED, first_by="ana", first_at=NOW), actor)
+    assert isinstance(refusal, Refusal)
+    assert refusal.verdict is Verdict.ACTED
+    assert refusal.reason == "ana has said yes already at 2026-01-05 12:00:00 UTC; the second yes is another's"
+
+
+@pytest.mark.parametrize(("yes", "word"), [(True, "approved"), (False, "rejected")])
+def test_who_answers_again_hears_who_answered_and_when(yes: bool, word: str) -> None:  # noqa: FBT001 - a table's column
+    once = say(replace(ASKED, four_eyes=False), "ana", yes=yes)
+    assert isinstance(once, Approval)
+    again = say(once, "bob")
+    assert isinstance(again, Refusal)
+    assert again.reason == f"the question is closed already: {word} by ana at 2026-01-05 12:00:00 UTC"
 
 
 def test_one_no_is_enough_even_after_a_yes_of_ones_own() -> None:

@@ -177,7 +177,14 @@ def test_a_truncated_group_says_how_many_are_missing() -> None:
         (b"[]", "the body is a list, not a JSON object"),
         (b"null", "not a JSON object"),
         (b"{", "not JSON at line 1 column 2"),
-        (b"alerts=1", "not JSON"),
+        (b"alerts=1", "not JSON at line 1 column 1, byte 0: Expecting value"),
+        ('{\n"ä": "ö" "x"}'.encode(), "not JSON at line 2 column 10, byte 13: Expecting ',' delimiter"),
+        (b"\xff\xfe{", "not JSON at line 1 column 1: Expecting value (nor UTF-8: byte 0)"),
+        (b"{}", 'its top level has no "version" and no "alerts", for it is empty'),
+        (b'{"version":"4"}', "`alerts` is missing, not a list"),
+        (b'{"alerts":[]}', 'its top level has no "version", but "alerts"'),
+        (json.dumps({f"k{n}": n for n in range(9)}).encode(), 'but "k0", "k1", "k2" and 6 more'),
+        (json.dumps({"n" * 90: 1}).encode(), f'but "{"n" * 20}"; remove'),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b"9" * 100_000, "not a JSON object"),
@@ -214,7 +221,7 @@ def test_grafana_is_read_in_its_own_version() -> None:
     assert notice.alerts[0].starts_at == datetime(2026, 1, 5, 10, 0, 0, 123456, tzinfo=UTC)
     assert notice.group_labels == {"alertname": "x"}
     assert "set `kind: alertmanager`" in refused(body(), "grafana")
-    assert "no version 1" in refused(b'{"text": "hello"}', "grafana")
+    assert 'no "version" and no "alerts", but "text"' in refused(b'{"text": "hello"}', "grafana")
 
 
 json_values = st.recursive(
@@ -245,6 +252,7 @@ def outcome(kind: Kind, data: bytes) -> Notice | None:
     return notice
 
 
+@pytest.mark.promise(3)
 @given(kinds, st.binary())
 def test_any_bytes_lead_to_a_notice_or_a_refusal(kind: Kind, data: bytes) -> None:
     outcome(kind, data)
@@ -260,6 +268,7 @@ def test_any_change_at_the_top_leads_to_a_notice_or_a_refusal(kind: Kind, odd: J
     outcome(kind, body(**{**odd, "version": "4"}))
 
 
+@pytest.mark.promise(3)
 @given(st.lists(fine_alerts | odd_alerts, max_size=4))
 def test_good_alerts_come_through_whatever_is_beside_them(mixed: list[JsonObject]) -> None:
     fine = alert(here="yes")

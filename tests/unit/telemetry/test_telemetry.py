@@ -60,6 +60,7 @@ def test_warnings_are_counted_by_name() -> None:
     assert found["responder_problems_total", ("turn_crashed",)] == 1
 
 
+@pytest.mark.promise(19)
 @pytest.mark.parametrize("log_format", ["json", "logfmt"])
 def test_no_secret_is_logged_in_any_field_form_or_traceback(log_format: str) -> None:
     out, redactor = io.StringIO(), Redactor()

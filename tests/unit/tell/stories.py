@@ -226,6 +226,14 @@ STORIES: dict[str, Story] = {
         ),
         at(5),
     ),
+    "undoing": Story(
+        account(
+            runs=(run(RunState.UNDOING, progress=verifying(*_BAD), reason=_NOT_HELPED),),
+            records=(record(RecordState.UNDO_INTENDED),),
+            decisions=(RAN,),
+        ),
+        at(191),
+    ),
     "rolled-back": Story(
         account(
             incident=incident(needs_person=_ROLLED_BACK, needs_person_run="r1"),

@@ -95,7 +95,7 @@ def test_nobody_is_paged_while_no_person_is_needed(state: RunState) -> None:
         (RunState.CHECKING, Headline.FIRING),
         (RunState.AWAITING_APPROVAL, Headline.WAITING),
         (RunState.ACTING, Headline.FIXING),
-        (RunState.UNDOING, Headline.FIXING),
+        (RunState.UNDOING, Headline.UNDOING),
         (RunState.PARKED, Headline.NEEDS_YOU),
         (RunState.KEPT, Headline.FIXED),
         (RunState.VERIFIED, Headline.FIXED),

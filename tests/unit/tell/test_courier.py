@@ -310,6 +310,7 @@ async def test_the_wait_that_a_channel_asks_for_holds_for_all_its_messages_and_w
     assert len(mine(slack)) == 3
 
 
+@pytest.mark.promise(14)
 async def test_what_can_never_be_told_becomes_a_dead_letter_with_its_reason(peers: Callable[[], Office]) -> None:
     one = peers()
     nowhere = one.outbox.tell(FIXED, "slack:#nowhere")

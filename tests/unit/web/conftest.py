@@ -24,6 +24,7 @@ from responder.web.application import make_application
 from responder.web.parts import Bounds, JsonObject, Parts
 from responder.web.server import WebServer
 from responder.web.web_config import WebConfigFile
+from tests.bed.stores import embedded
 
 AM_TOKEN = "planted-alertmanager-token"
 VIEWER, OPERATOR, ADMIN = "planted-viewer-token", "planted-operator-token", "planted-admin-token"
@@ -159,7 +160,7 @@ def settings_of(folder: Path, text: str = SETTINGS, **flags: str) -> Settings:
 
 @pytest.fixture
 async def bed(tmp_path: Path) -> AsyncIterator[Bed]:
-    store = open_store(f"sqlite:///{tmp_path}/responder.db")
+    store = open_store(embedded(tmp_path / "responder.db"))
     assert isinstance(store, SqlStore)
     await store.open()
     yield Bed(settings_of(tmp_path), store, FailingInbox(store))

@@ -25,6 +25,7 @@ async def deliveries(bed: Bed) -> list[tuple[str, bytes]]:
     return [(one.source, one.body) for one in await bed.store.claim_deliveries(100)]
 
 
+@pytest.mark.promise(1)
 async def test_a_2xx_answer_means_stored(call: Call, bed: Bed) -> None:
     answer = await call("POST", "/webhook/am", token=AM_TOKEN, data=BODY)
     assert answer.status == 200
@@ -231,6 +232,7 @@ async def test_an_idle_connection_of_alertmanager_stays_and_its_next_slow_header
         writer.close()
 
 
+@pytest.mark.promise(3)
 async def test_a_slow_body_is_408_within_a_second_of_the_deadline(bed: Bed) -> None:
     bed.bounds = Bounds(body_seconds=0.3)
     async with bed.serving() as port:
@@ -276,6 +278,7 @@ async def test_what_is_no_http_does_no_harm(port: int, call: Call, garbage: byte
     assert (await call("GET", "/-/healthy")).status == 200
 
 
+@pytest.mark.promise(11)
 @pytest.mark.parametrize("error", [Unavailable("down"), Unavailable("disk is full"), RuntimeError("a fault of ours")])
 async def test_a_store_that_fails_is_503_and_nothing_acknowledged_is_lost(
     call: Call, bed: Bed, error: Exception
