@@ -182,8 +182,9 @@ async def test_an_effect_whose_commits_were_lost_is_not_made_again(pair: Pair, w
         assert ended.state is RunState.VERIFIED
         assert workers.resources["workers"] == {"workers": 6}
         assert len(ledger.effects(workers.ledger.entries)) == 1
-        (record,) = (await bed.store.page("records", {"run": run.id}, 10, "")).items
-        assert record["state"] == "applied"
+        found = (await bed.store.page("records", {"run": run.id}, 10, "")).items
+        # A permission that was too old to be used leaves a record, too: nothing was sent for it.
+        assert [one["state"] for one in found if one["state"] != "not_applied"] == ["applied"]
 
 
 async def test_what_no_process_remembers_is_left_to_a_person(pair: Pair, workers: Target) -> None:
