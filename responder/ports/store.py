@@ -15,7 +15,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.audit import Audit
 from responder.ports.brakes import BrakeLog
 from responder.ports.people import Kind, Page, People
-from responder.ports.queues import LEASE, MAX_ATTEMPTS, Inbox, NewDelivery, Outbox, OutboxItem
+from responder.ports.queues import LEASE, MAX_ATTEMPTS, SETTLES, Inbox, NewDelivery, Outbox, OutboxItem
 from responder.ports.reconciling import Reconciling
 from responder.ports.runs import Authority, RunEnd, RunStore, Standing
 from responder.ports.sealing import Sealing
@@ -24,6 +24,7 @@ from responder.ports.slices import DecideStore, DeliveryProgress, RunFact, Slice
 __all__ = [
     "LEASE",
     "MAX_ATTEMPTS",
+    "SETTLES",
     "Audit",
     "Authority",
     "DecideStore",

@@ -37,6 +37,7 @@ from responder.domain.suspicion import Suspicion
 from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
+from responder.stores.core.alive import Alive
 from responder.stores.core.bulk import shape_of, write_all
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
 from responder.stores.core.connections import Connections
@@ -97,6 +98,7 @@ class PostgresDatabase:
         self._meeting = asyncio.Lock()
         self._replaced = False
         self._sync: asyncio.Task[None] | None = None
+        self._alive = Alive(self, self.clock.name, self.connect, self._left)
         self._intake: asyncpg.Connection[asyncpg.Record] | None = None
         self._flushing = asyncio.Lock()
 
@@ -136,6 +138,7 @@ class PostgresDatabase:
                 async with engine.begin() as tx:
                     await self._migrate(tx)
             await self._anchor()
+            await self._alive.start(self.on_fact)
         except BaseException:
             await self.close()
             raise
@@ -154,12 +157,18 @@ class PostgresDatabase:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sync
             self._sync = None
+        await self._alive.stop()
         if self._intake is not None:
             self._intake.terminate()
             self._intake = None
         if self._connections is not None:
             await self._connections.close()
             self._connections = None
+
+    @property
+    def life(self) -> str:
+        """What this process's claims are held by; empty while it does not hold its lock."""
+        return self._alive.name
 
     def now(self) -> datetime:
         """Return the store's clock: the server's, advanced by this machine's monotonic clock."""

@@ -95,6 +95,11 @@ class Database(Protocol):
         """What stops this process beside what is written in the database; read wherever the pauses there are."""
         ...
 
+    @property
+    def life(self) -> str:
+        """What this process's claims are held by (``lives``); empty while nobody could tell that it has ended."""
+        ...
+
     def now(self) -> datetime:
         """Return the store's clock."""
         ...

@@ -37,7 +37,7 @@ from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.domain.runs import RunState
 from responder.stores.core import rows
 from responder.stores.core.accounts import AccountStatements
-from responder.stores.core.claims import NOW, claim_of
+from responder.stores.core.claims import HOLDER, NOW, claim_of
 from responder.stores.core.database import Database, Insert
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant, Path
@@ -125,7 +125,8 @@ class Prepared:
         skipped = self._db.given("skipped", target=Path, low=Path, high=Path)
         left = (runs.c.target == skipped.c.target) | (runs.c.target > skipped.c.low) & (runs.c.target < skipped.c.high)
         due = runs.c.finished_at.is_(None) & (runs.c.due_at <= NOW) & (runs.c.rank_at <= NOW)
-        return claim_of(runs, due & ~exists(select(skipped.c.target).where(left)), [runs.c.rank_at], nudged=False)
+        wanted = due & ~exists(select(skipped.c.target).where(left))
+        return claim_of(runs, wanted, [runs.c.rank_at], nudged=False, holder=HOLDER)
 
     @cached_property
     def claim_outbox(self) -> ReturningUpdate[Any]:
