@@ -1,0 +1,276 @@
+"""``resume``: ten thousand unfinished runs, ``kill -9``, and how long it takes until each that is due has had its turn.
+
+Four in ten wait for a yes, four in ten for the next look of their verification; the rest has just arrived and is at
+work when the process dies. It stays dead until every look is overdue. What is due has resumed when a turn of it was
+saved after the start: claimed, taken further, and due again. A wait for a yes goes on by itself.
+"""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from tests.attack.verdict import Findings
+from tests.bed.alerts import alert, webhook
+from tests.bed.playbooks import change_item
+from tests.bed.postgres import private_cluster
+from tests.bed.processes import private_directory
+from tests.bed.target_process import TargetProcess, target_process
+from tests.bed.waiting import eventually
+from tests.process_bed import WEBHOOK_TOKEN, Responder, config, responder
+
+RUNS = 10_000
+TARGET_SECONDS = 10.0
+WITHIN = "20m"
+"""How long verifications last: none ends meanwhile. A twentieth of it, and at most 15 s, lies between two looks."""
+SETTLE = timedelta(minutes=5)
+_PER_WEBHOOK = 50
+_FLYING = 45.0
+"""Seconds after the start until also what may have been on its way must have been looked at."""
+_EVERY = 0.2
+_SENDERS = 16
+_ROWS = "SELECT id, state, due_at, lease_until, finished_at FROM runs"
+_SENDING = "SELECT run_id FROM records WHERE state IN ('intended', 'undo_intended')"
+_PLAYBOOKS = {
+    f"{name}.yaml": change_item(name, mode=mode, wanted=99, within=WITHIN)
+    for name, mode in (("asks", "approve"), ("patient", "auto"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run as the store has it."""
+
+    state: str
+    due_at: float
+    leased: bool
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a death came to. All times are seconds from the start of the next process.
+
+    ``taken_up``: until each that was due had its turn, those left out whose change may have been on its way;
+    ``settled``: until these had theirs, too. ``held``: runs that the dead process had claimed.
+    """
+
+    store: str
+    states: Mapping[str, int]
+    due: int
+    held: int
+    sending: int
+    ready: float
+    taken_up: float
+    settled: float
+    findings: Findings
+
+    def line(self) -> str:
+        """Return the line to quote."""
+        states = ", ".join(f"{count:,} {state}" for state, count in sorted(self.states.items()))
+        flying = f"; {self.sending} whose change was on its way after {self.settled:.1f} s" if self.sending else ""
+        return (
+            f"{self.store}: {sum(self.states.values()):,} unfinished runs ({states}), kill -9, {self.held} of them"
+            f" claimed: {self.due:,} due ones resumed {self.taken_up:.1f} s after the next start (ready after"
+            f" {self.ready:.1f} s){flying}; {len(self.findings.every)} findings"
+        )
+
+
+@dataclass(slots=True)
+class _Stage:
+    store: str
+    target: TargetProcess
+    running: Responder
+    session: aiohttp.ClientSession
+    items: int = 0
+    playbooks: dict[str, str] = field(default_factory=dict)
+
+
+async def resume(kind: str, runs: int, say: Callable[[str], None], *, within: str = WITHIN) -> Report:
+    """Bring ``runs`` runs into a store of ``kind`` (sqlite, postgresql), kill, start again and judge."""
+    async with _stage(kind, within) as stage:
+        await _fill(stage, runs, say)
+        await asyncio.to_thread(stage.running.kill)
+        dead_since = time.monotonic()
+        before, sending = await _rows(stage.store), await _sending(stage.store)
+        # Until every look is overdue: between two lie a twentieth of ``within``, and at most 15 s.
+        await asyncio.sleep(max(0.0, _seconds_between_looks(within) - (time.monotonic() - dead_since)))
+        due = {one for one, row in before.items() if row.leased or row.due_at <= time.time()}
+        say(f"{len(before):,} runs, {len(due):,} due, {len(sending)} sending; started again")
+        ready, taken_up, settled = await _resumed(stage, before, due, sending)
+        findings = await _judged(stage, before)
+        findings.violations += [f"{one} was never taken up" for one in due if one not in taken_up | settled]
+        return Report(
+            store=kind,
+            states=Counter(row.state for row in before.values()),
+            due=len(due - sending),
+            held=sum(row.leased for row in before.values()),
+            sending=len(sending),
+            ready=ready,
+            taken_up=max(taken_up.values(), default=0.0),
+            settled=max(settled.values(), default=0.0),
+            findings=findings,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _stage(kind: str, within: str) -> AsyncIterator[_Stage]:
+    with contextlib.ExitStack() as stack:
+        if kind == "sqlite":
+            store = f"sqlite:///{stack.enter_context(private_directory('resume'))}/responder.db"
+        else:
+            store = stack.enter_context(private_cluster(durable=True)).database()
+        target = stack.enter_context(target_process())
+        texts = {name: text.replace(WITHIN, within) for name, text in _PLAYBOOKS.items()}
+        running = stack.enter_context(responder(texts, config(store, target.url, routes=[])))
+        await asyncio.to_thread(running.start)
+        async with aiohttp.ClientSession() as session:
+            yield _Stage(store, target, running, session)
+
+
+def _seconds_between_looks(within: str) -> float:
+    minutes = float(within.removesuffix("m"))
+    return min(minutes * 60 / 20, 15.0) + 0.5
+
+
+# --- filling ---
+
+
+async def _fill(stage: _Stage, runs: int, say: Callable[[str], None]) -> None:
+    """Let the responder make the runs itself; it is at work on the last fifth when this returns."""
+    waiting, looking = runs * 4 // 10, runs * 4 // 10
+    began = time.monotonic()
+    await _post(stage, "asks", waiting)
+    await _post(stage, "patient", looking)
+    await _until(stage, awaiting_approval=waiting, verifying=looking)
+    say(f"{waiting + looking:,} runs made in {time.monotonic() - began:.0f} s")
+    await _post(stage, "patient", runs - waiting - looking)
+
+    async def half_way() -> bool:
+        states = Counter(row.state for row in (await _rows(stage.store)).values())
+        return states.total() == runs and states["verifying"] > looking + (runs - waiting - looking) // 4
+
+    await eventually(half_way, SETTLE)
+
+
+async def _post(stage: _Stage, playbook: str, count: int) -> None:
+    """Make items at the target, and deliver their alerts."""
+    items = [f"item-{number}" for number in range(stage.items, stage.items + count)]
+    stage.items += count
+    stage.playbooks |= dict.fromkeys(items, playbook)
+    makes, posts = iter(items), _bodies(playbook, items)
+
+    async def make() -> None:
+        for item in makes:
+            async with stage.session.put(f"{stage.target.url}/admin/{item}", json={"workers": 4}) as answer:
+                assert answer.status == 200
+
+    async def post() -> None:
+        headers = {"Authorization": f"Bearer {WEBHOOK_TOKEN}", "Content-Type": "application/json"}
+        url = f"{stage.running.url}/webhook/alertmanager"
+        for body in posts:
+            status = 0
+            while status != 200:
+                async with stage.session.post(url, data=body, headers=headers) as answer:
+                    status = answer.status
+                assert status in (200, 503), status
+
+    await asyncio.gather(*(make() for _ in range(_SENDERS)))
+    await asyncio.gather(*(post() for _ in range(_SENDERS)))
+
+
+def _bodies(playbook: str, items: Sequence[str]) -> Iterator[bytes]:
+    for first in range(0, len(items), _PER_WEBHOOK):
+        group = f"{playbook}-{items[first]}"
+        every = [
+            alert(alertname=playbook, group=group, item=item, severity="warning")
+            for item in items[first : first + _PER_WEBHOOK]
+        ]
+        yield json.dumps(webhook(every, group_by=("alertname", "group"))).encode()
+
+
+async def _until(stage: _Stage, **states: int) -> None:
+    async def there() -> bool:
+        return Counter(row.state for row in (await _rows(stage.store)).values()) == Counter(states)
+
+    await eventually(there, SETTLE, timedelta(seconds=0.5))
+
+
+# --- watching ---
+
+
+async def _resumed(
+    stage: _Stage, before: Mapping[str, Row], due: set[str], sending: set[str]
+) -> tuple[float, dict[str, float], dict[str, float]]:
+    """Start the next process; returns when it was ready, and when each run that was due had its turn."""
+    began = time.monotonic()
+    taken_up: dict[str, float] = {}
+    starting = asyncio.create_task(asyncio.to_thread(stage.running.start))
+    ready = asyncio.create_task(_when_done(starting, began))
+    while time.monotonic() < began + SETTLE.total_seconds():
+        await asyncio.sleep(_EVERY)
+        now = await _rows(stage.store)
+        at = time.monotonic() - began
+        for one in due - taken_up.keys():
+            if now[one].finished or (now[one].due_at != before[one].due_at and not now[one].leased):
+                taken_up[one] = at
+        missing = due - taken_up.keys()
+        if not missing or (missing <= sending and at > _FLYING):
+            break
+    settled = {one: at for one, at in taken_up.items() if one in sending}
+    return await ready, {one: at for one, at in taken_up.items() if one not in sending}, settled
+
+
+async def _when_done(starting: "asyncio.Task[None]", began: float) -> float:
+    await starting
+    return time.monotonic() - began
+
+
+async def _judged(stage: _Stage, before: Mapping[str, Row]) -> Findings:
+    """No run may be lost, and no effect repeated: the target's ledger is the judge."""
+    found = Findings()
+    after = await _rows(stage.store)
+    found.lost += [f"run {one}" for one in before if one not in after]
+    keys = Counter(entry.key for entry in stage.target.entries() if entry.applied and entry.key)
+    found.repeated += [f"{count} × {key}" for key, count in keys.items() if count > 1]
+    for entry in stage.target.entries():
+        if entry.applied and entry.key and stage.playbooks[entry.name] == "asks":
+            found.violations.append(f"{entry.name} was changed without a yes")
+    return found
+
+
+async def _rows(store: str) -> dict[str, Row]:
+    return {
+        str(one): Row(state, _seconds(due), lease is not None, finished is not None)
+        for one, state, due, lease, finished in await _query(store, _ROWS)
+    }
+
+
+async def _sending(store: str) -> set[str]:
+    return {str(one) for (one,) in await _query(store, _SENDING)}
+
+
+def _seconds(at: Any) -> float:  # noqa: ANN401 - the two stores keep instants differently
+    return at.timestamp() if isinstance(at, datetime) else float(at) / 1e6
+
+
+async def _query(store: str, query: str) -> list[tuple[Any, ...]]:
+    if not store.startswith("sqlite"):
+        connection = await asyncpg.connect(store)
+        try:
+            return [tuple(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+    path = Path(store.removeprefix("sqlite:///"))
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as file:
+        return list(file.execute(query))
