@@ -13,13 +13,13 @@ from responder.act.effects import LANDING_GRACE
 from responder.act.engine import TURN_SECONDS, Engine, Next, soon
 from responder.act.plan import Prepared
 from responder.act.reach import reaching
-from responder.domain.errors import Conflict, StoreError, Unavailable
+from responder.domain.errors import Conflict, PlaybookError, StoreError, Unavailable
 from responder.domain.limits import halted, subject_of
 from responder.domain.runs import Run, RunState, advance
 from responder.domain.targets import connection_of
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
-from responder.ports.store import RunEnd, Standing
+from responder.ports.store import UNCLAIMED_AFTER, RunEnd, Standing
 
 CLAIM = 64
 """Turns under way at once, those that hang not counted."""
@@ -30,6 +30,8 @@ SLOW_SECONDS = 1.0
 BULKHEAD = 8
 """So many slow turns on one connection, and no further turn on it begins: one that hangs holds up no other."""
 LINGER_SECONDS = 0.005
+LEFT = timedelta(seconds=1)
+"""So long a run is left to other replicas, time and again: whoever comes first has it."""
 PARKED = timedelta(minutes=1)
 """How often a parked run looks whether its halt is gone, should nobody wake it."""
 
@@ -125,9 +127,13 @@ class Actor:
 
 async def take_turn(engine: Engine, run: Run) -> Run:
     """Take a claimed run as far as it goes now, and keep where it stands."""
-    playbook = await engine.playbook_of(run)
+    try:
+        playbook = await engine.playbook_of(run)
+    except PlaybookError as error:
+        return await _leave_to_others(engine, run, error)
     if playbook is None:
         return await _without_playbook(engine, run)
+    run = _ours_again(run)
     playbook = playbook.capped(engine.caps_of(run))
     until = engine.clock.monotonic() + TURN_SECONDS / 2
     standing = await engine.store.standing(run, reaching(playbook.limits, run))
@@ -177,11 +183,30 @@ async def _finish(engine: Engine, run: Run, playbook: Playbook, following: Next)
     )
 
 
-async def _without_playbook(engine: Engine, run: Run) -> Run:
-    reason = Verdict.PLAYBOOK_GONE.sentence
+async def _without_playbook(engine: Engine, run: Run, reason: str = Verdict.PLAYBOOK_GONE.sentence) -> Run:
     ended = replace(run, state=RunState.UNKNOWN, verdict=Verdict.PLAYBOOK_GONE, reason=reason)
     await engine.store.finish(ended, RunEnd(needs_person=f"{run.playbook}: {reason}"))
     return ended
+
+
+async def _leave_to_others(engine: Engine, run: Run, error: PlaybookError) -> Run:
+    """Leave a run to a program that can read its playbook: while versions change, another replica is newer."""
+    now = engine.clock.now()
+    since = run.progress.left_since or now
+    if now - since >= UNCLAIMED_AFTER:
+        return await _without_playbook(engine, run, f"No replica can read its playbook: {error}")
+    left = replace(run, due_at=now + LEFT, progress=run.progress.model_copy(update={"left_since": since}))
+    if run.progress.left_since is None:
+        engine.on_fact("run_left", run=run.id, playbook=run.playbook, error=str(error))
+    await engine.store.save(left)
+    return left
+
+
+def _ours_again(run: Run) -> Run:
+    """Return a run that this program can go on with."""
+    if run.progress.left_since is None:
+        return run
+    return replace(run, progress=run.progress.model_copy(update={"left_since": None}))
 
 
 async def _handle(

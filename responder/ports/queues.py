@@ -14,6 +14,8 @@ SETTLES = timedelta(seconds=12)
 
 Had the process lived, it would have waited 9 s for the answer to its send, and 2 s more before it looked.
 """
+UNCLAIMED_AFTER = timedelta(minutes=5)
+"""So long a run may be due that only another version can go on with; then a person is asked (engine.md)."""
 MAX_ATTEMPTS = 5
 """After this many claims that led nowhere a row is set aside, visibly."""
 

@@ -175,6 +175,7 @@ runs = Table(
     Column("caused_by", Text, nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="1"),
     Column("holder", Text, nullable=False, server_default=""),
+    Column("format", Integer, nullable=False, server_default="1"),
     Index("ix_runs_created_at", "created_at", "id"),
     Index("ix_runs_incident_id", "incident_id"),
     _partial("ix_runs_due", "rank_at", where="finished_at IS NULL"),
@@ -184,7 +185,8 @@ runs = Table(
     _partial("ix_runs_acted_playbook", "playbook", "finished_at", where="acted AND finished_at IS NOT NULL"),
     _partial("ix_runs_of_run", "of_run", where="of_run <> ''"),
 )
-"""``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way."""
+"""``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way.
+``format``: ``domain.runs.FORMAT`` of the newest program that has written the row."""
 
 run_episodes = Table(
     "run_episodes",

@@ -59,7 +59,7 @@ async def _worked(bed: Bed, stalls: Stalls, over: Callable[[], object]) -> None:
 
     acting = asyncio.create_task(act())
     try:
-        await eventually(over, SOON)  # type: ignore[arg-type] # either kind
+        await eventually(over, SOON)
     finally:
         acting.cancel()
         await asyncio.wait([acting])
