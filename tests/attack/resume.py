@@ -35,9 +35,11 @@ WITHIN = "20m"
 """How long verifications last: none ends meanwhile. A twentieth of it, and at most 15 s, lies between two looks."""
 SETTLE = timedelta(minutes=5)
 _PER_WEBHOOK = 50
-_FLYING = 45.0
+FLYING = 45.0
 """Seconds after the start until also what may have been on its way must have been looked at."""
 _EVERY = 0.2
+_SLOW_MS = 100
+"""How long the target takes for an answer when the responder is killed."""
 _SENDERS = 16
 _ROWS = "SELECT id, state, due_at, lease_until, finished_at FROM runs"
 _SENDING = "SELECT run_id FROM records WHERE state IN ('intended', 'undo_intended')"
@@ -96,20 +98,27 @@ class _Stage:
     playbooks: dict[str, str] = field(default_factory=dict)
 
 
-async def resume(kind: str, runs: int, say: Callable[[str], None], *, within: str = WITHIN) -> Report:
-    """Bring ``runs`` runs into a store of ``kind`` (sqlite, postgresql), kill, start again and judge."""
+async def resume(
+    kind: str, runs: int, say: Callable[[str], None], *, within: str = WITHIN, flying: float = FLYING
+) -> Report:
+    """Bring ``runs`` runs into a store of ``kind`` (sqlite, postgresql), kill, start again and judge.
+
+    What may have been on its way is watched for at most ``flying`` seconds after the start.
+    """
     async with _stage(kind, within) as stage:
         await _fill(stage, runs, say)
         await asyncio.to_thread(stage.running.kill)
         dead_since = time.monotonic()
+        await asyncio.to_thread(stage.target.settings, latency_ms=0)
         before, sending = await _rows(stage.store), await _sending(stage.store)
         # Until every look is overdue: between two lie a twentieth of ``within``, and at most 15 s.
         await asyncio.sleep(max(0.0, _seconds_between_looks(within) - (time.monotonic() - dead_since)))
         due = {one for one, row in before.items() if row.leased or row.due_at <= time.time()}
         say(f"{len(before):,} runs, {len(due):,} due, {len(sending)} sending; started again")
-        ready, taken_up, settled = await _resumed(stage, before, due, sending)
+        ready, taken_up, settled = await _resumed(stage, before, due, sending, flying)
         findings = await _judged(stage, before)
-        findings.violations += [f"{one} was never taken up" for one in due if one not in taken_up | settled]
+        watched = due if flying else due - sending
+        findings.violations += [f"{one} was never taken up" for one in watched if one not in taken_up | settled]
         return Report(
             store=kind,
             states=Counter(row.state for row in before.values()),
@@ -154,6 +163,7 @@ async def _fill(stage: _Stage, runs: int, say: Callable[[str], None]) -> None:
     await _post(stage, "patient", looking)
     await _until(stage, awaiting_approval=waiting, verifying=looking)
     say(f"{waiting + looking:,} runs made in {time.monotonic() - began:.0f} s")
+    await asyncio.to_thread(stage.target.settings, latency_ms=_SLOW_MS)  # so that turns are under way
     await _post(stage, "patient", runs - waiting - looking)
 
     async def half_way() -> bool:
@@ -210,7 +220,7 @@ async def _until(stage: _Stage, **states: int) -> None:
 
 
 async def _resumed(
-    stage: _Stage, before: Mapping[str, Row], due: set[str], sending: set[str]
+    stage: _Stage, before: Mapping[str, Row], due: set[str], sending: set[str], flying: float
 ) -> tuple[float, dict[str, float], dict[str, float]]:
     """Start the next process; returns when it was ready, and when each run that was due had its turn."""
     began = time.monotonic()
@@ -225,7 +235,7 @@ async def _resumed(
             if now[one].finished or (now[one].due_at != before[one].due_at and not now[one].leased):
                 taken_up[one] = at
         missing = due - taken_up.keys()
-        if not missing or (missing <= sending and at > _FLYING):
+        if not missing or (missing <= sending and at > flying):
             break
     settled = {one: at for one, at in taken_up.items() if one in sending}
     return await ready, {one: at for one, at in taken_up.items() if one not in sending}, settled
