@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import cast
 
 import pytest
+from sqlalchemy import insert, select, text
 
 from responder.act.effects import LANDING_GRACE
 from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS
@@ -15,8 +16,12 @@ from responder.domain.errors import Conflict, Unavailable
 from responder.domain.records import RecordState
 from responder.domain.runs import Run
 from responder.ports.store import LEASE, SETTLES
+from responder.stores.core.database import Order
+from responder.stores.core.lives import Ended, end_leases
+from responder.stores.core.rows import record_values
 from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
+from responder.stores.schema import records, runs
 from tests.bed.proxy import Mode, proxied
 from tests.bed.waiting import eventually
 from tests.conformance.building import FREE, acting, advance, applied, claimed, deliver, record, started
@@ -161,6 +166,31 @@ async def _saved(store: SqlStore, run: Run) -> bool:
         await store.save(run)
         return True
     return False
+
+
+async def test_a_permission_that_is_being_committed_is_not_overlooked(store: SqlStore, replica: SqlStore) -> None:
+    if replica is store:
+        pytest.skip("SQLite has one writer")
+    one = await acting(store)
+    async with store.db.writing(Order.RECORD) as tx:
+        await tx.execute(select(runs.c.id).where(runs.c.id == one.id).with_for_update())
+        ending = asyncio.create_task(_ended(replica, one))
+        await eventually(lambda: _somebody_waits(store))
+        await tx.execute(insert(records), record_values(record(store, one)))
+    assert await ending == Ended(free=0, in_doubt=1)
+
+
+async def _ended(store: SqlStore, run: Run) -> Ended:
+    async with store.db.writing(Order.CONTROL) as tx:
+        return await end_leases(store.db, tx, runs.c.id == run.id, SETTLES)
+
+
+async def _somebody_waits(store: SqlStore) -> bool:
+    async with store.db.reading() as tx:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(await tx.scalar(text(waiting)))
 
 
 def test_a_living_process_would_look_no_sooner() -> None:
