@@ -1,8 +1,10 @@
-"""``resume``: ten thousand unfinished runs, ``kill -9``, and how long it takes until each that is due has had its turn.
+"""``resume``: ten thousand unfinished runs, ``kill -9``, and how long it takes until everything that is due goes on.
 
-Four in ten wait for a yes, four in ten for the next look of their verification; the rest has just arrived and is at
-work when the process dies. It stays dead until every look is overdue. What is due has resumed when a turn of it was
-saved after the start: claimed, taken further, and due again. A wait for a yes goes on by itself.
+Four in ten wait for a yes, half for the next look of their verification; the rest has just arrived and is at work when
+the process dies. It is started again at once. A run has resumed when a turn of it was saved since: claimed, taken
+further, and due again; one that is not due yet need not. The end is the moment in which no run is overdue.
+
+Then it is killed a second time, and stays dead until every look is overdue.
 """
 
 import asyncio
@@ -31,6 +33,8 @@ from tests.process_bed import WEBHOOK_TOKEN, Responder, config, responder
 
 RUNS = 10_000
 TARGET_SECONDS = 10.0
+LOOKS_OVERDUE = 16.0
+"""Seconds after which every look is overdue."""
 WITHIN = "20m"
 """How long verifications last: none ends meanwhile. A twentieth of it, and at most 15 s, lies between two looks."""
 SETTLE = timedelta(minutes=5)
@@ -63,13 +67,14 @@ class Row:
 class Report:
     """What a death came to. All times are seconds from the start of the next process.
 
-    ``taken_up``: until each that was due had its turn, those left out whose change may have been on its way;
-    ``settled``: until these had theirs, too. ``held``: runs that the dead process had claimed.
+    ``taken_up``: until no run was overdue, those left out whose change may have been on its way; ``settled``: until
+    these had their turn, too. ``turns``: runs that had one by then; ``held``: those that the dead process had claimed.
     """
 
     store: str
+    down: float
     states: Mapping[str, int]
-    due: int
+    turns: int
     held: int
     sending: int
     ready: float
@@ -80,11 +85,11 @@ class Report:
     def line(self) -> str:
         """Return the line to quote."""
         states = ", ".join(f"{count:,} {state}" for state, count in sorted(self.states.items()))
-        flying = f"; {self.sending} whose change was on its way after {self.settled:.1f} s" if self.sending else ""
+        flying = f"; {self.sending} changes that were on their way after {self.settled:.1f} s" if self.sending else ""
         return (
-            f"{self.store}: {sum(self.states.values()):,} unfinished runs ({states}), kill -9, {self.held} of them"
-            f" claimed: {self.due:,} due ones resumed {self.taken_up:.1f} s after the next start (ready after"
-            f" {self.ready:.1f} s){flying}; {len(self.findings.every)} findings"
+            f"{self.store}: {sum(self.states.values()):,} unfinished runs ({states}), {self.held} claimed, kill -9,"
+            f" dead for {self.down:.0f} s: none overdue {self.taken_up:.1f} s after the start (ready after"
+            f" {self.ready:.1f} s, {self.turns:,} turns){flying}; {len(self.findings.every)} findings"
         )
 
 
@@ -99,37 +104,50 @@ class _Stage:
 
 
 async def resume(
-    kind: str, runs: int, say: Callable[[str], None], *, within: str = WITHIN, flying: float = FLYING
-) -> Report:
-    """Bring ``runs`` runs into a store of ``kind`` (sqlite, postgresql), kill, start again and judge.
+    kind: str,
+    runs: int,
+    say: Callable[[str], None],
+    *,
+    within: str = WITHIN,
+    flying: float = FLYING,
+    down: Sequence[float] = (0.0, LOOKS_OVERDUE),
+) -> Sequence[Report]:
+    """Bring ``runs`` runs into a store of ``kind`` (sqlite, postgresql); kill, start again and judge, time and again.
 
-    What may have been on its way is watched for at most ``flying`` seconds after the start.
+    Each time the process stays dead for the next of ``down`` seconds. What may have been on its way is watched for at
+    most ``flying`` seconds after the start.
     """
     async with _stage(kind, within) as stage:
         await _fill(stage, runs, say)
-        await asyncio.to_thread(stage.running.kill)
-        dead_since = time.monotonic()
-        await asyncio.to_thread(stage.target.settings, latency_ms=0)
-        before, sending = await _rows(stage.store), await _sending(stage.store)
-        # Until every look is overdue: between two lie a twentieth of ``within``, and at most 15 s.
-        await asyncio.sleep(max(0.0, _seconds_between_looks(within) - (time.monotonic() - dead_since)))
-        due = {one for one, row in before.items() if row.leased or row.due_at <= time.time()}
-        say(f"{len(before):,} runs, {len(due):,} due, {len(sending)} sending; started again")
-        ready, taken_up, settled = await _resumed(stage, before, due, sending, flying)
-        findings = await _judged(stage, before)
-        watched = due if flying else due - sending
-        findings.violations += [f"{one} was never taken up" for one in watched if one not in taken_up | settled]
-        return Report(
-            store=kind,
-            states=Counter(row.state for row in before.values()),
-            due=len(due - sending),
-            held=sum(row.leased for row in before.values()),
-            sending=len(sending),
-            ready=ready,
-            taken_up=max(taken_up.values(), default=0.0),
-            settled=max(settled.values(), default=0.0),
-            findings=findings,
-        )
+        reports = []
+        for seconds in down:
+            reports.append(await _one(stage, kind, seconds, flying))
+            say(reports[-1].line())
+        return reports
+
+
+async def _one(stage: _Stage, kind: str, down: float, flying: float) -> Report:
+    await asyncio.to_thread(stage.running.kill)
+    died = time.monotonic()
+    await asyncio.to_thread(stage.target.settings, latency_ms=0)
+    before, sending = await _rows(stage.store), await _sending(stage.store)
+    await asyncio.sleep(max(0.0, down - (time.monotonic() - died)))
+    wave = await _resumed(stage, before, sending, flying)
+    findings = await _judged(stage, before)
+    findings.violations += [f"{one} was not taken up" for one in wave.missing if flying or one not in sending]
+    flown = {one: at for one, at in wave.taken_up.items() if one in sending}
+    return Report(
+        store=kind,
+        down=down,
+        states=Counter(row.state for row in before.values()),
+        turns=len(wave.taken_up),
+        held=sum(row.leased for row in before.values()),
+        sending=len(sending),
+        ready=wave.ready,
+        taken_up=wave.none_overdue,
+        settled=max(flown.values(), default=0.0),
+        findings=findings,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -147,17 +165,12 @@ async def _stage(kind: str, within: str) -> AsyncIterator[_Stage]:
             yield _Stage(store, target, running, session)
 
 
-def _seconds_between_looks(within: str) -> float:
-    minutes = float(within.removesuffix("m"))
-    return min(minutes * 60 / 20, 15.0) + 0.5
-
-
 # --- filling ---
 
 
 async def _fill(stage: _Stage, runs: int, say: Callable[[str], None]) -> None:
-    """Let the responder make the runs itself; it is at work on the last fifth when this returns."""
-    waiting, looking = runs * 4 // 10, runs * 4 // 10
+    """Let the responder make the runs itself; it is at work on the last tenth when this returns."""
+    waiting, looking = runs * 4 // 10, runs * 5 // 10
     began = time.monotonic()
     await _post(stage, "asks", waiting)
     await _post(stage, "patient", looking)
@@ -167,8 +180,9 @@ async def _fill(stage: _Stage, runs: int, say: Callable[[str], None]) -> None:
     await _post(stage, "patient", runs - waiting - looking)
 
     async def half_way() -> bool:
-        states = Counter(row.state for row in (await _rows(stage.store)).values())
-        return states.total() == runs and states["verifying"] > looking + (runs - waiting - looking) // 4
+        rows = (await _rows(stage.store)).values()
+        done = sum(row.state == "verifying" for row in rows) - looking
+        return len(rows) == runs and done > (runs - waiting - looking) // 4 and sum(row.leased for row in rows) > 3
 
     await eventually(half_way, SETTLE)
 
@@ -219,26 +233,36 @@ async def _until(stage: _Stage, **states: int) -> None:
 # --- watching ---
 
 
-async def _resumed(
-    stage: _Stage, before: Mapping[str, Row], due: set[str], sending: set[str], flying: float
-) -> tuple[float, dict[str, float], dict[str, float]]:
-    """Start the next process; returns when it was ready, and when each run that was due had its turn."""
-    began = time.monotonic()
-    taken_up: dict[str, float] = {}
+@dataclass(slots=True)
+class _Wave:
+    """What followed a start: when each run had its turn, when none was overdue, and what is missing at the end."""
+
+    ready: float = 0.0
+    none_overdue: float = 0.0
+    taken_up: dict[str, float] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+
+
+async def _resumed(stage: _Stage, before: Mapping[str, Row], sending: set[str], flying: float) -> _Wave:
+    """Start the next process, and watch until no run is overdue."""
+    wave, began = _Wave(), time.monotonic()
     starting = asyncio.create_task(asyncio.to_thread(stage.running.start))
     ready = asyncio.create_task(_when_done(starting, began))
     while time.monotonic() < began + SETTLE.total_seconds():
         await asyncio.sleep(_EVERY)
-        now = await _rows(stage.store)
-        at = time.monotonic() - began
-        for one in due - taken_up.keys():
+        now, at = await _rows(stage.store), time.monotonic() - began
+        for one in before.keys() - wave.taken_up.keys():
             if now[one].finished or (now[one].due_at != before[one].due_at and not now[one].leased):
-                taken_up[one] = at
-        missing = due - taken_up.keys()
-        if not missing or (missing <= sending and at > flying):
-            break
-    settled = {one: at for one, at in taken_up.items() if one in sending}
-    return await ready, {one: at for one, at in taken_up.items() if one not in sending}, settled
+                wave.taken_up[one] = at
+        left = {one: row for one, row in before.items() if one not in wave.taken_up}
+        wave.missing = {one for one, row in left.items() if row.leased or row.due_at <= time.time()}
+        if not wave.missing - sending:
+            wave.none_overdue = wave.none_overdue or at
+            if not wave.missing & sending or at > flying:
+                break
+    wave.missing = wave.missing if not wave.none_overdue else wave.missing & sending
+    wave.ready = await ready
+    return wave
 
 
 async def _when_done(starting: "asyncio.Task[None]", began: float) -> float:

@@ -6,7 +6,7 @@ from tests.bed import servers
 
 async def test_unfinished_runs_go_on_after_a_kill_without_waiting_for_leases() -> None:
     try:
-        report = await resume("postgresql", 300, lambda _: None, within="1m", flying=0)
+        [report] = await resume("postgresql", 300, lambda _: None, within="1m", flying=0, down=[0.0])
     except FileNotFoundError as missing:
         servers.missing(str(missing))
     else:
