@@ -94,8 +94,9 @@ async def ends(running: Responder, load: Load, within: float = WITHIN) -> list[J
             await asyncio.sleep(1)
             continue
         waiting = int(status["queues"]["deliveries"]["waiting"])
-        over = [run for run in runs if run["state"] in FINAL]
-        if waiting == 0 and len(over) == len(runs) and {item_of(run) for run in over}.issuperset(load.items):
+        awaited = [run for run in runs if item_of(run) in load.items]
+        over = [run for run in awaited if run["state"] in FINAL]
+        if waiting == 0 and len(over) == len(awaited) and {item_of(run) for run in over}.issuperset(load.items):
             break
         if (waiting, len(over)) != before:
             before, until = (waiting, len(over)), time.monotonic() + within
