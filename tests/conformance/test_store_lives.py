@@ -122,6 +122,16 @@ async def test_what_a_turn_has_left_behind_is_given_back(store: SqlStore) -> Non
     assert sent.id in await _claimable(store)
 
 
+async def test_deliveries_that_a_turn_has_left_behind_are_given_back(store: SqlStore) -> None:
+    await deliver(store, "d1", "d2")
+    [stale, _] = await store.claim_deliveries(10)
+    assert await store.give_back_deliveries() == 2
+    assert len(await store.claim_deliveries(10)) == 2
+    with pytest.raises(Conflict):
+        await store.release_delivery(stale, store.now())
+    assert await store.give_back_deliveries() == 0, "once only"
+
+
 async def test_only_one_s_own_is_given_back(store: SqlStore, replica: SqlStore) -> None:
     if replica is store:
         pytest.skip("SQLite serves one process")

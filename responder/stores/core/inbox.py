@@ -11,6 +11,7 @@ from responder.ports.store import NewDelivery
 from responder.stores.core import rows
 from responder.stores.core.claims import CLAIM_DELIVERIES
 from responder.stores.core.database import Order
+from responder.stores.core.lives import end_deliveries
 from responder.stores.core.part import Part, claiming, held_by, one_row
 from responder.stores.schema import deliveries
 
@@ -53,6 +54,13 @@ class InboxPart(Part):
         async with self.db.alone(Order.CLAIM) as tx:
             found = await self.db.fetch(tx, CLAIM_DELIVERIES, {**claiming(self.db, limit), **held_by(self.db)})
         return [rows.delivery(row) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
+
+    async def give_back_deliveries(self) -> int:
+        """End the leases of all that this process has claimed."""
+        if not self.db.life:
+            return 0
+        async with self.db.writing(Order.CLAIM) as tx:
+            return await end_deliveries(tx, deliveries.c.holder == self.db.life)
 
     async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
         """Give a lease back."""

@@ -57,14 +57,20 @@ async def end_leases(db: Database, tx: AsyncConnection, whose: ColumnElement[boo
     return Ended(len(free), len(in_doubt))
 
 
+async def end_deliveries(tx: AsyncConnection, whose: ColumnElement[bool]) -> int:
+    """End the leases of undecided deliveries that ``whose`` picks; returns how many."""
+    held = deliveries.c.lease_until.is_not(None) & (deliveries.c.attempts <= ONCE)
+    ended = await tx.execute(
+        update(deliveries)
+        .where(whose, deliveries.c.state == "waiting", held)
+        .values(lease_until=None, epoch=deliveries.c.epoch + 1)
+    )
+    return ended.rowcount
+
+
 async def end_life(db: Database, tx: AsyncConnection, life: str | None = None) -> Ended:
     """Free what the ended ``life`` had claimed; None stands for every life that there was."""
     its_runs, its_deliveries = (true() if life is None else table.c.holder == life for table in (runs, deliveries))
-    held = deliveries.c.lease_until.is_not(None) & (deliveries.c.attempts <= ONCE)
-    freed = await tx.execute(
-        update(deliveries)
-        .where(its_deliveries, deliveries.c.state == "waiting", held)
-        .values(lease_until=None, epoch=deliveries.c.epoch + 1)
-    )
+    freed = await end_deliveries(tx, its_deliveries)
     ended = await end_leases(db, tx, its_runs, SETTLES)
-    return Ended(ended.free + freed.rowcount, ended.in_doubt)
+    return Ended(ended.free + freed, ended.in_doubt)
