@@ -119,7 +119,8 @@ def judge_all(items: Mapping[str, str], runs: Sequence[JsonObject], entries: Seq
     found.repeated += [f"{count} × {key}" for key, count in keys.items() if count > 1]
     states = defaultdict[str, list[str]](list)
     for run in runs:
-        states[item_of(run)].append(run["state"])
+        if run["state"] != "skipped":  # nothing was changed, and it was tried again: the target said no for a moment
+            states[item_of(run)].append(run["state"])
     for item, playbook in items.items():
         state, values = ENDS[playbook]
         if not states[item]:

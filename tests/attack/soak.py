@@ -33,6 +33,8 @@ RATE = 200.0
 NEW = 4.0
 """Of these, alerts that a run is made for; the others repeat, or end, one of the latest."""
 FAULT_EVERY = 20.0
+OVER_BEHIND = 160
+"""So many alerts later, some fifty seconds, one may end."""
 REMEMBERED = 200
 """How many of the latest alerts are repeated."""
 LIMITED_OF = 4
@@ -224,9 +226,10 @@ def _posts(stage: Stage) -> Iterator[Coroutine[None, None, None]]:
                 number += 1
                 yield load.fire(playbook, item, told=told)
                 continue
-            # What has just fired is left alone: its end may come only after its run.
-            playbook, item, told = draw.choice(list(latest)[: max(1, len(latest) - 40)])
-            if item in load.items and len(latest) > 80 and draw.random() < 0.02:
+            place = draw.randrange(max(1, len(latest) - 40))
+            playbook, item, told = latest[place]
+            # Its end may come only after its run, though whoever had claimed its first webhook may have been frozen.
+            if item in load.items and place < len(latest) - OVER_BEHIND and draw.random() < 0.1:
                 latest.remove(
                     (playbook, item, told)
                 )  # what is over stays over: heard of again, it would be another case
