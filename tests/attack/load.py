@@ -117,16 +117,17 @@ def judge_all(items: Mapping[str, str], runs: Sequence[JsonObject], entries: Seq
             landed[entry.name].append((entry.after or {}).get("workers"))
     keys = Counter(entry.key for entry in entries if entry.applied and entry.key)
     found.repeated += [f"{count} × {key}" for key, count in keys.items() if count > 1]
-    states = defaultdict[str, list[str]](list)
+    states, why = defaultdict[str, list[str]](list), dict[str, str]()
     for run in runs:
         if run["state"] != "skipped":  # nothing was changed, and it was tried again: the target said no for a moment
             states[item_of(run)].append(run["state"])
+            why[item_of(run)] = f"{run['id']} of {run['created_at']}: {run['reason']}"
     for item, playbook in items.items():
         state, values = ENDS[playbook]
         if not states[item]:
             found.lost.append(f"{item}: acknowledged, and no run")
         elif states[item] != [state]:
-            found.violations.append(f"{item}: {playbook} ended {', '.join(states[item])}")
+            found.violations.append(f"{item}: {playbook} ended {', '.join(states[item])} ({why[item]})")
         elif landed[item] != values:
             found.violations.append(f"{item}: set to {landed[item]} instead of {values}")
     return found

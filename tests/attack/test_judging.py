@@ -16,7 +16,7 @@ def entry(item: str, key: str, workers: int, *, applied: bool = True) -> Entry:
 
 
 def run(item: str, state: str) -> JsonObject:
-    return {"target": f"http/checkout/{item}", "state": state}
+    return {"target": f"http/checkout/{item}", "state": state, "id": "1", "created_at": "now", "reason": "why"}
 
 
 def test_what_went_well_is_not_found_fault_with() -> None:
