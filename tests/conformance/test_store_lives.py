@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
+import asyncpg
 import pytest
 from sqlalchemy import insert, select, text
 
@@ -132,6 +133,32 @@ async def test_deliveries_that_a_turn_has_left_behind_are_given_back(store: SqlS
     assert await store.give_back_deliveries() == 0, "once only"
 
 
+async def test_what_is_left_behind_is_given_back_before_the_lock_is_held_again(
+    store: SqlStore, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store_url.startswith("sqlite"):
+        pytest.skip("SQLite has no such lock")
+    one = await started(store)
+    monkeypatch.setattr("responder.stores.core.alive.LOOK_EVERY", 60.0)
+    await asyncio.sleep(0.1)  # the look under way
+    await _cut(store_url)
+    await eventually(lambda: not store.db.alive)
+    assert await store.give_back([], LANDING_GRACE) == 1
+    assert await _claimable(store) == [one.id]
+
+
+async def _cut(url: str) -> None:
+    """End the sessions that hold a process's lock."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+    finally:
+        await connection.close()
+
+
 async def test_only_one_s_own_is_given_back(store: SqlStore, replica: SqlStore) -> None:
     if replica is store:
         pytest.skip("SQLite serves one process")
@@ -162,7 +189,7 @@ async def test_who_cannot_be_reached_loses_its_claims_and_cannot_write(store: Sq
             await proxy.switch(Mode.PASS)
             with pytest.raises(Conflict):
                 await eventually(lambda: _saved(cut_off, one))
-            await eventually(lambda: bool(cut_off.db.life))
+            await eventually(lambda: cut_off.db.alive)
         finally:
             await cut_off.close()
 

@@ -36,6 +36,13 @@ _OTHERS = text(
 )
 _TRY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
 
+END_HUNG = text(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND usename = current_user AND application_name = 'responder' AND wait_event = 'ClientRead'"
+    " AND xact_start IS NOT NULL AND state_change < clock_timestamp() - CAST(:hung AS interval)"
+)
+"""Ends the transactions of those that froze in the middle."""
+
 
 class Alive:
     """Shows that this process lives, and notices which others do not any more."""
@@ -50,7 +57,6 @@ class Alive:
         """Live under ``name``. ``connect`` opens a session, ``spent`` says that one is of no use any more."""
         self._db = db
         self._key = f"{_PREFIX}{name}"
-        self._name = name
         self._connect = connect
         self._spent = spent
         self._session: asyncpg.Connection[Any] | None = None
@@ -58,10 +64,9 @@ class Alive:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def name(self) -> str:
-        """The name to claim under; empty while the lock is not held, since nobody could tell that we ended."""
-        session = self._session
-        return "" if session is None or self._spent(session) else self._name
+    def held(self) -> bool:
+        """Whether the lock is held, as far as we know."""
+        return self._session is not None and not self._spent(self._session)
 
     async def start(self, on_fact: OnFact) -> None:
         """Take the lock, and look after the others from now on; raises Unavailable."""
@@ -79,7 +84,7 @@ class Alive:
 
     async def look(self, on_fact: OnFact) -> None:
         """Hold the lock, and end the lives of those whose locks have been missing for long enough."""
-        if not self.name:
+        if not self.held:
             await self._begin()
         async with self._db.reading() as tx:
             gone = set(await tx.scalars(_OTHERS, {"prefix": _PREFIX, "own": self._key}))

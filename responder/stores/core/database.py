@@ -97,7 +97,12 @@ class Database(Protocol):
 
     @property
     def life(self) -> str:
-        """What this process's claims are held by (``lives``); empty while nobody could tell that it has ended."""
+        """What this process's claims are held by (``lives``)."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether others could tell that this process has ended."""
         ...
 
     def now(self) -> datetime:

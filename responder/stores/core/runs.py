@@ -59,8 +59,6 @@ class RunsPart(Part):
 
     async def give_back(self, under_way: Collection[str], settles: timedelta) -> int:
         """End the leases of what this process has claimed and does not work on any more."""
-        if not self.db.life:
-            return 0
         left = (runs.c.holder == self.db.life) & runs.c.id.not_in(sorted(under_way))
         async with self.db.writing(Order.CLAIM) as tx:
             ended = await end_leases(self.db, tx, left, settles)
