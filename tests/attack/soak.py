@@ -122,8 +122,11 @@ async def restart_postgres(stage: Stage) -> None:
 
 
 async def refuse_at_target(stage: Stage) -> None:
-    """The target answers 503 for a moment."""
-    await asyncio.to_thread(stage.target.fault, "503", 10, on="any")
+    """The target answers 503 to changes for a moment.
+
+    Not to reads: where a check cannot be read the change is kept and a person is asked, which ends a run otherwise.
+    """
+    await asyncio.to_thread(stage.target.fault, "503", 10, on="write")
 
 
 async def limit_at_slack(stage: Stage) -> None:
