@@ -37,6 +37,8 @@ LOOKS_OVERDUE = 16.0
 """Seconds after which every look is overdue."""
 WITHIN = "20m"
 """How long verifications last: none ends meanwhile. A twentieth of it, and at most 15 s, lies between two looks."""
+FILL = timedelta(minutes=15)
+"""How long making the runs may take: those that are there already look at their targets all the while."""
 SETTLE = timedelta(minutes=5)
 _PER_WEBHOOK = 50
 FLYING = 45.0
@@ -184,7 +186,7 @@ async def _fill(stage: _Stage, runs: int, say: Callable[[str], None]) -> None:
         done = sum(row.state == "verifying" for row in rows) - looking
         return len(rows) == runs and done > (runs - waiting - looking) // 4 and sum(row.leased for row in rows) > 3
 
-    await eventually(half_way, SETTLE)
+    await eventually(half_way, FILL)
 
 
 async def _post(stage: _Stage, playbook: str, count: int) -> None:
@@ -227,7 +229,7 @@ async def _until(stage: _Stage, **states: int) -> None:
     async def there() -> bool:
         return Counter(row.state for row in (await _rows(stage.store)).values()) == Counter(states)
 
-    await eventually(there, SETTLE, timedelta(seconds=0.5))
+    await eventually(there, FILL, timedelta(seconds=0.5))
 
 
 # --- watching ---
