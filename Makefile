@@ -67,6 +67,10 @@ fuzz: venv ## Feed a million inputs to whatever reads text from outside
 seeds: venv ## Simulate days of alerts, deaths and people, each made from a seed
 	@$(PY) -m tests.attack seeds
 
+.PHONY: resume
+resume: venv servers ## Kill a responder with ten thousand unfinished runs, and measure until each that is due goes on
+	@$(PY) -m tests.attack resume
+
 .PHONY: soak
 soak: venv servers ## Load two replicas for ten minutes while something goes wrong every twenty seconds
 	@$(PY) -m tests.attack soak

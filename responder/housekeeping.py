@@ -14,6 +14,7 @@ from responder.tell.headline import unsolved
 from responder.worker import OnFact
 
 SET_ASIDE_EVERY = 5.0
+UNCLAIMED_EVERY = 30.0
 GAUGES_EVERY = 2.0
 HOLDS_EVERY = 1.0
 HOLDS_BATCH = 50
@@ -65,6 +66,7 @@ class Housekeeper:
         """Begin the chores."""
         chores: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
             (SET_ASIDE_EVERY, self._set_aside),
+            (UNCLAIMED_EVERY, self._unclaimed),
             (HOLDS_EVERY, self._holds),
             (GAUGES_EVERY, self._gauges),
             (RECONCILE_EVERY, self._reconcile),
@@ -92,6 +94,10 @@ class Housekeeper:
     async def _set_aside(self) -> None:
         for what in await self._store.set_aside(self._page()):
             self._on_fact("set_aside", what=what)
+
+    async def _unclaimed(self) -> None:
+        if count := await self._store.report_unclaimed(self._page()):
+            self._on_fact("unclaimed", runs=count)
 
     async def _holds(self) -> None:
         """Look at the pages whose time is up: one goes out when its incident is not over, another waits on."""

@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 from responder.act.after import undoing, verifying
 from responder.act.before import awaiting, checking, over, ready, resolving
 from responder.act.during import acting
+from responder.act.effects import LANDING_GRACE
 from responder.act.engine import TURN_SECONDS, Engine, Next, soon
 from responder.act.plan import Prepared
 from responder.act.reach import reaching
-from responder.domain.errors import Conflict, StoreError
+from responder.domain.errors import Conflict, PlaybookError, StoreError, Unavailable
 from responder.domain.limits import halted, subject_of
 from responder.domain.runs import Run, RunState, advance
 from responder.domain.targets import connection_of
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
-from responder.ports.store import RunEnd, Standing
+from responder.ports.store import UNCLAIMED_AFTER, RunEnd, Standing
 
 CLAIM = 64
 """Turns under way at once, those that hang not counted."""
@@ -29,6 +30,8 @@ SLOW_SECONDS = 1.0
 BULKHEAD = 8
 """So many slow turns on one connection, and no further turn on it begins: one that hangs holds up no other."""
 LINGER_SECONDS = 0.005
+LEFT = timedelta(seconds=1)
+"""So long a run is left to other replicas, time and again: whoever comes first has it."""
 PARKED = timedelta(minutes=1)
 """How often a parked run looks whether its halt is gone, should nobody wake it."""
 
@@ -37,6 +40,7 @@ PARKED = timedelta(minutes=1)
 class _UnderWay:
     """A turn that has not ended: on which connection, and since when (monotonic)."""
 
+    run: str
     connection: str
     began: float
 
@@ -49,6 +53,8 @@ class Actor:
         self._engine = engine
         self._concurrency = concurrency
         self._under_way: dict[asyncio.Task[None], _UnderWay] = {}
+        self._cut_short = False
+        """Whether the store failed us: what we claimed may be held although nobody works on it."""
 
     async def turn(self) -> int:
         """Claim as many due runs as there is room for and start their turns; returns how many were claimed.
@@ -65,12 +71,30 @@ class Actor:
             await asyncio.wait(self._under_way, timeout=LINGER_SECONDS)
             room = self._room(self._slow())
         hanging = [name for name, turns in Counter(slow).items() if turns >= BULKHEAD]
-        runs = await self._engine.store.claim_runs(room, hanging)
+        runs = await self._claim(room, hanging)
         for run in runs:
             task = asyncio.create_task(self._one(run), name=f"run {run.id}")
-            self._under_way[task] = _UnderWay(connection_of(run.target), self._engine.clock.monotonic())
+            self._under_way[task] = _UnderWay(run.id, connection_of(run.target), self._engine.clock.monotonic())
             task.add_done_callback(self._under_way.pop)
         return CLAIM if len(runs) == room else len(runs)
+
+    async def _claim(self, room: int, hanging: Sequence[str]) -> Sequence[Run]:
+        """Claim due runs; what the store's failure has left claimed is given back first."""
+        store = self._engine.store
+        if self._cut_short:
+            self._cut_short = False  # a turn that ends meanwhile is given back the next time
+            going_on = [one.run for task, one in self._under_way.items() if not task.done()]
+            try:
+                given_back = await store.give_back(going_on, LANDING_GRACE)
+            except StoreError:
+                self._cut_short = True
+                raise
+            self._engine.on_fact("given_back", runs=given_back)
+        try:
+            return await store.claim_runs(room, hanging)
+        except Unavailable:
+            self._cut_short = True  # it may have been committed, and only the answer was lost
+            raise
 
     def _slow(self) -> list[str]:
         """Return the connection of each turn that hangs."""
@@ -92,7 +116,8 @@ class Actor:
         except Conflict as error:
             self._engine.on_fact("turn_lost", run=run.id, error=str(error))
         except StoreError as error:
-            # The lease runs out by itself and the run is claimed again.
+            # Given back once the store answers again; else the lease runs out by itself, and the run is claimed again.
+            self._cut_short = self._cut_short or isinstance(error, Unavailable)
             self._engine.on_fact("turn_failed", run=run.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the worker; the claim has counted it
             self._engine.on_fact("turn_crashed", run=run.id, error=f"{type(error).__name__}: {error}")
@@ -102,9 +127,13 @@ class Actor:
 
 async def take_turn(engine: Engine, run: Run) -> Run:
     """Take a claimed run as far as it goes now, and keep where it stands."""
-    playbook = await engine.playbook_of(run)
+    try:
+        playbook = await engine.playbook_of(run)
+    except PlaybookError as error:
+        return await _leave_to_others(engine, run, error)
     if playbook is None:
         return await _without_playbook(engine, run)
+    run = _ours_again(run)
     playbook = playbook.capped(engine.caps_of(run))
     until = engine.clock.monotonic() + TURN_SECONDS / 2
     standing = await engine.store.standing(run, reaching(playbook.limits, run))
@@ -154,11 +183,30 @@ async def _finish(engine: Engine, run: Run, playbook: Playbook, following: Next)
     )
 
 
-async def _without_playbook(engine: Engine, run: Run) -> Run:
-    reason = Verdict.PLAYBOOK_GONE.sentence
+async def _without_playbook(engine: Engine, run: Run, reason: str = Verdict.PLAYBOOK_GONE.sentence) -> Run:
     ended = replace(run, state=RunState.UNKNOWN, verdict=Verdict.PLAYBOOK_GONE, reason=reason)
     await engine.store.finish(ended, RunEnd(needs_person=f"{run.playbook}: {reason}"))
     return ended
+
+
+async def _leave_to_others(engine: Engine, run: Run, error: PlaybookError) -> Run:
+    """Leave a run to a program that can read its playbook: while versions change, another replica is newer."""
+    now = engine.clock.now()
+    since = run.progress.left_since or now
+    if now - since >= UNCLAIMED_AFTER:
+        return await _without_playbook(engine, run, f"No replica can read its playbook: {error}")
+    left = replace(run, due_at=now + LEFT, progress=run.progress.model_copy(update={"left_since": since}))
+    if run.progress.left_since is None:
+        engine.on_fact("run_left", run=run.id, playbook=run.playbook, error=str(error))
+    await engine.store.save(left)
+    return left
+
+
+def _ours_again(run: Run) -> Run:
+    """Return a run that this program can go on with."""
+    if run.progress.left_since is None:
+        return run
+    return replace(run, progress=run.progress.model_copy(update={"left_since": None}))
 
 
 async def _handle(

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from responder import __version__
 from responder.app.runtime import Runtime
+from responder.domain.errors import PlaybookError, Unavailable
 from responder.domain.runs import Run
 from responder.domain.seals import Head
 from responder.intake.buffer import CommittingBuffer
@@ -111,7 +112,10 @@ def _complaints(runtime: Runtime) -> Sequence[JsonObject]:
 
 
 async def _approvers(runtime: Runtime, run: Run) -> Sequence[str]:
-    playbook = await runtime.shelf.of(run)
+    try:
+        playbook = await runtime.shelf.of(run)
+    except PlaybookError as error:
+        raise Unavailable("another version of the responder wrote this playbook: ask one of its replicas") from error
     return playbook.approval.from_ if playbook is not None else ("role:operator",)
 
 

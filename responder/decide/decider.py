@@ -72,6 +72,8 @@ class Decider:
         self._memory = Memory()
         self._claim = CLAIM
         self._looked_at = -math.inf
+        self._cut_short = False
+        """Whether the store failed us: what we claimed is held although nobody works on it."""
 
     async def turn(self) -> int:
         """Decide what is there, deliveries first; returns how many deliveries and episodes that were.
@@ -79,7 +81,14 @@ class Decider:
         When there may be more deliveries, it returns at least ``CLAIM``.
         """
         most = self._claim
-        done = await self._deliveries()
+        if self._cut_short:
+            await self._store.give_back_deliveries()
+            self._cut_short = False
+        try:
+            done = await self._deliveries()
+        except Unavailable:
+            self._cut_short = True
+            raise
         now = asyncio.get_running_loop().time()
         due = 0
         if done == 0 or now - self._looked_at >= DUE_EVERY:

@@ -12,6 +12,13 @@ from responder.domain.alerts import Severity
 from responder.domain.modes import Mode
 from responder.domain.verdicts import Verdict
 
+FORMAT = 1
+"""Of what a run's row may hold: raised with the first release that writes what older ones do not understand.
+
+A program takes up rows of its own format and older ones, and leaves newer ones to newer programs
+(docs/decisions/0020). A release reads a new word before the next one writes it, wherever that is possible.
+"""
+
 
 class RunState(StrEnum):
     """Where a run stands; the last nine are final."""
@@ -210,6 +217,8 @@ class Progress(BaseModel):
     ending_reason: str = ""
     unchanged: tuple[str, ...] = ()
     tries: int = 0
+    left_since: datetime | None = None
+    """Since when programs leave the run to one that can read its playbook."""
     reach: int | None = None
     """On how many targets the run's ``blast_radius`` lets effects be, as it was counted in checking."""
 

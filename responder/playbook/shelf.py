@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from responder.domain.errors import PlaybookError
 from responder.domain.runs import Run
 from responder.playbook.library import Library, load_library
 from responder.playbook.model import Playbook
@@ -48,7 +47,10 @@ class Shelf:
         return self._pinned.get(revision) or current
 
     async def of(self, run: Run) -> Playbook | None:
-        """Return the playbook that a run is pinned to, whatever the files say by now; None when its text is gone."""
+        """Return the playbook that a run is pinned to, whatever the files say by now; None when its text is gone.
+
+        Raises PlaybookError when this program cannot carry it out: an older one wrote it, or a newer one.
+        """
         current = self.library.playbooks.get(run.playbook)
         if current is not None and current.revision == run.revision:
             return current
@@ -60,14 +62,7 @@ class Shelf:
 
     async def _read(self, revision: str) -> Playbook | None:
         kept = await self._texts.playbook_text(revision)
-        if kept is None:
-            return None
-        file, text = kept
-        try:
-            return load_playbook(text, file, self._catalogue, None)
-        except PlaybookError:
-            # An older program wrote it, or a newer one: this one cannot carry it out.
-            return None
+        return None if kept is None else load_playbook(kept[1], kept[0], self._catalogue, None)
 
 
 def fingerprint(folders: Sequence[Path], also: Sequence[Path]) -> tuple[tuple[str, int, int], ...]:

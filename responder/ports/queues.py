@@ -9,6 +9,13 @@ from responder.domain.notification import Account, Receipt
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds; a turn takes at most 20 s of it (engine.md)."""
+SETTLES = timedelta(seconds=12)
+"""How long after its process has ended a change in doubt is looked at.
+
+Had the process lived, it would have waited 9 s for the answer to its send, and 2 s more before it looked.
+"""
+UNCLAIMED_AFTER = timedelta(minutes=5)
+"""So long a run may be due that only another version can go on with; then a person is asked (engine.md)."""
 MAX_ATTEMPTS = 5
 """After this many claims that led nowhere a row is set aside, visibly."""
 

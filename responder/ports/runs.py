@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from responder.domain.limits import Limits, Pause, Refusal, Scope, Usage
@@ -74,6 +74,14 @@ class RunStore(Protocol):
         """Lease due runs, the most severe first with ageing; raises ``attempts`` and ``epoch`` in its commit.
 
         Runs on targets at or below those in ``skip`` are left for later.
+        """
+        ...
+
+    async def give_back(self, under_way: Collection[str], settles: timedelta) -> int:
+        """End the leases of what this process has claimed and does not work on any more: its turns ended in an error.
+
+        ``under_way`` are the runs whose turns go on. Runs with a change in doubt are due after ``settles``. Only what
+        was claimed once since it made progress is given back; the rest waits for its lease. Returns how many.
         """
         ...
 

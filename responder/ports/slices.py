@@ -141,6 +141,13 @@ class DecideStore(Protocol):
         """Begin a decide transaction; leaving the block normally commits, an exception rolls back."""
         ...
 
+    async def give_back_deliveries(self) -> int:
+        """End the leases of all that this process has claimed: nobody works on it, its turn ended in an error.
+
+        Only what was claimed once is given back; the rest waits for its lease. Returns how many.
+        """
+        ...
+
     async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
         """Give a lease back after a failure; nothing but ``due_at`` changes."""
         ...

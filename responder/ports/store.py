@@ -15,7 +15,16 @@ from responder.domain.verdicts import Verdict
 from responder.ports.audit import Audit
 from responder.ports.brakes import BrakeLog
 from responder.ports.people import Kind, Page, People
-from responder.ports.queues import LEASE, MAX_ATTEMPTS, Inbox, NewDelivery, Outbox, OutboxItem
+from responder.ports.queues import (
+    LEASE,
+    MAX_ATTEMPTS,
+    SETTLES,
+    UNCLAIMED_AFTER,
+    Inbox,
+    NewDelivery,
+    Outbox,
+    OutboxItem,
+)
 from responder.ports.reconciling import Reconciling
 from responder.ports.runs import Authority, RunEnd, RunStore, Standing
 from responder.ports.sealing import Sealing
@@ -24,6 +33,8 @@ from responder.ports.slices import DecideStore, DeliveryProgress, RunFact, Slice
 __all__ = [
     "LEASE",
     "MAX_ATTEMPTS",
+    "SETTLES",
+    "UNCLAIMED_AFTER",
     "Audit",
     "Authority",
     "DecideStore",
@@ -100,6 +111,10 @@ class Housekeeping(Protocol):
         An unreadable delivery opens an incident that needs a person; ``tell`` are the destinations that hear of it.
         Returns what was set aside: ``run ID``, ``delivery ID``, ``outbox INCIDENT|DESTINATION``.
         """
+        ...
+
+    async def report_unclaimed(self, tell: Collection[str] = ()) -> int:
+        """Ask a person when runs that only a newer version can read have waited for too long; returns how many."""
         ...
 
     async def kick(self, verdicts: Collection[Verdict]) -> int:

@@ -37,6 +37,7 @@ from responder.domain.suspicion import Suspicion
 from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
+from responder.stores.core.alive import END_HUNG, Alive
 from responder.stores.core.bulk import shape_of, write_all
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
 from responder.stores.core.connections import Connections
@@ -97,6 +98,7 @@ class PostgresDatabase:
         self._meeting = asyncio.Lock()
         self._replaced = False
         self._sync: asyncio.Task[None] | None = None
+        self._alive = Alive(self, self.clock.name, self.connect, self._left)
         self._intake: asyncpg.Connection[asyncpg.Record] | None = None
         self._flushing = asyncio.Lock()
 
@@ -136,6 +138,7 @@ class PostgresDatabase:
                 async with engine.begin() as tx:
                     await self._migrate(tx)
             await self._anchor()
+            await self._alive.start(self.on_fact)
         except BaseException:
             await self.close()
             raise
@@ -154,12 +157,23 @@ class PostgresDatabase:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sync
             self._sync = None
+        await self._alive.stop()
         if self._intake is not None:
             self._intake.terminate()
             self._intake = None
         if self._connections is not None:
             await self._connections.close()
             self._connections = None
+
+    @property
+    def life(self) -> str:
+        """What this process's claims are held by."""
+        return self.clock.name
+
+    @property
+    def alive(self) -> bool:
+        """Whether this process holds its lock."""
+        return self._alive.held
 
     def now(self) -> datetime:
         """Return the store's clock: the server's, advanced by this machine's monotonic clock."""
@@ -310,7 +324,7 @@ class PostgresDatabase:
         The server's own timeouts do not reach a session between the two halves of a statement that is new to it.
         """
         async with self.reading() as connection:
-            await connection.execute(_END_HUNG, {"hung": HUNG})
+            await connection.execute(END_HUNG, {"hung": HUNG})
 
     async def _met(self, connection: AsyncConnection) -> None:
         """Meet the server before anything is done on it, when it is another one than before."""
@@ -343,11 +357,6 @@ def _unnested(arrays: Sequence[BindParameter[Any]], columns: Mapping[str, TypeEn
     return func.unnest(*typed).table_valued(*shape).render_derived()
 
 
-_END_HUNG = text(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-    " AND usename = current_user AND application_name = 'responder' AND wait_event = 'ClientRead'"
-    " AND xact_start IS NOT NULL AND state_change < clock_timestamp() - CAST(:hung AS interval)"
-)
 _LOCK = text(
     "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(hashtextextended(name, 0))"
     " ELSE pg_advisory_xact_lock_shared(hashtextextended(name, 0)) END"

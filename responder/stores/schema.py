@@ -47,12 +47,13 @@ deliveries = Table(
     Column("lease_until", Instant),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("holder", Text, nullable=False, server_default=""),
     Index("ix_deliveries_received_at", "received_at", "id"),
     _partial("ix_deliveries_due", "due_at", where="state = 'waiting'"),
     _partial("ix_deliveries_dead", "received_at", where="state = 'dead'"),
     postgresql_with=_ROOM,
 )
-"""The inbox. ``state``: waiting, done, dead."""
+"""The inbox. ``state``: waiting, done, dead. ``holder``: the life that claimed it last (``stores.core.lives``)."""
 
 episodes = Table(
     "episodes",
@@ -173,6 +174,8 @@ runs = Table(
     Column("epoch", Integer, nullable=False),
     Column("caused_by", Text, nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="1"),
+    Column("holder", Text, nullable=False, server_default=""),
+    Column("format", Integer, nullable=False, server_default="1"),
     Index("ix_runs_created_at", "created_at", "id"),
     Index("ix_runs_incident_id", "incident_id"),
     _partial("ix_runs_due", "rank_at", where="finished_at IS NULL"),
@@ -182,7 +185,8 @@ runs = Table(
     _partial("ix_runs_acted_playbook", "playbook", "finished_at", where="acted AND finished_at IS NOT NULL"),
     _partial("ix_runs_of_run", "of_run", where="of_run <> ''"),
 )
-"""``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way."""
+"""``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way.
+``format``: ``domain.runs.FORMAT`` of the newest program that has written the row."""
 
 run_episodes = Table(
     "run_episodes",

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,6 +46,7 @@ from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
 from responder.stores.core.database import Dirty, Gone, Order, Patch, Rows, Write, translated, upsert
+from responder.stores.core.lives import NOTHING_ENDED, end_life
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.store import SqlStore
 from responder.stores.core.turns import Turns
@@ -119,6 +121,9 @@ class SqliteDatabase:
                 )
                 self._engines.append(self._readers)
                 await self._anchor()
+                # The file's lock is ours: whoever has claimed anything is not alive any more.
+                async with self._writer.begin():
+                    ended = await end_life(self, self._writer)
             self._inode = self.path.stat().st_ino
         except Unavailable as error:
             await self.close()
@@ -126,6 +131,8 @@ class SqliteDatabase:
         except BaseException:
             await self.close()
             raise
+        if ended != NOTHING_ENDED:
+            self.on_fact("life_ended", **asdict(ended))
         self._sync = asyncio.create_task(keep_anchored(self.clock, self._look, self.on_fact), name="store-clock")
 
     async def close(self) -> None:
@@ -149,6 +156,16 @@ class SqliteDatabase:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def life(self) -> str:
+        """What this process's claims are held by."""
+        return self.clock.name
+
+    @property
+    def alive(self) -> bool:
+        """Whether others can tell: the next one to open the file knows that everybody before it has ended."""
+        return True
 
     def now(self) -> datetime:
         """Return the store's clock."""

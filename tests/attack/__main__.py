@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, fuzz, seeds, soak, storm
+from tests.attack import chaos, crash, fuzz, resume, seeds, soak, storm
 from tests.bed.postgres import private_cluster
 
 
@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fuzzing.add_argument("--seed", type=int, default=1)
     fuzzing.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     campaigns.add_parser("chaos", help="five misfortunes under load")
+    resuming = campaigns.add_parser("resume", help="ten thousand unfinished runs after kill -9")
+    resuming.add_argument("--runs", type=int, default=resume.RUNS)
+    resuming.add_argument("--stores", nargs="+", default=["postgresql", "sqlite"], choices=["postgresql", "sqlite"])
     soaking = campaigns.add_parser("soak", help="a steady load with a fault every twenty seconds")
     soaking.add_argument("--seconds", type=float, default=600)
     soaking.add_argument("--rate", type=float, default=soak.RATE, help="webhooks a second")
@@ -67,6 +70,17 @@ def _chaos(_: argparse.Namespace) -> bool:
     return survived < tried
 
 
+def _resume(given: argparse.Namespace) -> bool:
+    wrong = False
+    for store in given.stores:
+        for report in asyncio.run(resume.resume(store, given.runs, _say)):
+            for finding in report.findings.every[:20]:
+                _say(finding)
+            sys.stdout.write(f"{report.line()}\n")
+            wrong = wrong or bool(report.findings.every) or report.taken_up > resume.TARGET_SECONDS
+    return wrong
+
+
 def _soak(given: argparse.Namespace) -> bool:
     report = asyncio.run(soak.soak(given.seconds, _say, rate=given.rate))
     for finding in report.findings.every[:20]:
@@ -94,7 +108,15 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-_CAMPAIGNS = {"chaos": _chaos, "crash": _crash, "fuzz": _fuzz, "seeds": _seeds, "soak": _soak, "storm": _storm}
+_CAMPAIGNS = {
+    "chaos": _chaos,
+    "crash": _crash,
+    "fuzz": _fuzz,
+    "resume": _resume,
+    "seeds": _seeds,
+    "soak": _soak,
+    "storm": _storm,
+}
 
 
 if __name__ == "__main__":

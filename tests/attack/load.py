@@ -94,8 +94,9 @@ async def ends(running: Responder, load: Load, within: float = WITHIN) -> list[J
             await asyncio.sleep(1)
             continue
         waiting = int(status["queues"]["deliveries"]["waiting"])
-        over = [run for run in runs if run["state"] in FINAL]
-        if waiting == 0 and len(over) == len(runs) and {item_of(run) for run in over}.issuperset(load.items):
+        awaited = [run for run in runs if item_of(run) in load.items]
+        over = [run for run in awaited if run["state"] in FINAL]
+        if waiting == 0 and len(over) == len(awaited) and {item_of(run) for run in over}.issuperset(load.items):
             break
         if (waiting, len(over)) != before:
             before, until = (waiting, len(over)), time.monotonic() + within
@@ -116,15 +117,17 @@ def judge_all(items: Mapping[str, str], runs: Sequence[JsonObject], entries: Seq
             landed[entry.name].append((entry.after or {}).get("workers"))
     keys = Counter(entry.key for entry in entries if entry.applied and entry.key)
     found.repeated += [f"{count} × {key}" for key, count in keys.items() if count > 1]
-    states = defaultdict[str, list[str]](list)
+    states, why = defaultdict[str, list[str]](list), dict[str, str]()
     for run in runs:
-        states[item_of(run)].append(run["state"])
+        if run["state"] != "skipped":  # nothing was changed, and it was tried again: the target said no for a moment
+            states[item_of(run)].append(run["state"])
+            why[item_of(run)] = f"{run['id']} of {run['created_at']}: {run['reason']}"
     for item, playbook in items.items():
         state, values = ENDS[playbook]
         if not states[item]:
             found.lost.append(f"{item}: acknowledged, and no run")
         elif states[item] != [state]:
-            found.violations.append(f"{item}: {playbook} ended {', '.join(states[item])}")
+            found.violations.append(f"{item}: {playbook} ended {', '.join(states[item])} ({why[item]})")
         elif landed[item] != values:
             found.violations.append(f"{item}: set to {landed[item]} instead of {values}")
     return found

@@ -1,12 +1,15 @@
 """``soak``: two replicas on PostgreSQL under a steady load, and something goes wrong every twenty seconds.
 
 Most webhooks repeat what was said before, as Alertmanager's do; a few of them a second bring an alert that a playbook
-acts on. One replica is killed time and again; the other lives through everything, and its memory is measured.
+acts on, and some of these one that may act only so often. One replica is killed and frozen time and again; the other
+lives through everything, and its memory is measured. So is how long what was claimed waits for other hands.
 """
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import statistics
 import time
 from collections import deque
@@ -18,6 +21,7 @@ import aiohttp
 
 from tests.attack.load import Load, ends, judge_all
 from tests.attack.scenarios import PLAYBOOKS
+from tests.attack.takeover import BOUND, LIMITED, MOST, PLAYBOOK, Takeovers, most_at_once
 from tests.attack.verdict import Findings
 from tests.bed.postgres import Cluster, private_cluster
 from tests.bed.slack_peer import SlackPeer, slack
@@ -29,8 +33,14 @@ RATE = 200.0
 NEW = 4.0
 """Of these, alerts that a run is made for; the others repeat, or end, one of the latest."""
 FAULT_EVERY = 20.0
+OVER_BEHIND = 160
+"""So many alerts later, some fifty seconds, one may end."""
 REMEMBERED = 200
 """How many of the latest alerts are repeated."""
+LIMITED_OF = 4
+"""Every so-manieth new alert is for the playbook with a limit: five times as many as it allows."""
+FROZEN = 36.0
+"""Seconds for which a replica is frozen: longer than a lease."""
 TOLD_OF = 25
 """Every so-manieth alert goes to Slack, which takes one message a second."""
 WARM_UP = 0.25
@@ -50,6 +60,8 @@ class Stage:
     target: TargetProcess
     slack: SlackPeer
     load: Load
+    takeovers: Takeovers
+    limited: list[str] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -63,6 +75,8 @@ class Report:
     runs: int
     findings: Findings
     memory: Sequence[tuple[float, float]]
+    takeover: float
+    at_once: int
 
     @property
     def slope(self) -> float:
@@ -78,7 +92,8 @@ class Report:
         return (
             f"{self.webhooks:,} webhooks in {self.seconds:.0f} s ({self.webhooks / self.seconds:.0f}/s), {self.faults}"
             f" faults, {self.runs:,} runs: {len(found.lost)} lost, {len(found.repeated)} duplicate effects,"
-            f" {len(found.violations)} other findings, memory {self.memory[-1][1]:.0f} MiB"
+            f" {len(found.violations)} other findings, longest takeover {self.takeover:.1f} s, at most {self.at_once}"
+            f" effects where {MOST} a minute are allowed, memory {self.memory[-1][1]:.0f} MiB"
             f" ({self.slope:+.2f} MiB a minute)"
         )
 
@@ -86,18 +101,32 @@ class Report:
 async def kill_replica(stage: Stage) -> None:
     """One replica dies and comes back."""
     await asyncio.to_thread(stage.mortal.kill)
+    stage.takeovers.begin()
     await asyncio.to_thread(stage.mortal.start)
+
+
+async def freeze_replica(stage: Stage) -> None:
+    """One replica is stopped in the middle of whatever it does, for longer than a lease, and wakes up again."""
+    assert stage.mortal.child is not None
+    os.kill(stage.mortal.child.pid, signal.SIGSTOP)
+    stage.takeovers.begin()
+    await asyncio.sleep(FROZEN)
+    os.kill(stage.mortal.child.pid, signal.SIGCONT)
 
 
 async def restart_postgres(stage: Stage) -> None:
     """PostgreSQL dies as with its machine, and comes back."""
     await asyncio.to_thread(stage.cluster.crash)
     await asyncio.to_thread(stage.cluster.start)
+    stage.takeovers.begin()
 
 
 async def refuse_at_target(stage: Stage) -> None:
-    """The target answers 503 for a moment."""
-    await asyncio.to_thread(stage.target.fault, "503", 10, on="any")
+    """The target answers 503 to changes for a moment.
+
+    Not to reads: where a check cannot be read the change is kept and a person is asked, which ends a run otherwise.
+    """
+    await asyncio.to_thread(stage.target.fault, "503", 10, on="write")
 
 
 async def limit_at_slack(stage: Stage) -> None:
@@ -107,6 +136,7 @@ async def limit_at_slack(stage: Stage) -> None:
 
 FAULTS: tuple[Callable[[Stage], Awaitable[None]], ...] = (
     kill_replica,
+    freeze_replica,
     refuse_at_target,
     restart_postgres,
     limit_at_slack,
@@ -118,10 +148,11 @@ async def soak(seconds: float, say: Callable[[str], None], *, rate: float = RATE
     async with contextlib.AsyncExitStack() as stack:
         server = stack.enter_context(private_cluster(durable=True))
         assert server.server is not None
+        store = server.database()
         target = stack.enter_context(target_process())
         workspace = await stack.enter_async_context(slack())
         settings = config(
-            server.database(),
+            store,
             target.url,
             notify={
                 "console": True,
@@ -129,18 +160,27 @@ async def soak(seconds: float, say: Callable[[str], None], *, rate: float = RATE
             },
             routes=[{"matchers": ['told="yes"'], "slack": "#alerts"}],
         )
-        both = [stack.enter_context(responder(PLAYBOOKS, settings, name)) for name in ("lasting", "mortal")]
+        playbooks = {**PLAYBOOKS, f"{LIMITED}.yaml": PLAYBOOK}
+        both = [stack.enter_context(responder(playbooks, settings, name)) for name in ("lasting", "mortal")]
         for one in both:
             await asyncio.to_thread(one.start)
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)))
+        # For each of them by itself: a frozen one must not take the connections that the other needs.
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=64)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         load = Load([one.url for one in both], target, session)
-        stage = Stage(both[0], both[1], server.server, target, workspace, load)
+        stage = Stage(both[0], both[1], server.server, target, workspace, load, Takeovers(store))
         began = time.monotonic()
         faults = await _disturbed(stage, seconds, rate, every, say)
         took, webhooks = time.monotonic() - began, load.taken
         runs = await ends(stage.lasting, load, SETTLE)
+        await stage.takeovers.settled()
         findings = judge_all(load.items, runs, target.entries())
-        return Report(took, webhooks, faults, len(runs), findings, stage.memory)
+        takeover, at_once = stage.takeovers.longest, most_at_once(target.entries(), stage.limited)
+        if takeover > BOUND:
+            findings.violations.append(f"something was claimed and in nobody's hands for {takeover:.0f} s")
+        if at_once > MOST:
+            findings.violations.append(f"{at_once} effects within a minute, and {MOST} are allowed")
+        return Report(took, webhooks, faults, len(runs), findings, stage.memory, takeover, at_once)
 
 
 async def _disturbed(stage: Stage, seconds: float, rate: float, every: float, say: Callable[[str], None]) -> int:
@@ -148,16 +188,16 @@ async def _disturbed(stage: Stage, seconds: float, rate: float, every: float, sa
     over = asyncio.Event()
     watching = asyncio.create_task(_measure(stage, over))
     hurting = asyncio.create_task(_hurt(stage, every, over, say))
-    await _post(stage.load, seconds, rate)
+    await _post(stage, seconds, rate)
     over.set()
     await watching
     return await hurting
 
 
-async def _post(load: Load, seconds: float, rate: float) -> None:
+async def _post(stage: Stage, seconds: float, rate: float) -> None:
     """Post at ``rate``, on time whatever the answers take, up to a bound."""
     under_way = set[asyncio.Task[None]]()
-    posts, began, sent = _posts(load), time.monotonic(), 0
+    posts, began, sent = _posts(stage), time.monotonic(), 0
     while (now := time.monotonic()) < began + seconds:
         while sent < (now - began) * rate and len(under_way) < _MOST_WAITING:
             task = asyncio.create_task(next(posts))
@@ -168,8 +208,9 @@ async def _post(load: Load, seconds: float, rate: float) -> None:
     await asyncio.gather(*under_way)
 
 
-def _posts(load: Load) -> Iterator[Coroutine[None, None, None]]:
+def _posts(stage: Stage) -> Iterator[Coroutine[None, None, None]]:
     """Yield one webhook after the other: new ones evenly, else one of the latest again, now and then its end."""
+    load = stage.load
     draw = random.Random(1)  # noqa: S311 -- a soak is repeatable as far as its load goes
     latest: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
     each = round(RATE / NEW)
@@ -178,20 +219,32 @@ def _posts(load: Load) -> Iterator[Coroutine[None, None, None]]:
         for turn in range(each):
             if turn == 0:
                 told = "yes" if number % TOLD_OF == 0 else ""
+                if number % LIMITED_OF == 1:
+                    stage.limited.append(f"limited-{number}")
+                    number += 1
+                    yield _fire_limited(load, stage.limited[-1])
+                    continue
                 latest.append(("helpless" if number % 4 == 0 else "kept", f"item-{number}", told))
                 playbook, item, told = latest[-1]
                 number += 1
                 yield load.fire(playbook, item, told=told)
                 continue
-            # What has just fired is left alone: its end may come only after its run.
-            playbook, item, told = draw.choice(list(latest)[: max(1, len(latest) - 40)])
-            if item in load.items and len(latest) > 80 and draw.random() < 0.02:
+            place = draw.randrange(max(1, len(latest) - 40))
+            playbook, item, told = latest[place]
+            # Its end may come only after its run, though whoever had claimed its first webhook may have been frozen.
+            if item in load.items and place < len(latest) - OVER_BEHIND and draw.random() < 0.1:
                 latest.remove(
                     (playbook, item, told)
                 )  # what is over stays over: heard of again, it would be another case
                 yield load.resolve(playbook, item, told=told)
             else:
                 yield load.again(playbook, item, told=told)
+
+
+async def _fire_limited(load: Load, item: str) -> None:
+    """Deliver an alert whose turn may not come within the soak: nobody waits for its run."""
+    await load.fire(LIMITED, item)
+    del load.items[item]
 
 
 async def _hurt(stage: Stage, every: float, over: asyncio.Event, say: Callable[[str], None]) -> int:

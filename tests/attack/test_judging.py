@@ -1,7 +1,10 @@
 """The judges find what they are there for: a campaign that cannot fail proves nothing."""
 
+from dataclasses import replace
+
 from tests.attack.load import judge_all
 from tests.attack.soak import Report
+from tests.attack.takeover import most_at_once
 from tests.attack.verdict import Findings
 from tests.bed.ledger import Entry
 from tests.bed.web import JsonObject
@@ -13,7 +16,7 @@ def entry(item: str, key: str, workers: int, *, applied: bool = True) -> Entry:
 
 
 def run(item: str, state: str) -> JsonObject:
-    return {"target": f"http/checkout/{item}", "state": state}
+    return {"target": f"http/checkout/{item}", "state": state, "id": "1", "created_at": "now", "reason": "why"}
 
 
 def test_what_went_well_is_not_found_fault_with() -> None:
@@ -43,6 +46,15 @@ def test_a_run_that_says_something_else_than_the_target_is_a_violation() -> None
 
 def test_the_slope_of_memory_leaves_the_warm_up_out() -> None:
     samples = [(float(at), 50.0 + at) for at in range(10)] + [(float(at), 60 + 0.5 * (at - 10)) for at in range(10, 40)]
-    report = Report(40, 8000, 2, 100, Findings(), samples)
+    report = Report(40, 8000, 2, 100, Findings(), samples, 14.2, 9)
     assert round(report.slope) == 30
     assert report.line().startswith("8,000 webhooks in 40 s (200/s), 2 faults, 100 runs: 0 lost, 0 duplicate effects")
+    assert "longest takeover 14.2 s, at most 9 effects where 10 a minute are allowed" in report.line()
+
+
+def test_only_what_landed_forward_on_its_items_counts_against_a_limit() -> None:
+    at = [0.0, 10.0, 49.0, 51.0, 98.0]
+    effects = [replace(entry("a", f"{number}:do", 5), ended=when) for number, when in enumerate(at)]
+    others = [entry("b", "7:do", 5), entry("a", "8:undo", 4), entry("a", "9:do", 5, applied=False)]
+    assert most_at_once([*effects, *others], ["a"]) == 3
+    assert most_at_once([], ["a"]) == 0

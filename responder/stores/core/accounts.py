@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.notification import Account, Acknowledgement
+from responder.domain.runs import FORMAT
 from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.schema import approvals, audit, decisions, episodes, holds, incidents, records, runs
@@ -62,8 +63,9 @@ class AccountStatements:
 
     @cached_property
     def runs(self) -> Select[Any]:
-        """Their runs."""
-        return select(runs).where(self._of(runs.c.incident_id)).order_by(runs.c.created_at, runs.c.id)
+        """Their runs, as far as this program can read them."""
+        its = self._of(runs.c.incident_id) & (runs.c.format <= FORMAT)
+        return select(runs).where(its).order_by(runs.c.created_at, runs.c.id)
 
     @cached_property
     def records(self) -> Select[Any]:
@@ -99,8 +101,10 @@ async def read_accounts(
     home = {run.id: run.incident_id for run in every}
     home |= {one.id: one.incident_id for its in of_episode.values() for one in its}
     made = [rows.record(one) for one in await db.fetch(tx, statements.records, given)] if every else []
+    made = [one for one in made if one.run_id in home]
     asked = any(run.progress.asked for run in every)
     questions = [rows.approval(one) for one in await db.fetch(tx, statements.approvals, given)] if asked else []
+    questions = [one for one in questions if one.run_id in home]
     taken = [rows.decision(one) for one in await db.fetch(tx, statements.decisions, given)]
     of_record = _grouped(made, lambda one: home[one.run_id])
     of_question = _grouped(questions, lambda one: home[one.run_id])

@@ -14,11 +14,12 @@ from responder.domain.ids import new_id
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
-from responder.ports.store import MAX_ATTEMPTS, Audit, RunEnd
+from responder.ports.store import MAX_ATTEMPTS, UNCLAIMED_AFTER, Audit, RunEnd
 from responder.stores.core import rows
 from responder.stores.core.database import Order
 from responder.stores.core.ending import Ending, EndingPart
 from responder.stores.core.part import lapsed, write_audit
+from responder.stores.core.prepared import READABLE
 from responder.stores.schema import deliveries, incidents, outbox, records, runs
 
 _BATCH = 50
@@ -32,7 +33,7 @@ class AsidePart(EndingPart):
         async with self.db.writing(Order.HOUSEKEEPING) as tx:
             now = self.now()
             free_by = lapsed(self.db, now)
-            unfinished = runs.c.finished_at.is_(None)
+            unfinished = runs.c.finished_at.is_(None) & READABLE
             return [
                 *[await self._run(tx, now, row) for row in await _stuck(tx, runs, unfinished, free_by)],
                 *[
@@ -68,22 +69,35 @@ class AsidePart(EndingPart):
         await tx.execute(
             update(deliveries).where(deliveries.c.id == row.id).values(state="dead", error=why, lease_until=None)
         )
-        incident = Incident(
-            id=new_id(),
-            source=row.source,
-            receiver="",
-            group_key=f"delivery/{row.id}",
-            group_labels={"delivery": row.id},
-            external_url="",
-            severity=Severity.HIGH,
-            opened_at=now,
-            needs_person=f"A delivery could not be read: {row.id} from {row.source}. {why}",
-        )
-        await tx.execute(self.db.insert(incidents).on_conflict_do_nothing(), rows.incident_values(incident))
-        await self.add_destinations(tx, now, [incident.id], [(incident.id, one) for one in tell])
+        incident = _own_incident(
+            row.source, f"delivery/{row.id}", {"delivery": row.id}, now,
+            f"A delivery could not be read: {row.id} from {row.source}. {why}",
+        )  # fmt: skip
+        await self._open(tx, now, incident, tell)
         details = {"attempts": row.attempts, "incident": incident.id}
         await write_audit(tx, now, [Audit("delivery.set_aside", row.id, details=details)])
         return f"delivery {row.id}"
+
+    async def report_unclaimed(self, tell: Collection[str] = ()) -> int:
+        """Ask a person when runs that only a newer version can read have waited for too long; returns how many."""
+        async with self.db.writing(Order.HOUSEKEEPING) as tx:
+            now = self.now()
+            free = runs.c.lease_until.is_(None) | (runs.c.lease_until <= lapsed(self.db, now))
+            late = runs.c.finished_at.is_(None) & (runs.c.due_at <= now - UNCLAIMED_AFTER) & free & ~READABLE
+            count = await tx.scalar(select(func.count()).select_from(runs).where(late)) or 0
+            if count:
+                why = (
+                    f"{count} runs were written by a newer version of the responder, and none that can read them has"
+                    f" taken them up for {UNCLAIMED_AFTER.total_seconds() / 60:.0f} minutes: start the newer version."
+                )
+                await self._open(tx, now, _own_incident("", "unclaimed", {"runs": "newer"}, now, why), tell)
+        return count
+
+    async def _open(self, tx: AsyncConnection, now: datetime, incident: Incident, tell: Collection[str]) -> None:
+        """Open an incident of our own and tell of it, unless it is open already."""
+        insert = self.db.insert(incidents).on_conflict_do_nothing().returning(incidents.c.id)
+        if (await tx.execute(insert, rows.incident_values(incident))).all():
+            await self.add_destinations(tx, now, [incident.id], [(incident.id, one) for one in tell])
 
     async def _item(self, tx: AsyncConnection, now: datetime, row: Row[Any]) -> str:
         name = f"{row.incident_id}|{row.destination}"
@@ -95,6 +109,20 @@ class AsidePart(EndingPart):
         )
         await write_audit(tx, now, [Audit("outbox.dead", name, details={"error": why})])
         return f"outbox {name}"
+
+
+def _own_incident(source: str, key: str, labels: dict[str, str], now: datetime, needs_person: str) -> Incident:
+    return Incident(
+        id=new_id(),
+        source=source,
+        receiver="",
+        group_key=key,
+        group_labels=labels,
+        external_url="",
+        severity=Severity.HIGH,
+        opened_at=now,
+        needs_person=needs_person,
+    )
 
 
 async def _stuck(

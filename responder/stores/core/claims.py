@@ -12,6 +12,8 @@ from responder.stores.schema import deliveries, outbox
 
 NOW = bindparam("now", type_=Instant())
 """The store's clock, wherever a statement asks for it."""
+HOLDER = bindparam("held_by", type_=Text())
+"""The life that claims (``stores.core.lives``)."""
 
 
 def claim_of(
@@ -45,7 +47,7 @@ def claim_of(
 
 
 CLAIM_DELIVERIES = claim_of(
-    deliveries, (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW), [deliveries.c.due_at]
+    deliveries, (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW), [deliveries.c.due_at], holder=HOLDER
 )
 
 

@@ -95,6 +95,16 @@ class Database(Protocol):
         """What stops this process beside what is written in the database; read wherever the pauses there are."""
         ...
 
+    @property
+    def life(self) -> str:
+        """What this process's claims are held by (``lives``)."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether others could tell that this process has ended."""
+        ...
+
     def now(self) -> datetime:
         """Return the store's clock."""
         ...

@@ -11,7 +11,8 @@ from responder.ports.store import NewDelivery
 from responder.stores.core import rows
 from responder.stores.core.claims import CLAIM_DELIVERIES
 from responder.stores.core.database import Order
-from responder.stores.core.part import Part, claiming, one_row
+from responder.stores.core.lives import end_deliveries
+from responder.stores.core.part import Part, claiming, held_by, one_row
 from responder.stores.schema import deliveries
 
 
@@ -51,8 +52,13 @@ class InboxPart(Part):
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
         """Lease due deliveries, oldest first."""
         async with self.db.alone(Order.CLAIM) as tx:
-            found = await self.db.fetch(tx, CLAIM_DELIVERIES, claiming(self.db, limit))
+            found = await self.db.fetch(tx, CLAIM_DELIVERIES, {**claiming(self.db, limit), **held_by(self.db)})
         return [rows.delivery(row) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
+
+    async def give_back_deliveries(self) -> int:
+        """End the leases of all that this process has claimed."""
+        async with self.db.writing(Order.CLAIM) as tx:
+            return await end_deliveries(tx, deliveries.c.holder == self.db.life)
 
     async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
         """Give a lease back."""

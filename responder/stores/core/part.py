@@ -150,6 +150,11 @@ def claiming(db: Database, limit: int) -> dict[str, Any]:
     return {"now": now, "leased_until": now + LEASE, "most": limit, "lapsed": lapsed(db, now)}
 
 
+def held_by(db: Database) -> dict[str, str]:
+    """Return the parameter by which a claim says who made it: nobody, while others could not tell that it ended."""
+    return {"held_by": db.life if db.alive else ""}
+
+
 def lapsed(db: Database, now: datetime) -> datetime:
     """Return when a lease must have run out for its row to be free: before the clock was doubted, when it is."""
     suspicion = db.suspicion()

@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.approvals import answered
 from responder.domain.episodes import Episode
+from responder.domain.errors import Unavailable
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal
 from responder.domain.modes import Mode
 from responder.domain.records import RecordState
-from responder.domain.runs import Progress, Run, RunState
+from responder.domain.runs import FORMAT, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Page
 from responder.stores.core import rows
@@ -208,6 +209,8 @@ class PeoplePart(Part):
 
 async def _run(tx: AsyncConnection, run_id: str) -> Run | None:
     row = (await tx.execute(select(runs).where(runs.c.id == run_id))).one_or_none()
+    if row is not None and row.format > FORMAT:
+        raise Unavailable(f"run {run_id} was written by a newer version of the responder: ask one of its replicas")
     return None if row is None else rows.run(row)
 
 

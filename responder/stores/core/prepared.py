@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Integer,
     Select,
     Text,
     Update,
@@ -34,10 +35,10 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from responder.domain.episodes import HOLDS_OPEN, EpisodeState
-from responder.domain.runs import RunState
+from responder.domain.runs import FORMAT, RunState
 from responder.stores.core import rows
 from responder.stores.core.accounts import AccountStatements
-from responder.stores.core.claims import NOW, claim_of
+from responder.stores.core.claims import HOLDER, NOW, claim_of
 from responder.stores.core.database import Database, Insert
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant, Path
@@ -56,6 +57,8 @@ from responder.stores.schema import (
     slots,
 )
 
+READABLE = runs.c.format <= literal_column(str(FORMAT), Integer)
+"""Runs that no newer program has written."""
 END_OTHER, END_WELL, END_BADLY = range(3)
 """How a run ended that acted: as a rollback, so that it helped, or so that it did not."""
 WRITE_AUDIT = insert(audit)
@@ -121,18 +124,20 @@ class Prepared:
 
     @cached_property
     def claim_runs(self) -> ReturningUpdate[Any]:
-        """Lease due runs, but not those at or below ``skipped(target, low, high)``."""
+        """Lease due runs, but not those at or below ``skipped(target, low, high)``, nor what newer programs wrote."""
         skipped = self._db.given("skipped", target=Path, low=Path, high=Path)
         left = (runs.c.target == skipped.c.target) | (runs.c.target > skipped.c.low) & (runs.c.target < skipped.c.high)
-        due = runs.c.finished_at.is_(None) & (runs.c.due_at <= NOW) & (runs.c.rank_at <= NOW)
-        return claim_of(runs, due & ~exists(select(skipped.c.target).where(left)), [runs.c.rank_at], nudged=False)
+        due = runs.c.finished_at.is_(None) & (runs.c.due_at <= NOW) & (runs.c.rank_at <= NOW) & READABLE
+        wanted = due & ~exists(select(skipped.c.target).where(left))
+        return claim_of(runs, wanted, [runs.c.rank_at], nudged=False, holder=HOLDER)
 
     @cached_property
     def claim_outbox(self) -> ReturningUpdate[Any]:
-        """Lease what is behind, but not the destinations ``skipped(name)``."""
+        """Lease what is behind, but not the destinations ``skipped(name)``, nor what only newer programs can tell."""
         skipped = self._db.given("skipped", name=Text())
         behind = (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead & (outbox.c.due_at <= NOW)
-        due = behind & outbox.c.destination.not_in(select(skipped.c.name))
+        foreign = exists(select(runs.c.id).where(runs.c.incident_id == outbox.c.incident_id, ~READABLE))
+        due = behind & outbox.c.destination.not_in(select(skipped.c.name)) & ~foreign
         return claim_of(outbox, due, [outbox.c.urgency, outbox.c.due_at])
 
     @cached_property

@@ -13,7 +13,7 @@ from responder.domain.limits import Pause
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import Context, Progress, Run, RunState
+from responder.domain.runs import FORMAT, Context, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.stores.core.types import Instant
 
@@ -28,6 +28,7 @@ BONUS: Mapping[Severity, timedelta] = {
 HELD, OVERDUE, TAKEN = "held", "overdue", "taken"
 """States of a page that waits: nobody was called yet, somebody was, a person has answered."""
 
+_RUN_STATES = frozenset(state.value for state in RunState)
 _STATES = {state.value: state for state in EpisodeState}
 _SEVERITIES = {severity.value: severity for severity in Severity}
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
@@ -170,6 +171,12 @@ def decision(row: AnyRow) -> DecisionRow:
     )
 
 
+def state(word: str, *, over: bool) -> RunState:
+    """Return the state of a run as others see it: of one that is not known here, the one that lets least happen."""
+    known = RunState.UNKNOWN if over else RunState.ACTING
+    return RunState(word) if word in _RUN_STATES else known
+
+
 def run(row: AnyRow) -> Run:
     """Read a run."""
     return Run(
@@ -212,6 +219,7 @@ def run_changes(one: Run) -> dict[str, Any]:
         "finished_at": one.finished_at,
         "deadline": one.deadline,
         "effects": one.effects,
+        "format": FORMAT,
     }
 
 

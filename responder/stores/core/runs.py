@@ -6,7 +6,7 @@ What many runs ask for at the same time is done for all of them in one transacti
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -19,8 +19,9 @@ from responder.domain.runs import Run
 from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Dirty, Order, Patch, Rows, Write
+from responder.stores.core.lives import end_leases
 from responder.stores.core.overlap import ranges_below
-from responder.stores.core.part import Part, audit_values, claiming, write_audit
+from responder.stores.core.part import Part, audit_values, claiming, held_by, write_audit
 from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, look, lost
 from responder.stores.core.targets import begun, lock_targets, target_taken
 from responder.stores.core.together import Together
@@ -50,10 +51,18 @@ class RunsPart(Part):
     async def claim_runs(self, limit: int, skip: Collection[str] = ()) -> Sequence[Run]:
         """Lease due runs, the most severe first with ageing."""
         left = sorted(skip)
-        skipped = self.db.give("skipped", target=left, **ranges_below(left))
+        given = {**claiming(self.db, limit), **held_by(self.db)}
+        given |= self.db.give("skipped", target=left, **ranges_below(left))
         async with self.db.alone(Order.CLAIM) as tx:
-            found = await self.db.fetch(tx, self.prepared.claim_runs, {**claiming(self.db, limit), **skipped})
+            found = await self.db.fetch(tx, self.prepared.claim_runs, given)
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
+
+    async def give_back(self, under_way: Collection[str], settles: timedelta) -> int:
+        """End the leases of what this process has claimed and does not work on any more."""
+        left = (runs.c.holder == self.db.life) & runs.c.id.not_in(sorted(under_way))
+        async with self.db.writing(Order.CLAIM) as tx:
+            ended = await end_leases(self.db, tx, left, settles)
+        return ended.free + ended.in_doubt
 
     async def standing(self, run: Run, limits: Limits) -> Standing:
         """Read what a turn starts from."""

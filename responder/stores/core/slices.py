@@ -15,7 +15,7 @@ from responder.domain.episodes import Decision, Episode, EpisodeState, Group, In
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
-from responder.domain.runs import FINAL, RunState
+from responder.domain.runs import FINAL
 from responder.domain.suspicion import Suspicion
 from responder.domain.targets import ancestors
 from responder.ports.store import LEASE, DeliveryProgress, RunFact, Slice, SliceChanges
@@ -226,7 +226,7 @@ class SqlSlice:
         found = await self._db.fetch(
             self._tx, self._statements.joined_runs, self._db.give("joined", key=sorted(run_ids))
         )
-        if {row.id for row in found if RunState(row.state).value not in _FINAL} != run_ids:
+        if {row.id for row in found if row.state not in _FINAL} != run_ids:
             raise Conflict("a run ended before an alert could join it")
 
     async def _write_progress(self, progress: Sequence[DeliveryProgress]) -> None:
@@ -297,7 +297,7 @@ def _fact(group: Sequence[Any]) -> RunFact:
         id=first.id,
         playbook=first.playbook,
         target=first.target,
-        state=RunState(first.state),
+        state=rows.state(first.state, over=first.finished_at is not None),
         created_at=first.created_at,
         finished_at=first.finished_at,
         effects=max(first.effects, int(first.acted)),

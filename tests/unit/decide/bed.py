@@ -109,6 +109,7 @@ class World:
     stops: list[Pause] = field(default_factory=list)
     suspicion: Suspicion | None = None
     truncated: list[Group] = field(default_factory=list)
+    leased: set[str] = field(default_factory=set)
     statements: list[int] = field(default_factory=list)
     fail_next: list[Exception] = field(default_factory=list)
 
@@ -117,14 +118,21 @@ class World:
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
         waiting = [d for d in self.deliveries.values() if d.id not in self.finished and d.attempts < MAX_ATTEMPTS]
         claimed = []
-        for one in [d for d in waiting if self.due[d.id] <= self.now][:limit]:
+        for one in [d for d in waiting if self.due[d.id] <= self.now and d.id not in self.leased][:limit]:
             leased = replace(one, attempts=one.attempts + 1, epoch=one.epoch + 1)
             self.deliveries[one.id] = leased
+            self.leased.add(one.id)
             claimed.append(leased)
         return claimed
 
     async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
         self.due[delivery.id] = retry_at
+        self.leased.discard(delivery.id)
+
+    async def give_back_deliveries(self) -> int:
+        count = len(self.leased)
+        self.leased.clear()
+        return count
 
     @asynccontextmanager
     async def slice(self) -> AsyncIterator["FakeSlice"]:

@@ -110,6 +110,8 @@ async def test_a_store_that_cannot_be_reached_is_the_workers_business() -> None:
     with pytest.raises(Unavailable):
         await s.turn(alert())
     assert not s.world.runs
+    assert await s.decider.turn() == 1, "what was claimed is given back, and claimed again"
+    assert len(s.world.runs) == 1
 
 
 async def test_what_happened_is_reported_once_it_is_committed() -> None:
