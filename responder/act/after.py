@@ -5,6 +5,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
+from responder.act.checkpoints import (
+    OWN_RULE,
+    did_not_help,
+    fresh_checks,
+    has_next,
+    judged_after,
+    next_step,
+    not_needed,
+)
 from responder.act.effects import LANDING_GRACE, Sent, undo
 from responder.act.ends import turn_back
 from responder.act.engine import Engine, Next, soon
@@ -19,8 +28,6 @@ from responder.domain.verdicts import Verdict
 from responder.playbook.model import Condition, Playbook
 from responder.ports.store import RunEnd, Standing
 
-OWN_RULE = Condition(name="the alert's own rule")
-"""Stands for the alert's expression where a playbook has no ``verify``."""
 UNDO_TRIES = 5
 UNDO_BACK_OFF = timedelta(seconds=2)
 
@@ -30,10 +37,8 @@ async def verifying(engine: Engine, run: Run, playbook: Playbook, standing: Stan
     progress = run.progress
     if progress.verify_from is None or progress.verify_until is None:
         return turn_back(run, Verdict.VERIFY_FAILED, "nothing says when to judge")
-    conditions = playbook.verify or (OWN_RULE,)
-    checks = (
-        progress.checks if len(progress.checks) == len(conditions) else tuple(Check(name=c.name) for c in conditions)
-    )
+    conditions = judged_after(playbook, progress.step)
+    checks = progress.checks if len(progress.checks) == len(conditions) else fresh_checks(run, playbook)
     if standing.now < progress.verify_from:
         return Next(run, at=progress.verify_from)
     interval = poll_interval(conditions)
@@ -48,13 +53,21 @@ async def verifying(engine: Engine, run: Run, playbook: Playbook, standing: Stan
     )
     run = replace(run, progress=progress.model_copy(update={"checks": checks}))
     if all(check.done for check in checks):
-        reason = "; ".join(describe(check) for check in checks)
-        return Next(advance(run, "verified", Verdict.VERIFIED, reason), end=RunEnd(clear_person=True))
+        return _helped(run, playbook)
     until = _until(run, conditions, standing.now)
     run = replace(run, progress=run.progress.model_copy(update={"verify_until": until}))
     if standing.now < until:
         return Next(run, at=min(standing.now + interval, until))
     return _at_the_end(run, playbook, conditions, standing.now)
+
+
+def _helped(run: Run, playbook: Playbook) -> Next:
+    """Go on to the next step when only this one was judged; else that is the end."""
+    if has_next(run, playbook) and not playbook.escalates:
+        return next_step(run)
+    reason = "; ".join(describe(check) for check in run.progress.checks)
+    ended = advance(run, "verified", Verdict.VERIFIED, sentences(reason, not_needed(run, playbook)))
+    return Next(ended, end=RunEnd(clear_person=True))
 
 
 async def _sample(engine: Engine, run: Run, condition: Condition, check: Check, standing: Standing) -> Sample:
@@ -91,22 +104,15 @@ def _at_the_end(run: Run, playbook: Playbook, conditions: Sequence[Condition], n
     open_checks = [(check, condition) for check, condition in zip(checks, conditions, strict=True) if not check.done]
     reason = "; ".join(describe(check) for check, _ in open_checks)
     if any(check.last is not None and check.last.outcome == "fail" for check, _ in open_checks):
-        return _not_helped(run, playbook, reason)
+        return did_not_help(run, playbook, reason)
     if any(check.last is None or check.last.outcome == "unknown" for check, _ in open_checks):
         ended = advance(run, "unsure", Verdict.VERIFY_UNKNOWN, reason)
         return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.VERIFY_UNKNOWN.sentence} {reason}"))
     if run.progress.extended:
-        return _not_helped(run, playbook, f"{reason}, but not for long enough")
+        return did_not_help(run, playbook, f"{reason}, but not for long enough")
     hold = max(condition.hold for _, condition in open_checks)
     progress = run.progress.model_copy(update={"extended": True, "verify_until": now + hold})
     return Next(replace(run, progress=progress), at=now + poll_interval(conditions))
-
-
-def _not_helped(run: Run, playbook: Playbook, reason: str) -> Next:
-    if playbook.on_failure == "undo":
-        return turn_back(run, Verdict.VERIFY_FAILED, reason)
-    ended = advance(run, "give_up", Verdict.VERIFY_FAILED, reason)
-    return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.VERIFY_FAILED.sentence} {reason}"))
 
 
 async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
@@ -188,6 +194,9 @@ def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Nex
     if failed:
         return _gave_up(run, "; ".join(f"step {record.step}: {record.message}" for record in failed))
     stands = [record for record in records if record.state is not RecordState.UNDONE]
+    if run.progress.goes_on and all(record.state is RecordState.APPLIED for record in stands):
+        # Whatever stands is not to be undone by us, as the playbook says: the next step goes on from there.
+        return next_step(run)
     ending = run.progress.ending or Verdict.UNDONE
     if stands:
         reason = "; ".join(f"step {record.step}: {_stands(record)}" for record in stands)

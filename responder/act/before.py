@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from responder.act.checkpoints import all_checks, with_baselines
 from responder.act.ends import refused, turn_back
 from responder.act.engine import Engine, Next, soon
 from responder.act.look import look
@@ -14,7 +15,7 @@ from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
-from responder.domain.runs import Check, Run, RunState, Sample, advance
+from responder.domain.runs import Run, RunState, Sample, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
@@ -227,13 +228,13 @@ async def ready(
 async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Run:
     """Sample the verification before the first step: what improvement is measured against."""
     names = names_for(run)
-    checks: list[Check] = []
-    for condition in playbook.verify:
+    baselines: list[float | None] = []
+    for condition in all_checks(playbook):
         baseline = None
         if not condition.matchers:
             baseline = (await look(condition, names, engine.tools, None, standing.now)).value
-        checks.append(Check(name=condition.name, baseline=baseline))
-    return replace(run, progress=run.progress.model_copy(update={"checks": tuple(checks)}))
+        baselines.append(baseline)
+    return with_baselines(run, playbook, baselines)
 
 
 async def _roll_back(engine: Engine, run: Run, standing: Standing) -> Next:

@@ -31,11 +31,13 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
     return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, LATER)))
 
 
-def turn_back(run: Run, ending: Verdict, reason: str) -> Next:
-    """Undo what was applied, remembering why.
+def turn_back(run: Run, ending: Verdict, reason: str, *, goes_on: bool = False) -> Next:
+    """Undo what was applied, remembering why; with ``goes_on`` the next step has its turn behind that.
 
     The turn ends here: that the run undoes is committed before the first undo, or a crash in between would leave a run
     that still acts over a record that is being undone.
     """
-    progress = run.progress.model_copy(update={"ending": ending, "ending_reason": reason, "tries": 0})
+    progress = run.progress.model_copy(
+        update={"ending": ending, "ending_reason": reason, "tries": 0, "goes_on": goes_on}
+    )
     return Next(replace(advance(run, "undo"), progress=progress), at=run.due_at)

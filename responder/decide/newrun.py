@@ -48,12 +48,17 @@ def new_run(option: Option, episode: Episode, team: str, now: datetime, cause: C
 
 def time_allowed(playbook: Playbook, mode: Mode) -> timedelta:
     """Return how long a run may take: its steps, its checks, the wait for a person, and some grace."""
-    steps = sum((step.timeout * (step.retries + 1) + _longest(step.verify) for step in playbook.steps), timedelta())
-    check = _longest(playbook.verify) if playbook.verify else OWN_RULE_TIME
-    measured = not playbook.verify or any(condition.query or condition.probe for condition in playbook.verify)
+    steps = sum((step.timeout * (step.retries + 1) + _judging(step.verify) for step in playbook.steps), timedelta())
+    check = _judging(playbook.verify) if playbook.verify else OWN_RULE_TIME + SETTLES
+    times = len(playbook.steps) if playbook.escalates else 1
     may_ask = mode is Mode.APPROVE or bool(playbook.approval.matchers)
-    check += SETTLES if measured else timedelta()
-    return steps + check + (playbook.approval.timeout if may_ask else timedelta()) + GRACE
+    return steps + check * times + (playbook.approval.timeout if may_ask else timedelta()) + GRACE
+
+
+def _judging(conditions: tuple[Condition, ...]) -> timedelta:
+    """Return how long it may take to judge them once, with the wait for data that is new enough."""
+    measured = any(condition.query or condition.probe for condition in conditions)
+    return _longest(conditions) + (SETTLES if measured else timedelta())
 
 
 def _longest(conditions: tuple[Condition, ...]) -> timedelta:

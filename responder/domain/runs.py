@@ -50,6 +50,9 @@ HOLDS_SLOT = frozenset(
 UNVERIFIED_END = FINAL - {RunState.VERIFIED, RunState.OBSERVED}
 """Ends after which the next candidate has its turn."""
 
+HELPED = frozenset({RunState.KEPT, RunState.REVERTING, RunState.VERIFIED})
+"""States of a run that has helped: whatever step it has not taken is not needed."""
+
 SETTLES = timedelta(minutes=10)
 """A verification waits so long for data that was measured after the change, before ``within`` begins to count.
 
@@ -68,6 +71,7 @@ Outcome = Literal[
     "started",
     "roll_back",
     "applied",
+    "next_step",
     "unchanged",
     "step_failed",
     "undo",
@@ -104,8 +108,10 @@ TRANSITIONS: Mapping[tuple[RunState, Outcome], RunState] = {
     (_S.ACTING, "refused"): _S.SKIPPED,
     (_S.ACTING, "step_failed"): _S.FAILED,
     (_S.ACTING, "undo"): _S.UNDOING,
+    (_S.ACTING, "give_up"): _S.FAILED,
     (_S.ACTING, "unsure"): _S.UNKNOWN,
     (_S.VERIFYING, "verified"): _S.VERIFIED,
+    (_S.VERIFYING, "next_step"): _S.ACTING,
     (_S.VERIFYING, "keep"): _S.KEPT,
     (_S.VERIFYING, "undo"): _S.UNDOING,
     (_S.VERIFYING, "give_up"): _S.FAILED,
@@ -115,6 +121,7 @@ TRANSITIONS: Mapping[tuple[RunState, Outcome], RunState] = {
     (_S.REVERTING, "verified"): _S.VERIFIED,
     (_S.REVERTING, "undo"): _S.UNDOING,
     (_S.REVERTING, "unsure"): _S.UNKNOWN,
+    (_S.UNDOING, "next_step"): _S.ACTING,
     (_S.UNDOING, "undone"): _S.ROLLED_BACK,
     (_S.UNDOING, "partly_undone"): _S.PARTLY_ROLLED_BACK,
     (_S.UNDOING, "give_up"): _S.FAILED,
@@ -176,6 +183,14 @@ class Check(BaseModel):
     """What it reads has been measured after the change, and so will be whatever it reads from here on."""
 
 
+class Tried(BaseModel):
+    """A step that did not help, with what was measured after it."""
+
+    model_config = ConfigDict(frozen=True)
+    step: str
+    reason: str
+
+
 class Context(BaseModel):
     """What a run knows of its alert, frozen when it was created: the first alert's labels serve for rendering."""
 
@@ -210,6 +225,11 @@ class Progress(BaseModel):
     ending_reason: str = ""
     unchanged: tuple[str, ...] = ()
     tries: int = 0
+    baselines: tuple[float | None, ...] = ()
+    """What every check showed before the first step: each step's own in their order, then the playbook's."""
+    tried: tuple[Tried, ...] = ()
+    goes_on: bool = False
+    """What is being undone is one step that did not help, and the next one has its turn behind it."""
     reach: int | None = None
     """On how many targets the run's ``blast_radius`` lets effects be, as it was counted in checking."""
 

@@ -54,6 +54,7 @@ def build(
             shape.approval.four_eyes,
         ),
         steps=build_steps(shape.steps, ids, catalogue),
+        steps_until=shape.steps_until,
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),
         on_failure=shape.on_failure,
         notify=_notify(shape.notify),

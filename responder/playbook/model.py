@@ -132,6 +132,7 @@ class Playbook:
     limits: Limits = field(default_factory=Limits)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
     steps: tuple[Step, ...] = ()
+    steps_until: Literal["verified"] | None = None
     verify: tuple[Condition, ...] = ()
     on_failure: Literal["undo", "keep", "page"] = "undo"
     notify: NotifyRule = field(default_factory=NotifyRule)
@@ -145,6 +146,11 @@ class Playbook:
     def capped(self, caps: tuple[Cap, ...]) -> "Playbook":
         """Return the playbook under ``caps`` besides its own limits."""
         return replace(self, limits=replace(self.limits, caps=caps)) if caps else self
+
+    @property
+    def escalates(self) -> bool:
+        """Whether it tries one step after another, until one helps."""
+        return self.steps_until == "verified"
 
     @property
     def tells_only(self) -> bool:

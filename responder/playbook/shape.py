@@ -210,7 +210,7 @@ class PlaybookShape(Shape):
 
     reserved: ClassVar[tuple[str, ...]] = (
         *("uses", "inputs", "with", "overrides", "watch", "cost"),
-        *("diagnose", "steps_until", "gradual", "revert_after", "items"),
+        *("diagnose", "gradual", "revert_after", "items"),
     )
 
     schema_: Literal[1] = Field(default=1, alias="schema", description="the version of this format")
@@ -243,6 +243,11 @@ class PlaybookShape(Shape):
     limits: LimitsShape = Field(default=LimitsShape(), description=str(LimitsShape.__doc__))
     approval: ApprovalShape = Field(default=ApprovalShape(), description=str(ApprovalShape.__doc__))
     steps: list[StepShape] = Field(default=[], description="what it does, in order; without steps it only tells")
+    steps_until: Literal["verified"] | None = Field(
+        default=None,
+        description="one step after another, each judged by `verify`; the first that helps is the last, and one that "
+        "does not is undone before the next",
+    )
     verify: list[ConditionShape] = Field(
         default=[], description="all must pass afterwards; by default the alert's own rule"
     )

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from responder.domain.notification import Account, Approval, Line
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import Check, PlannedStep, Run, RunState
+from responder.domain.runs import HELPED, Check, PlannedStep, Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
@@ -106,6 +106,8 @@ def step_lines(run: Run, records: Sequence[Record]) -> Iterator[Line]:
         undone = undo_line(record)
         if undone is not None:
             yield undone
+    for one in run.progress.tried:
+        yield Line(NOT, f"{one.step} did not help: {one.reason}")
 
 
 def _step_line(run: Run, step: PlannedStep) -> Line:
@@ -114,6 +116,8 @@ def _step_line(run: Run, step: PlannedStep) -> Line:
         return Line(NOT, f"{step.id}: nothing to change")
     if run.state is _S.OBSERVED:
         return Line(NOT, f"would do {what}")
+    if run.state in HELPED:
+        return Line(NOT, f"{what}: not needed")
     return Line(NOT, f"{what}: not done") if run.state.final else Line(TO_DO, what)
 
 
