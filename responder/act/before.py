@@ -247,10 +247,14 @@ async def _roll_back(engine: Engine, run: Run, standing: Standing) -> Next:
     return refused(run, refusal, standing)
 
 
+_BY_THEMSELVES = frozenset({RunState.UNDOING, RunState.PARKED, RunState.KEPT, RunState.REVERTING})
+"""States that know by themselves what a stop or the deadline means to them."""
+
+
 def over(run: Run, standing: Standing) -> Next | None:
     """End or turn round a run that a person stopped, or that is past its deadline; None lets it go on."""
     changed = any(record.state.value not in ("not_applied", "undone") for record in standing.records)
-    if run.state in (RunState.UNDOING, RunState.PARKED) or (run.kind == "rollback" and run.state is not RunState.READY):
+    if run.state in _BY_THEMSELVES or (run.kind == "rollback" and run.state is not RunState.READY):
         return None
     if run.stop_by:
         verdict, reason = Verdict.STOPPED, f"{run.stop_by} stopped the run."

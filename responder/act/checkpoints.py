@@ -47,9 +47,20 @@ def fresh_checks(run: Run, playbook: Playbook) -> tuple[Check, ...]:
         return tuple(Check(name=one.name) for one in conditions)
     begins = sum(len(one.verify) for one in playbook.steps[:step])
     own = known[begins : begins + len(playbook.steps[step].verify)] if step < len(playbook.steps) else ()
-    whole = known[len(known) - len(playbook.verify) :]
-    baselines = [*own, *whole, None][: len(conditions)]
+    baselines = [*own, *_whole(known, playbook)][: len(conditions)]
     return tuple(Check(name=one.name, baseline=at) for one, at in zip(conditions, baselines, strict=True))
+
+
+def whole_checks(run: Run, playbook: Playbook) -> tuple[Check, ...]:
+    """Return the playbook's own checks with nothing seen of them but what was there before the run."""
+    conditions = playbook.verify or (OWN_RULE,)
+    known = run.progress.baselines
+    baselines = _whole(known, playbook) if len(known) == len(all_checks(playbook)) else (None,) * len(conditions)
+    return tuple(Check(name=one.name, baseline=at) for one, at in zip(conditions, baselines, strict=True))
+
+
+def _whole(known: Sequence[float | None], playbook: Playbook) -> Sequence[float | None]:
+    return known[len(known) - len(playbook.verify) :] if playbook.verify else (None,)
 
 
 def begin_judging(run: Run, playbook: Playbook, standing: Standing) -> Next:

@@ -21,7 +21,7 @@ SYMBOLS = {
 }
 FEW = 2
 """So many equal decisions or runs in a row are told one by one."""
-ENDS = {"verified": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
+ENDS = {"verified": "✔", "kept": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
 
 
 def tell(stories: Sequence[Story]) -> str:
@@ -143,4 +143,4 @@ def _run(run: Story) -> Iterator[tuple[str, str]]:
         yield str(run["finished_at"]), f"ended      {symbol} {run.get('state')}: {plain(run.get('reason'))}"
     else:
         reason = f": {plain(run['reason'])}" if run.get("reason") else ""
-        yield "9", f"now        ◐ {run.get('state')}{reason}"
+        yield "9", f"now        {ENDS.get(str(run.get('state')), '◐')} {run.get('state')}{reason}"

@@ -228,6 +228,12 @@ class Progress(BaseModel):
     baselines: tuple[float | None, ...] = ()
     """What every check showed before the first step: each step's own in their order, then the playbook's."""
     tried: tuple[Tried, ...] = ()
+    keep_until: datetime | None = None
+    """From when on a change that helped is to be given back."""
+    giving: str = ""
+    """The record that was given back and is judged now."""
+    given_back: tuple[str, ...] = ()
+    """Records that are undone and of which nothing is to be judged any more."""
     goes_on: bool = False
     """What is being undone is one step that did not help, and the next one has its turn behind it."""
     reach: int | None = None
@@ -244,6 +250,7 @@ class Run:
     ``revision`` is the SHA-256 of the playbook's text, kept in the store. ``of_run`` is the run that a person's
     rollback undoes. ``stop_by`` names who asked to stop it. ``deadline`` bounds it whatever happens. ``caused_by`` is
     the run after whose change the alert began, ``depth`` how many runs follow from one another up to this one.
+    ``kept_at`` is when a change that is to be given back was found to help: the run's fix ends there.
     """
 
     id: str
@@ -266,6 +273,7 @@ class Run:
     reason: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    kept_at: datetime | None = None
     effects: int = 0
     attempts: int = 0
     epoch: int = 0

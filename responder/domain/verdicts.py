@@ -84,6 +84,7 @@ class Verdict(StrEnum):
     VERIFIED = "verified", "The change was made, and the check confirms that it helped."
     UNCHANGED = "unchanged", "The target already was as the playbook wants it."
     OBSERVED = "observed", "Only observed: this is what would have been done."
+    NOT_GIVEN_BACK = "not_given_back", "The change helped, and could not be given back as planned; a person is asked."
     VERIFY_FAILED = "verify_failed", "The change did not help."
     VERIFY_UNKNOWN = "verify_unknown", "Nobody can tell whether the change helped."
     STEP_FAILED = "step_failed", "A step could not be applied."

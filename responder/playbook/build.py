@@ -57,6 +57,7 @@ def build(
         steps_until=shape.steps_until,
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),
         on_failure=shape.on_failure,
+        revert_after=shape.revert_after,
         notify=_notify(shape.notify),
         docs=Docs(shape.docs.runbook_url, shape.docs.meaning, shape.docs.impact, shape.docs.by_hand),
     )

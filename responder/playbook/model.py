@@ -135,6 +135,7 @@ class Playbook:
     steps_until: Literal["verified"] | None = None
     verify: tuple[Condition, ...] = ()
     on_failure: Literal["undo", "keep", "page"] = "undo"
+    revert_after: timedelta | None = None
     notify: NotifyRule = field(default_factory=NotifyRule)
     docs: Docs = field(default_factory=Docs)
 

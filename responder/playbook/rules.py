@@ -50,6 +50,9 @@ def check_top(findings: Findings, data: Keys) -> None:
     _check_budget(findings, mapping(data.get("limits")), len(steps))
     _check_rest(findings, mapping(data.get("limits")))
     _check_escalation(findings, data, len(steps))
+    if "revert_after" in data and steps and all(mapping(one).get("undo") in ("none", "manual") for one in steps):
+        message = "revert_after: none of the steps is undone automatically, so nothing would be given back"
+        findings.add(("revert_after",), message, "no-effect", "leave revert_after out", at_key=True)
     _check_radius(findings, mapping(mapping(data.get("limits")).get("blast_radius")), data.get("target"))
 
 

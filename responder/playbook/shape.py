@@ -210,7 +210,7 @@ class PlaybookShape(Shape):
 
     reserved: ClassVar[tuple[str, ...]] = (
         *("uses", "inputs", "with", "overrides", "watch", "cost"),
-        *("diagnose", "gradual", "revert_after", "items"),
+        *("diagnose", "gradual", "items"),
     )
 
     schema_: Literal[1] = Field(default=1, alias="schema", description="the version of this format")
@@ -252,6 +252,10 @@ class PlaybookShape(Shape):
         default=[], description="all must pass afterwards; by default the alert's own rule"
     )
     on_failure: Literal["undo", "keep", "page"] = Field(default="undo", description="what happens when it did not help")
+    revert_after: PositiveDuration | None = Field(
+        default=None,
+        description="how long a change that helped is kept; then it is given back, one step at a time, each judged",
+    )
     notify: NotifyShape = Field(default=NotifyShape(), description=str(NotifyShape.__doc__))
     docs: DocsShape = Field(default=DocsShape(), description=str(DocsShape.__doc__))
 

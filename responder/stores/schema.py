@@ -173,6 +173,7 @@ runs = Table(
     Column("epoch", Integer, nullable=False),
     Column("caused_by", Text, nullable=False, server_default=""),
     Column("depth", Integer, nullable=False, server_default="1"),
+    Column("kept_at", Instant),
     Index("ix_runs_created_at", "created_at", "id"),
     Index("ix_runs_incident_id", "incident_id"),
     _partial("ix_runs_due", "rank_at", where="finished_at IS NULL"),
@@ -183,6 +184,8 @@ runs = Table(
     _partial("ix_runs_of_run", "of_run", where="of_run <> ''"),
 )
 """``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way."""
+HOLDS_INCIDENT = runs.c.finished_at.is_(None) & (runs.c.state != "kept")
+"""Runs that keep their incident open: one that has helped, and is only kept for a time, does not."""
 
 run_episodes = Table(
     "run_episodes",

@@ -89,6 +89,7 @@ async def test_somebody_elses_edit_ends_the_escalation(bed: Bed, target: Target)
     run = await bed.work(run)
     assert run.state is RunState.PARTLY_ROLLED_BACK, run.reason
     assert target.resources["workers"]["workers"] == 7
+    assert changes(target) == [("workers", 6)]
 
 
 async def test_a_step_that_is_not_to_be_undone_stays_and_the_next_one_is_tried(bed: Bed, target: Target) -> None:

@@ -40,6 +40,7 @@ PLAYBOOKS: Mapping[str, str] = {
         "asks": change_item("asks", mode="approve"),
         "escalates": change_item("escalates", more_steps=_HARDER_STEP, wanted=6, within="250ms")
         + "steps_until: verified\n",
+        "lends": change_item("lends").replace("equals: 5", "at_least: 1") + "revert_after: 500ms\n",
         "patient": change_item("patient", wanted=99, within="2m"),
     }.items()
 }
@@ -115,6 +116,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     # Unknown when it dies while the second step is out: its refusal may then come from the first send having landed.
     Scenario("breaks", _ends("rolled_back", "unknown"), _simply("breaks")),
     Scenario("escalates", _ends("verified"), _simply("escalates"), lands=(AFTER, BEFORE, BEFORE + 2)),
+    Scenario("lends", _ends("verified"), _simply("lends"), lands=(AFTER, BEFORE)),
     Scenario("approval", _ends("verified"), _approval),
     Scenario("stop", _ends("rolled_back"), _stop),
     Scenario("rollback", _ends("verified") | {("rollback", "rolled_back")}, _rollback),

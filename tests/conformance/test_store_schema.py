@@ -90,4 +90,5 @@ def test_every_migration_is_packaged() -> None:
         "0005_four_eyes.py",
         "0006_causes.py",
         "0007_audit_segments.py",
+        "0008_kept_changes.py",
     ]

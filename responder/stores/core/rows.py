@@ -193,6 +193,7 @@ def run(row: AnyRow) -> Run:
         reason=row.reason,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        kept_at=row.kept_at,
         effects=row.effects,
         attempts=row.attempts,
         epoch=row.epoch,
@@ -210,6 +211,7 @@ def run_changes(one: Run) -> dict[str, Any]:
         "verdict": None if one.verdict is None else one.verdict.value,
         "reason": one.reason,
         "finished_at": one.finished_at,
+        "kept_at": one.kept_at,
         "deadline": one.deadline,
         "effects": one.effects,
     }
