@@ -12,11 +12,8 @@ from responder.act.ends import turn_back
 from responder.act.engine import Next
 from responder.domain.runs import Check, Run, Tried, advance
 from responder.domain.verdicts import Verdict
-from responder.playbook.model import Condition, Playbook
+from responder.playbook.model import OWN_RULE, Condition, Playbook
 from responder.ports.store import RunEnd, Standing
-
-OWN_RULE = Condition(name="the alert's own rule")
-"""Stands for the alert's expression where a playbook has no ``verify``."""
 
 
 def judged_after(playbook: Playbook, step: int) -> tuple[Condition, ...]:

@@ -10,6 +10,8 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import RunEnd, Standing
 
 LATER = timedelta(seconds=30)
+_FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS})
+"""Refusals of what is too much to be fixed one by one."""
 
 
 def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
@@ -22,12 +24,13 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
     if refusal.verdict in (
         Verdict.CONDITION_FAILED,
         Verdict.UNCHANGED,
+        Verdict.NO_ITEMS,
         Verdict.STEP_FAILED,
         Verdict.ATTEMPTS_EXHAUSTED,
         Verdict.RECURRING,
     ):
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
-    page = f"{run.playbook}: {refusal.reason}" if refusal.verdict is Verdict.MASS_FAILURE else ""
+    page = f"{run.playbook}: {refusal.reason}" if refusal.verdict in _FOR_A_PERSON else ""
     return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, LATER)))
 
 

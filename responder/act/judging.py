@@ -6,13 +6,12 @@ from datetime import datetime
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
-from responder.act.checkpoints import OWN_RULE
 from responder.act.engine import Engine, Next
 from responder.act.judge import note, poll_interval
 from responder.act.look import look, own_rule
 from responder.act.plan import names_for
 from responder.domain.runs import SETTLES, Check, Run, Sample
-from responder.playbook.model import Condition
+from responder.playbook.model import OWN_RULE, Condition
 from responder.ports.store import Standing
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from responder.act.checkpoints import OWN_RULE
 from responder.act.effects import bounded
 from responder.act.engine import EFFECT_SECONDS, Engine, Next
 from responder.act.judging import sample_now
@@ -18,7 +17,7 @@ from responder.domain.records import Record, RecordState
 from responder.domain.runs import SETTLES, Run, RunState, advance
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
-from responder.playbook.model import Condition, Playbook
+from responder.playbook.model import OWN_RULE, Condition, Playbook
 from responder.ports.store import RunEnd, Standing
 
 LOOKS_AGAIN = timedelta(seconds=30)

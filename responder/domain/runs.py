@@ -228,6 +228,8 @@ class Progress(BaseModel):
     baselines: tuple[float | None, ...] = ()
     """What every check showed before the first step: each step's own in their order, then the playbook's."""
     tried: tuple[Tried, ...] = ()
+    items: dict[str, dict[str, JsonValue]] = {}
+    """What each step with a list is done to, by the step's id and the item's name; frozen in checking."""
     keep_until: datetime | None = None
     """From when on a change that helped is to be given back."""
     giving: str = ""

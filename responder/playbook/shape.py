@@ -142,11 +142,19 @@ class ConditionShape(Shape):
     )
 
 
+class ItemsShape(Shape):
+    """What a step is done to, one by one: a list that a probe finds before anything is changed, and that stays so."""
+
+    probe: str = Field(description="the probe that finds the list; its inputs are under `with`")
+    with_: dict[str, JsonValue] = Field(default={}, alias="with", description="the probe's inputs")
+    max: int = Field(ge=1, le=100, description="with more items than this nothing is done at all")
+
+
 class StepShape(Shape):
     """One action, named by its key, and how it is carried out."""
 
     model_config = ConfigDict(extra="allow")
-    reserved: ClassVar[tuple[str, ...]] = ("items", "gradual")
+    reserved: ClassVar[tuple[str, ...]] = ("gradual",)
 
     id: Name | None = Field(
         default=None, description="its name in templates and messages; the action's last name by default"
@@ -161,6 +169,9 @@ class StepShape(Shape):
         default=[],
         json_schema_extra=ONE_OR_MANY,
         description="`unfenced`: in doubt, nobody can tell whether it landed, and mode auto may use it all the same",
+    )
+    items: ItemsShape | None = Field(
+        default=None, description="done to each item of a list, judged after each; `{{ item.x }}` in the action"
     )
     when: list[ConditionShape] = Field(default=[], description="conditions for this step")
     verify: list[ConditionShape] = Field(default=[], description="checks after this step, before the next")

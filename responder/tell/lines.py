@@ -45,7 +45,7 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
 _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
 _JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
 """What checks lead to."""
-_SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT})
+_SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT, _S.REVERTING})
 """Ends whose reason only repeats what the lines below say."""
 
 

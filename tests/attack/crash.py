@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.attack.lives import Launcher, Stuck, Victim, launcher, victim
 from tests.attack.points import ANY, Mode, Plan
-from tests.attack.scenarios import BEFORE, SCENARIOS, Scenario
+from tests.attack.scenarios import BEFORE, LEVELS, SCENARIOS, Scenario
 from tests.attack.verdict import Account, Findings, judge
 from tests.bed.ledger import Entry, effects
 from tests.bed.target_process import TargetProcess, target_process
@@ -109,6 +109,7 @@ class Ward:
     def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
         item = f"item-{self.label}-{next(self._numbers)}"
         self.target._send("PUT", f"/admin/{item}", {"workers": BEFORE})
+        self.target._send("PUT", "/admin/levels", LEVELS)
         try:
             scenario.play(self.victim, item)
             self.victim.resolve(_PLAYBOOK_OF.get(scenario.name, scenario.name), item)

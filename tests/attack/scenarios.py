@@ -27,6 +27,43 @@ _HARDER_STEP = """\
         workers:
           by: 2
 """
+_LISTED = """\
+schema: 1
+name: listed
+mode: auto
+matchers:
+  - alertname="listed"
+target: http/checkout/{{ labels.item }}
+limits:
+  mass_failure: off
+steps:
+  - id: each
+    retries: 3
+    items:
+      probe: http.get
+      with:
+        service: checkout
+        path: /admin/levels
+        pointer: /names
+      max: 4
+    http.request:
+      service: checkout
+      read: "GET /admin/{{ labels.item }}"
+      send: "PUT /admin/{{ labels.item }}"
+      json:
+        workers: "{{ item.to }}"
+verify:
+  - name: workers
+    probe: http.get
+    with:
+      service: checkout
+      path: "/admin/{{ labels.item }}"
+      pointer: /workers
+    at_most: 5
+    within: 250ms
+"""
+LEVELS = {"names": [{"name": f"to-{to}", "to": to} for to in (5, 6, 7)]}
+"""To what the scenario ``listed`` sets its item, one after the other; the second one is too much."""
 BEFORE, AFTER = 4, 5
 """What an item is set to before a case, and what the first step makes of it."""
 
@@ -41,6 +78,7 @@ PLAYBOOKS: Mapping[str, str] = {
         "escalates": change_item("escalates", more_steps=_HARDER_STEP, wanted=6, within="250ms")
         + "steps_until: verified\n",
         "lends": change_item("lends").replace("equals: 5", "at_least: 1") + "revert_after: 500ms\n",
+        "listed": _LISTED,
         "patient": change_item("patient", wanted=99, within="2m"),
     }.items()
 }
@@ -117,6 +155,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("breaks", _ends("rolled_back", "unknown"), _simply("breaks")),
     Scenario("escalates", _ends("verified"), _simply("escalates"), lands=(AFTER, BEFORE, BEFORE + 2)),
     Scenario("lends", _ends("verified"), _simply("lends"), lands=(AFTER, BEFORE)),
+    Scenario("listed", _ends("rolled_back"), _simply("listed"), lands=(AFTER, AFTER + 1, AFTER, BEFORE)),
     Scenario("approval", _ends("verified"), _approval),
     Scenario("stop", _ends("rolled_back"), _stop),
     Scenario("rollback", _ends("verified") | {("rollback", "rolled_back")}, _rollback),

@@ -101,7 +101,7 @@ def _what_the_ends_say(account: Account, runs: Sequence[JsonObject], found: Find
     landed = [(entry.after or {}).get("workers") for entry in effects]
     unknown = any(run["state"] == "unknown" for run in runs)
     wanted = [AFTER] if (verified and not rolled_back) or unknown else [AFTER, BEFORE]
-    if lands and verified:
+    if lands and not unknown:
         wanted = list(lands)
     if any(run["state"] in {"cancelled", "expired", "skipped"} for run in runs):
         wanted = []
