@@ -126,17 +126,13 @@ async def test_what_another_run_has_put_on_top_is_given_back_first(bed: Bed, tar
 
 
 async def test_a_pause_holds_the_giving_back(bed: Bed, target: Target) -> None:
-    run = await bed.work(await bed.begin(lent()), until=KEPT)
-    now = bed.store.now()
-    await bed.store.pause(Pause("p", "pause", "all", "release", "ana", now, now + timedelta(milliseconds=350)))
-    while bed.store.now() < now + timedelta(milliseconds=300):
-        current = await bed.store.claim_runs(4)
-        assert not [one for one in current if one.state is RunState.REVERTING]
-        assert changes(target) == [("workers", 6)]
-        for each in current:
-            await bed.store.save(replace(each, due_at=bed.store.now()))
+    run = await bed.work(await bed.begin(lent("500ms")), until=KEPT)
+    until = bed.store.now() + timedelta(milliseconds=800)
+    await bed.store.pause(Pause("p", "pause", "all", "release", "ana", bed.store.now(), until))
     run = await bed.work(run)
     assert run.state is RunState.VERIFIED, run.reason
+    assert changes(target) == [("workers", 6), ("workers", 4)]
+    assert target.ledger.entries[-1].began > until.timestamp() - 0.05
 
 
 async def test_a_person_who_stops_it_keeps_the_change(bed: Bed, target: Target) -> None:

@@ -126,8 +126,9 @@ async def test_a_list_that_is_not_what_it_should_be_means_no_effect(
     assert changes(target) == []
 
 
-async def test_the_budget_must_have_room_for_all_of_them(bed: Bed, target: Target) -> None:
-    run = await ended(bed, each(limits="limits:\n  per_target: 2 per 1h"))
+@pytest.mark.parametrize("mode", ["auto", "approve"])
+async def test_the_budget_must_have_room_for_all_of_them(bed: Bed, target: Target, mode: str) -> None:
+    run = await ended(bed, each(mode=mode, limits="limits:\n  per_target: 2 per 1h"))
     assert (run.state, run.verdict) == (RunState.SKIPPED, Verdict.RATE_TARGET), run.reason
     assert changes(target) == []
 
