@@ -52,11 +52,17 @@ def module(name: str, *arguments: str) -> Iterator[tuple[str, Child]]:
 
 
 @contextlib.contextmanager
-def serving(store: str, target: str, playbooks: Mapping[str, str]) -> Iterator[Responder]:
-    """Run a responder that tells nobody, so that only what is measured costs anything."""
+def serving(
+    store: str, target: str, playbooks: Mapping[str, str], command: tuple[str, ...] = ("responder", "serve")
+) -> Iterator[Responder]:
+    """Run a responder that tells nobody, so that only what is measured costs anything.
+
+    ``command`` is the module that is run in its place, with the same flags.
+    """
     settings = responder_config(store, target)
     settings["routes"] = []
     with responder(playbooks, settings) as running:
+        running.command = command
         running.start()
         yield running
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Sizes:
     """``seconds`` of load for a figure, ``warm`` before it; the rest are counts and rates.
 
-    ``webhooks`` are the numbers of alerts in a webhook that are tried.
+    ``webhooks`` are the numbers of alerts in a webhook that are tried; ``rounds`` how often ours and the ceiling take
+    turns where both move with the machine.
     """
 
     seconds: float = 15.0
@@ -20,6 +21,7 @@ class Sizes:
     latency_seconds: float = 20.0
     starts: int = 5
     webhooks: tuple[int, ...] = (1, 10, 50)
+    rounds: int = 3
 
 
 NORMAL = Sizes()
@@ -35,4 +37,5 @@ TINY = Sizes(
     latency_seconds=0.5,
     starts=1,
     webhooks=(50,),
+    rounds=1,
 )

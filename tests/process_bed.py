@@ -32,6 +32,8 @@ class Responder:
     name: str = "responder"
     child: Child | None = field(default=None, repr=False)
     environment: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ("responder", "serve")
+    """The module that is run, and its arguments before those of ``serve``."""
 
     @property
     def url(self) -> str:
@@ -42,7 +44,7 @@ class Responder:
         path = self.directory / "responder.yml"
         path.write_text(json.dumps(self.config, indent=1), encoding="utf-8")  # JSON is YAML
         argv: list[str | Path] = [
-            sys.executable, "-m", "responder", "serve", "--config.file", path,
+            sys.executable, "-m", *self.command, "--config.file", path,
             "--web.listen-address", f"127.0.0.1:{self.port}", "--log.format", "json",
         ]  # fmt: skip
         self.child = start(self.name, argv, directory=self.directory, env={"PYTHONPATH": str(ROOT), **self.environment})

@@ -280,14 +280,7 @@ class Runtime:
 @asynccontextmanager
 async def started(runtime: Runtime) -> AsyncIterator[None]:
     """Open the store, load everything, take turns; leaving the block stops claiming, ends the turns and closes."""
-    async with AsyncExitStack() as stack:
-        runtime.store.listen(runtime.on_fact)
-        await runtime.store.open()
-        stack.push_async_callback(runtime.store.close)
-        await runtime.adopt(runtime.settings)
-        # A brake of the last process's environment went with it, and nobody could say that it was lifted.
-        await runtime.store.kick((Verdict.PAUSED, Verdict.HALTED, *BY_CONFIGURATION))
-        stack.push_async_callback(_close_tools, runtime)
+    async with opened(runtime), AsyncExitStack() as stack:
         await _redis_wakes(runtime, stack)
         await _workers(runtime, stack)
         keeper = Housekeeper(
@@ -306,6 +299,20 @@ async def started(runtime: Runtime) -> AsyncIterator[None]:
         stack.push_async_callback(keeper.stop)
         watcher = asyncio.create_task(runtime.watch(), name="watch files")
         stack.callback(watcher.cancel)
+        yield
+
+
+@asynccontextmanager
+async def opened(runtime: Runtime) -> AsyncIterator[None]:
+    """Open the store and load everything; leaving the block closes what was opened. Nothing takes turns yet."""
+    async with AsyncExitStack() as stack:
+        runtime.store.listen(runtime.on_fact)
+        await runtime.store.open()
+        stack.push_async_callback(runtime.store.close)
+        await runtime.adopt(runtime.settings)
+        # A brake of the last process's environment went with it, and nobody could say that it was lifted.
+        await runtime.store.kick((Verdict.PAUSED, Verdict.HALTED, *BY_CONFIGURATION))
+        stack.push_async_callback(_close_tools, runtime)
         yield
 
 

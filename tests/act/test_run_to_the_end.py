@@ -193,7 +193,7 @@ async def test_one_yes_of_two_expires_and_pages_unless_told_otherwise(
     on_timeout: str,
     pages: bool,  # noqa: FBT001 - a table's column
 ) -> None:
-    text = playbook_text(mode="approve", limits=FOUR_EYES.format(timeout="1s", on_timeout=on_timeout))
+    text = playbook_text(mode="approve", limits=FOUR_EYES.format(timeout="2s", on_timeout=on_timeout))
     run = await bed.work(await bed.begin(text), until=frozenset({RunState.AWAITING_APPROVAL}))
     await bed.store.answer(run.id, approve=True, actor="ana", plan_hash=run.progress.plan_hash, comment="")
     run = await bed.work(run)

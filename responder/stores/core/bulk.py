@@ -75,13 +75,22 @@ def _write_one(place: int, shape: Shape) -> str:
         return _DIRTY.replace(":rows", f":rows{place}")
     source = f"jsonb_populate_recordset(NULL::{shape.table}, CAST(:rows{place} AS jsonb)) AS given"
     if shape.kind is Gone:
-        return f"DELETE FROM {shape.table} USING {source} WHERE {shape.same}"  # noqa: S608 - see above
+        return f"DELETE FROM {shape.table} USING {source} WHERE {_found(shape, source)}"  # noqa: S608 - see above
     if shape.kind is Patch:
         sets = ", ".join(f'"{name}" = {shape.value(name)}' for name in shape.columns if name not in shape.key)
-        return f"UPDATE {shape.table} SET {sets} FROM {source} WHERE {shape.same}"  # noqa: S608 - see above
+        return f"UPDATE {shape.table} SET {sets} FROM {source} WHERE {_found(shape, source)}"  # noqa: S608 - see above
     columns = ", ".join(f'"{name}"' for name in shape.columns)
     values = ", ".join(map(shape.value, shape.columns))
     changes = ", ".join(f'"{name}" = {value}' for name, value in shape.changes)
     action = f"UPDATE SET {changes}" if changes else "NOTHING"
     conflict = f" ON CONFLICT ({', '.join(shape.key)}) DO {action}" if shape.key else ""
     return f"INSERT INTO {shape.table} ({columns}) SELECT {values} FROM {source}{conflict}"  # noqa: S608 - see above
+
+
+def _found(shape: Shape, source: str) -> str:
+    """Return the condition that a row was given, by the index on the key's first column.
+
+    Of a function the planner supposes a hundred rows: rather than look them up it reads a table of some thousand rows.
+    """
+    first = f'"{shape.key[0]}"'
+    return f"{shape.table}.{first} = ANY (ARRAY(SELECT given.{first} FROM {source})) AND {shape.same}"  # noqa: S608 - see above

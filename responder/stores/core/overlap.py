@@ -16,14 +16,14 @@ NEXT = chr(ord(SEPARATOR) + 1)
 def near(db: Database, table: Table, *columns: ColumnElement[Any], where: ColumnElement[bool]) -> list[Select[Any]]:
     """Return two SELECTs of ``columns`` for the rows of ``table`` near any target: one by name, one by range.
 
-    ``near_given`` says which targets.
+    ``near_given`` says which targets. Neither looks outside itself: within a statement about the same table they would
+    otherwise be asked of each of its rows.
     """
     path = table.c.target.type
     ranges = db.given("below", low=path, high=path)
-    return [
-        select(*columns).where(db.among(table.c.target, "at_or_above"), where),
-        select(*columns).where(table.c.target > ranges.c.low, table.c.target < ranges.c.high, where),
-    ]
+    by_name = select(*columns).where(db.among(table.c.target, "at_or_above"), where)
+    by_range = select(*columns).where(table.c.target > ranges.c.low, table.c.target < ranges.c.high, where)
+    return [by_name.correlate(None), by_range.correlate(None)]
 
 
 def near_given(db: Database, targets: Collection[str]) -> dict[str, Any]:
