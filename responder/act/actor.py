@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -11,8 +11,10 @@ from responder.act.before import awaiting, checking, over, ready, resolving
 from responder.act.during import acting
 from responder.act.effects import LANDING_GRACE
 from responder.act.engine import TURN_SECONDS, Engine, Next, soon
+from responder.act.kept import kept
 from responder.act.plan import Prepared
 from responder.act.reach import reaching
+from responder.act.reverting import reverting
 from responder.domain.errors import Conflict, PlaybookError, StoreError, Unavailable
 from responder.domain.limits import halted, subject_of
 from responder.domain.runs import Run, RunState, advance
@@ -147,8 +149,11 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     run = following.run
     if run.state.final:
         await _finish(engine, run, playbook, following)
+        return run
+    due = min(following.at or standing.now, _wake_by(run))
+    if following.end is not None:
+        await engine.store.keep(replace(run, due_at=due), following.end, following.audit)
     else:
-        due = min(following.at or standing.now, _wake_by(run))
         await engine.store.save(replace(run, due_at=due), following.audit, following.ask)
     return run
 
@@ -170,7 +175,7 @@ async def _finish(engine: Engine, run: Run, playbook: Playbook, following: Next)
     await engine.store.finish(run, end, following.audit)
     if end.retry_at is not None:
         engine.on_fact("episodes_due", run=run.id, at=end.retry_at.isoformat())
-    ended = run.finished_at or engine.clock.now()
+    ended = run.kept_at or run.finished_at or engine.clock.now()
     engine.on_fact(
         "run_finished",
         seconds=(ended - run.created_at).total_seconds(),
@@ -217,6 +222,7 @@ async def _handle(
     prepared: tuple[Prepared, ...],
 ) -> tuple[Next, tuple[Prepared, ...]]:
     """Do what the run's state asks for."""
+    playbook = playbook.for_items(run.progress.items)
     ended = over(run, standing)
     if ended is not None:
         return ended, ()
@@ -229,17 +235,23 @@ async def _handle(
     return await _further(engine, run, playbook, standing), ()
 
 
+_AFTER: Mapping[RunState, Callable[[Engine, Run, Playbook, Standing], Awaitable[Next]]] = {
+    RunState.VERIFYING: verifying,
+    RunState.KEPT: kept,
+    RunState.REVERTING: reverting,
+    RunState.UNDOING: undoing,
+}
+
+
 async def _further(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
     """The states that have no use for a prepared plan."""
+    if run.state in _AFTER:
+        return await _AFTER[run.state](engine, run, playbook, standing)
     match run.state:
         case RunState.RESOLVING:
             return resolving(run, playbook, standing)
         case RunState.AWAITING_APPROVAL:
             return awaiting(run, playbook, standing)
-        case RunState.VERIFYING:
-            return await verifying(engine, run, playbook, standing)
-        case RunState.UNDOING:
-            return await undoing(engine, run, playbook, standing)
         case RunState.PARKED:
             return _parked(run, playbook, standing)
         case _:

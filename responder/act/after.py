@@ -2,111 +2,49 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from urllib.parse import parse_qs, urlsplit
+from datetime import timedelta
 
+from responder.act.checkpoints import did_not_help, has_next, judged_after, next_step, not_needed
 from responder.act.effects import LANDING_GRACE, Sent, undo
-from responder.act.ends import turn_back
 from responder.act.engine import Engine, Next, soon
-from responder.act.judge import note, poll_interval
-from responder.act.look import look, own_rule
-from responder.act.plan import names_for
+from responder.act.judging import all_seen, judgement
+from responder.act.kept import keep, to_give_back, undoable
 from responder.domain.limits import Refusal
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import SETTLES, Check, Run, Sample, advance
+from responder.domain.runs import Run, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
-from responder.playbook.model import Condition, Playbook
+from responder.playbook.model import Playbook
 from responder.ports.store import RunEnd, Standing
 
-OWN_RULE = Condition(name="the alert's own rule")
-"""Stands for the alert's expression where a playbook has no ``verify``."""
 UNDO_TRIES = 5
 UNDO_BACK_OFF = timedelta(seconds=2)
 
 
 async def verifying(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Look once at every condition; verified, not helped, not to be told, or look again."""
-    progress = run.progress
-    if progress.verify_from is None or progress.verify_until is None:
-        return turn_back(run, Verdict.VERIFY_FAILED, "nothing says when to judge")
-    conditions = playbook.verify or (OWN_RULE,)
-    checks = (
-        progress.checks if len(progress.checks) == len(conditions) else tuple(Check(name=c.name) for c in conditions)
-    )
-    if standing.now < progress.verify_from:
-        return Next(run, at=progress.verify_from)
-    interval = poll_interval(conditions)
-    jumped_at = standing.suspicion.since if standing.suspicion is not None else None
-    checks = tuple(
-        [
-            check
-            if check.done and not condition.hold
-            else note(check, await _sample(engine, run, condition, check, standing), condition, interval, jumped_at)
-            for condition, check in zip(conditions, checks, strict=True)
-        ],
-    )
-    run = replace(run, progress=progress.model_copy(update={"checks": checks}))
-    if all(check.done for check in checks):
-        reason = "; ".join(describe(check) for check in checks)
-        return Next(advance(run, "verified", Verdict.VERIFIED, reason), end=RunEnd(clear_person=True))
-    until = _until(run, conditions, standing.now)
-    run = replace(run, progress=run.progress.model_copy(update={"verify_until": until}))
-    if standing.now < until:
-        return Next(run, at=min(standing.now + interval, until))
-    return _at_the_end(run, playbook, conditions, standing.now)
+    found = await judgement(engine, run, judged_after(playbook, run.progress.step), standing)
+    if isinstance(found, Next):
+        return found
+    match found.outcome:
+        case "pass":
+            return _helped(found.run, playbook, standing)
+        case "fail":
+            return did_not_help(found.run, playbook, found.reason)
+        case "unknown":
+            ended = advance(found.run, "unsure", Verdict.VERIFY_UNKNOWN, found.reason)
+            page = f"{run.playbook}: {Verdict.VERIFY_UNKNOWN.sentence} {found.reason}"
+            return Next(ended, end=RunEnd(needs_person=page))
 
 
-async def _sample(engine: Engine, run: Run, condition: Condition, check: Check, standing: Standing) -> Sample:
-    names = names_for(run)
-    changed_at = run.progress.changed_at or run.progress.verify_from
-    since = standing.now - changed_at if changed_at is not None and not check.fresh else None
-    if condition is OWN_RULE:
-        return await own_rule(_claimed(run.context.generator_url), names, engine.tools, standing.now, since=since)
-    return await look(condition, names, engine.tools, check.baseline, standing.now, since=since)
-
-
-def _until(run: Run, conditions: Sequence[Condition], now: datetime) -> datetime:
-    """Return when the checks are judged: ``within`` begins once they see what was measured after the change."""
-    begins, until = run.progress.verify_from or now, run.progress.verify_until or now
-    old = any(check.last is not None and check.last.data == "old" for check in run.progress.checks)
-    if not old or now >= begins + SETTLES:
-        return until
-    return max(until, now + max(condition.within for condition in conditions))
-
-
-def _claimed(generator_url: str) -> str:
-    """Return the expression that a Prometheus generator URL names, empty when it names none."""
-    return parse_qs(urlsplit(generator_url).query).get("g0.expr", [""])[0]
-
-
-def describe(check: Check) -> str:
-    """Write what one condition showed."""
-    return f"{check.name}: {check.last.reason}" if check.last is not None else f"{check.name}: not looked at"
-
-
-def _at_the_end(run: Run, playbook: Playbook, conditions: Sequence[Condition], now: datetime) -> Next:
-    """Judge at ``within``: failing → failed; unknown → unknown; passing but not long enough → wait once more."""
-    checks = run.progress.checks
-    open_checks = [(check, condition) for check, condition in zip(checks, conditions, strict=True) if not check.done]
-    reason = "; ".join(describe(check) for check, _ in open_checks)
-    if any(check.last is not None and check.last.outcome == "fail" for check, _ in open_checks):
-        return _not_helped(run, playbook, reason)
-    if any(check.last is None or check.last.outcome == "unknown" for check, _ in open_checks):
-        ended = advance(run, "unsure", Verdict.VERIFY_UNKNOWN, reason)
-        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.VERIFY_UNKNOWN.sentence} {reason}"))
-    if run.progress.extended:
-        return _not_helped(run, playbook, f"{reason}, but not for long enough")
-    hold = max(condition.hold for _, condition in open_checks)
-    progress = run.progress.model_copy(update={"extended": True, "verify_until": now + hold})
-    return Next(replace(run, progress=progress), at=now + poll_interval(conditions))
-
-
-def _not_helped(run: Run, playbook: Playbook, reason: str) -> Next:
-    if playbook.on_failure == "undo":
-        return turn_back(run, Verdict.VERIFY_FAILED, reason)
-    ended = advance(run, "give_up", Verdict.VERIFY_FAILED, reason)
-    return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.VERIFY_FAILED.sentence} {reason}"))
+def _helped(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    """Go on to the next step when only this one was judged; else that is the end, or it is kept for a time."""
+    if has_next(run, playbook) and not playbook.escalates:
+        return next_step(run)
+    reason = sentences(all_seen(run), not_needed(run, playbook))
+    if playbook.revert_after is not None and to_give_back(playbook, standing.records):
+        return keep(run, playbook, reason, standing.now)
+    return Next(advance(run, "verified", Verdict.VERIFIED, reason), end=RunEnd(clear_person=True))
 
 
 async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
@@ -127,9 +65,9 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
         if sent is Sent.NOT_YET:
             return _undo_again(run, settled, standing)
         if sent is Sent.IN_DOUBT:
-            return await _undo_in_doubt(engine, run, settled, standing)
+            return await undo_in_doubt(engine, run, settled, standing)
         if sent is Sent.UNSURE:
-            return _undo_unsure(run, settled)
+            return undo_unsure(run, settled)
     return _undo_result(run, left, standing)
 
 
@@ -138,10 +76,7 @@ def _to_undo(record: Record, playbook: Playbook, *, by_person: bool) -> bool:
         return True
     if by_person and record.state in (RecordState.UNDO_FAILED, RecordState.APPLIED):
         return True
-    if record.state is not RecordState.APPLIED:
-        return False
-    step = next((step for step in playbook.steps if step.id == record.step), None)
-    return step is not None and step.undo == "automatic" and step.action.undoes != "impossible"
+    return record.state is RecordState.APPLIED and undoable(record, playbook)
 
 
 def _undo_again(run: Run, record: Record, standing: Standing) -> Next:
@@ -152,13 +87,13 @@ def _undo_again(run: Run, record: Record, standing: Standing) -> Next:
     return Next(kept, at=standing.now + UNDO_BACK_OFF * tries)
 
 
-async def _undo_in_doubt(engine: Engine, run: Run, record: Record, standing: Standing) -> Next:
+async def undo_in_doubt(engine: Engine, run: Run, record: Record, standing: Standing) -> Next:
     """Look again, but not for ever: an undo has no deadline, and somebody must hear of it."""
     tries = run.progress.tries + 1
     if tries >= UNDO_TRIES:
         doubt = replace(record, state=RecordState.UNDO_UNCERTAIN)
         await engine.store.settle(run, doubt)
-        return _undo_unsure(run, doubt)
+        return undo_unsure(run, doubt)
     kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
     return Next(kept, at=standing.now + LANDING_GRACE * tries)
 
@@ -175,7 +110,8 @@ def _gave_up(run: Run, reason: str) -> Next:
     return Next(ended, end=RunEnd(needs_person=page, quarantine=f"Run {run.id}: {Verdict.UNDO_FAILED.sentence}"))
 
 
-def _undo_unsure(run: Run, record: Record) -> Next:
+def undo_unsure(run: Run, record: Record) -> Next:
+    """End as unknown: nobody can tell whether a change was undone."""
     reason = f"step {record.step}: {record.message or Verdict.UNDO_UNCERTAIN.sentence}"
     ended = advance(run, "unsure", Verdict.UNDO_UNCERTAIN, sentences(_why(run), reason))
     page = f"{run.playbook}: {Verdict.UNDO_UNCERTAIN.sentence} {reason}"
@@ -188,6 +124,9 @@ def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Nex
     if failed:
         return _gave_up(run, "; ".join(f"step {record.step}: {record.message}" for record in failed))
     stands = [record for record in records if record.state is not RecordState.UNDONE]
+    if run.progress.goes_on and all(record.state is RecordState.APPLIED for record in stands):
+        # Whatever stands is not to be undone by us, as the playbook says: the next step goes on from there.
+        return next_step(run)
     ending = run.progress.ending or Verdict.UNDONE
     if stands:
         reason = "; ".join(f"step {record.step}: {_stands(record)}" for record in stands)

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from responder.act.checkpoints import all_checks, with_baselines
 from responder.act.ends import refused, turn_back
 from responder.act.engine import Engine, Next, soon
+from responder.act.items import items_of
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
 from responder.act.reach import failing, reach, reaching
@@ -14,10 +16,10 @@ from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
-from responder.domain.runs import Check, Run, RunState, Sample, advance
+from responder.domain.runs import Run, RunState, Sample, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
-from responder.playbook.model import Playbook
+from responder.playbook.model import OWN_RULE, Playbook
 from responder.ports.store import Audit, RunEnd, Standing
 
 MAX_ASKED = 3
@@ -86,8 +88,12 @@ async def checking(
 async def _reach_and_plan(
     engine: Engine, run: Run, playbook: Playbook, standing: Standing
 ) -> tuple[Run, tuple[Prepared, ...]] | Refusal:
-    """Find how far the run may reach, before anybody is asked for what there is no room for, and what it would do."""
-    if playbook.limits.blast_radius is not None and run.mode is not Mode.OBSERVE:
+    """Find what the run would do, and how far it may reach, before anybody is asked for what there is no room for."""
+    listed = await items_of(engine, run, playbook)
+    if isinstance(listed, Refusal):
+        return listed
+    run, playbook = listed, playbook.for_items(listed.progress.items)
+    if (playbook.limits.blast_radius is not None or run.progress.items) and run.mode is not Mode.OBSERVE:
         reached = await reach(engine, run, playbook.limits)
         if isinstance(reached, Refusal):
             return reached
@@ -227,13 +233,12 @@ async def ready(
 async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Run:
     """Sample the verification before the first step: what improvement is measured against."""
     names = names_for(run)
-    checks: list[Check] = []
-    for condition in playbook.verify:
-        baseline = None
-        if not condition.matchers:
-            baseline = (await look(condition, names, engine.tools, None, standing.now)).value
-        checks.append(Check(name=condition.name, baseline=baseline))
-    return replace(run, progress=run.progress.model_copy(update={"checks": tuple(checks)}))
+    seen: dict[int, float | None] = {}  # by identity: the items of a step share their checks
+    for condition in all_checks(playbook):
+        if id(condition) in seen or condition.matchers or condition is OWN_RULE:
+            continue
+        seen[id(condition)] = (await look(condition, names, engine.tools, None, standing.now)).value
+    return with_baselines(run, playbook, [seen.get(id(condition)) for condition in all_checks(playbook)])
 
 
 async def _roll_back(engine: Engine, run: Run, standing: Standing) -> Next:
@@ -246,10 +251,14 @@ async def _roll_back(engine: Engine, run: Run, standing: Standing) -> Next:
     return refused(run, refusal, standing)
 
 
+_BY_THEMSELVES = frozenset({RunState.UNDOING, RunState.PARKED, RunState.KEPT, RunState.REVERTING})
+"""States that know by themselves what a stop or the deadline means to them."""
+
+
 def over(run: Run, standing: Standing) -> Next | None:
     """End or turn round a run that a person stopped, or that is past its deadline; None lets it go on."""
     changed = any(record.state.value not in ("not_applied", "undone") for record in standing.records)
-    if run.state in (RunState.UNDOING, RunState.PARKED) or (run.kind == "rollback" and run.state is not RunState.READY):
+    if run.state in _BY_THEMSELVES or (run.kind == "rollback" and run.state is not RunState.READY):
         return None
     if run.stop_by:
         verdict, reason = Verdict.STOPPED, f"{run.stop_by} stopped the run."

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
+from responder.act.checkpoints import all_tried, begin_judging, give_up, judged_after
 from responder.act.effects import LANDING_GRACE, Attempt, Sent, recover, send
 from responder.act.ends import refused, turn_back
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
@@ -40,11 +41,13 @@ async def acting(
     """Carry out the next step, or settle one that a dead turn left behind."""
     records = {record.index: record for record in standing.records if record.state is not RecordState.NOT_APPLIED}
     # What an earlier turn applied counts, also when it died before it could say so.
-    run = replace(run, effects=sum(record.state is RecordState.APPLIED for record in records.values()))
+    run = replace(run, effects=sum(has_landed(record) for record in records.values()))
     while run.progress.step < len(playbook.steps):
         index = run.progress.step
         record = records.get(index)
         if record is not None and record.state is RecordState.APPLIED:
+            if judged_after(playbook, index):
+                return begin_judging(run, playbook, replace(standing, now=engine.clock.now()))
             run = _advance_step(run)
             continue
         if record is None:
@@ -202,7 +205,8 @@ def _new_record(run: Run, ready: Prepared, standing: Standing) -> Record:
 def _settled(run: Run, step: Step, result: tuple[Sent, Record], standing: Standing) -> Run | Next:
     sent, record = result
     if sent is Sent.LANDED:
-        return replace(_advance_step(run), effects=run.effects + 1, reason="")
+        progress = run.progress.model_copy(update={"tries": 0})
+        return replace(run, effects=run.effects + 1, reason="", progress=progress)
     if sent is Sent.NOT_YET:
         return _again(run, step, record.message, standing)
     if sent is Sent.STALE:
@@ -225,13 +229,23 @@ def _applied(standing: Standing) -> bool:
     return any(record.state is RecordState.APPLIED for record in standing.records)
 
 
+def has_landed(record: Record) -> bool:
+    """Say whether a record's effect was there, whatever has become of it since."""
+    return record.state not in (RecordState.INTENDED, RecordState.NOT_APPLIED, RecordState.UNCERTAIN)
+
+
+def _acted(standing: Standing) -> bool:
+    """Say whether the run has changed anything, also when that is undone: one that did not help may be."""
+    return any(map(has_landed, standing.records))
+
+
 def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
     """A forward effect was not allowed at the last moment; nothing was recorded."""
-    if refusal.verdict is Verdict.HALTED and _applied(standing):
+    if refusal.verdict is Verdict.HALTED and _acted(standing):
         return Next(advance(run, "halted", refusal.verdict, refusal.reason))
-    if not _applied(standing):
+    if not _acted(standing):
         return refused(run, refusal, standing)
-    if refusal.verdict in _NO_FURTHER:
+    if refusal.verdict in _NO_FURTHER and _applied(standing):
         # No further step for an alert that is gone or that somebody silenced; what was applied is verified.
         further = run.progress.model_copy(update={"step": ALL_STEPS})
         return Next(replace(run, progress=further), standing=standing)
@@ -244,7 +258,7 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
 def failed_step(run: Run, step: Step, why: str, standing: Standing) -> Next:
     """End on a step that could not be applied; earlier steps are undone."""
     reason = why if why.startswith("step ") else f"step {step.id}: {why}"
-    if _applied(standing):
+    if _acted(standing):
         return turn_back(run, Verdict.STEP_FAILED, reason)
     ended = advance(run, "step_failed", Verdict.STEP_FAILED, reason)
     return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
@@ -258,17 +272,17 @@ def unsure(run: Run, record: Record) -> Next:
 
 
 def _all_steps_done(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    if run.progress.tried and run.progress.step < ALL_STEPS:
+        # The steps that were left found nothing to change; those before them were judged already.
+        return _none_helped(run, playbook, standing)
     if not _applied(standing):
         ended = advance(run, "unchanged", Verdict.UNCHANGED, Verdict.UNCHANGED.sentence)
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
-    wait = max((condition.window for condition in playbook.verify), default=timedelta())
-    within = max((condition.within for condition in playbook.verify), default=timedelta(minutes=5))
-    progress = run.progress.model_copy(
-        update={
-            "changed_at": standing.now,
-            "verify_from": standing.now + wait,
-            "verify_until": standing.now + wait + within,
-            "tries": 0,
-        },
-    )
-    return Next(replace(advance(run, "applied"), progress=progress), standing=standing)
+    return begin_judging(run, playbook, standing)
+
+
+def _none_helped(run: Run, playbook: Playbook, standing: Standing) -> Next:
+    reason = all_tried(run, playbook, "")
+    if playbook.on_failure != "undo" and _applied(standing):
+        return give_up(run, reason)
+    return turn_back(run, Verdict.VERIFY_FAILED, reason)

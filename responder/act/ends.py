@@ -10,6 +10,8 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import RunEnd, Standing
 
 LATER = timedelta(seconds=30)
+_FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS})
+"""Refusals of what is too much to be fixed one by one."""
 
 
 def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
@@ -22,20 +24,23 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
     if refusal.verdict in (
         Verdict.CONDITION_FAILED,
         Verdict.UNCHANGED,
+        Verdict.NO_ITEMS,
         Verdict.STEP_FAILED,
         Verdict.ATTEMPTS_EXHAUSTED,
         Verdict.RECURRING,
     ):
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
-    page = f"{run.playbook}: {refusal.reason}" if refusal.verdict is Verdict.MASS_FAILURE else ""
+    page = f"{run.playbook}: {refusal.reason}" if refusal.verdict in _FOR_A_PERSON else ""
     return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, LATER)))
 
 
-def turn_back(run: Run, ending: Verdict, reason: str) -> Next:
-    """Undo what was applied, remembering why.
+def turn_back(run: Run, ending: Verdict, reason: str, *, goes_on: bool = False) -> Next:
+    """Undo what was applied, remembering why; with ``goes_on`` the next step has its turn behind that.
 
     The turn ends here: that the run undoes is committed before the first undo, or a crash in between would leave a run
     that still acts over a record that is being undone.
     """
-    progress = run.progress.model_copy(update={"ending": ending, "ending_reason": reason, "tries": 0})
+    progress = run.progress.model_copy(
+        update={"ending": ending, "ending_reason": reason, "tries": 0, "goes_on": goes_on}
+    )
     return Next(replace(advance(run, "undo"), progress=progress), at=run.due_at)

@@ -59,8 +59,8 @@ class Engine:
 class Next:
     """What a handler found: the run as it should be kept, and when it goes on.
 
-    ``at`` None: at once, in this turn. ``end`` belongs to a final state, ``ask`` opens an approval. ``standing`` is
-    what the turn knows now, where the handler has changed it.
+    ``at`` None: at once, in this turn. ``end`` belongs to a final state, or to one that is kept for a time. ``ask``
+    opens an approval. ``standing`` is what the turn knows now, where the handler has changed it.
     """
 
     run: Run

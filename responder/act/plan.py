@@ -63,7 +63,7 @@ async def prepare(engine: Engine, run: Run, step: Step, names: Mapping[str, obje
     Raises Permanent when its arguments or bounds do not allow it, Temporary when the target cannot be read now.
     """
     try:
-        action = render_arguments(step, names)
+        action = render_arguments(step, names if step.item is None else {**names, "item": step.item})
     except ValueError as error:
         msg = f"step {step.id}: {error}"
         raise Permanent(msg) from error

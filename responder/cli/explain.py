@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import cast
 
-from responder.cli.output import change, clock, plain
+from responder.cli.output import change, clock, plain, why
 
 Story = Mapping[str, object]
 SYMBOLS = {
     "planned": "○",
     "unchanged": "–",
+    "not_needed": "–",
     "intended": "◐",
     "applied": "✔",
     "not_applied": "–",
@@ -20,7 +21,7 @@ SYMBOLS = {
 }
 FEW = 2
 """So many equal decisions or runs in a row are told one by one."""
-ENDS = {"verified": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
+ENDS = {"verified": "✔", "kept": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
 
 
 def tell(stories: Sequence[Story]) -> str:
@@ -31,9 +32,9 @@ def tell(stories: Sequence[Story]) -> str:
 def brakes(pauses: Sequence[Story]) -> Iterator[str]:
     """Name the brakes in force: they may stop this alert's playbooks from now on."""
     for one in pauses:
-        why = f": {plain(one['reason'])}" if one.get("reason") else ""
+        reason = f": {plain(one['reason'])}" if one.get("reason") else ""
         said = {"halt": "halted", "trip": "tripped"}.get(str(one.get("kind")), "paused")
-        yield f"in force   ⏸ {plain(one.get('actor'))} {said} {plain(one.get('scope'))}{why}"
+        yield f"in force   ⏸ {plain(one.get('actor'))} {said} {plain(one.get('scope'))}{reason}"
 
 
 def nothing(candidates: Sequence[Story]) -> str:
@@ -135,10 +136,11 @@ def _run(run: Story) -> Iterator[tuple[str, str]]:
     for step in cast("Sequence[Story]", run.get("steps") or ()):
         symbol = SYMBOLS.get(str(step.get("state")), "?")
         at = str(step.get("at") or run.get("started_at") or run.get("created_at"))
-        yield at, f"step       {symbol} {step.get('id')} {change(step)} [{step.get('state')}]"
+        said = why(step, run.get("reason"))
+        yield at, f"step       {symbol} {step.get('id')} {change(step)} [{step.get('state')}]{said}"
     if run.get("finished_at"):
         symbol = ENDS.get(str(run.get("state")), "✘")
         yield str(run["finished_at"]), f"ended      {symbol} {run.get('state')}: {plain(run.get('reason'))}"
     else:
-        why = f": {plain(run['reason'])}" if run.get("reason") else ""
-        yield "9", f"now        ◐ {run.get('state')}{why}"
+        reason = f": {plain(run['reason'])}" if run.get("reason") else ""
+        yield "9", f"now        {ENDS.get(str(run.get('state')), '◐')} {run.get('state')}{reason}"

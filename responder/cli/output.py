@@ -119,3 +119,9 @@ def change(step: Mapping[str, object]) -> str:
         keys = [key for key in after if before.get(key) != after[key]] or list(after)
         return plain(", ".join(f"{key}: {before.get(key)} → {after[key]}" for key in keys))
     return "" if after is None else plain(f"{before} → {after}")
+
+
+def why(step: Mapping[str, object], said: object) -> str:
+    """Write what there is to say of a step, unless the run has ``said`` it already."""
+    message = str(step.get("message") or "")
+    return "" if not message or message in str(said) else f": {plain(message)}"

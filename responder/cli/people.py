@@ -11,7 +11,7 @@ import typer
 from responder.cli import explain as story
 from responder.cli.client import Client, connect, fail, segment
 from responder.cli.exits import Exit
-from responder.cli.output import change, plain, show
+from responder.cli.output import change, plain, show, why
 
 Url = Annotated[str, typer.Option("--url", help="where the responder listens [env RESPONDER_URL]")]
 TokenFile = Annotated[
@@ -141,7 +141,9 @@ def describe(run: Mapping[str, object]) -> str:
     if run.get("caused_by"):
         lines.append(f"  the alert began after run {run['caused_by']} here, depth {run.get('depth')}")
     steps = cast("Sequence[Mapping[str, object]]", run.get("steps") or ())
-    lines += [f"  {step.get('id')}: {change(step)}  [{step.get('state', 'planned')}]" for step in steps]
+    for step in steps:
+        said = why(step, run.get("reason"))
+        lines.append(f"  {step.get('id')}: {change(step)}  [{step.get('state', 'planned')}]{said}")
     if run.get("reason"):
         lines.append(f"  {plain(run['reason'])}")
     return "\n".join(lines)

@@ -83,7 +83,8 @@ class Bench:
             self._occupy(run.target, run.playbook, run.id)
 
     def _touch(self, run: RunFact, at: datetime) -> None:
-        touch = Touch(run.id, run.playbook, run.target, run.depth, at, run.finished_at or self.now)
+        over = run.kept_at if run.state is RunState.KEPT else None
+        touch = Touch(run.id, run.playbook, run.target, run.depth, at, run.finished_at or over or self.now)
         self._touched[run.target].append(touch)
         for name in ancestors(run.target):
             self._touched_below[name].append(touch)

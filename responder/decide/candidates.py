@@ -21,7 +21,7 @@ from responder.decide.rules import Rules
 from responder.domain.episodes import Decision, Episode, EpisodeState
 from responder.domain.limits import Refusal, Subject, tripped
 from responder.domain.modes import Mode
-from responder.domain.runs import RunState
+from responder.domain.runs import HELPED, RunState
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.ports.store import RunFact
@@ -99,8 +99,8 @@ class _Judge:
             self._note(None, Verdict.NO_MATCH, Verdict.NO_MATCH.sentence)
         elif self._episode.state is EpisodeState.LATE:
             self._late(options[0])
-        elif not any(not run.state.final for run in self._runs):
-            verified = next((run for run in self._runs if run.state is RunState.VERIFIED), None)
+        elif not any(not run.state.final and run.state not in HELPED for run in self._runs):
+            verified = next((run for run in self._runs if run.state in HELPED), None)
             if verified is None:
                 self._chain(options)
             else:
@@ -328,6 +328,8 @@ def _counts(run: RunFact, mode: Mode) -> bool:
 
 
 def _ran(run: RunFact) -> str:
-    ended = f" at {run.finished_at:%H:%M:%S} UTC" if run.finished_at else ""
     changes = f"{run.effects} effects" if run.effects != 1 else "1 effect"
+    if run.state in HELPED and not run.state.final:
+        return f"Run {run.id} on {run.target} helped with {changes}, and is {run.state.value} for now."
+    ended = f" at {run.finished_at:%H:%M:%S} UTC" if run.finished_at else ""
     return f"Run {run.id} on {run.target} ended {run.state.value.replace('_', ' ')}{ended} after {changes}."

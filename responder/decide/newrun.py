@@ -8,7 +8,7 @@ from responder.domain.episodes import Episode
 from responder.domain.ids import new_id
 from responder.domain.modes import Mode
 from responder.domain.runs import SETTLES, Context, Run, RunState
-from responder.playbook.model import Condition, Playbook
+from responder.playbook.model import Condition, Playbook, Step
 
 NO_CAUSE = Cause()
 GRACE = timedelta(minutes=5)
@@ -48,12 +48,25 @@ def new_run(option: Option, episode: Episode, team: str, now: datetime, cause: C
 
 def time_allowed(playbook: Playbook, mode: Mode) -> timedelta:
     """Return how long a run may take: its steps, its checks, the wait for a person, and some grace."""
-    steps = sum((step.timeout * (step.retries + 1) + _longest(step.verify) for step in playbook.steps), timedelta())
-    check = _longest(playbook.verify) if playbook.verify else OWN_RULE_TIME
-    measured = not playbook.verify or any(condition.query or condition.probe for condition in playbook.verify)
+    steps = sum((_taking(step, playbook) for step in playbook.steps), timedelta())
+    check = _judging(playbook.verify) if playbook.verify else OWN_RULE_TIME + SETTLES
+    times = len(playbook.steps) if playbook.escalates else 1
     may_ask = mode is Mode.APPROVE or bool(playbook.approval.matchers)
-    check += SETTLES if measured else timedelta()
-    return steps + check + (playbook.approval.timeout if may_ask else timedelta()) + GRACE
+    return steps + check * times + (playbook.approval.timeout if may_ask else timedelta()) + GRACE
+
+
+def _taking(step: Step, playbook: Playbook) -> timedelta:
+    """Return how long one step may take, done to as many items as it may be."""
+    once = step.timeout * (step.retries + 1)
+    if step.items is None:
+        return once + _judging(step.verify)
+    return (once + (_judging(step.verify or playbook.verify) or OWN_RULE_TIME + SETTLES)) * step.items.max
+
+
+def _judging(conditions: tuple[Condition, ...]) -> timedelta:
+    """Return how long it may take to judge them once, with the wait for data that is new enough."""
+    measured = any(condition.query or condition.probe for condition in conditions)
+    return _longest(conditions) + (SETTLES if measured else timedelta())
 
 
 def _longest(conditions: tuple[Condition, ...]) -> timedelta:

@@ -57,6 +57,9 @@ HOLDS_SLOT = frozenset(
 UNVERIFIED_END = FINAL - {RunState.VERIFIED, RunState.OBSERVED}
 """Ends after which the next candidate has its turn."""
 
+HELPED = frozenset({RunState.KEPT, RunState.REVERTING, RunState.VERIFIED})
+"""States of a run that has helped: whatever step it has not taken is not needed."""
+
 SETTLES = timedelta(minutes=10)
 """A verification waits so long for data that was measured after the change, before ``within`` begins to count.
 
@@ -75,6 +78,7 @@ Outcome = Literal[
     "started",
     "roll_back",
     "applied",
+    "next_step",
     "unchanged",
     "step_failed",
     "undo",
@@ -111,8 +115,10 @@ TRANSITIONS: Mapping[tuple[RunState, Outcome], RunState] = {
     (_S.ACTING, "refused"): _S.SKIPPED,
     (_S.ACTING, "step_failed"): _S.FAILED,
     (_S.ACTING, "undo"): _S.UNDOING,
+    (_S.ACTING, "give_up"): _S.FAILED,
     (_S.ACTING, "unsure"): _S.UNKNOWN,
     (_S.VERIFYING, "verified"): _S.VERIFIED,
+    (_S.VERIFYING, "next_step"): _S.ACTING,
     (_S.VERIFYING, "keep"): _S.KEPT,
     (_S.VERIFYING, "undo"): _S.UNDOING,
     (_S.VERIFYING, "give_up"): _S.FAILED,
@@ -122,6 +128,7 @@ TRANSITIONS: Mapping[tuple[RunState, Outcome], RunState] = {
     (_S.REVERTING, "verified"): _S.VERIFIED,
     (_S.REVERTING, "undo"): _S.UNDOING,
     (_S.REVERTING, "unsure"): _S.UNKNOWN,
+    (_S.UNDOING, "next_step"): _S.ACTING,
     (_S.UNDOING, "undone"): _S.ROLLED_BACK,
     (_S.UNDOING, "partly_undone"): _S.PARTLY_ROLLED_BACK,
     (_S.UNDOING, "give_up"): _S.FAILED,
@@ -183,6 +190,14 @@ class Check(BaseModel):
     """What it reads has been measured after the change, and so will be whatever it reads from here on."""
 
 
+class Tried(BaseModel):
+    """A step that did not help, with what was measured after it."""
+
+    model_config = ConfigDict(frozen=True)
+    step: str
+    reason: str
+
+
 class Context(BaseModel):
     """What a run knows of its alert, frozen when it was created: the first alert's labels serve for rendering."""
 
@@ -219,6 +234,19 @@ class Progress(BaseModel):
     tries: int = 0
     left_since: datetime | None = None
     """Since when programs leave the run to one that can read its playbook."""
+    baselines: tuple[float | None, ...] = ()
+    """What every check showed before the first step: each step's own in their order, then the playbook's."""
+    tried: tuple[Tried, ...] = ()
+    items: dict[str, dict[str, JsonValue]] = {}
+    """What each step with a list is done to, by the step's id and the item's name; frozen in checking."""
+    keep_until: datetime | None = None
+    """From when on a change that helped is to be given back."""
+    giving: str = ""
+    """The record that was given back and is judged now."""
+    given_back: tuple[str, ...] = ()
+    """Records that are undone and of which nothing is to be judged any more."""
+    goes_on: bool = False
+    """What is being undone is one step that did not help, and the next one has its turn behind it."""
     reach: int | None = None
     """On how many targets the run's ``blast_radius`` lets effects be, as it was counted in checking."""
 
@@ -233,6 +261,7 @@ class Run:
     ``revision`` is the SHA-256 of the playbook's text, kept in the store. ``of_run`` is the run that a person's
     rollback undoes. ``stop_by`` names who asked to stop it. ``deadline`` bounds it whatever happens. ``caused_by`` is
     the run after whose change the alert began, ``depth`` how many runs follow from one another up to this one.
+    ``kept_at`` is when a change that is to be given back was found to help: the run's fix ends there.
     """
 
     id: str
@@ -255,6 +284,7 @@ class Run:
     reason: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    kept_at: datetime | None = None
     effects: int = 0
     attempts: int = 0
     epoch: int = 0

@@ -77,6 +77,17 @@ class Verdict(StrEnum):
     CONDITION_FAILED = "condition_failed", "A condition of the playbook does not hold.", True
     CONDITION_UNKNOWN = "condition_unknown", "A condition could not be checked, so nothing was done.", True
     TEMPORARY = "temporary", "The target could not be reached; nothing was changed.", True
+    NO_ITEMS = "no_items", "The list of what a step is to be done to is empty.", True
+    ITEMS_UNKNOWN = (
+        "items_unknown",
+        "What a step is to be done to could not be found out, so nothing was done.",
+        True,
+    )
+    TOO_MANY_ITEMS = (
+        "too_many_items",
+        "A step would have to be done to more items than it may; nothing was done, and a person is asked.",
+        True,
+    )
     CLOCK_SUSPECT = "clock_suspect", "The store's clock cannot be trusted at the moment; nothing was changed.", True
     STORE_BUSY = "store_busy", "The responder's store did not answer in time; nothing was changed.", True
 
@@ -84,6 +95,7 @@ class Verdict(StrEnum):
     VERIFIED = "verified", "The change was made, and the check confirms that it helped."
     UNCHANGED = "unchanged", "The target already was as the playbook wants it."
     OBSERVED = "observed", "Only observed: this is what would have been done."
+    NOT_GIVEN_BACK = "not_given_back", "The change helped, and could not be given back as planned; a person is asked."
     VERIFY_FAILED = "verify_failed", "The change did not help."
     VERIFY_UNKNOWN = "verify_unknown", "Nobody can tell whether the change helped."
     STEP_FAILED = "step_failed", "A step could not be applied."

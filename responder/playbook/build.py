@@ -54,8 +54,10 @@ def build(
             shape.approval.four_eyes,
         ),
         steps=build_steps(shape.steps, ids, catalogue),
+        steps_until=shape.steps_until,
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),
         on_failure=shape.on_failure,
+        revert_after=shape.revert_after,
         notify=_notify(shape.notify),
         docs=Docs(shape.docs.runbook_url, shape.docs.meaning, shape.docs.impact, shape.docs.by_hand),
     )

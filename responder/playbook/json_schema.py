@@ -50,6 +50,9 @@ def playbook_schema(catalogue: Catalogue) -> Schema:
     if catalogue.probes:
         condition["probe"]["enum"] = sorted(catalogue.probes)
     condition["with"]["properties"] = _probe_inputs(catalogue, definitions)
+    listed = definitions["ItemsShape"]["properties"]
+    listed["probe"] |= {"enum": sorted(name for name, probe in catalogue.probes.items() if probe.lists)}
+    listed["with"]["properties"] = condition["with"]["properties"]
     _allow_shorthand(definitions, "LimitsShape", "mass_failure", ["string", "number", "object"])
     _allow_shorthand(definitions, "NotifyShape", "slack", ["string", "array", "object"])
     _allow_shorthand(definitions, "NotifyShape", "pagerduty", ["string", "object"])

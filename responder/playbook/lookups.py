@@ -50,6 +50,9 @@ def _uses(data: Keys, catalogue: Catalogue) -> Iterable[tuple[Path, str, Keys]]:
         for key, arguments in mapping(step).items():
             if key in catalogue.actions:
                 yield ("steps", index, key), key, mapping(arguments)
+        listed = mapping(mapping(step).get("items"))
+        if isinstance(listed.get("probe"), str):
+            yield ("steps", index, "items", "with"), str(listed["probe"]), mapping(listed.get("with"))
     for path, condition in condition_lists(data):
         probe = condition.get("probe")
         if isinstance(probe, str):

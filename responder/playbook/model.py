@@ -52,11 +52,25 @@ class Condition:
         return longest_range(self.query.text) if self.query is not None else timedelta()
 
 
+OWN_RULE = Condition(name="the alert's own rule")
+"""Stands for the alert's expression where a playbook has no ``verify``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemList:
+    """Where the items of a step are found, and how many there may be."""
+
+    probe: type[Probe]
+    arguments: Mapping[str, JsonValue]
+    max: int
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One action of a playbook; ``arguments`` are its YAML with templates still in the strings.
 
     ``accepts`` holds ``unfenced`` when the author takes the risk of an action that nobody can confirm in doubt.
+    ``items`` is the list that it is done to, one by one; once that is known, there is a step for each ``item``.
     """
 
     id: str
@@ -66,6 +80,8 @@ class Step:
     retries: int = 0
     undo: Literal["automatic", "manual", "none"] = "automatic"
     accepts: frozenset[str] = frozenset()
+    items: ItemList | None = None
+    item: JsonValue = None
     when: tuple[Condition, ...] = ()
     verify: tuple[Condition, ...] = ()
 
@@ -132,8 +148,10 @@ class Playbook:
     limits: Limits = field(default_factory=Limits)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
     steps: tuple[Step, ...] = ()
+    steps_until: Literal["verified"] | None = None
     verify: tuple[Condition, ...] = ()
     on_failure: Literal["undo", "keep", "page"] = "undo"
+    revert_after: timedelta | None = None
     notify: NotifyRule = field(default_factory=NotifyRule)
     docs: Docs = field(default_factory=Docs)
 
@@ -142,9 +160,34 @@ class Playbook:
         """The kinds of action that its steps take, in their order."""
         return tuple(step.action.name for step in self.steps)
 
+    def for_items(self, found: Mapping[str, Mapping[str, JsonValue]]) -> "Playbook":
+        """Return the playbook with a step for each item that was found, by the ids of the steps and the items' names.
+
+        After each of them its checks are judged before the next, or the playbook's where it has none.
+        """
+        if not found:
+            return self
+        steps: list[Step] = []
+        for step in self.steps:
+            between = step.verify or self.verify or (OWN_RULE,)
+            each = [
+                replace(step, id=f"{step.id}[{name}]", items=None, item=item, verify=between)
+                for name, item in found.get(step.id, {}).items()
+            ]
+            steps += each or [step]
+            if each and step is self.steps[-1]:
+                # What is judged after the last step of all is judged by the playbook anyway.
+                steps[-1] = replace(each[-1], verify=step.verify)
+        return replace(self, steps=tuple(steps))
+
     def capped(self, caps: tuple[Cap, ...]) -> "Playbook":
         """Return the playbook under ``caps`` besides its own limits."""
         return replace(self, limits=replace(self.limits, caps=caps)) if caps else self
+
+    @property
+    def escalates(self) -> bool:
+        """Whether it tries one step after another, until one helps."""
+        return self.steps_until == "verified"
 
     @property
     def tells_only(self) -> bool:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, check_key
 from responder.language.templates import MissingValue, Place, Template
 from responder.playbook.complaints import describe
-from responder.playbook.model import Condition, Playbook, Step
+from responder.playbook.model import Condition, ItemList, Playbook, Step
 from responder.playbook.rules import key_shape
 from responder.ports.action import Action
 from responder.ports.probe import Probe
@@ -84,6 +84,11 @@ def render_probe(condition: Condition, context: Context) -> Probe:
     if condition.probe is None:
         raise ValueError(f"the condition {condition.name!r} has no probe")
     return _render(condition.probe.name, condition.probe, condition.arguments, context)
+
+
+def render_items(items: ItemList, context: Context) -> Probe:
+    """Return the probe that finds a step's items, with the alert's values put in."""
+    return _render(items.probe.name, items.probe, items.arguments, context)
 
 
 def render_query(condition: Condition, context: Context) -> str:

@@ -49,6 +49,10 @@ def check_top(findings: Findings, data: Keys) -> None:
     _check_target(findings, data.get("target"))
     _check_budget(findings, mapping(data.get("limits")), len(steps))
     _check_rest(findings, mapping(data.get("limits")))
+    _check_escalation(findings, data, len(steps))
+    if "revert_after" in data and steps and all(mapping(one).get("undo") in ("none", "manual") for one in steps):
+        message = "revert_after: none of the steps is undone automatically, so nothing would be given back"
+        findings.add(("revert_after",), message, "no-effect", "leave revert_after out", at_key=True)
     _check_radius(findings, mapping(mapping(data.get("limits")).get("blast_radius")), data.get("target"))
 
 
@@ -110,6 +114,14 @@ def _check_rest(findings: Findings, limits: Keys) -> None:
         message = f"attempts: {attempts} without a cooldown: they may be used up within the same second"
         hint = "add cooldown: under limits:, such as 10m"
         findings.add(("limits", "attempts"), message, "no-cooldown", hint, severity="warning")
+
+
+def _check_escalation(findings: Findings, data: Keys, steps: int) -> None:
+    """One step has no next one."""
+    if "steps_until" in data and steps < 2:  # noqa: PLR2004 - one and the next
+        message = "steps_until: there is no second step to go on to"
+        hint = "add the steps to try after it, or leave steps_until out"
+        findings.add(("steps_until",), message, "no-effect", hint, at_key=True, severity="warning")
 
 
 def _check_radius(findings: Findings, radius: Keys, target: object) -> None:

@@ -9,6 +9,7 @@ from responder.language.strict_yaml import Document, load, load_bytes
 from responder.playbook.build import build
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import check_condition
+from responder.playbook.lists import listed_ids
 from responder.playbook.lookups import check_names
 from responder.playbook.model import Playbook
 from responder.playbook.names import Names
@@ -73,7 +74,7 @@ def _check(findings: Findings, data: Keys, ids: tuple[str, ...], catalogue: Cata
     templates = [*top_templates(data), *check_steps(findings, data, catalogue)]
     for path, condition in condition_lists(data):
         templates.extend(check_condition(findings, path, condition, catalogue))
-    check_references(findings, templates, ids)
+    check_references(findings, templates, ids, listed_ids(data, ids))
     if names is not None:
         check_names(findings, data, names, catalogue)
 

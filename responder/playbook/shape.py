@@ -142,11 +142,19 @@ class ConditionShape(Shape):
     )
 
 
+class ItemsShape(Shape):
+    """What a step is done to, one by one: a list that a probe finds before anything is changed, and that stays so."""
+
+    probe: str = Field(description="the probe that finds the list; its inputs are under `with`")
+    with_: dict[str, JsonValue] = Field(default={}, alias="with", description="the probe's inputs")
+    max: int = Field(ge=1, le=100, description="with more items than this nothing is done at all")
+
+
 class StepShape(Shape):
     """One action, named by its key, and how it is carried out."""
 
     model_config = ConfigDict(extra="allow")
-    reserved: ClassVar[tuple[str, ...]] = ("items", "gradual")
+    reserved: ClassVar[tuple[str, ...]] = ("gradual",)
 
     id: Name | None = Field(
         default=None, description="its name in templates and messages; the action's last name by default"
@@ -161,6 +169,9 @@ class StepShape(Shape):
         default=[],
         json_schema_extra=ONE_OR_MANY,
         description="`unfenced`: in doubt, nobody can tell whether it landed, and mode auto may use it all the same",
+    )
+    items: ItemsShape | None = Field(
+        default=None, description="done to each item of a list, judged after each; `{{ item.x }}` in the action"
     )
     when: list[ConditionShape] = Field(default=[], description="conditions for this step")
     verify: list[ConditionShape] = Field(default=[], description="checks after this step, before the next")
@@ -210,7 +221,7 @@ class PlaybookShape(Shape):
 
     reserved: ClassVar[tuple[str, ...]] = (
         *("uses", "inputs", "with", "overrides", "watch", "cost"),
-        *("diagnose", "steps_until", "gradual", "revert_after", "items"),
+        *("diagnose", "gradual", "items"),
     )
 
     schema_: Literal[1] = Field(default=1, alias="schema", description="the version of this format")
@@ -243,10 +254,19 @@ class PlaybookShape(Shape):
     limits: LimitsShape = Field(default=LimitsShape(), description=str(LimitsShape.__doc__))
     approval: ApprovalShape = Field(default=ApprovalShape(), description=str(ApprovalShape.__doc__))
     steps: list[StepShape] = Field(default=[], description="what it does, in order; without steps it only tells")
+    steps_until: Literal["verified"] | None = Field(
+        default=None,
+        description="one step after another, each judged by `verify`; the first that helps is the last, and one that "
+        "does not is undone before the next",
+    )
     verify: list[ConditionShape] = Field(
         default=[], description="all must pass afterwards; by default the alert's own rule"
     )
     on_failure: Literal["undo", "keep", "page"] = Field(default="undo", description="what happens when it did not help")
+    revert_after: PositiveDuration | None = Field(
+        default=None,
+        description="how long a change that helped is kept; then it is given back, one step at a time, each judged",
+    )
     notify: NotifyShape = Field(default=NotifyShape(), description=str(NotifyShape.__doc__))
     docs: DocsShape = Field(default=DocsShape(), description=str(DocsShape.__doc__))
 

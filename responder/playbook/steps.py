@@ -11,9 +11,10 @@ from responder.language.templates import Template
 from responder.playbook.arguments import check_arguments
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import build_condition
-from responder.playbook.model import Step
+from responder.playbook.lists import check_items
+from responder.playbook.model import ItemList, Step
 from responder.playbook.rules import Keys, items, mapping
-from responder.playbook.shape import StepShape, key_names
+from responder.playbook.shape import ItemsShape, StepShape, key_names
 from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
 
@@ -45,6 +46,8 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
             findings.add((*path, name), message, "irreversible-first", hint, at_key=True, severity="warning")
         if action.undoes == "impossible":
             irreversible = name
+        if "items" in written:
+            yield from check_items(findings, path, written, data, catalogue)
         yield from check_arguments(findings, (*path, name), action, written[name])
 
 
@@ -140,6 +143,10 @@ def build_steps(shapes: list[StepShape], ids: tuple[str, ...], catalogue: Catalo
     return tuple(_build_step(shape, step_id, catalogue) for shape, step_id in zip(shapes, ids, strict=True))
 
 
+def _build_items(shape: ItemsShape | None, catalogue: Catalogue) -> ItemList | None:
+    return None if shape is None else ItemList(catalogue.probes[shape.probe], shape.with_, shape.max)
+
+
 def _build_step(shape: StepShape, step_id: str, catalogue: Catalogue) -> Step:
     (name, arguments), *_ = (shape.model_extra or {}).items()
     action = catalogue.actions[name]
@@ -151,6 +158,7 @@ def _build_step(shape: StepShape, step_id: str, catalogue: Catalogue) -> Step:
         retries=shape.retries,
         undo=shape.undo or "automatic",
         accepts=frozenset(shape.accept),
+        items=_build_items(shape.items, catalogue),
         when=tuple(build_condition(condition, catalogue) for condition in shape.when),
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),
     )

@@ -1,12 +1,13 @@
 """The probe contract: a read-only look at the world."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
+from responder.domain.errors import Permanent
 from responder.ports.tools import Tools
 
 Value = float | str | bool
@@ -21,16 +22,25 @@ class Reading:
 
 
 class Probe(BaseModel, ABC):
-    """Base of every probe; a frozen pydantic class that is its ``with:`` arguments."""
+    """Base of every probe; a frozen pydantic class that is its ``with:`` arguments.
+
+    ``lists`` says that it can find the items of a step.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: ClassVar[str]
     example: ClassVar[str]
+    lists: ClassVar[bool] = False
 
     @abstractmethod
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
         """Read without changing anything; raises StepError when it cannot. ``labels`` are the alert's."""
+
+    async def items(self, labels: Mapping[str, str], tools: Tools) -> Sequence[JsonValue]:
+        """Return the list that it finds; raises StepError when there is none."""
+        msg = f"{self.name} finds no list of items"
+        raise Permanent(msg)
 
     def queries(self) -> tuple[str, ...]:
         """Return the PromQL that it evaluates: what that gives may be older than the look."""

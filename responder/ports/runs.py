@@ -130,6 +130,13 @@ class RunStore(Protocol):
         """Write a final state, free the slot, return unused budget, make its episodes due, mark its incident."""
         ...
 
+    async def keep(self, run: Run, end: RunEnd, audit: Sequence[Audit] = ()) -> None:
+        """Write that a run has helped and is kept until ``due_at``: as ``finish``, but the run itself goes on then.
+
+        It holds no target and no budget meanwhile, keeps no incident open, and to limits it has ended.
+        """
+        ...
+
     async def use_approval(self, run: Run, approval: Approval) -> bool:
         """Spend an approval, once; False when it was spent, expired or taken back."""
         ...

@@ -16,7 +16,10 @@ from responder.ports.audit import Audit
 
 @dataclass(frozen=True, slots=True)
 class RunFact:
-    """What decide needs of a run near a target or an episode. ``began_at``: its first change, or None."""
+    """What decide needs of a run near a target or an episode.
+
+    ``began_at``: its first change, or None. ``kept_at``: since when it is kept for a time, or None.
+    """
 
     id: str
     playbook: str
@@ -28,6 +31,7 @@ class RunFact:
     episodes: frozenset[str]
     began_at: datetime | None = None
     depth: int = 1
+    kept_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """``http.get``: one value out of a JSON answer of a configured service."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field, JsonValue, field_validator
@@ -18,6 +18,7 @@ class HttpGet(Probe):
     """Read a value from a named HTTP service by a JSON pointer (RFC 6901)."""
 
     name: ClassVar[str] = "http.get"
+    lists: ClassVar[bool] = True
     example: ClassVar[str] = """\
 name: workers
 probe: http.get
@@ -58,6 +59,15 @@ within: 10s
         if isinstance(found, bool | int | float | str):
             return Reading((found,))
         msg = f"{self.service}: {self.pointer or '/'} is not a single value"
+        raise Permanent(msg)
+
+    async def items(self, labels: Mapping[str, str], tools: Tools) -> Sequence[JsonValue]:
+        """Return the list at the pointer; anything else there is none."""
+        reply = await tools.http(self.service).call("GET", self.path)
+        found = resolve(reply.body, self.pointer)
+        if isinstance(found, list):
+            return found
+        msg = f"{self.service}: {self.pointer or '/'} is not a list"
         raise Permanent(msg)
 
 

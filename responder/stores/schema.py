@@ -176,6 +176,7 @@ runs = Table(
     Column("depth", Integer, nullable=False, server_default="1"),
     Column("holder", Text, nullable=False, server_default=""),
     Column("format", Integer, nullable=False, server_default="1"),
+    Column("kept_at", Instant),
     Index("ix_runs_created_at", "created_at", "id"),
     Index("ix_runs_incident_id", "incident_id"),
     _partial("ix_runs_due", "rank_at", where="finished_at IS NULL"),
@@ -187,6 +188,8 @@ runs = Table(
 )
 """``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way.
 ``format``: ``domain.runs.FORMAT`` of the newest program that has written the row."""
+HOLDS_INCIDENT = runs.c.finished_at.is_(None) & (runs.c.state != "kept")
+"""Runs that keep their incident open: one that has helped, and is only kept for a time, does not."""
 
 run_episodes = Table(
     "run_episodes",

@@ -189,7 +189,7 @@ def _asks(account: Account) -> bool:
 
 def _stands(account: Account, run: Run | None) -> Sequence[Record]:
     """Return what a rollback would put back: the changes of the run, or of the one it was to undo, once it is over."""
-    over = {one.id for one in account.runs if one.state.final}
+    over = {one.id for one in account.runs if one.state.final or one.state is RunState.KEPT}
     mine = {run.id, run.of_run} & over if run is not None else set()
     return [one for one in account.records if one.run_id in mine and one.state in _CAN_GO_BACK]
 

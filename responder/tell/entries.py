@@ -65,6 +65,9 @@ def _run(run: Run, records: Sequence[Record], now: datetime) -> Iterator[Entry]:
     if run.progress.verify_from is not None:
         until = f" until {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{until}")
+    if run.kept_at is not None and run.progress.keep_until is not None:
+        text = f"✔ {run.playbook}: helped, kept until {clock(run.progress.keep_until)}, then given back"
+        yield Entry(f"run:{run.id}:kept", run.kept_at, text)
     if run.state is RunState.PARKED:
         line = run_line(run, records)
         yield Entry(f"run:{run.id}:parked", now, f"{line.symbol} {line.text}")

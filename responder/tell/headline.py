@@ -6,13 +6,14 @@ from datetime import datetime
 from responder.domain.episodes import Episode, EpisodeState
 from responder.domain.notification import Account, Headline
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import Run, RunState
+from responder.domain.runs import HELPED, Run, RunState
 from responder.language.durations import human_duration
 from responder.tell.words import clock
 
 LOOKING = frozenset({RunState.RESOLVING, RunState.CHECKING})
 """States in which nobody can say yet that anything will be done."""
-WORKING = frozenset({RunState.READY, RunState.ACTING, RunState.VERIFYING, RunState.REVERTING, RunState.UNDOING})
+WORKING = frozenset({RunState.READY, RunState.ACTING, RunState.VERIFYING, RunState.UNDOING})
+"""States in which the alert is being fixed; what is given back has been."""
 OVER = frozenset({Headline.FIXED, Headline.RESOLVED})
 LATCHED = {
     RunState.ROLLED_BACK: Headline.ROLLED_BACK,
@@ -108,9 +109,9 @@ def _settled(account: Account) -> Headline:
     """Return the word for an incident at which nobody is working."""
     last = [_last_run(account, episode) for episode in firing(account)]
     if not last:
-        verified = any(run.state in (RunState.VERIFIED, RunState.KEPT) for run in account.runs)
+        verified = any(run.state in HELPED for run in account.runs)
         return Headline.FIXED if verified else Headline.RESOLVED
-    if all(run is not None and run.state in (RunState.VERIFIED, RunState.KEPT) for run in last):
+    if all(run is not None and run.state in HELPED for run in last):
         return Headline.FIXED
     if all(run is not None and run.state is RunState.OBSERVED for run in last):
         return Headline.OBSERVED
@@ -131,7 +132,7 @@ def phrase(account: Account, word: Headline, now: datetime) -> str:
     age = human_duration(max(now - since, now - now))
     run = main_run(account)
     if word is Headline.FIXED and run is not None:
-        return f"{word} in {human_duration((run.finished_at or now) - since)}"
+        return f"{word} in {human_duration((run.kept_at or run.finished_at or now) - since)}"
     if word is Headline.RESOLVED:
         end = account.incident.resolved_at or max(
             (one.closed_at for one in account.episodes if one.closed_at), default=now

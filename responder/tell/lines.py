@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from responder.domain.notification import Account, Approval, Line
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import Check, PlannedStep, Run, RunState
+from responder.domain.runs import HELPED, Check, PlannedStep, Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
@@ -29,7 +29,7 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
     _S.ACTING: (UNDER_WAY, "acting"),
     _S.VERIFYING: (UNDER_WAY, "checking whether it helps"),
     _S.KEPT: (DONE, "helped, kept for now"),
-    _S.REVERTING: (UNDER_WAY, "putting back what was kept"),
+    _S.REVERTING: (UNDER_WAY, "helped, is being given back"),
     _S.UNDOING: (UNDER_WAY, "undoing"),
     _S.PARKED: (NOT, "parked"),
     _S.VERIFIED: (DONE, "helped"),
@@ -45,7 +45,7 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
 _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
 _JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
 """What checks lead to."""
-_SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT})
+_SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT, _S.REVERTING})
 """Ends whose reason only repeats what the lines below say."""
 
 
@@ -82,15 +82,19 @@ def _unsaid(record: Record, said: str) -> Record:
 def run_line(run: Run, records: Sequence[Record]) -> Line:
     """Return how a run stands: its playbook, its state and why it ended so; ``records`` are the incident's."""
     symbol, words = RUN_WORDS[run.state]
+    if run.state is _S.KEPT and run.progress.keep_until is not None:
+        words = f"helped, kept until {clock(run.progress.keep_until)}, then given back"
     if run.state is _S.PARTLY_ROLLED_BACK and nothing_undone(run, records):
         words = "not undone"
     if run.kind == "rollback" and run.state is _S.ROLLED_BACK:
         symbol = DONE
     what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
     took = ""
-    if run.finished_at is not None and run.state is _S.VERIFIED:
-        took = f", took {human_duration(run.finished_at - (run.started_at or run.created_at))}"
-    reason = "" if run.state in _SELF_EXPLAINING else run.reason
+    helped_at = run.kept_at or run.finished_at
+    if helped_at is not None and run.state is _S.VERIFIED:
+        took = f", took {human_duration(helped_at - (run.started_at or run.created_at))}"
+    says_more = run.kept_at is not None and run.state is _S.VERIFIED
+    reason = run.reason.removeprefix("It helped. ") if says_more or run.state not in _SELF_EXPLAINING else ""
     return Line(symbol, f"{what}: {words}{took}{f': {reason}' if reason else ''}")
 
 
@@ -106,6 +110,8 @@ def step_lines(run: Run, records: Sequence[Record]) -> Iterator[Line]:
         undone = undo_line(record)
         if undone is not None:
             yield undone
+    for one in run.progress.tried:
+        yield Line(NOT, f"{one.step} did not help: {one.reason}")
 
 
 def _step_line(run: Run, step: PlannedStep) -> Line:
@@ -114,6 +120,8 @@ def _step_line(run: Run, step: PlannedStep) -> Line:
         return Line(NOT, f"{step.id}: nothing to change")
     if run.state is _S.OBSERVED:
         return Line(NOT, f"would do {what}")
+    if run.state in HELPED:
+        return Line(NOT, f"{what}: not needed")
     return Line(NOT, f"{what}: not done") if run.state.final else Line(TO_DO, what)
 
 
@@ -164,7 +172,7 @@ def check_lines(run: Run) -> Iterator[Line]:
     """Return a line for each check: what it measured before, what now, and what it needs."""
     if run.state in _BEFORE_ACTING and not run.progress.checks:
         return
-    until = run.progress.verify_until if run.state is _S.VERIFYING else None
+    until = run.progress.verify_until if run.state in (_S.VERIFYING, _S.REVERTING) else None
     for check in run.progress.checks:
         what = f"check {check.name}{measured(check)}{_until(check, until)}"
         if check.last is not None and not check.done and _cut_off(run):

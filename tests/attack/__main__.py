@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from tests.attack import chaos, crash, fuzz, resume, seeds, soak, storm
+from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
 
 
@@ -19,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     campaigns = parser.add_subparsers(dest="campaign", required=True)
     crashing = campaigns.add_parser("crash", help="die at every point of every scenario, on SQLite and PostgreSQL")
     crashing.add_argument("--every", type=int, default=1, help="only each n-th case, for a shorter campaign")
+    crashing.add_argument(
+        "--scenario", action="append", default=[], choices=[one.name for one in SCENARIOS], help="only this one"
+    )
     fuzzing = campaigns.add_parser("fuzz", help="nonsense for whatever reads text from outside")
     fuzzing.add_argument("--cases", type=int, default=1_000_000)
     fuzzing.add_argument("--seed", type=int, default=1)
@@ -49,7 +53,7 @@ def _crash(given: argparse.Namespace) -> bool:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(private_cluster(durable=True))
         stores = [("sqlite", "sqlite"), ("postgresql", server.database())]
-        result = crash.campaign(stores, every=given.every, say=_say)
+        result = crash.campaign(stores, every=given.every, only=given.scenario, say=_say)
     for finding in result.findings.every:
         _say(finding)
     if result.missed:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tests.attack.lives import Launcher, Stuck, Victim, launcher, victim
 from tests.attack.points import ANY, Mode, Plan
-from tests.attack.scenarios import BEFORE, SCENARIOS, Scenario
+from tests.attack.scenarios import BEFORE, LEVELS, SCENARIOS, Scenario
 from tests.attack.verdict import Account, Findings, judge
 from tests.bed.ledger import Entry, effects
 from tests.bed.target_process import TargetProcess, target_process
@@ -109,6 +109,7 @@ class Ward:
     def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
         item = f"item-{self.label}-{next(self._numbers)}"
         self.target._send("PUT", f"/admin/{item}", {"workers": BEFORE})
+        self.target._send("PUT", "/admin/levels", LEVELS)
         try:
             scenario.play(self.victim, item)
             self.victim.resolve(_PLAYBOOK_OF.get(scenario.name, scenario.name), item)
@@ -131,10 +132,10 @@ class Ward:
 _PLAYBOOK_OF = {"approval": "asks", "stop": "patient", "rollback": "kept"}
 
 
-def discover(ward: Ward, *, wait: bool = True) -> Places:
-    """Return the points of every scenario as (name, occurrence), in the order in which they are met."""
+def discover(ward: Ward, *, wait: bool = True, scenarios: Sequence[Scenario] = SCENARIOS) -> Places:
+    """Return the points of the scenarios as (name, occurrence), in the order in which they are met."""
     found: Places = {}
-    for scenario in SCENARIOS:
+    for scenario in scenarios:
         seen: Counter[str] = Counter()
         places = []
         for name in ward.trace(scenario, wait=wait):
@@ -144,9 +145,13 @@ def discover(ward: Ward, *, wait: bool = True) -> Places:
     return found
 
 
+def _those(places: Places) -> list[Scenario]:
+    return [scenario for scenario in SCENARIOS if scenario.name in places]
+
+
 def singles(places: Places, *modes: Mode, embedded: bool = False) -> Iterator[Case]:
     """Yield a case for each point and mode."""
-    for scenario in SCENARIOS:
+    for scenario in _those(places):
         for mode, (name, occurrence) in itertools.product(modes, places[scenario.name]):
             # An answer is lost after the deed, and on its way: a SQLite file is not on one.
             if mode != "lost" or name in EFFECTS or (name.endswith(":after") and not embedded):
@@ -156,7 +161,7 @@ def singles(places: Places, *modes: Mode, embedded: bool = False) -> Iterator[Ca
 def pairs(places: Places) -> Iterator[Case]:
     """Yield cases that die at a point, and at another one while they recover."""
     seconds = itertools.cycle(SECOND)
-    for scenario in SCENARIOS:
+    for scenario in _those(places):
         for (name, occurrence), second in zip(places[scenario.name], seconds, strict=False):
             yield Case(scenario, (Plan(name, occurrence, "kill"), Plan(ANY, second, "kill")))
 
@@ -182,12 +187,18 @@ def play(one: Ward, cases: Iterable[Case], say: Callable[[str], None] = lambda _
     return one.result
 
 
-def campaign(urls: Sequence[tuple[str, str]], *, every: int = 1, say: Callable[[str], None] = print) -> Result:
-    """Play everything on each (label, store), the stores side by side; ``every`` n-th case only, to be shorter."""
+def campaign(
+    urls: Sequence[tuple[str, str]], *, every: int = 1, only: Sequence[str] = (), say: Callable[[str], None] = print
+) -> Result:
+    """Play everything on each (label, store), the stores side by side.
+
+    To be shorter: ``every`` n-th case only, or the scenarios of these names ``only``.
+    """
+    chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
     total = Result()
     with contextlib.ExitStack() as stack:
         wards = [stack.enter_context(ward(label, url, stack.enter_context(launcher()))) for label, url in urls]
-        threads = [threading.Thread(target=_whole, args=(one, every, say), name=one.label) for one in wards]
+        threads = [threading.Thread(target=_whole, args=(one, every, chosen, say), name=one.label) for one in wards]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -197,8 +208,8 @@ def campaign(urls: Sequence[tuple[str, str]], *, every: int = 1, say: Callable[[
     return total
 
 
-def _whole(one: Ward, every: int, say: Callable[[str], None]) -> None:
-    places = discover(one)
+def _whole(one: Ward, every: int, scenarios: Sequence[Scenario], say: Callable[[str], None]) -> None:
+    places = discover(one, scenarios=scenarios)
     embedded = one.victim.store.startswith("sqlite")  # one process only: nobody takes over
     modes: tuple[Mode, ...] = ("kill", "lost") if embedded else ("kill", "lost", "freeze")
     cases = [*singles(places, *modes, embedded=embedded), *pairs(places)]

@@ -16,6 +16,54 @@ _FAILING_STEP = """\
       json:
         workers: 9
 """
+_HARDER_STEP = """\
+  - id: harder
+    retries: 3
+    http.request:
+      service: checkout
+      read: "GET /admin/{{ labels.item }}"
+      send: "PUT /admin/{{ labels.item }}"
+      set:
+        workers:
+          by: 2
+"""
+_LISTED = """\
+schema: 1
+name: listed
+mode: auto
+matchers:
+  - alertname="listed"
+target: http/checkout/{{ labels.item }}
+limits:
+  mass_failure: off
+steps:
+  - id: each
+    retries: 3
+    items:
+      probe: http.get
+      with:
+        service: checkout
+        path: /admin/levels
+        pointer: /names
+      max: 4
+    http.request:
+      service: checkout
+      read: "GET /admin/{{ labels.item }}"
+      send: "PUT /admin/{{ labels.item }}"
+      json:
+        workers: "{{ item.to }}"
+verify:
+  - name: workers
+    probe: http.get
+    with:
+      service: checkout
+      path: "/admin/{{ labels.item }}"
+      pointer: /workers
+    at_most: 5
+    within: 250ms
+"""
+LEVELS = {"names": [{"name": f"to-{to}", "to": to} for to in (5, 6, 7)]}
+"""To what the scenario ``listed`` sets its item, one after the other; the second one is too much."""
 BEFORE, AFTER = 4, 5
 """What an item is set to before a case, and what the first step makes of it."""
 
@@ -27,6 +75,10 @@ PLAYBOOKS: Mapping[str, str] = {
         "helpless": change_item("helpless", wanted=99, within="250ms"),
         "breaks": change_item("breaks", more_steps=_FAILING_STEP),
         "asks": change_item("asks", mode="approve"),
+        "escalates": change_item("escalates", more_steps=_HARDER_STEP, wanted=6, within="250ms")
+        + "steps_until: verified\n",
+        "lends": change_item("lends").replace("equals: 5", "at_least: 1") + "revert_after: 500ms\n",
+        "listed": _LISTED,
         "patient": change_item("patient", wanted=99, within="2m"),
     }.items()
 }
@@ -54,11 +106,15 @@ class Person(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One way to the end. ``ends`` are the (kind, state) that its runs may have by then."""
+    """One way to the end. ``ends`` are the (kind, state) that its runs may have by then.
+
+    ``lands`` is what the target is set to on the way, where it is more than one change that is kept or undone.
+    """
 
     name: str
     ends: frozenset[tuple[str, str]]
     play: Callable[[Person, str], None]
+    lands: tuple[int, ...] = ()
 
 
 def _simply(playbook: str) -> Callable[[Person, str], None]:
@@ -97,6 +153,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("helpless", _ends("rolled_back"), _simply("helpless")),
     # Unknown when it dies while the second step is out: its refusal may then come from the first send having landed.
     Scenario("breaks", _ends("rolled_back", "unknown"), _simply("breaks")),
+    Scenario("escalates", _ends("verified"), _simply("escalates"), lands=(AFTER, BEFORE, BEFORE + 2)),
+    Scenario("lends", _ends("verified"), _simply("lends"), lands=(AFTER, BEFORE)),
+    Scenario("listed", _ends("rolled_back"), _simply("listed"), lands=(AFTER, AFTER + 1, AFTER, BEFORE)),
     Scenario("approval", _ends("verified"), _approval),
     Scenario("stop", _ends("rolled_back"), _stop),
     Scenario("rollback", _ends("verified") | {("rollback", "rolled_back")}, _rollback),

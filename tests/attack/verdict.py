@@ -47,7 +47,7 @@ def judge(account: Account, victim: Victim, found: Findings) -> None:
     _ends(account, runs, victim, found)
     _once(case, effects, found)
     _foreseen(case, effects, records, found)
-    _what_the_ends_say(case, runs, effects, found)
+    _what_the_ends_say(account, runs, found)
     _decided(case, item, victim, found)
 
 
@@ -90,16 +90,19 @@ def _foreseen(case: str, effects: Sequence[Entry], records: Sequence[JsonObject]
             found.violations.append(f"{case}: {entry.key} was written down after it was sent")
 
 
-def _what_the_ends_say(case: str, runs: Sequence[JsonObject], effects: Sequence[Entry], found: Findings) -> None:
+def _what_the_ends_say(account: Account, runs: Sequence[JsonObject], found: Findings) -> None:
     """The target stands as the ends of the runs say: changed when verified and not rolled back since.
 
     What ended unknown stands as it was left, which is what a person was called for.
     """
+    case, effects, lands = account.case, account.effects, account.scenario.lands
     verified = any(run["kind"] == "forward" and run["state"] == "verified" for run in runs)
     rolled_back = any(run["state"] == "rolled_back" for run in runs)
     landed = [(entry.after or {}).get("workers") for entry in effects]
     unknown = any(run["state"] == "unknown" for run in runs)
     wanted = [AFTER] if (verified and not rolled_back) or unknown else [AFTER, BEFORE]
+    if lands and not unknown:
+        wanted = list(lands)
     if any(run["state"] in {"cancelled", "expired", "skipped"} for run in runs):
         wanted = []
     if len(landed) < len(wanted):

@@ -29,6 +29,7 @@ from tests.conformance.building import (
     episode,
     finished,
     incident,
+    limits,
     record,
     run,
     started,
@@ -221,6 +222,38 @@ async def test_an_alert_that_is_only_late_does_not_keep_the_incident_open(store:
     await write(store, episodes=late)
     await finished(store, one)
     assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
+
+
+async def test_what_is_kept_for_a_time_holds_nothing_and_goes_on_when_it_is_due(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one, limits(3, effects=3))
+    await _close_episodes(store, one)
+    later = store.now() + HOUR
+    await store.keep(replace(one, state=RunState.KEPT, due_at=later), RunEnd())
+    about = (await by_id(store, "incidents"))[one.incident_id]
+    assert about["status"] == "resolved"
+    kept = await store.run(one.id)
+    assert kept is not None
+    assert (kept.state, kept.finished_at, kept.due_at) == (RunState.KEPT, None, later)
+    assert kept.kept_at is not None
+    other = await acting(store)  # its target is free
+    usage = (await store.standing(other, limits(3, cooldown=HOUR).limits)).usage
+    assert len(usage.on_target) == 1, "what was reserved beside the one effect is given back"
+    assert (usage.last_end, usage.helped) == (kept.kept_at, (kept.kept_at,))
+    advance(store, HOUR)
+    assert (await claimed(store, one.id)).state is RunState.KEPT
+
+
+async def test_a_kept_run_is_looked_at_when_a_person_has_taken_it_back(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    await store.keep(replace(one, state=RunState.KEPT, due_at=store.now() + HOUR), RunEnd())
+    back = await store.roll_back(one.id, "ana", "")
+    assert isinstance(back, Run)
+    [undoing] = await store.claim_runs(10)
+    assert undoing.id == back.id
+    await finished(store, undoing, RunState.ROLLED_BACK)
+    assert (await claimed(store, one.id)).state is RunState.KEPT
 
 
 async def test_a_person_that_is_needed_keeps_the_incident_open(store: SqlStore) -> None:

@@ -84,4 +84,5 @@ def test_every_migration_is_packaged() -> None:
         "0007_audit_segments.py",
         "0008_holders.py",
         "0009_formats.py",
+        "0010_kept_changes.py",
     ]

@@ -7,7 +7,7 @@ from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import RunEnd
 from responder.stores.core.store import SqlStore
-from tests.conformance.building import FREE, acting, actions_of, applied, record, verdict
+from tests.conformance.building import FREE, HOUR, acting, actions_of, applied, record, verdict
 
 TWO = 2
 
@@ -84,3 +84,14 @@ async def test_an_undo_and_a_run_that_has_begun_are_not_kept_from_going_on(store
     assert await store.intend(begun, record(store, begun, index=1), two_steps) is None
     assert await store.intend_undo(begun, first) is None
     assert (await store.standing(begun, NO_LIMITS)).pauses[0].halts is False
+
+
+async def test_what_helped_and_is_kept_for_a_time_breaks_the_row(store: SqlStore) -> None:
+    await ended(store, RunState.ROLLED_BACK)
+    one = await acting(store)
+    await applied(store, one)
+    await store.keep(replace(one, state=RunState.KEPT, due_at=store.now() + HOUR), RunEnd(trip_after=TWO))
+    await ended(store, RunState.ROLLED_BACK)
+    assert await trips(store) == []
+    await ended(store, RunState.ROLLED_BACK)
+    assert await trips(store) == ["playbook:restart"]

@@ -43,6 +43,10 @@ class EndingPart(Part):
         """Write a final state and everything that follows from it."""
         await self._finish(Ending(run, end, audit))
 
+    async def keep(self, run: Run, end: RunEnd, audit: Sequence[Audit] = ()) -> None:
+        """Write that a run has helped and is kept for a time: all that follows from an end but the end itself."""
+        await self._finish(Ending(run, end, audit))
+
     async def _finish_all(self, asked: Sequence[Ending]) -> Sequence[Exception | None]:
         async with self.db.writing(Order.RECORD) as tx:
             return await self.finish_in(tx, self.now(), asked)
@@ -68,8 +72,11 @@ class EndingPart(Part):
             entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
             entries += [entry for one in ours for entry in one.audit]
             about = [one.run.incident_id for one in ours]
+            # A kept change that a person takes back has nothing left to wait for.
+            await self.nudge_runs(tx, now, sorted({one.run.of_run for one in ours if one.run.of_run}))
             writes: list[Write] = [
-                Patch(runs, [_final(one.run, now) for one in ours]),
+                Patch(runs, [_final(one.run, now) for one in ours if one.run.state.final]),
+                Patch(runs, [_kept(one.run, held[one.run.id], now) for one in ours if not one.run.state.final]),
                 Patch(episodes, due),
                 Patch(incidents, _latched(latches, ours)),
                 Gone(slots, [{"run_id": one.run.id} for one in ours]),
@@ -113,6 +120,12 @@ class EndingPart(Part):
 def _final(run: Run, now: datetime) -> dict[str, Any]:
     finished = replace(run, finished_at=run.finished_at or now)
     return {"id": run.id, **rows.run_changes(finished), "lease_until": None, "attempts": 0}
+
+
+def _kept(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
+    kept = replace(run, kept_at=run.kept_at or now, due_at=now if held.nudged else run.due_at)
+    timing = {"due_at": kept.due_at, "rank_at": rows.rank_at(kept.due_at, kept.severity)}
+    return {"id": run.id, **rows.run_changes(kept), **timing, "lease_until": None, "attempts": 0}
 
 
 def _doubt(one: Ending, now: datetime) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.notification import ASKED_TO_LOOK
+from responder.domain.runs import HELPED
 from responder.ports.store import Page
 from responder.stores import schema
 from responder.stores.core.accounts import latest_acknowledgement
@@ -138,6 +139,9 @@ LISTS: Mapping[str, _List] = {
 }
 
 
+_HELPED = frozenset(state.value for state in HELPED)
+
+
 async def read_page(tx: AsyncConnection, kind: str, filters: Mapping[str, str], limit: int, cursor: str) -> Page:
     """Return one page of ``kind``; raises ValueError for an unknown kind, filter or cursor."""
     if kind not in LISTS:
@@ -235,12 +239,14 @@ async def _attach_steps(tx: AsyncConnection, items: Sequence[_Item]) -> None:
     for row in found:
         recorded[row.run_id].append(row)
     for item in items:
-        item["steps"] = _steps(recorded[owners[str(item["id"])]], item.pop("progress"))
+        item["steps"] = _steps(recorded[owners[str(item["id"])]], item)
         context = item.pop("context")
         item["requested_by"] = context.get("requested_by", "") if isinstance(context, dict) else ""
 
 
-def _steps(recorded: Sequence[Any], progress: JsonValue) -> list[JsonValue]:
+def _steps(recorded: Sequence[Any], item: _Item) -> list[JsonValue]:
+    progress = item.pop("progress")
+    tried = _tried(progress)
     steps: list[JsonValue] = [
         {
             "id": row.step,
@@ -249,15 +255,23 @@ def _steps(recorded: Sequence[Any], progress: JsonValue) -> list[JsonValue]:
             "before": row.before,
             "after": row.planned if row.observed is None else row.observed,
             "record": row.id,
-            "message": row.message,
+            "message": row.message or tried.get(row.step, ""),
         }
         for row in recorded
     ]
+    left = "not_needed" if item["state"] in _HELPED else "planned"
     done = {row.step for row in recorded}
     plan = progress.get("plan", []) if isinstance(progress, dict) else []
     unchanged = progress.get("unchanged", []) if isinstance(progress, dict) else []
     for step in plan if isinstance(plan, list) else []:
         if isinstance(step, dict) and step["id"] not in done:
-            state = "unchanged" if isinstance(unchanged, list) and step["id"] in unchanged else "planned"
+            state = "unchanged" if isinstance(unchanged, list) and step["id"] in unchanged else left
             steps.append({name: step[name] for name in ("id", "action", "before", "after")} | {"state": state})
     return steps
+
+
+def _tried(progress: JsonValue) -> dict[str, str]:
+    """Return what was measured after each step that did not help."""
+    tried = progress.get("tried", []) if isinstance(progress, dict) else []
+    each = [one for one in tried if isinstance(one, dict)] if isinstance(tried, list) else []
+    return {str(one["step"]): f"did not help: {one['reason']}" for one in each}

@@ -122,7 +122,7 @@ class PeoplePart(Part):
         return True
 
     async def roll_back(self, run_id: str, actor: str, reason: str) -> Run | Refusal:
-        """Create a rollback run over the records of a finished run."""
+        """Create a rollback run over the records of a run that has ended or is kept for a time."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
             # Holding the run's row serialises two people who ask at once.
@@ -148,6 +148,7 @@ class PeoplePart(Part):
                 reason="",
                 started_at=None,
                 finished_at=None,
+                kept_at=None,
                 effects=0,
                 attempts=0,
                 epoch=0,
@@ -219,7 +220,7 @@ async def _cannot_roll_back(tx: AsyncConnection, run_id: str, run: Run | None) -
         return Refusal(Verdict.NOT_UNDOABLE, f"there is no run {run_id}")
     if run.kind == "rollback":
         return Refusal(Verdict.NOT_UNDOABLE, f"run {run.id} is a rollback itself; roll back run {run.of_run}")
-    if not run.state.final:
+    if not run.state.final and run.state is not RunState.KEPT:
         return Refusal(Verdict.BUSY, f"run {run.id} is not over; stop it instead")
     there = exists(select(records.c.id).where(records.c.run_id == run.id, records.c.state.in_(_STILL_THERE)))
     if not await tx.scalar(select(there)):

@@ -43,6 +43,7 @@ from responder.stores.core.database import Database, Insert
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant, Path
 from responder.stores.schema import (
+    HOLDS_INCIDENT,
     approvals,
     audit,
     episodes,
@@ -201,11 +202,19 @@ class Prepared:
         ends = _seen("end", runs.c.playbook, runs.c.target, runs.c.id, number=how, at=runs.c.finished_at).where(
             runs.c.target == ended.c.target, runs.c.acted, runs.c.finished_at > ended.c.since
         )
+        # What is kept for a time has helped already: to a limit its fix is over.
+        kept = _seen(
+            "end", runs.c.playbook, runs.c.target, runs.c.id, number=literal_column(str(END_WELL), BigInteger),
+            at=runs.c.kept_at,
+        ).where(
+            runs.c.target == ended.c.target, runs.c.finished_at.is_(None), runs.c.kept_at > ended.c.since
+        )  # fmt: skip
         return [
             effects,
             _seen("latest", used.c.playbook, number=func.coalesce(latest, 0)),
             _seen("running", counted.c.run, counted.c.playbook, number=before),
             ends,
+            kept,
         ]
 
     def _capped(self) -> Select[Any]:
@@ -329,7 +338,7 @@ class Prepared:
         an_episode = select(episodes.c.id).where(
             episodes.c.incident_id == incidents.c.id, episodes.c.state.in_(sorted(one.value for one in HOLDS_OPEN))
         )
-        a_run = select(runs.c.id).where(runs.c.incident_id == incidents.c.id, runs.c.finished_at.is_(None))
+        a_run = select(runs.c.id).where(runs.c.incident_id == incidents.c.id, HOLDS_INCIDENT)
         return (
             update(incidents)
             .where(

@@ -12,7 +12,7 @@ from responder.domain.episodes import EpisodeState
 from responder.stores.core.database import Database
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant
-from responder.stores.schema import deliveries, episodes, incidents, run_episodes, runs
+from responder.stores.schema import HOLDS_INCIDENT, deliveries, episodes, incidents, run_episodes, runs
 
 TOUCHED = ("starts_at", "evidence_at", "reconsider_at", "after", "severity", "generator_url")
 """What an alert that is merely heard of again changes of its episode."""
@@ -36,7 +36,7 @@ class SliceStatements:
         self.members = _members(db)
         self.unfinished = (
             select(runs.c.incident_id, func.count())
-            .where(db.among(runs.c.incident_id, "incidents"), runs.c.finished_at.is_(None))
+            .where(db.among(runs.c.incident_id, "incidents"), HOLDS_INCIDENT)
             .group_by(runs.c.incident_id)
         )
         served = select(run_episodes.c.run_id).where(db.among(run_episodes.c.episode_id, "episodes"))
@@ -104,10 +104,7 @@ def _members(db: Database) -> Select[Any]:
         .cte("others")
     )
     working = (
-        select(func.count())
-        .where(runs.c.incident_id == given.c.key, runs.c.finished_at.is_(None))
-        .correlate(given)
-        .scalar_subquery()
+        select(func.count()).where(runs.c.incident_id == given.c.key, HOLDS_INCIDENT).correlate(given).scalar_subquery()
     )
     return (
         select(given.c.key.label("about"), working.label("working"), others)
@@ -120,7 +117,7 @@ def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Selec
     return (
         select(
             runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
-            runs.c.effects, runs.c.acted, runs.c.started_at, runs.c.depth, run_episodes.c.episode_id,
+            runs.c.kept_at, runs.c.effects, runs.c.acted, runs.c.started_at, runs.c.depth, run_episodes.c.episode_id,
         )
         .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
         .where(db.within(runs.c.id, wanted))

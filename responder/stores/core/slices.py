@@ -300,6 +300,7 @@ def _fact(group: Sequence[Any]) -> RunFact:
         state=rows.state(first.state, over=first.finished_at is not None),
         created_at=first.created_at,
         finished_at=first.finished_at,
+        kept_at=first.kept_at,
         effects=max(first.effects, int(first.acted)),
         episodes=frozenset(row.episode_id for row in group if row.episode_id is not None),
         began_at=first.started_at if first.acted or first.finished_at is None else None,

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Integer, Text, bindparam, exists, func, literal, select
+from sqlalchemy import Integer, Text, bindparam, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.ids import new_id
 from responder.domain.limits import TRIP, Pause
-from responder.domain.runs import Run, RunState
+from responder.domain.runs import HELPED, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.stores.core import rows
 from responder.stores.core.database import Database
@@ -17,6 +17,7 @@ from responder.stores.core.types import Instant
 from responder.stores.schema import pauses, runs
 
 _FAILURES = frozenset({RunState.FAILED, RunState.ROLLED_BACK, RunState.PARTLY_ROLLED_BACK, RunState.UNKNOWN})
+_HELPED = frozenset(state.value for state in HELPED)
 _OF_PLAYBOOK = (pauses.c.kind == TRIP) & (pauses.c.scope == bindparam("scope", type_=Text()))
 _RESET_AT = func.coalesce(
     select(func.max(pauses.c.lifted_at, type_=Instant)).where(_OF_PLAYBOOK).scalar_subquery(),
@@ -28,11 +29,11 @@ _LATEST_ENDS = (
         runs.c.playbook == bindparam("playbook", type_=Text()),
         runs.c.kind == "forward",
         runs.c.acted,
-        runs.c.finished_at > _RESET_AT,
+        or_(runs.c.finished_at > _RESET_AT, runs.c.finished_at.is_(None) & (runs.c.kept_at > _RESET_AT)),
         func.coalesce(runs.c.verdict, "") != Verdict.STOPPED.value,
         ~exists(select(pauses.c.id).where(_OF_PLAYBOOK, pauses.c.lifted_at.is_(None))),
     )
-    .order_by(runs.c.finished_at.desc(), runs.c.id.desc())
+    .order_by(func.coalesce(runs.c.kept_at, runs.c.finished_at).desc(), runs.c.id.desc())
     .limit(bindparam("most", type_=Integer()))
 )
 """The latest runs of a playbook that acted and that nobody stopped, since it was reset; none while it is tripped."""
@@ -56,7 +57,7 @@ async def trip(db: Database, tx: AsyncConnection, now: datetime, allowed: Mappin
     for name, most in sorted(allowed.items()):
         scope = f"playbook:{name}"
         ends = (await tx.execute(_LATEST_ENDS, {"playbook": name, "scope": scope, "most": most})).all()
-        if len(ends) == most and all(row.state != RunState.VERIFIED.value for row in ends):
+        if len(ends) == most and all(row.state not in _HELPED for row in ends):
             reason = f"{most} runs in a row did not help, the last was run {ends[0].id}."
             trips.append(Pause(new_id(), TRIP, scope, reason, "responder", now))
     if trips:

@@ -41,7 +41,7 @@ def test_a_minimal_playbook_observes_and_undoes() -> None:
 def test_the_keys_read_as_a_story() -> None:
     assert " ".join(story_keys()) == (
         "schema name summary owner priority mode matchers match_any cluster target when active_time_intervals "
-        "mute_time_intervals limits approval steps verify on_failure notify docs"
+        "mute_time_intervals limits approval steps steps_until verify on_failure revert_after notify docs"
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from responder.domain.alerts import Severity
 from responder.domain.notification import Account, Acknowledgement, Headline, Notification
 from responder.domain.records import RecordState
-from responder.domain.runs import RunState
+from responder.domain.runs import PlannedStep, Progress, RunState, Tried
 from responder.domain.verdicts import Verdict
 from responder.notifiers.slack_blocks import blocks
 from responder.tell.compose import compose
@@ -19,6 +19,7 @@ from tests.unit.tell.stories import (
     DOCS,
     HOSTILE,
     LABELS,
+    PLAN,
     RAN,
     STORIES,
     URL,
@@ -135,6 +136,21 @@ def test_a_change_is_told_as_before_and_after_with_what_the_check_measured() -> 
     assert "✔ workers: 4 → 6" in texts(news)
     assert "✔ check error rate 4.1 % → 0.3 %, needs < 1 %" in texts(news)
     assert dict(news.facts)["time"] == "Fixed in 3m12s"
+
+
+def test_steps_that_did_not_help_and_those_that_were_not_needed_are_told_apart() -> None:
+    plan = tuple(replace_id(PLAN[0], name) for name in ("small", "large", "huge"))
+    tried = (Tried(step="small", reason="error rate: 4 %, needs < 1 %"),)
+    ended = run(RunState.VERIFIED, progress=Progress(plan=plan, step=1, tried=tried))
+    small = record(RecordState.UNDONE, step="small")
+    large = record(RecordState.APPLIED, id="c2", index=1, step="large")
+    lines = [line.text for line in told(account(runs=(ended,), records=(small, large), decisions=(RAN,))).lines]
+    assert "workers: 4 → 6 (huge): not needed" in lines
+    assert "small did not help: error rate: 4 %, needs < 1 %" in lines
+
+
+def replace_id(step: PlannedStep, name: str) -> PlannedStep:
+    return step.model_copy(update={"id": name})
 
 
 def test_without_a_figure_from_before_the_change_there_is_no_before() -> None:
