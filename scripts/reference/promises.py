@@ -37,7 +37,6 @@ PROMISES: Mapping[int, str] = {
     20: "Learning may reorder or suggest; with no data the author's order stands; it never loosens a limit.",
 }
 NOT_YET: Mapping[int, str] = {
-    9: "Sets of several targets (`items`) are not there; a target that cannot be named is refused.",
     13: "`plan`, `test`, `simulate` and the server-side dry run are not there; `observe` is.",
     20: "There is no learning. What exists, and is held, is the author's order.",
 }

@@ -108,6 +108,7 @@ async def test_without_a_check_of_the_step_the_playbooks_is_judged_after_each_it
     assert changes(target) == [("a", 1), ("a", 0)]
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize(
     ("listed", "pointer", "verdict"),
     [
