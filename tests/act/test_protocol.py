@@ -285,7 +285,9 @@ async def test_an_undo_that_nobody_can_judge_is_left_to_a_person(bed: Bed, targe
     target.resources["workers"] = {**target.resources["workers"], "workers": 7}
     run = await go_on(bed, run)
     assert (run.state, run.verdict) == (RunState.UNKNOWN, Verdict.UNDO_UNCERTAIN)
-    assert await states(bed, run) == [RecordState.UNDO_UNCERTAIN]
+    # A permission that was too old to be used leaves a record, too: nothing was sent for it.
+    found = [one for one in await states(bed, run) if one is not RecordState.NOT_APPLIED]
+    assert found == [RecordState.UNDO_UNCERTAIN]
     assert target.resources["workers"]["workers"] == 7
     assert await asks_a_person(bed, run)
 

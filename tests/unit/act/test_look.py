@@ -263,6 +263,11 @@ async def test_only_what_was_measured_after_the_change_is_judged(
         f"{world.metric('shop_a')} offset 1s",
         f'{{__name__="shop_a",job="{world.job}"}}',
     )
+
+    async def a_second_ago() -> bool:
+        return (await look(below(queries[2]), names, world.tools, None, NOW, since=LONG_AGO)).outcome == "pass"
+
+    await eventually(a_second_ago)
     looks = [await look(below(query), names, world.tools, None, NOW, since=since) for query in queries]
     probe = Condition("c", probe=PrometheusQuery, arguments={"query": queries[0]}, limits={"below": 5.0})
     looks.append(await look(probe, names, world.tools, None, NOW, since=since))
