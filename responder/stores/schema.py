@@ -184,6 +184,7 @@ runs = Table(
     _partial("ix_runs_finished_at", "finished_at", where="finished_at IS NOT NULL"),
     _partial("ix_runs_acted", "target", "finished_at", where="acted AND finished_at IS NOT NULL"),
     _partial("ix_runs_acted_playbook", "playbook", "finished_at", where="acted AND finished_at IS NOT NULL"),
+    _partial("ix_runs_kept_playbook", "playbook", "kept_at", where="kept_at IS NOT NULL"),
     _partial("ix_runs_of_run", "of_run", where="of_run <> ''"),
 )
 """``rank_at`` is ``due_at`` less the severity's bonus. ``nudged``: something happened while a turn was under way.

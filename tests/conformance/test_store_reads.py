@@ -3,12 +3,15 @@
 The planner is met at its worst: it has no statistics, and plans for tables that are nearly empty.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import asyncpg
+import pytest
 
 from responder.domain.ids import new_id
 from responder.domain.limits import Limits
+from responder.domain.runs import RunState
 from responder.ports.store import DeliveryProgress, SliceChanges
 from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
@@ -32,7 +35,7 @@ WHERE table_schema = current_schema AND table_name = $1 AND column_name <> 'seq'
 _MULTIPLY = """
 INSERT INTO {table} ({columns}) SELECT {made}
 FROM {table} AS one, generate_series(1, {many}) AS number, jsonb_populate_record(NULL::{table}, CAST(regexp_replace(
-  CAST(to_jsonb(one) AS text), '"([0-9a-z]{{8}}-[0-9a-z]{{8}}|[0-9a-f]{{64}}|http/first|restart)"',
+  CAST(to_jsonb(one) AS text), '"([0-9a-z]{{8}}-[0-9a-z]{{8}}|[0-9a-f]{{64}}|http/first{also})"',
   '"\\1-' || number || '"', 'g'
 ) AS jsonb)) AS made
 """
@@ -47,11 +50,31 @@ async def test_what_a_story_reads_does_not_grow_with_the_stories_before_it(postg
     assert many < few + MARGIN
 
 
-async def _reads(url: str, target: str) -> int:
+@pytest.mark.parametrize("kept", [False, True])
+async def test_what_a_failure_reads_does_not_grow_with_the_playbooks_past(postgres_url: str, *, kept: bool) -> None:
+    await _story(postgres_url, "http/first", RunState.FAILED)
+    few = await _reads(postgres_url, "http/second", RunState.FAILED)
+    await _multiply(postgres_url, ("runs",), "")
+    await _execute(postgres_url, "UPDATE runs SET finished_at = finished_at - hashtext(id) % 9999 * interval '1 s'")
+    if kept:
+        await _execute(postgres_url, "UPDATE runs SET kept_at = finished_at WHERE hashtext(id) % 2 = 0")
+    many = await _reads(postgres_url, "http/third", RunState.FAILED)
+    assert many < few + MARGIN
+
+
+async def _reads(url: str, target: str, end: RunState = RunState.VERIFIED) -> int:
     """Return how many rows and entries of indexes were read for a story; sessions count when they have ended."""
     before = await _ask(url)
-    await _story(url, target)
+    await _story(url, target, end)
     return await _ask(url) - before
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def _ask(url: str) -> int:
@@ -62,21 +85,21 @@ async def _ask(url: str) -> int:
         await connection.close()
 
 
-async def _multiply(url: str) -> None:
+async def _multiply(url: str, tables: Sequence[str] = TABLES, also: str = "|restart") -> None:
     connection = await asyncpg.connect(url)
     try:
-        for table in TABLES:
+        for table in tables:
             columns = [row[0] for row in await connection.fetch(_COLUMNS, table)]
             made = ", ".join(f"made.{one}" for one in columns)
             done = await connection.execute(
-                _MULTIPLY.format(table=table, columns=", ".join(columns), made=made, many=MANY)
+                _MULTIPLY.format(table=table, columns=", ".join(columns), made=made, many=MANY, also=also)
             )
             assert int(done.split()[-1]) >= MANY, table
     finally:
         await connection.close()
 
 
-async def _story(url: str, target: str) -> None:
+async def _story(url: str, target: str, end: RunState = RunState.VERIFIED) -> None:
     """Take one alert through a store of its own: decided, run, told."""
     store = open_store(url)
     assert isinstance(store, SqlStore)
@@ -91,7 +114,7 @@ async def _story(url: str, target: str) -> None:
             await tx.write(SliceChanges(progress=[DeliveryProgress(delivery.id, delivery.epoch, 1, done=True)]))
         await store.standing(run, Limits())
         await build.applied(store, run)
-        await build.finished(store, run)
+        await build.finished(store, run, end, trip_after=5)
         build.advance(store, timedelta(seconds=1))
         (item,) = await store.claim_outbox(10, ())
         accounts = await store.accounts([run.incident_id])

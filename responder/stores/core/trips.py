@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import Integer, Text, bindparam, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, exists, func, literal, or_, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.ids import new_id
@@ -23,19 +23,35 @@ _RESET_AT = func.coalesce(
     select(func.max(pauses.c.lifted_at, type_=Instant)).where(_OF_PLAYBOOK).scalar_subquery(),
     literal(datetime(1970, 1, 1, tzinfo=UTC), Instant),
 )
-_LATEST_ENDS = (
-    select(runs.c.id, runs.c.state)
-    .where(
-        runs.c.playbook == bindparam("playbook", type_=Text()),
-        runs.c.kind == "forward",
-        runs.c.acted,
-        or_(runs.c.finished_at > _RESET_AT, runs.c.finished_at.is_(None) & (runs.c.kept_at > _RESET_AT)),
-        func.coalesce(runs.c.verdict, "") != Verdict.STOPPED.value,
-        ~exists(select(pauses.c.id).where(_OF_PLAYBOOK, pauses.c.lifted_at.is_(None))),
+_MOST = bindparam("most", type_=Integer())
+
+
+def _latest(at: ColumnElement[datetime], *which: ColumnElement[bool]) -> Select[tuple[str, str, datetime]]:
+    """Return the latest by ``at`` of those runs; an index holds each of them in this order."""
+    found = (
+        select(runs.c.id, runs.c.state, at.label("at"))
+        .where(
+            runs.c.playbook == bindparam("playbook", type_=Text()),
+            runs.c.kind == "forward",
+            runs.c.acted,
+            func.coalesce(runs.c.verdict, "") != Verdict.STOPPED.value,
+            ~exists(select(pauses.c.id).where(_OF_PLAYBOOK, pauses.c.lifted_at.is_(None))),
+            *which,
+        )
+        .order_by(at.desc())
+        .limit(_MOST)
+        .subquery()
     )
-    .order_by(func.coalesce(runs.c.kept_at, runs.c.finished_at).desc(), runs.c.id.desc())
-    .limit(bindparam("most", type_=Integer()))
-)
+    return select(found.c.id, found.c.state, found.c.at)
+
+
+_STILL_KEPT = runs.c.finished_at.is_(None) & (runs.c.kept_at > _RESET_AT)
+_EITHER = union_all(
+    _latest(runs.c.finished_at, runs.c.finished_at > _RESET_AT, runs.c.kept_at.is_(None)),
+    # A change that is kept for a time, or was, has helped when that was found.
+    _latest(runs.c.kept_at, runs.c.kept_at.is_not(None), or_(runs.c.finished_at > _RESET_AT, _STILL_KEPT)),
+).subquery()
+_LATEST_ENDS = select(_EITHER.c.id, _EITHER.c.state).order_by(_EITHER.c.at.desc(), _EITHER.c.id.desc()).limit(_MOST)
 """The latest runs of a playbook that acted and that nobody stopped, since it was reset; none while it is tripped."""
 
 

@@ -15,6 +15,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column; SQLite copies the table, so that it reads as if made at once."""
+    """Add the column and its index; SQLite copies the table, so that it reads as if made at once."""
     with op.batch_alter_table("runs") as runs:
         runs.add_column(sa.Column("kept_at", Instant()))
+    kept = sa.text("kept_at IS NOT NULL")
+    op.create_index("ix_runs_kept_playbook", "runs", ["playbook", "kept_at"], postgresql_where=kept, sqlite_where=kept)
