@@ -7,9 +7,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
@@ -19,15 +18,12 @@ from responder.act.engine import Engine
 from responder.act.reach import counted_under
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox, witnesses
 from responder.app.brakes import BrakeWatch
+from responder.app.live import LiveTools, LiveWitness, StoreClock
 from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, rules_of
 from responder.clients.own_brakes import OwnBrakes
-from responder.clients.toolbox import Toolbox
-from responder.clients.witnesses import Witnesses
 from responder.decide.decider import CLAIM as DELIVERIES
 from responder.decide.decider import Decider
-from responder.domain.alerts import Alert
 from responder.domain.brakes import PAUSE_VARIABLE
-from responder.domain.episodes import Group
 from responder.domain.errors import ResponderError, StoreError
 from responder.domain.limits import Cap, Scope
 from responder.domain.records import Record
@@ -39,10 +35,7 @@ from responder.playbook.model import Playbook
 from responder.playbook.shelf import Shelf, fingerprint
 from responder.ports.action import Action
 from responder.ports.notifier import Notifier
-from responder.ports.store import Store
-from responder.ports.tools import HttpService, Prometheus
 from responder.ports.wake import Queue, Wake
-from responder.ports.witness import Picture
 from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
 from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
@@ -66,64 +59,6 @@ WAKES: Mapping[str, tuple[Queue, ...]] = {
     "brake": ("runs", "deliveries"),
 }
 """Which queues have work after a fact. Intake wakes the decider, and the decider the others, when they have any."""
-EMPTY_TOOLS = Toolbox({}, {})
-
-
-class StoreClock:
-    """The store's clock, with the machine's monotonic one beside it (``ports.clock.Clock``)."""
-
-    def __init__(self, store: Store) -> None:
-        """Read from ``store``."""
-        self._store = store
-
-    def now(self) -> datetime:
-        """Return the store's now."""
-        return self._store.now()
-
-    def monotonic(self) -> float:
-        """Return the machine's monotonic seconds."""
-        return time.monotonic()
-
-
-class LiveTools:
-    """The tools of the configuration in force: a reload swaps them under the engine (``ports.tools.Tools``)."""
-
-    def __init__(self) -> None:
-        """Know no connection yet."""
-        self.current = EMPTY_TOOLS
-
-    def http(self, name: str) -> HttpService:
-        """Return the named service."""
-        return self.current.http(name)
-
-    def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
-        """Return the Prometheus for these labels."""
-        return self.current.prometheus(labels)
-
-
-class LiveWitness:
-    """The sources of the configuration in force: a reload swaps them (``ports.witness.Witness``)."""
-
-    def __init__(self) -> None:
-        """Know nobody to ask yet."""
-        self.current = Witnesses({})
-
-    @property
-    def sources(self) -> Collection[str]:
-        """The names of the sources that can be asked."""
-        return self.current.sources
-
-    async def picture(self, source: str, within: float | None = None) -> Picture:
-        """Return what a source shows."""
-        return await self.current.picture(source, within)
-
-    async def group(self, group: Group) -> Sequence[Alert]:
-        """Return one group's alerts."""
-        return await self.current.group(group)
-
-    async def uptime(self, source: str) -> timedelta:
-        """Return how long a source has been up."""
-        return await self.current.uptime(source)
 
 
 class Runtime:

@@ -27,7 +27,7 @@ from sqlalchemy import func, select
 from responder.act.actor import take_turn
 from responder.act.engine import Engine
 from responder.app import catalogue
-from responder.app.runtime import StoreClock
+from responder.app.live import StoreClock
 from responder.decide.decider import Decider
 from responder.decide.rules import Rules
 from responder.domain.errors import Conflict

@@ -1,0 +1,72 @@
+"""What the engine keeps hold of while a reload swaps what is behind it."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from responder.clients.toolbox import Toolbox
+from responder.clients.witnesses import Witnesses
+from responder.domain.alerts import Alert
+from responder.domain.episodes import Group
+from responder.ports.store import Store
+from responder.ports.tools import HttpService, Prometheus
+from responder.ports.witness import Picture
+
+EMPTY_TOOLS = Toolbox({}, {})
+
+
+class StoreClock:
+    """The store's clock, with the machine's monotonic one beside it (``ports.clock.Clock``)."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from ``store``."""
+        self._store = store
+
+    def now(self) -> datetime:
+        """Return the store's now."""
+        return self._store.now()
+
+    def monotonic(self) -> float:
+        """Return the machine's monotonic seconds."""
+        return time.monotonic()
+
+
+class LiveTools:
+    """The tools of the configuration in force: a reload swaps them under the engine (``ports.tools.Tools``)."""
+
+    def __init__(self) -> None:
+        """Know no connection yet."""
+        self.current = EMPTY_TOOLS
+
+    def http(self, name: str) -> HttpService:
+        """Return the named service."""
+        return self.current.http(name)
+
+    def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
+        """Return the Prometheus for these labels."""
+        return self.current.prometheus(labels)
+
+
+class LiveWitness:
+    """The sources of the configuration in force: a reload swaps them (``ports.witness.Witness``)."""
+
+    def __init__(self) -> None:
+        """Know nobody to ask yet."""
+        self.current = Witnesses({})
+
+    @property
+    def sources(self) -> Collection[str]:
+        """The names of the sources that can be asked."""
+        return self.current.sources
+
+    async def picture(self, source: str, within: float | None = None) -> Picture:
+        """Return what a source shows."""
+        return await self.current.picture(source, within)
+
+    async def group(self, group: Group) -> Sequence[Alert]:
+        """Return one group's alerts."""
+        return await self.current.group(group)
+
+    async def uptime(self, source: str) -> timedelta:
+        """Return how long a source has been up."""
+        return await self.current.uptime(source)
