@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -57,18 +57,28 @@ async def judgement(engine: Engine, run: Run, conditions: Sequence[Condition], s
 async def sample_now(engine: Engine, run: Run, condition: Condition, standing: Standing) -> Sample:
     """Look at a condition as it is now, whatever was changed when."""
     baseline = next((one.baseline for one in run.progress.checks if one.name == condition.name), None)
-    if condition is OWN_RULE:
-        return await own_rule(_claimed(run.context.generator_url), names_for(run), engine.tools, standing.now)
-    return await look(condition, names_for(run), engine.tools, baseline, standing.now)
+    return await _look(engine, run, condition, baseline, standing)
 
 
 async def _sample(engine: Engine, run: Run, condition: Condition, check: Check, standing: Standing) -> Sample:
-    names = names_for(run)
     changed_at = run.progress.changed_at or run.progress.verify_from
     since = standing.now - changed_at if changed_at is not None and not check.fresh else None
+    return await _look(engine, run, condition, check.baseline, standing, since=since)
+
+
+async def _look(
+    engine: Engine,
+    run: Run,
+    condition: Condition,
+    baseline: float | None,
+    standing: Standing,
+    *,
+    since: timedelta | None = None,
+) -> Sample:
+    names = names_for(run)
     if condition is OWN_RULE:
         return await own_rule(_claimed(run.context.generator_url), names, engine.tools, standing.now, since=since)
-    return await look(condition, names, engine.tools, check.baseline, standing.now, since=since)
+    return await look(condition, names, engine.tools, baseline, standing.now, since=since)
 
 
 def _until(run: Run, conditions: Sequence[Condition], now: datetime) -> datetime:

@@ -9,7 +9,7 @@ from responder.domain.notification import Account, Receipt
 
 LEASE = timedelta(seconds=30)
 """How long a claim holds; a turn takes at most 20 s of it (engine.md)."""
-SETTLES = timedelta(seconds=12)
+DOUBT_LASTS = timedelta(seconds=12)
 """How long after its process has ended a change in doubt is looked at.
 
 Had the process lived, it would have waited 9 s for the answer to its send, and 2 s more before it looked.

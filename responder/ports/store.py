@@ -16,9 +16,9 @@ from responder.ports.audit import Audit
 from responder.ports.brakes import BrakeLog
 from responder.ports.people import Kind, Page, People
 from responder.ports.queues import (
+    DOUBT_LASTS,
     LEASE,
     MAX_ATTEMPTS,
-    SETTLES,
     UNCLAIMED_AFTER,
     Inbox,
     NewDelivery,
@@ -31,9 +31,9 @@ from responder.ports.sealing import Sealing
 from responder.ports.slices import DecideStore, DeliveryProgress, RunFact, Slice, SliceChanges
 
 __all__ = [
+    "DOUBT_LASTS",
     "LEASE",
     "MAX_ATTEMPTS",
-    "SETTLES",
     "UNCLAIMED_AFTER",
     "Audit",
     "Authority",

@@ -16,7 +16,7 @@ from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS
 from responder.domain.errors import Conflict, Unavailable
 from responder.domain.records import RecordState
 from responder.domain.runs import Run
-from responder.ports.store import LEASE, SETTLES
+from responder.ports.store import DOUBT_LASTS, LEASE
 from responder.stores.core.database import Order
 from responder.stores.core.lives import Ended, end_leases
 from responder.stores.core.rows import record_values
@@ -81,7 +81,7 @@ async def test_a_change_that_may_be_on_its_way_is_left_alone_for_a_little(store:
     await applied(store, between)
     after = await reborn()
     assert await _claimable(after) == [between.id]
-    advance(after, SETTLES - timedelta(seconds=1))
+    advance(after, DOUBT_LASTS - timedelta(seconds=1))
     assert await _claimable(after) == []
     advance(after, timedelta(seconds=1))
     assert await _claimable(after) == [sending.id]
@@ -96,7 +96,7 @@ async def test_so_is_an_undo_also_that_of_a_rollback(store: SqlStore, reborn: Re
     after = await reborn()
     assert undoing.id not in (first := await _claimable(after))
     assert asked.id not in first
-    advance(after, SETTLES)
+    advance(after, DOUBT_LASTS)
     assert {undoing.id, asked.id} <= set(await _claimable(after))
 
 
@@ -219,7 +219,7 @@ async def test_a_permission_that_is_being_committed_is_not_overlooked(store: Sql
 
 async def _ended(store: SqlStore, run: Run) -> Ended:
     async with store.db.writing(Order.CONTROL) as tx:
-        return await end_leases(store.db, tx, runs.c.id == run.id, SETTLES)
+        return await end_leases(store.db, tx, runs.c.id == run.id, DOUBT_LASTS)
 
 
 async def _somebody_waits(store: SqlStore) -> bool:
@@ -232,4 +232,4 @@ async def _somebody_waits(store: SqlStore) -> bool:
 
 def test_a_living_process_would_look_no_sooner() -> None:
     own = timedelta(seconds=SEND_WITHIN_SECONDS + EFFECT_SECONDS) + LANDING_GRACE
-    assert own <= SETTLES < LEASE
+    assert own <= DOUBT_LASTS < LEASE

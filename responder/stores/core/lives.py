@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, case, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.records import RecordState
-from responder.ports.queues import SETTLES
+from responder.ports.queues import DOUBT_LASTS
 from responder.stores.core.database import Database
 from responder.stores.core.types import Instant
 from responder.stores.schema import deliveries, records, runs
@@ -72,5 +72,5 @@ async def end_life(db: Database, tx: AsyncConnection, life: str | None = None) -
     """Free what the ended ``life`` had claimed; None stands for every life that there was."""
     its_runs, its_deliveries = (true() if life is None else table.c.holder == life for table in (runs, deliveries))
     freed = await end_deliveries(tx, its_deliveries)
-    ended = await end_leases(db, tx, its_runs, SETTLES)
+    ended = await end_leases(db, tx, its_runs, DOUBT_LASTS)
     return Ended(ended.free + freed, ended.in_doubt)
