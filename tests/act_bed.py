@@ -196,6 +196,13 @@ class Bed:
         return [fields for fact, fields in self.facts if fact == name]
 
 
+async def needs_person(bed: Bed, run: Run) -> str:
+    """Return why the run's incident needs a person, empty when it does not."""
+    account = await bed.store.account(run.incident_id)
+    assert account is not None
+    return account.incident.needs_person
+
+
 async def open_bed(
     url: str, target_url: str, prometheus_url: str = "", *, secret: str = "", other_url: str = ""
 ) -> Bed:

@@ -12,7 +12,7 @@ from responder.domain.limits import Cap, Rate
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import SliceChanges
-from tests.act_bed import Bed, playbook_text
+from tests.act_bed import Bed, needs_person, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
 
@@ -42,12 +42,6 @@ async def sick(bed: Bed, run: Run, count: int) -> None:
         targets = {own.id: run.target} | {one.id: f"http/checkout/{one.id}" for one in others}
         decided = [Decision(one, run.playbook, "run", "", now, target) for one, target in targets.items()]
         await tx.write(SliceChanges(episodes=others, decisions=decided))
-
-
-async def needs_person(bed: Bed, run: Run) -> str:
-    account = await bed.store.account(run.incident_id)
-    assert account is not None
-    return account.incident.needs_person
 
 
 async def test_a_mass_failure_is_left_to_a_person(bed: Bed, target: Target) -> None:

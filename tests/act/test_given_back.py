@@ -11,7 +11,7 @@ from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import SliceChanges
-from tests.act_bed import SECOND_STEP, Bed, playbook_text
+from tests.act_bed import SECOND_STEP, Bed, needs_person, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
 
@@ -43,12 +43,6 @@ def changes(target: Target) -> list[object]:
 @pytest.fixture(autouse=True)
 def health(target: Target) -> None:
     target.resources["health"] = {"ok": 1}
-
-
-async def needs_person(bed: Bed, run: Run) -> str:
-    account = await bed.store.account(run.incident_id)
-    assert account is not None
-    return account.incident.needs_person
 
 
 async def test_what_helped_is_given_back_when_its_time_is_up(bed: Bed, target: Target) -> None:

@@ -19,7 +19,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
 from responder.ports.store import Authority, RunStore
-from tests.act_bed import SECOND_STEP, TARGET, Bed, Wall, playbook_text
+from tests.act_bed import SECOND_STEP, TARGET, Bed, Wall, needs_person, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
 
@@ -112,9 +112,7 @@ async def states(bed: Bed, run: Run) -> list[RecordState]:
 
 
 async def asks_a_person(bed: Bed, run: Run) -> bool:
-    account = await bed.store.account(run.incident_id)
-    assert account is not None
-    return bool(account.incident.needs_person) and TARGET in await quarantined(bed)
+    return bool(await needs_person(bed, run)) and TARGET in await quarantined(bed)
 
 
 async def quarantined(bed: Bed) -> set[str]:

@@ -8,7 +8,7 @@ from responder.domain.limits import Pause, Refusal
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
-from tests.act_bed import SECOND_STEP, Bed, playbook_text
+from tests.act_bed import SECOND_STEP, Bed, needs_person, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
 
@@ -21,12 +21,6 @@ async def records(bed: Bed, run: Run) -> list[RecordState]:
     account = await bed.store.account(run.incident_id)
     assert account is not None
     return [record.state for record in account.records]
-
-
-async def needs_person(bed: Bed, run: Run) -> str:
-    account = await bed.store.account(run.incident_id)
-    assert account is not None
-    return account.incident.needs_person
 
 
 async def test_a_change_that_helps_is_kept(bed: Bed, target: Target) -> None:
