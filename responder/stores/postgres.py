@@ -115,7 +115,7 @@ class PostgresDatabase:
         )
         try:
             server = await identify(connection, self._seen)
-        except BaseException:
+        except BaseException:  # whatever ended it, nobody else knows of the connection
             connection.terminate()
             raise
         self._servers[connection] = server
@@ -139,7 +139,7 @@ class PostgresDatabase:
                     await self._migrate(tx)
             await self._anchor()
             await self._alive.start(self.on_fact)
-        except BaseException:
+        except BaseException:  # whatever ended it, nothing that was opened may stay
             await self.close()
             raise
         self._sync = asyncio.create_task(keep_anchored(self.clock, self._tend, self.on_fact), name="store-clock")
@@ -275,7 +275,7 @@ class PostgresDatabase:
                     columns=["id", "source", "received_at", "body", "alerts", "due_at"],
                     timeout=STATEMENT.total_seconds(),
                 )
-            except BaseException as error:
+            except BaseException as error:  # cancelled in the middle, too: the next flush must not meet half a COPY
                 if self._intake is not None and not isinstance(error, asyncpg.PostgresError):
                     self._intake.terminate()  # what it is doing now is unknown
                     self._intake = None

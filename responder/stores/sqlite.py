@@ -128,7 +128,7 @@ class SqliteDatabase:
         except Unavailable as error:
             await self.close()
             raise Unavailable(f"{error}; the file is {self.path}{_advice(str(error))}") from error
-        except BaseException:
+        except BaseException:  # whatever ended it, nothing that was opened may stay
             await self.close()
             raise
         if ended != NOTHING_ENDED:
