@@ -71,7 +71,7 @@ def seeing(request: pytest.FixtureRequest) -> Shape:
     return SEEING[str(request.param)]
 
 
-def toolbox(url: str, *, seconds: float = 0.4) -> Toolbox:
+def toolbox(url: str, *, seconds: float = 10) -> Toolbox:
     credentials = {"Authorization": f"Bearer {SECRET}"}
     return Toolbox({"shop": HttpSpec(url, ("* /admin/*",), credentials, lambda: None, timedelta(seconds=seconds))}, {})
 
@@ -80,6 +80,14 @@ def toolbox(url: str, *, seconds: float = 0.4) -> Toolbox:
 async def tools(target: Target) -> AsyncIterator[Toolbox]:
     target.resources["it"] = dict(START)
     box = toolbox(target.url)
+    yield box
+    await box.close()
+
+
+@pytest.fixture
+async def hasty(target: Target) -> AsyncIterator[Toolbox]:
+    """Tools that soon give up on a target that hangs; whoever only looks has patience with a busy machine."""
+    box = toolbox(target.url, seconds=0.4)
     yield box
     await box.close()
 
@@ -283,34 +291,38 @@ async def test_a_second_undo_changes_nothing(shape: Shape, target: Target, tools
 @pytest.mark.promise(6)
 @pytest.mark.parametrize("fault", ["lost_reply", "applied_error", "applied_hang"])
 async def test_landed_tells_what_was_applied_and_reported_as_failed(
-    shape: Shape, target: Target, tools: Toolbox, fault: str
+    shape: Shape, target: Target, tools: Toolbox, hasty: Toolbox, fault: str
 ) -> None:
     action = shape.make()
+    sending = hasty if "hang" in fault else tools
     record = await intended(action, tools)
     target.fault(fault)
     with pytest.raises(Uncertain):
-        await action.apply("t", record, tools)
+        await action.apply("t", record, sending)
     assert await landed(action, record, "do", tools) is (Landed.UNKNOWN if shape.blind else Landed.YES)
     record = replace(record, state=RecordState.APPLIED, observed=record.planned)
     target.fault(fault)
     with pytest.raises(Uncertain):
-        await action.undo("t", record, tools)
+        await action.undo("t", record, sending)
     assert await landed(action, record, "undo", tools) is (Landed.UNKNOWN if shape.blind else Landed.YES)
     assert len(ledger.effects(target.ledger.entries)) == 2
 
 
 @pytest.mark.parametrize("fault", ["503", "reset", "hang"])
-async def test_landed_tells_what_was_never_applied(shape: Shape, target: Target, tools: Toolbox, fault: str) -> None:
+async def test_landed_tells_what_was_never_applied(
+    shape: Shape, target: Target, tools: Toolbox, hasty: Toolbox, fault: str
+) -> None:
     action = shape.make()
+    sending = hasty if "hang" in fault else tools
     record = await intended(action, tools)
     target.fault(fault)
     with pytest.raises(Uncertain):
-        await action.apply("t", record, tools)
+        await action.apply("t", record, sending)
     assert await landed(action, record, "do", tools) is (Landed.UNKNOWN if shape.blind else Landed.NO)
     record = await applied(action, tools)
     target.fault(fault)
     with pytest.raises(Uncertain):
-        await action.undo("t", record, tools)
+        await action.undo("t", record, sending)
     assert await landed(action, record, "undo", tools) is (Landed.UNKNOWN if shape.blind else Landed.NO)
     assert changes(target) == 1
 
