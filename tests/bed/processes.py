@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import functools
+import itertools
 import os
 import pwd
 import random
@@ -24,6 +26,7 @@ STOP = timedelta(seconds=10)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PORTS = range(20_000, 32_000)  # below Linux's ephemeral range: no outgoing connection takes a port we chose
+_SHARES = 12  # of the ports: each test worker walks through its own, so that none takes what another has only chosen
 _POLL = 0.01  # seconds
 _ROOM = 2 << 30  # bytes: four workers with a PostgreSQL each take a tenth of it; a container's 64 MB are too little
 
@@ -188,14 +191,21 @@ def private_directory(name: str, run_as: Account | None = None, within: Path | N
 
 def free_port() -> int:
     """Return a loopback TCP port that nothing uses now and no outgoing connection will take by chance."""
-    choose = random.SystemRandom()  # parallel test workers must not draw the same sequence
-    for _ in range(200):
-        port = choose.choice(_PORTS)
+    for port in itertools.islice(_walk(), 200):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
     message = f"no free port between {_PORTS.start} and {_PORTS.stop}"
     raise ServerError(message)
+
+
+@functools.cache
+def _walk() -> Iterator[int]:
+    """Give the ports of this worker's share one after the other, time and again: one just given comes last."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    share = _PORTS[int(worker) % _SHARES if worker.isdecimal() else _SHARES - 1 :: _SHARES]
+    begin = random.SystemRandom().randrange(len(share))
+    return itertools.cycle([*share[begin:], *share[:begin]])
 
 
 def program(name: str, *places: str) -> Path | None:

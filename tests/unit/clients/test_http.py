@@ -28,7 +28,7 @@ from tests.bed.target_peer import Target
 from tests.bed.web import cut, serving
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-SOON = timedelta(seconds=0.5)
+SOON = timedelta(seconds=10)
 
 
 @dataclass
