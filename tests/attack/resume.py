@@ -181,12 +181,24 @@ async def _fill(stage: _Stage, runs: int, say: Callable[[str], None]) -> None:
     await asyncio.to_thread(stage.target.settings, latency_ms=_SLOW_MS)  # so that turns are under way
     await _post(stage, "patient", runs - waiting - looking)
 
-    async def half_way() -> bool:
-        rows = (await _rows(stage.store)).values()
-        done = sum(row.state == "verifying" for row in rows) - looking
-        return len(rows) == runs and done > (runs - waiting - looking) // 4 and sum(row.leased for row in rows) > 3
+    child = stage.running.child
+    assert child is not None
 
-    await eventually(half_way, FILL)
+    async def at_work() -> bool:
+        """Freeze it half way; it stays frozen until it is killed when it has claims that it does not see the end of."""
+        rows = (await _rows(stage.store)).values()
+        if (
+            len(rows) < runs
+            or sum(row.state == "verifying" for row in rows) - looking <= (runs - waiting - looking) // 4
+        ):
+            return False
+        child.pause()
+        if sum(row.leased for row in (await _rows(stage.store)).values()) > 3:
+            return True
+        child.resume()
+        return False
+
+    await eventually(at_work, FILL)
 
 
 async def _post(stage: _Stage, playbook: str, count: int) -> None:
