@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install
 LOG := $(VENV)/install.log
-PYTEST_FLAGS ?= -n 3 --maxschedchunk 1
+PYTEST_FLAGS ?= -n 2 --maxschedchunk 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
