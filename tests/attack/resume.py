@@ -2,7 +2,9 @@
 
 Four in ten wait for a yes, half for the next look of their verification; the rest has just arrived and is at work when
 the process dies. It is started again at once. A run has resumed when a turn of it was saved since: claimed, taken
-further, and due again; one that is not due yet need not. The end is the moment in which no run is overdue.
+further, and due again; one that is not due yet need not. The end is the moment from which no run has been due for more
+than a second without its turn: those that wait for their next look become due all the while, and one that is taken up
+within the second does not wait.
 
 Then it is killed a second time, and stays dead until every look is overdue.
 """
@@ -41,9 +43,12 @@ FILL = timedelta(minutes=15)
 """How long making the runs may take: those that are there already look at their targets all the while."""
 SETTLE = timedelta(minutes=5)
 _PER_WEBHOOK = 50
+LATE = 1.0
+"""Seconds after which a run that is due, and had no turn, is overdue."""
 FLYING = 45.0
 """Seconds after the start until also what may have been on its way must have been looked at."""
-_EVERY = 0.2
+_EVERY = 0.5
+"""Seconds between two looks at the store: all of it is read, and that takes from what the responder has."""
 _SLOW_MS = 100
 """How long the target takes for an answer when the responder is killed."""
 _SENDERS = 16
@@ -69,8 +74,9 @@ class Row:
 class Report:
     """What a death came to. All times are seconds from the start of the next process.
 
-    ``taken_up``: until no run was overdue, those left out whose change may have been on its way; ``settled``: until
-    these had their turn, too. ``turns``: runs that had one by then; ``held``: those that the dead process had claimed.
+    ``taken_up``: until no run was overdue (due for more than a second), those left out whose change may have been on
+    its way; ``settled``: until these had their turn, too. ``turns``: runs that had one by then; ``held``: those that
+    the dead process had claimed.
     """
 
     store: str
@@ -269,7 +275,7 @@ async def _resumed(stage: _Stage, before: Mapping[str, Row], sending: set[str], 
             if now[one].finished or (now[one].due_at != before[one].due_at and not now[one].leased):
                 wave.taken_up[one] = at
         left = {one: row for one, row in before.items() if one not in wave.taken_up}
-        wave.missing = {one for one, row in left.items() if row.leased or row.due_at <= time.time()}
+        wave.missing = {one for one, row in left.items() if row.due_at <= time.time() - LATE}
         if not wave.missing - sending:
             wave.none_overdue = wave.none_overdue or at
             if not wave.missing & sending or at > flying:
