@@ -10,6 +10,7 @@ from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headl
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
+from responder.domain.verdicts import Verdict
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import entries
 from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
@@ -140,7 +141,7 @@ def _why(account: Account, word: Headline) -> str:
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
     if acted and (word is Headline.RESOLVED or any(run.state in WORKING for run in account.runs)):
         return ""
-    told = [one for one in account.decisions if one.verdict not in _QUIET]
+    told = [one for one in account.decisions if one.verdict not in _QUIET or _works_elsewhere(account, one)]
     latest = max(told, key=lambda one: (one.at, one.id), default=None)
     skipped = [run for run in account.runs if run.state is RunState.SKIPPED and run.reason]
     last = max(skipped, key=lambda run: (run.finished_at or run.created_at, run.id), default=None)
@@ -149,6 +150,11 @@ def _why(account: Account, word: Headline) -> str:
     if latest is not None:
         return _decision(latest)
     return "" if account.runs or word is Headline.RESOLVED else "Nothing has been decided yet."
+
+
+def _works_elsewhere(account: Account, one: DecisionRow) -> bool:
+    """Say whether the alert joined a run of another incident: what that does is told there, and only named here."""
+    return one.verdict == Verdict.JOINED and all(run.id != one.run_id for run in account.runs)
 
 
 def _since_then(account: Account) -> str:

@@ -99,10 +99,10 @@ def unsolved(account: Account) -> bool:
 
 
 def _answered(account: Account) -> bool:
-    """Whether every run that waits for approval has its yes already and only has to be taken up."""
+    """Whether every run that waits for approval has its yes already: it has to be taken up, or just is."""
     waiting = {run.id for run in account.runs if run.state is RunState.AWAITING_APPROVAL}
     latest = {one.run_id: one.state for one in sorted(account.approvals, key=lambda one: one.asked_at)}
-    return all(latest.get(run_id) == "approved" for run_id in waiting)
+    return all(latest.get(run_id) in ("approved", "spent") for run_id in waiting)
 
 
 def _settled(account: Account) -> Headline:

@@ -176,6 +176,23 @@ def test_what_put_nothing_back_is_not_called_rolled_back() -> None:
     assert "Now: workers: 9" in told_so
 
 
+def test_an_alert_that_joined_the_run_of_another_incident_says_which() -> None:
+    joined = decision(Verdict.JOINED, f"{Verdict.JOINED.sentence} Run r9.", run_id="r9", at=at(5))
+    paused = decision(Verdict.PAUSED, at=at(3))
+    for decisions in ((joined,), (paused, joined)):
+        assert told(account(decisions=decisions)).why == f"checkout-workers: {Verdict.JOINED.sentence} Run r9."
+    own = replace(joined, run_id="r1")
+    assert told(account(runs=(run(RunState.VERIFYING),), decisions=(own,))).why == ""
+
+
+@pytest.mark.parametrize("state", ["approved", "spent"])
+def test_a_run_with_its_yes_does_not_ask_any_more(state: str) -> None:
+    story = STORIES["waiting"].account
+    answered = tuple(replace(one, state=state) for one in story.approvals)
+    assert told(story).headline is Headline.WAITING
+    assert told(replace(story, approvals=answered)).headline is Headline.FIXING
+
+
 def test_a_step_that_may_have_landed_is_never_called_done() -> None:
     news = STORIES["unknown"].told()
     assert "nobody can tell whether it was applied" in texts(news)
