@@ -1,4 +1,4 @@
-"""The brakes: ``pause``, ``halt``, ``pauses``, ``resume`` and ``reset``."""
+"""The brakes: ``pause``, ``halt``, ``pauses``, ``resume``, ``reset`` and ``clear``."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -96,3 +96,15 @@ def reset(
     """Let a playbook that failed too often in a row act by itself again."""
     connect(url, token_file).post(f"playbooks/{segment(playbook)}/reset")
     print("reset")
+
+
+def clear(
+    what: Annotated[str, typer.Argument(metavar="RUN|TARGET", help="the run that left it in doubt, or the target")],
+    url: Url = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Let a target that a run left in doubt be changed again, once a person has looked at it."""
+    client = connect(url, token_file)
+    target = what if "/" in what else str(client.get(f"runs/{segment(client.run_id(what))}").get("target"))
+    client.delete(f"quarantines/{segment(target)}")
+    print(f"cleared {plain(target)}")

@@ -44,6 +44,8 @@ _PLACES = (
 """Labels that say where, the most telling first: for alerts that no playbook has a target for."""
 _CAN_GO_BACK = frozenset({RecordState.APPLIED, RecordState.UNDO_FAILED})
 """Changes that still stand and that a person's rollback would put back."""
+_IN_DOUBT = frozenset({RecordState.UNCERTAIN, RecordState.UNDO_UNCERTAIN})
+"""What keeps other runs off the target when the run ends with it."""
 _QUIET = frozenset({"run", "joined", "acted"})
 """Decisions that the runs themselves tell."""
 
@@ -183,9 +185,17 @@ def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> s
         return docs.by_hand[:BY_HAND].strip()
     left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
     first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
+    again = _clearing(account, run)
     last = f"Whoever looks after it: responder ack {account.incident.id}"
-    words = docs.by_hand[: BY_HAND - len(first) - len(last) - ROOM].strip()
-    return "\n".join(part for part in (first, words, last) if part)
+    words = docs.by_hand[: BY_HAND - len(first) - len(again) - len(last) - ROOM].strip()
+    return "\n".join(part for part in (first, words, again, last) if part)
+
+
+def _clearing(account: Account, run: Run | None) -> str:
+    """Return how to lift the quarantine of a run of which nobody can tell whether a change, or its undo, has landed."""
+    if run is None or not any(one.run_id == run.id and one.state in _IN_DOUBT for one in account.records):
+        return ""
+    return f"No new run touches the target until somebody has looked: responder clear {run.id}"
 
 
 def _asks(account: Account) -> bool:

@@ -393,3 +393,13 @@ def test_resume_names_what_it_cannot_lift(peer: Peer, responder: Responder) -> N
 def test_a_tripped_playbook_is_reset_by_its_name(peer: Peer, responder: Responder) -> None:
     peer.answers["POST", "playbooks/add-workers/reset"] = {"playbook": "add-workers"}
     assert responder("reset", "add-workers").stdout == "reset\n"
+
+
+@pytest.mark.parametrize("by_run", [False, True])
+def test_a_target_in_doubt_is_cleared_by_its_name_or_by_the_run(
+    peer: Peer, responder: Responder, run_row: Json, *, by_run: bool
+) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = {**run_row, "target": "http/checkout/workers"}
+    peer.answers["DELETE", "quarantines/http%2Fcheckout%2Fworkers"] = {"target": "http/checkout/workers"}
+    what = str(run_row["id"]) if by_run else "http/checkout/workers"
+    assert responder("clear", what).stdout == "cleared http/checkout/workers\n"
