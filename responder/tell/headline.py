@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from responder.domain.causes import began
 from responder.domain.episodes import Episode, EpisodeState
 from responder.domain.notification import Account, Headline
 from responder.domain.records import Record, RecordState
@@ -128,11 +129,12 @@ def _last_run(account: Account, episode: Episode) -> Run | None:
 
 def phrase(account: Account, word: Headline, now: datetime) -> str:
     """Return the headline with its time: ``Fixed in 3m12s``, ``Firing 2m (since 14:02 UTC)``."""
-    since = account.incident.opened_at
+    since = _began(account)
     age = human_duration(max(now - since, now - now))
     run = main_run(account)
     if word is Headline.FIXED and run is not None:
-        return f"{word} in {human_duration((run.kept_at or run.finished_at or now) - since)}"
+        took = (run.kept_at or run.finished_at or now) - account.incident.opened_at
+        return f"{word} in {human_duration(took)}"
     if word is Headline.RESOLVED:
         end = account.incident.resolved_at or max(
             (one.closed_at for one in account.episodes if one.closed_at), default=now
@@ -147,6 +149,11 @@ def phrase(account: Account, word: Headline, now: datetime) -> str:
         return f"{word}, {fires}"
     # What was left behind stays somebody's business when the alert has gone by itself.
     return f"{word} although the alert is resolved"
+
+
+def _began(account: Account) -> datetime:
+    """Return since when its first alert has been firing: we may have heard of it late, after an outage of our own."""
+    return min([account.incident.opened_at, *(began(one) for one in account.episodes)])
 
 
 def _expiry(account: Account, run: Run) -> datetime:

@@ -176,6 +176,15 @@ def test_what_put_nothing_back_is_not_called_rolled_back() -> None:
     assert "Now: workers: 9" in told_so
 
 
+def test_an_alert_fires_since_it_began_however_late_we_hear_of_it() -> None:
+    late = incident(opened_at=at(120))
+    heard = episode(opened_at=at(120))
+    assert "Firing 3m20s (since 14:02 UTC)" in told(account(incident=late, episodes=(heard,)), 200).fallback
+    over = replace(late, resolved_at=at(180))
+    ended = closed(180, opened_at=at(120))
+    assert "Resolved after 3m" in told(account(incident=over, episodes=(ended,)), 200).fallback
+
+
 def test_an_alert_that_joined_the_run_of_another_incident_says_which() -> None:
     joined = decision(Verdict.JOINED, f"{Verdict.JOINED.sentence} Run r9.", run_id="r9", at=at(5))
     paused = decision(Verdict.PAUSED, at=at(3))
