@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from responder.cli.client import Client, connect, segment
+from responder.cli.exits import Exit
 from responder.cli.output import plain, show
 from responder.cli.people import Limit, Output, Reason, TokenFile, Url
 from responder.domain.brakes import SCOPES
@@ -42,7 +43,12 @@ def _put_on(client: Client, kind: str, scope: str, reason: str, for_: str) -> No
     body: dict[str, object] = {"scope": scope, "kind": kind, "reason": reason}
     if for_:
         body["for"] = for_
-    answer = client.post("pauses", body)
+    try:
+        answer = client.post("pauses", body)
+    except SystemExit as error:
+        if error.code == Exit.UNREACHABLE:
+            print(f"the {kind} may not be in force; the file that `brake_file` names needs no answer", file=sys.stderr)
+        raise
     print(answer.get("id") or kind)
     subject, _, pattern = scope.partition(":")
     if subject not in ("playbook", "action"):
