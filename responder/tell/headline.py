@@ -1,6 +1,7 @@
 """The outcome in a word: from the state now, with the latch that a person is needed before everything else."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from responder.domain.causes import began
@@ -108,7 +109,8 @@ def _answered(account: Account) -> bool:
 
 def _settled(account: Account) -> Headline:
     """Return the word for an incident at which nobody is working."""
-    last = [_last_run(account, episode) for episode in firing(account)]
+    served = _served(account)
+    last = [_last_run(account, served.get(episode.id, frozenset())) for episode in firing(account)]
     if not last:
         verified = any(run.state in HELPED for run in account.runs)
         return Headline.FIXED if verified else Headline.RESOLVED
@@ -119,9 +121,17 @@ def _settled(account: Account) -> Headline:
     return Headline.FIRING
 
 
-def _last_run(account: Account, episode: Episode) -> Run | None:
-    """Return the latest run that served ``episode``, as its decisions say; without decisions, the latest of all."""
-    ids = {one.run_id for one in account.decisions if one.episode_id == episode.id and one.run_id}
+def _served(account: Account) -> Mapping[str, Collection[str]]:
+    """Return the runs that served each episode, as the decisions say: read once, there may be thousands of both."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in account.decisions:
+        if one.run_id:
+            found[one.episode_id].add(one.run_id)
+    return found
+
+
+def _last_run(account: Account, ids: Collection[str]) -> Run | None:
+    """Return the latest of the runs that served an episode; without any decision, the latest of all."""
     served = [run for run in account.runs if run.id in ids or not account.decisions]
     told = [run for run in served if run.state is not RunState.SKIPPED and run.kind == "forward"]
     return max(told, key=lambda run: (run.created_at, run.id), default=None)

@@ -1,5 +1,6 @@
 """What an incident's account says, in every state, whatever its parts hold."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -376,3 +377,12 @@ def test_composing_depends_on_nothing_but_what_it_is_given(name: str, seconds: i
 def test_without_an_address_of_our_own_there_are_no_links_to_us() -> None:
     news = compose(STORIES["fixed"].account, 1, at(200), lambda _: None, "")
     assert not [url for _, url in news.links if URL in url]
+
+
+def test_telling_of_ten_thousand_alerts_holds_nobody_up() -> None:
+    names = [f"e{number}" for number in range(10_000)]
+    storm = tuple(replace(episode(), id=name) for name in names)
+    each = tuple(replace(decision(Verdict.NO_MATCH), id=name, episode_id=name) for name in names)
+    began = time.process_time()
+    assert told(account(episodes=storm, decisions=each)).headline is Headline.FIRING
+    assert time.process_time() - began < 1, "all else waits meanwhile; it takes 0.1 s, and 3 s when each looks at all"
