@@ -58,7 +58,11 @@ class Verdict(StrEnum):
     HALTED = "halted", "Automation is halted.", True
     TRIPPED = "tripped", "The playbook failed too often in a row: it asks until a person resets it.", True
     BUSY = "busy", "Another run is working on the target.", True
-    QUARANTINED = "quarantined", "An earlier run left the target in doubt; a person must clear it.", True
+    QUARANTINED = (
+        "quarantined",
+        "An earlier run left the target in doubt; once you have looked: responder clear RUN.",
+        True,
+    )
     COOLDOWN = "cooldown", "The target was worked on a short time ago.", True
     RATE_TARGET = "rate_target", "The limit per target is used up for now.", True
     RATE_PLAYBOOK = "rate_playbook", "The limit of the playbook is used up for now.", True
