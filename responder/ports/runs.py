@@ -33,7 +33,8 @@ class Authority:
 class RunEnd:
     """What a run's last transaction also does.
 
-    ``needs_person`` latches on the incident when not empty; ``clear_person`` clears a latch that this run set.
+    ``needs_person`` latches when not empty, on the run's incident and on each open one with an alert that joined the
+    run; ``clear_person`` clears every latch that this run set, or the one that it undoes.
     ``quarantine`` keeps the target from forward effects, with why. ``retry_at`` is when its episodes are due again
     (with ``after`` the playbook, so that the next candidate has its turn). ``trip_after`` runs of the playbook in a row
     that changed something and did not help trip it.

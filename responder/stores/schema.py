@@ -122,6 +122,7 @@ incidents = Table(
     _partial("uq_incidents_open", "group_hash", "team", where="resolved_at IS NULL", unique=True),
     _partial("ix_incidents_resolved_at", "resolved_at", where="resolved_at IS NOT NULL"),
     _partial("ix_incidents_needs_person", "id", where="needs_person <> ''"),
+    _partial("ix_incidents_needs_person_run", "needs_person_run", where="needs_person_run <> ''"),
 )
 
 decisions = Table(

@@ -292,6 +292,45 @@ async def test_only_the_run_that_asked_for_a_person_can_take_it_back(store: SqlS
     assert (await by_id(store, "incidents"))[one.incident_id]["needs_person"] == ""
 
 
+async def test_every_open_incident_whose_alert_joined_a_run_asks_for_a_person_and_is_cleared_with_it(
+    store: SqlStore,
+) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    other, over, third = incident(store), incident(store, resolved_at=store.now()), incident(store)
+    joining = [episode(store, incident_id=about.id) for about in (other, over)]
+    alone = episode(store, incident_id=third.id)
+    await write(
+        store,
+        incidents=[other, over, third],
+        episodes=[*joining, alone],
+        joins=[(one.id, each.id) for each in joining],
+        tell={other.id: frozenset({"console:"})},
+    )
+    (item,) = await store.claim_outbox(10, ())
+    await store.told(item, {})
+    advance(store, timedelta(seconds=2))
+
+    await finished(store, one, RunState.UNKNOWN, needs_person="look at it.")
+
+    listed = await by_id(store, "incidents")
+    assert listed[one.incident_id]["needs_person"] == "look at it."
+    assert listed[other.id]["needs_person"] == f"look at it. Run {one.id} served this alert, too."
+    assert (listed[over.id]["needs_person"], listed[third.id]["needs_person"]) == ("", "")
+    (again,) = await store.claim_outbox(10, ())
+    assert again.incident_id == other.id, "its message is told anew"
+    await store.told(again, {})
+
+    closed = [replace(each, state=EpisodeState.CLOSED, closed_at=store.now()) for each in joining]
+    await write(store, episodes=closed)
+    back = await store.roll_back(one.id, "ann", "undo it")
+    assert isinstance(back, Run)
+    await finished(store, await claimed(store, back.id), RunState.ROLLED_BACK, clear_person=True)
+    listed = await by_id(store, "incidents")
+    assert (listed[one.incident_id]["needs_person"], listed[other.id]["needs_person"]) == ("", "")
+    assert listed[other.id]["status"] == "resolved", "nothing is left of it"
+
+
 async def _close_episodes(store: SqlStore, one: Run) -> None:
     account = await store.account(one.incident_id)
     assert account is not None

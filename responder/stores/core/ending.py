@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
 from responder.domain.runs import Run
+from responder.domain.sentences import sentences
 from responder.ports.store import Audit, RunEnd
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Dirty, Gone, Order, Patch, Rows, Write
@@ -60,7 +61,8 @@ class EndingPart(Part):
         """
         ids = ids_given(self.db, (one.run.id for one in asked))
         served = await self.db.fetch(tx, self.prepared.lock_episodes, ids)
-        latches = await self._latches(tx, asked)
+        joined = await self._joined(tx, asked)
+        latches = await self._latches(tx, asked, joined)
         held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
         ours = [one for one in asked if is_ours(held, one.run) and held[one.run.id].finished_at is None]
         if ours:
@@ -71,14 +73,15 @@ class EndingPart(Part):
             doubts = {one.run.target: _doubt(one, now) for one in ours if one.end.quarantine}
             entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
             entries += [entry for one in ours for entry in one.audit]
-            about = [one.run.incident_id for one in ours]
+            latched = _latched(latches, ours, joined)
+            about = sorted({*(one.run.incident_id for one in ours), *(row["id"] for row in latched)})
             # A kept change that a person takes back has nothing left to wait for.
             await self.nudge_runs(tx, now, sorted({one.run.of_run for one in ours if one.run.of_run}))
             writes: list[Write] = [
                 Patch(runs, [_final(one.run, now) for one in ours if one.run.state.final]),
                 Patch(runs, [_kept(one.run, held[one.run.id], now) for one in ours if not one.run.state.final]),
                 Patch(episodes, due),
-                Patch(incidents, _latched(latches, ours)),
+                Patch(incidents, latched),
                 Gone(slots, [{"run_id": one.run.id} for one in ours]),
                 Gone(ledger, [{"run_id": one.run.id, "record_id": ""} for one in ours]),  # reserved and not used
                 Rows(quarantines, list(doubts.values()), ("target",), _DOUBT),
@@ -93,11 +96,32 @@ class EndingPart(Part):
             await trip(self.db, tx, now, allowed)
         return [None if one in ours else lost(one.run) for one in asked]
 
-    async def _latches(self, tx: AsyncConnection, asked: Sequence[Ending]) -> Mapping[str, Row[Any]]:
-        """Lock the runs' incidents: of two last runs that end at once, the second one closes the incident."""
-        ids = sorted({one.run.incident_id for one in asked if one.run.incident_id})
-        given = self.db.give("incidents_given", key=ids)
-        return {row.id: row for row in await self.db.fetch(tx, self.prepared.lock_incidents, given)}
+    async def _joined(self, tx: AsyncConnection, asked: Sequence[Ending]) -> Mapping[str, Sequence[str]]:
+        """Return the incidents of the alerts that each run serves which leaves something to a person."""
+        asking = [one.run.id for one in asked if one.end.needs_person]
+        found: dict[str, list[str]] = {one: [] for one in asking}
+        if asking:
+            for row in await self.db.fetch(tx, self.prepared.incidents.joined, ids_given(self.db, asking)):
+                found[row.run_id].append(row.incident_id)
+        return found
+
+    async def _latches(
+        self, tx: AsyncConnection, asked: Sequence[Ending], joined: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Row[Any]]:
+        """Lock the incidents that may change: of two last runs that end at once, the second one closes the incident.
+
+        They are those of the runs, those of the alerts that joined them, and those that wait for a person because of
+        a run that has helped now after all.
+        """
+        ids = {one.run.incident_id for one in asked if one.run.incident_id}.union(*joined.values())
+        given = self.db.give("incidents_given", key=sorted(ids))
+        clearing = [one.run for one in asked if one.end.clear_person]
+        statement = self.prepared.incidents.lock
+        if clearing:
+            statement = self.prepared.incidents.lock_latched
+            by = {run.id for run in clearing} | {run.of_run for run in clearing if run.of_run}
+            given |= self.db.give("latched_by", key=sorted(by))
+        return {row.id: row for row in await self.db.fetch(tx, statement, given)}
 
     async def _due(
         self, tx: AsyncConnection, ours: Sequence[Ending], served: Sequence[Row[Any]]
@@ -136,17 +160,31 @@ def _quarantined(doubt: Mapping[str, Any]) -> Audit:
     return Audit("target.quarantined", doubt["target"], details={"reason": doubt["reason"], "run": doubt["run_id"]})
 
 
-def _latched(latches: Mapping[str, Row[Any]], ours: Sequence[Ending]) -> list[dict[str, Any]]:
-    """Return the incidents whose latch changes: the first reason stands until it is cleared, by its own run at most."""
+def _latched(
+    latches: Mapping[str, Row[Any]], ours: Sequence[Ending], joined: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """Return the incidents whose latch changes: the first reason stands until it is cleared, by its own run at most.
+
+    Those of which only an alert joined the run are told which run it was: their messages do not show it.
+    """
     now_held = {key: (row.needs_person, row.needs_person_run) for key, row in latches.items()}
     for one in ours:
-        reason, by = now_held.get(one.run.incident_id, ("", ""))
-        if one.end.needs_person and not reason and one.run.incident_id in now_held:
-            now_held[one.run.incident_id] = (one.end.needs_person, one.run.id)
-        elif one.end.clear_person and by and by in (one.run.id, one.run.of_run):
-            now_held[one.run.incident_id] = ("", "")
+        if one.end.needs_person:
+            home = one.run.incident_id
+            elsewhere = [key for key in joined[one.run.id] if key != home and _open(latches.get(key))]
+            there = sentences(one.end.needs_person, f"Run {one.run.id} served this alert, too.")
+            for key, reason in [(home, one.end.needs_person), *((key, there) for key in elsewhere)]:
+                if key in now_held and not now_held[key][0]:
+                    now_held[key] = (reason, one.run.id)
+        elif one.end.clear_person:
+            mine = [key for key, (_, by) in now_held.items() if by and by in (one.run.id, one.run.of_run)]
+            now_held.update(dict.fromkeys(mine, ("", "")))
     return [
         {"id": key, "needs_person": reason, "needs_person_run": by}
         for key, (reason, by) in sorted(now_held.items())
         if (reason, by) != (latches[key].needs_person, latches[key].needs_person_run)
     ]
+
+
+def _open(latch: Row[Any] | None) -> bool:
+    return latch is not None and latch.resolved_at is None

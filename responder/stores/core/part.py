@@ -46,7 +46,7 @@ class Part:
     async def close_if_over(self, tx: AsyncConnection, now: datetime, incident_ids: Iterable[str]) -> list[Audit]:
         """Close those incidents of which nothing is open; their rows must be locked. Returns what to audit."""
         given = self.db.give("incidents_given", key=sorted({one for one in incident_ids if one}))
-        closed = await self.db.fetch(tx, self.prepared.close_if_over, {**given, "now": now})
+        closed = await self.db.fetch(tx, self.prepared.incidents.close_if_over, {**given, "now": now})
         return [Audit("incident.closed", row.id, details={"reason": "resolved"}) for row in closed]
 
     async def nudge_runs(self, tx: AsyncConnection, now: datetime, run_ids: Collection[str]) -> None:

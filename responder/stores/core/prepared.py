@@ -34,16 +34,16 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from responder.domain.episodes import HOLDS_OPEN, EpisodeState
+from responder.domain.episodes import EpisodeState
 from responder.domain.runs import FORMAT, RunState
 from responder.stores.core import rows
 from responder.stores.core.accounts import AccountStatements
 from responder.stores.core.claims import HOLDER, NOW, claim_of
 from responder.stores.core.database import Database, Insert
+from responder.stores.core.incident_statements import IncidentStatements
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant, Path
 from responder.stores.schema import (
-    HOLDS_INCIDENT,
     approvals,
     audit,
     episodes,
@@ -113,6 +113,7 @@ class Prepared:
         """Build each statement when it is first needed."""
         self._db = db
         self.accounts = AccountStatements(db)
+        self.incidents = IncidentStatements(db)
 
     def _of(self, column: ColumnElement[str]) -> ColumnElement[bool]:
         return self._db.among(column, "runs_given")
@@ -306,16 +307,6 @@ class Prepared:
         )
 
     @cached_property
-    def lock_incidents(self) -> Select[Any]:
-        """The incidents ``incidents_given(key)``, locked."""
-        return (
-            select(incidents.c.id, incidents.c.needs_person, incidents.c.needs_person_run)
-            .where(self._incidents(incidents.c.id))
-            .order_by(incidents.c.id)
-            .with_for_update()
-        )
-
-    @cached_property
     def unbook(self) -> Update:
         """Make the entries of ``records_given(key)`` reservations again."""
         return update(ledger).where(self._records(ledger.c.record_id)).values(record_id="")
@@ -327,29 +318,6 @@ class Prepared:
             update(approvals)
             .where(self._of(approvals.c.run_id), approvals.c.state.in_(["pending", "approved"]))
             .values(state="void")
-        )
-
-    @cached_property
-    def close_if_over(self) -> Update:
-        """Close those of ``incidents_given(key)`` without an open episode, an unfinished run or a need for a person.
-
-        Their rows are locked before, so that of two last runs that end at once the second one sees the first.
-        """
-        an_episode = select(episodes.c.id).where(
-            episodes.c.incident_id == incidents.c.id, episodes.c.state.in_(sorted(one.value for one in HOLDS_OPEN))
-        )
-        a_run = select(runs.c.id).where(runs.c.incident_id == incidents.c.id, HOLDS_INCIDENT)
-        return (
-            update(incidents)
-            .where(
-                self._incidents(incidents.c.id),
-                incidents.c.resolved_at.is_(None),
-                incidents.c.needs_person == "",
-                ~exists(an_episode),
-                ~exists(a_run),
-            )
-            .values(resolved_at=NOW, closed_reason="resolved")
-            .returning(incidents.c.id)
         )
 
     @cached_property
