@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from responder.decide.large import LARGE, Large
 from responder.decide.memory import Memory
 from responder.decide.options import Library
 from responder.decide.rules import Rules
@@ -23,10 +24,10 @@ SLICE = 200
 """Alerts or episodes in one transaction (engine.md)."""
 CLAIM = 200
 """Deliveries in one claim; where each has one alert, they fill a slice."""
-CLAIMED_ALERTS = 4 * SLICE
+CLAIMED_ALERTS = LARGE
 """About how many alerts one claim takes: what waits in memory for its slice is bounded by this, not by ``CLAIM``."""
-TURN = timedelta(seconds=15)
-"""After this a turn takes up no further slice; a lease is 30 s."""
+TURN = timedelta(seconds=3)
+"""After this a turn takes up no further slice: what has come in meanwhile may be more urgent, and a lease is 30 s."""
 DUE_EVERY = 0.1
 """Seconds between two looks for due episodes while deliveries keep coming."""
 CONFLICTS = 3
@@ -71,6 +72,7 @@ class Decider:
         self._wake = wake
         self._memory = Memory()
         self._claim = CLAIM
+        self._large = Large()
         self._looked_at = -math.inf
         self._cut_short = False
         """Whether the store failed us: what we claimed is held although nobody works on it."""
@@ -78,7 +80,7 @@ class Decider:
     async def turn(self) -> int:
         """Decide what is there, deliveries first; returns how many deliveries and episodes that were.
 
-        When there may be more deliveries, it returns at least ``CLAIM``.
+        When there may be more deliveries, or a large one is not at its end, it returns at least ``CLAIM``.
         """
         most = self._claim
         if self._cut_short:
@@ -88,26 +90,43 @@ class Decider:
             done = await self._deliveries()
         except Unavailable:
             self._cut_short = True
+            self._large.forget()
             raise
         now = asyncio.get_running_loop().time()
         due = 0
         if done == 0 or now - self._looked_at >= DUE_EVERY:
             self._looked_at = now
             due = await self._due_episodes()
-        return max(CLAIM, done + due) if done == most else done + due
+        return max(CLAIM, done + due) if done >= most or self._large else done + due
 
     # --- deliveries ---------------------------------------------------------------------------------------------
 
     async def _deliveries(self) -> int:
         claimed = await self._store.claim_deliveries(self._claim)
-        if not claimed:
-            return 0
+        if claimed:
+            await self._small(claimed)
+        return len(claimed) + (await self._large_slice() if self._large else 0)
+
+    async def _large_slice(self) -> int:
+        """Decide one more slice of the large deliveries, of each as many alerts; returns how many are at their end."""
+        shares = self._large.shares(SLICE)
+        behind = await self._slice(shares)
+        self._large.decided(shares, behind)
+        return sum(share.progress().done for share in shares)
+
+    async def _small(self, claimed: Sequence[Delivery]) -> None:
+        """Decide what is not large; a large one is taken up, and gets on behind all others."""
         until = asyncio.get_running_loop().time() + TURN.total_seconds()
         readable = []
         for delivery in claimed:
             notice = await self._read(delivery)
-            if notice is not None:
+            if notice is None:
+                continue
+            if not self._large.concerns(delivery, notice):
                 readable.append((delivery, notice))
+            elif not self._large.take(delivery, notice):
+                wait = BACK_OFF * (1 + len(notice.alerts) // LARGE)
+                await self._put_back([Share(delivery, notice, delivery.cursor, ())], wait)
         alerts = sum(len(notice.alerts) for _, notice in readable)
         self._claim = min(CLAIM, max(1, CLAIMED_ALERTS * len(claimed) // max(1, alerts)))
         left: set[str] = set()
@@ -120,16 +139,16 @@ class Decider:
             elif going:
                 left |= await self._slice(going)
                 await asyncio.sleep(0)
-        return len(claimed)
 
-    async def _put_back(self, shares: Sequence[Share]) -> None:
-        """Give back what this turn did not get to, in its old place and without counting it as a failure."""
+    async def _put_back(self, shares: Sequence[Share], wait: timedelta | None = None) -> None:
+        """Give back what cannot be decided now without counting it as a failure, in its old place or after ``wait``."""
         for share in shares:
             untouched = replace(share.progress(), cursor=share.first, done=False)
             with contextlib.suppress(Conflict):
                 async with self._store.slice() as tx:
                     await tx.write(SliceChanges(progress=[untouched]))
-                await self._store.release_delivery(share.delivery, share.delivery.received_at)
+                    due = share.delivery.received_at if wait is None else tx.now + wait
+                await self._store.release_delivery(share.delivery, due)
 
     async def _read(self, delivery: Delivery) -> Notice | None:
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from responder.domain.alerts import worst
+from responder.domain.alerts import Severity, worst
 from responder.domain.episodes import HOLDS_OPEN, Episode, Group, Incident
 from responder.domain.ids import new_id
 
@@ -77,13 +77,28 @@ class Shelf:
         self.changed.add(incident_id)
         return True
 
-    def settle(self, incident_id: str, members: Sequence[Episode], unfinished: int) -> None:
-        """Bring an incident in line with its episodes: its severity, and whether it is over."""
+    def settled_by(self, incident_id: str, ours: Sequence[Episode]) -> bool:
+        """Say whether an incident stands as it is whatever the slice has not read of it.
+
+        So it is while one of the slice's episodes fires that is as severe as the incident: that is as severe as the
+        worst of its episodes. A large incident would otherwise be read anew for each slice of it.
+        """
+        incident = self.by_id[incident_id]
+        return any(one.state in HOLDS_OPEN and one.severity is incident.severity for one in ours) and not any(
+            one.state in HOLDS_OPEN and one.severity.rank < incident.severity.rank for one in ours
+        )
+
+    def settle(self, incident_id: str, ours: Sequence[Episode], others: Severity | None, unfinished: int) -> None:
+        """Bring an incident in line with its episodes: its severity, and whether it is over.
+
+        ``others`` is the worst severity of those that fire and are not among ``ours``, None when none does.
+        """
         incident = self.by_id[incident_id]
         if not incident.open:
             return
-        firing = [episode for episode in members if episode.state in HOLDS_OPEN]
-        severity = worst(episode.severity for episode in firing) if firing else incident.severity
+        firing = [episode.severity for episode in ours if episode.state in HOLDS_OPEN]
+        firing += [others] if others is not None else []
+        severity = worst(firing) if firing else incident.severity
         settled = incident if severity is incident.severity else replace(incident, severity=severity)
         if not firing and not unfinished and not incident.needs_person:
             reason = REGROUPED if incident_id in self.moved else RESOLVED

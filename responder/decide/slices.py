@@ -68,7 +68,7 @@ async def decide_deliveries(tx: Slice, shares: Sequence[Share], desk: Desk) -> D
     begins = [began(one) for one in known.values() if one.state is not EpisodeState.CLOSED]
     begins += [alert.starts_at for share in shares for alert in share.alerts if alert.status == "firing"]
     near = await tx.runs_near(targets, [episode.id for episode in known.values()], touched_since(begins, tx.now))
-    work = _Work(desk, shelf, tx.now, near)
+    work = _Work(desk, shelf, tx.now, near, {one.id: one for one in known.values()})
     for share in shares:
         work.take(share, known, options)
     return await _conclude(tx, work, [share.progress() for share in shares])
@@ -80,7 +80,7 @@ async def decide_due(tx: Slice, episodes: Sequence[Episode], desk: Desk) -> Deci
     shelf = Shelf(await tx.incidents((), {e.incident_id for e in episodes if e.incident_id}), tx.now)
     targets = {target for offered in options.values() for target in targets_of(offered)}
     near = await tx.runs_near(targets, list(options), touched_since(map(began, episodes), tx.now))
-    work = _Work(desk, shelf, tx.now, near)
+    work = _Work(desk, shelf, tx.now, near, {one.id: one for one in episodes})
     for episode in episodes:
         work.reconsider(episode, options[episode.id])
     return await _conclude(tx, work, ())
@@ -106,6 +106,8 @@ class _Work:
     shelf: Shelf
     now: datetime
     near: Sequence[RunFact]
+    known: Mapping[str, Episode]
+    """What was read of the store, by id; ``episodes`` is what becomes of it."""
     episodes: dict[str, Episode] = field(default_factory=dict)
     cases: dict[str, Case] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -278,17 +280,19 @@ async def _settled(tx: Slice, work: _Work, with_new_runs: Iterable[str]) -> None
     touched = sorted(shelf.touched)
     closed: list[str] = []
     existing = [one for one in touched if one not in shelf.created]
-    members = await tx.episodes_of(existing) if existing else {}
-    unfinished = dict(await tx.unfinished_runs_of(existing)) if existing else {}
+    ours: defaultdict[str, list[Episode]] = defaultdict(list)
+    for episode in {**work.known, **work.episodes}.values():
+        ours[episode.incident_id].append(episode)
+    unsure = [one for one in existing if not shelf.settled_by(one, ours.get(one, ()))]
+    others = await tx.others_of(unsure) if unsure else {}
+    unfinished = dict(await tx.unfinished_runs_of(unsure)) if unsure else {}
     for incident_id in with_new_runs:
         unfinished[incident_id] = unfinished.get(incident_id, 0) + 1
-    ours: defaultdict[str, list[Episode]] = defaultdict(list)
-    for episode in work.episodes.values():
-        ours[episode.incident_id].append(episode)
     for incident_id in touched:
-        others = [one for one in members.get(incident_id, ()) if one.id not in work.episodes]
         was_open = shelf.by_id[incident_id].open
-        shelf.settle(incident_id, [*others, *ours.get(incident_id, ())], unfinished.get(incident_id, 0))
+        if incident_id in unsure or incident_id in shelf.created:
+            rest, working = others.get(incident_id), unfinished.get(incident_id, 0)
+            shelf.settle(incident_id, ours.get(incident_id, ()), rest, working)
         if was_open and not shelf.by_id[incident_id].open:
             closed.append(incident_id)
     for incident_id in closed:  # an heir may itself have closed in this slice, so all must be settled first

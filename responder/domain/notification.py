@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from responder.domain.alerts import Severity
 from responder.domain.episodes import DecisionRow, Episode, Incident
 from responder.domain.records import Record
-from responder.domain.runs import Run
+from responder.domain.runs import Run, RunState
 
 
 class Headline(StrEnum):
@@ -112,9 +112,25 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Everything the store knows of an incident, read in one go for composing its message.
+class Beyond:
+    """What the account of a large incident leaves out, counted.
 
+    ``firing`` are those of ``episodes`` that are open; ``ends`` are the states in which the latest runs that served
+    these have ended or are, None where there was none.
+    """
+
+    episodes: int = 0
+    firing: int = 0
+    runs: int = 0
+    ends: frozenset[RunState | None] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the store knows of an incident, read in one go for composing its message.
+
+    Of a large incident it holds the alerts that matter most with their decisions, and the latest runs; ``beyond``
+    counts the others.
     ``overdue`` says that its page was held back until its time was up, and that nobody has taken it since.
     ``acknowledged`` is the latest acknowledgement.
     """
@@ -127,6 +143,12 @@ class Account:
     approvals: tuple["Approval", ...] = ()
     overdue: bool = False
     acknowledged: Acknowledgement | None = None
+    beyond: Beyond = Beyond()
+
+    @property
+    def size(self) -> int:
+        """How many alerts and runs there are."""
+        return len(self.episodes) + self.beyond.episodes + len(self.runs) + self.beyond.runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,10 @@ class Inbox(Protocol):
         ...
 
 
+GAP = timedelta(seconds=1)
+"""Between two tellings of an incident to one destination: the steps of a run that takes a moment are told as one."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxItem:
     """One (incident, destination) that is behind. ``attempt`` is a leftover first post, empty otherwise."""
@@ -68,8 +72,8 @@ class Outbox(Protocol):
         """Commit that a first post is about to be sent."""
         ...
 
-    async def told(self, item: OutboxItem, receipt: Receipt) -> None:
-        """Complete: ``told_rev`` becomes the ``want_rev`` of the item; due again soon when more has happened since."""
+    async def told(self, item: OutboxItem, receipt: Receipt, rest: timedelta = GAP) -> None:
+        """Complete: ``told_rev`` becomes the ``want_rev`` of the item; due again after ``rest`` if there is more."""
         ...
 
     async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from responder.domain.alerts import Delivery
+from responder.domain.alerts import Delivery, Severity
 from responder.domain.episodes import Decision, Episode, Group, Incident
 from responder.domain.limits import Pause, Usage
 from responder.domain.runs import Run, RunState
@@ -94,8 +94,8 @@ class Slice(Protocol):
         """Return the open incidents of the (source, receiver, group key) triples and those with these ids."""
         ...
 
-    async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
-        """Return the open and late episodes of each incident."""
+    async def others_of(self, incidents: Collection[str]) -> Mapping[str, Severity | None]:
+        """Return the worst severity of each incident's open episodes that this slice has not read; None without any."""
         ...
 
     async def unfinished_runs_of(self, incidents: Collection[str]) -> Mapping[str, int]:

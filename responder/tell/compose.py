@@ -102,7 +102,8 @@ def title(account: Account, run: Run | None) -> str:
     labels = worst.labels if worst else account.incident.group_labels
     name = short(labels.get("alertname") or "(no alertname)", NAME)
     where = short((run.target if run else "") or _decided_target(account, worst) or _place(labels), TARGET)
-    more = f" +{len(episodes) - 1} more" if len(episodes) > 1 else ""
+    others = len(episodes) - 1 + (account.beyond.firing if firing(account) else account.beyond.episodes)
+    more = f" +{others} more" if others > 0 else ""
     return f"{name}{f' · {where}' if where else ''}{more}"
 
 

@@ -13,6 +13,7 @@ from responder.domain.ids import new_id
 from responder.domain.notification import Account, Notification, Receipt
 from responder.ports.clock import Clock
 from responder.ports.notifier import Destination, Notifier
+from responder.ports.queues import GAP
 from responder.ports.store import Outbox, OutboxItem
 from responder.tell.ahead import Ahead
 from responder.tell.compose import compose
@@ -27,6 +28,10 @@ START_WITHIN_SECONDS = 8.0
 """An item whose turn has not begun by then is handed back: its lease would not last."""
 ITEM_PATIENCE = 4.0
 """An item that failed waits so many times longer than its lane, so that it does not block the others behind it."""
+
+
+LONGEST_REST = timedelta(seconds=10)
+"""Between two tellings of an incident of ten thousand alerts to one destination; of a few it is ``GAP``."""
 
 
 class OnFact(Protocol):
@@ -170,7 +175,7 @@ class Courier:
         except DeliveryError as error:
             await self._settle(lane, item, error)
         else:
-            await self._store.told(item, receipt)
+            await self._store.told(item, receipt, rest_of(account.size))
             lane.worked(self._clock.monotonic())
             self._told(item, self._clock.monotonic() - started)
 
@@ -247,6 +252,11 @@ class Courier:
     async def _give_up(self, item: OutboxItem, error: str) -> None:
         self._on_fact("tell_gave_up", destination=item.destination, incident=item.incident_id, error=error)
         await self._store.give_up(item, error)
+
+
+def rest_of(size: int) -> timedelta:
+    """Return how long a message of so many alerts and runs stays as it is: reading all of them again costs as much."""
+    return min(GAP + timedelta(seconds=size // 100 / 10), LONGEST_REST)
 
 
 def _repeated(news: Notification) -> Notification:

@@ -95,7 +95,7 @@ def unsolved(account: Account) -> bool:
     every alert that fires is silenced or inhibited, somebody knows of it, or is called for another one.
     """
     fires = firing(account)
-    if fires and all(one.suppressed for one in fires):
+    if fires and all(one.suppressed for one in fires):  # of a large incident, what nobody has silenced is read first
         return False
     return account.incident.severity.wakes and headline(account) not in OVER
 
@@ -110,13 +110,14 @@ def _answered(account: Account) -> bool:
 def _settled(account: Account) -> Headline:
     """Return the word for an incident at which nobody is working."""
     served = _served(account)
-    last = [_last_run(account, served.get(episode.id, frozenset())) for episode in firing(account)]
+    runs = [_last_run(account, served.get(episode.id, frozenset())) for episode in firing(account)]
+    last = {run.state if run is not None else None for run in runs} | account.beyond.ends
     if not last:
         verified = any(run.state in HELPED for run in account.runs)
         return Headline.FIXED if verified else Headline.RESOLVED
-    if all(run is not None and run.state in HELPED for run in last):
+    if last <= HELPED:
         return Headline.FIXED
-    if all(run is not None and run.state is RunState.OBSERVED for run in last):
+    if last == {RunState.OBSERVED}:
         return Headline.OBSERVED
     return Headline.FIRING
 

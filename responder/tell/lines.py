@@ -53,8 +53,9 @@ def account_lines(account: Account) -> tuple[Line, ...]:
     """Return the lines of the latest runs that did or will do something, in order."""
     told = [run for run in account.runs if run.state is not _S.SKIPPED or run.progress.plan]
     lines: list[Line] = []
-    if len(told) > RUNS_SHOWN:
-        lines.append(Line(NOT, _earlier(account, len(told) - RUNS_SHOWN)))
+    earlier = len(told[:-RUNS_SHOWN]) + account.beyond.runs
+    if earlier:
+        lines.append(Line(NOT, _earlier(account, earlier)))
     why = account.incident.needs_person
     for run in told[-RUNS_SHOWN:]:
         lines.append(run_line(_unsaid_run(run, why), account.records))

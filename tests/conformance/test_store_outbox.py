@@ -11,15 +11,16 @@ from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.alerts import Severity
-from responder.domain.episodes import Decision
+from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
+from responder.stores.core.accounts import EPISODES, RUNS
 from responder.stores.core.outbox import GAP
 from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
-from tests.conformance.building import advance, episode, finished, incident, started, write
+from tests.conformance.building import HOUR, advance, episode, finished, incident, run, started, write
 
 CONSOLE = "console:"
 SLACK = "slack:#oncall"
@@ -283,3 +284,35 @@ async def test_an_alert_that_comes_while_an_incident_is_read_does_not_spoil_the_
 
     assert [one.id for one in account.episodes] == [first.id]
     assert [one.episode_id for one in account.decisions] == [first.id]
+
+
+async def test_of_a_large_incident_what_matters_most_is_read_and_the_rest_is_counted(store: SqlStore) -> None:
+    about = incident(store)
+    ids = [f"{number:04}" for number in range(EPISODES + 30)]
+    worst = episode(store, id=ids[-1], incident_id=about.id, severity=Severity.CRITICAL)
+    closed = episode(store, id="a", incident_id=about.id, state=EpisodeState.CLOSED, closed_at=store.now())
+    silenced = episode(store, id="b", incident_id=about.id, severity=Severity.CRITICAL, suppressed="silenced")
+    others = [episode(store, id=one, incident_id=about.id, severity=Severity.LOW) for one in ids[:-1]]
+    every = [run(store, id=f"r{one}", incident_id=about.id, target=f"http/{one}") for one in ids[: RUNS + 20]]
+    old = store.now() - HOUR
+    ended = [replace(one, state=RunState.VERIFIED, created_at=old, finished_at=old) for one in every[:-5]]
+    about = replace(about, needs_person="look", needs_person_run=ended[-1].id)
+    await write(
+        store,
+        incidents=[about],
+        episodes=[closed, silenced, worst, *others],
+        runs=[(one, frozenset({ids[-2]})) for one in (*ended, *every[-5:])],
+        decisions=[Decision(one.id, "", Verdict.NO_MATCH, "none", store.now()) for one in (worst, *others)],
+    )
+
+    (account,) = (await store.accounts([about.id])).values()
+
+    assert len(account.episodes) == EPISODES == len(account.decisions)
+    assert worst in account.episodes
+    assert not {"a", "b"} & {one.id for one in account.episodes}, "what is over or silenced comes last"
+    assert len(account.runs) == RUNS + 1, "the one that a person was asked because of, too"
+    assert {one.id for one in every[-5:]} | {ended[-1].id} <= {one.id for one in account.runs}
+    left = account.beyond
+    assert (left.episodes, left.firing, left.runs) == (32, 31, 19)
+    assert left.ends == {None, RunState.READY}
+    assert account.size == EPISODES + RUNS + 1 + 32 + 19

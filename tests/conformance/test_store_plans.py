@@ -57,7 +57,7 @@ async def test_a_slice_and_a_claim_do_not_read_whole_tables(shared: PostgresStor
     async with shared.slice() as slice_:
         groups = [(one.source, one.receiver, one.group_key) for one in about[:8]]
         assert len(await slice_.incidents(groups, [])) == 8
-        assert len(await slice_.episodes_of([one.id for one in about[:8]])) == 8
+        assert len(await slice_.others_of([one.id for one in about[:8]])) == 8
     after = await _rows_read_one_by_one(shared)
     for table in ("deliveries", "episodes", "incidents"):
         assert after[table] - before[table] < ROWS, table

@@ -274,7 +274,7 @@ async def test_a_slice_that_waited_for_the_end_of_a_run_does_not_count_it(
     async def look() -> None:
         async with replica.slice() as slice_:
             await slice_.incidents([], [one.incident_id])
-            await slice_.episodes_of([one.incident_id])
+            await slice_.others_of([one.incident_id])
             unfinished.update(await slice_.unfinished_runs_of([one.incident_id]))
 
     async with shared.db.writing(Order.RECORD) as tx:

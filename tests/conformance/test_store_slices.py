@@ -54,7 +54,9 @@ async def test_what_a_slice_writes_the_next_one_reads(store: SqlStore) -> None:
         assert await slice_.due_episodes(10) == [one]
         assert await slice_.incidents([(about.source, about.receiver, about.group_key)], []) == [about]
         assert await slice_.incidents([], [about.id]) == [about]
-        assert await slice_.episodes_of([about.id, "none"]) == {about.id: [one], "none": []}
+        assert await slice_.others_of([about.id, "none"]) == {about.id: None, "none": None}
+    async with store.slice() as slice_:
+        assert await slice_.others_of([about.id, "none"]) == {about.id: one.severity, "none": None}
 
 
 async def test_an_exception_leaves_nothing_behind(store: SqlStore) -> None:
@@ -289,7 +291,7 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
     async with _listening(store) as executed, store.slice() as slice_:
         await slice_.episodes_by_key([(one.source, one.fingerprint) for one in episodes])
         await slice_.incidents([(about.source, about.receiver, about.group_key)], [])
-        await slice_.episodes_of([about.id])
+        await slice_.others_of([about.id])
         await slice_.unfinished_runs_of([about.id])
         await slice_.runs_near([one.target for one in runs], [one.id for one in episodes], store.now())
         await slice_.usage([(one.playbook, one.target) for one in runs], slice_.now - HOUR)

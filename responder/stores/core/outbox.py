@@ -7,15 +7,13 @@ from typing import Any
 from sqlalchemy import Row, Update, literal, update
 
 from responder.domain.notification import Account, Receipt
+from responder.ports.queues import GAP
 from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
 from responder.stores.core.accounts import read_accounts
 from responder.stores.core.claims import ANNOUNCE, TOLD
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claiming, one_row, write_audit
 from responder.stores.schema import outbox
-
-GAP = timedelta(seconds=1)
-"""Between two tellings of an incident to one destination: the steps of a run that takes a moment are told as one."""
 
 
 class OutboxPart(Part):
@@ -42,10 +40,10 @@ class OutboxPart(Part):
         async with self.db.alone(Order.RECORD) as tx:
             one_row(await self.db.fetch(tx, ANNOUNCE, {**_claimed(item), "new_attempt": attempt}), _name(item))
 
-    async def told(self, item: OutboxItem, receipt: Receipt) -> None:
+    async def told(self, item: OutboxItem, receipt: Receipt, rest: timedelta = GAP) -> None:
         """Complete: due again, after a moment, when more has happened since."""
         now = self.now()
-        given = {"revision": item.want_rev, "new_receipt": dict(receipt), "now": now, "again": now + GAP}
+        given = {"revision": item.want_rev, "new_receipt": dict(receipt), "now": now, "again": now + rest}
         async with self.db.alone(Order.RECORD) as tx:
             one_row(await self.db.fetch(tx, TOLD, {**_claimed(item), **given}), _name(item))
 

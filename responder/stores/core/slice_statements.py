@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Integer, Select, Text, bindparam, case, func, select, union, update
 
-from responder.domain.episodes import EpisodeState
+from responder.domain.episodes import HOLDS_OPEN, EpisodeState
+from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.overlap import near
 from responder.stores.core.types import Instant
@@ -33,7 +34,7 @@ class SliceStatements:
             .with_for_update(skip_locked=True)
         )
         self.incidents = _incidents(db)
-        self.members = _members(db)
+        self.others = _others(db)
         self.unfinished = (
             select(runs.c.incident_id, func.count())
             .where(db.among(runs.c.incident_id, "incidents"), HOLDS_INCIDENT)
@@ -85,32 +86,28 @@ def _incidents(db: Database) -> Select[Any]:
     )
 
 
-def _members(db: Database) -> Select[Any]:
-    """The open and late episodes of ``incidents(key)`` but ``known(key)``, and how many of its runs are unfinished.
+def _others(db: Database) -> Select[Any]:
+    """For each of ``incidents(key)`` the worst rank of its open episodes but ``known(key)``, and its unfinished runs.
 
-    The count must not be older than the hold on the incidents: a run that ended while they were waited for would count
-    as unfinished, and nobody would close the incident.
+    An incident may have tens of thousands of alerts: none of them is returned, nor locked; whoever changes one holds
+    its incident. The counts must not be older than the hold on the incidents: a run that ended while they were waited
+    for would count as unfinished, and nobody would close the incident.
     """
     given = db.given("incidents", key=Text())
-    others = (
-        select(episodes)
+    worst = (
+        select(func.min(rows.urgency(episodes.c.severity)))
         .where(
-            db.among(episodes.c.incident_id, "incidents"),
-            episodes.c.state != EpisodeState.CLOSED.value,
+            episodes.c.incident_id == given.c.key,
+            episodes.c.state.in_(sorted(one.value for one in HOLDS_OPEN)),
             episodes.c.id.not_in(select(db.given("known", key=Text()).c.key)),
         )
-        .order_by(episodes.c.id)
-        .with_for_update()
-        .cte("others")
+        .correlate(given)
+        .scalar_subquery()
     )
     working = (
         select(func.count()).where(runs.c.incident_id == given.c.key, HOLDS_INCIDENT).correlate(given).scalar_subquery()
     )
-    return (
-        select(given.c.key.label("about"), working.label("working"), others)
-        .select_from(given.outerjoin(others, others.c.incident_id == given.c.key))
-        .order_by(others.c.id)
-    )
+    return select(given.c.key.label("about"), working.label("working"), worst.label("rank"))
 
 
 def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Select[Any]:

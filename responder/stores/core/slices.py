@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.episodes import Decision, Episode, EpisodeState, Group, Incident
+from responder.domain.alerts import Severity
+from responder.domain.episodes import Decision, Episode, Group, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
@@ -35,6 +36,7 @@ _COUNTING = {
     "times": "decisions.times + 1",
 }
 _AGAIN = {name: f"excluded.{name}" for name in ("group_labels", "external_url", "at")}
+_BY_RANK = {severity.rank: severity for severity in Severity}
 _FINAL = frozenset(state.value for state in FINAL)
 
 
@@ -101,21 +103,15 @@ class SqlSlice:
         given = {**self._db.give("hashes", key=hashes), **self._db.give("ids", key=sorted(set(ids)))}
         return [rows.incident(row) for row in await self._db.fetch(self._tx, self._statements.incidents, given)]
 
-    async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
-        """Return the open and late episodes of each incident, and count its unfinished runs in the same statement."""
-        result: dict[str, list[Episode]] = {one: [] for one in incidents}
+    async def others_of(self, incidents: Collection[str]) -> Mapping[str, Severity | None]:
+        """Return the worst severity of the open episodes not read yet, and count unfinished runs in the same go."""
+        result: dict[str, Severity | None] = dict.fromkeys(incidents)
         if result:
-            known = [one for one in self._locked.values() if one.incident_id in result]
-            about = self._db.give("incidents", key=sorted(result))
-            given = about | self._db.give("known", key=[one.id for one in known])
-            for one in known:
-                if one.state is not EpisodeState.CLOSED:
-                    result[one.incident_id].append(one)
-            for row in await self._db.fetch(self._tx, self._statements.members, given):
+            known = [one.id for one in self._locked.values() if one.incident_id in result]
+            given = self._db.give("incidents", key=sorted(result)) | self._db.give("known", key=sorted(known))
+            for row in await self._db.fetch(self._tx, self._statements.others, given):
                 self._unfinished[row.about] = row.working
-                if row.id is not None:
-                    self._locked[row.id] = rows.episode(row)
-                    result[row.about].append(self._locked[row.id])
+                result[row.about] = None if row.rank is None else _BY_RANK[row.rank]
         return result
 
     async def unfinished_runs_of(self, incidents: Collection[str]) -> Mapping[str, int]:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from responder.decide.decider import Decider
 from responder.decide.rules import Rules
-from responder.domain.alerts import Alert, Delivery, Notice, fingerprint
-from responder.domain.episodes import Decision, Episode, EpisodeState, Group, Incident
+from responder.domain.alerts import Alert, Delivery, Notice, Severity, fingerprint, worst
+from responder.domain.episodes import HOLDS_OPEN, Decision, Episode, EpisodeState, Group, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
@@ -219,6 +219,7 @@ class FakeSlice:
 
     def __init__(self, world: World) -> None:
         self._w = world
+        self._read: set[str] = set()
         self.count = 0
 
     @property
@@ -233,13 +234,16 @@ class FakeSlice:
             current = [e for e in mine if e.state is not EpisodeState.CLOSED]
             mine.sort(key=lambda e: e.closed_at or START)
             found.extend(current or mine[-1:])
+        self._read |= {one.id for one in found}
         return found
 
     async def due_episodes(self, limit: int) -> Sequence[Episode]:
         self.count += 1
         due = [e for e in self._w.episodes.values() if e.state is not EpisodeState.CLOSED]
         due = [e for e in due if e.reconsider_at is not None and e.reconsider_at <= self.now]
-        return sorted(due, key=lambda e: e.reconsider_at or START)[:limit]
+        found = sorted(due, key=lambda e: e.reconsider_at or START)[:limit]
+        self._read |= {one.id for one in found}
+        return found
 
     async def incidents(self, groups: Collection[tuple[str, str, str]], ids: Collection[str]) -> Sequence[Incident]:
         self.count += 1
@@ -249,10 +253,11 @@ class FakeSlice:
             if one.id in ids or (one.open and (one.source, one.receiver, one.group_key) in groups)
         ]
 
-    async def episodes_of(self, incidents: Collection[str]) -> Mapping[str, Sequence[Episode]]:
+    async def others_of(self, incidents: Collection[str]) -> Mapping[str, Severity | None]:
         self.count += 1
-        current = [e for e in self._w.episodes.values() if e.state is not EpisodeState.CLOSED]
-        return {one: [e for e in current if e.incident_id == one] for one in incidents}
+        rest = [e for e in self._w.episodes.values() if e.state in HOLDS_OPEN and e.id not in self._read]
+        found = {one: [e.severity for e in rest if e.incident_id == one] for one in incidents}
+        return {one: worst(severities) if severities else None for one, severities in found.items()}
 
     async def unfinished_runs_of(self, incidents: Collection[str]) -> Mapping[str, int]:
         self.count += 1

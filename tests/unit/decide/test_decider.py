@@ -2,7 +2,7 @@
 
 import pytest
 
-from responder.decide.decider import SLICE
+from responder.decide.decider import CLAIM, SLICE
 from responder.domain.alerts import Notice, Quarantined
 from responder.domain.errors import Conflict, IntakeError, Unavailable
 from responder.domain.limits import Limits
@@ -139,3 +139,46 @@ async def test_many_due_episodes_are_all_decided_in_one_turn() -> None:
     s.world.doubts.clear()
     await s.wait(61 * SECOND)
     assert len(s.world.runs) == SLICE + 20
+
+
+async def test_a_small_delivery_does_not_wait_for_a_large_one_before_it() -> None:
+    s = scene(playbook())
+    large = s.world.deliver(*(alert(alertname="Noise", pod=str(index)) for index in range(2_000)), group_key="large")
+    late = s.world.deliver(alert("resolved", alertname="Noise", pod="0", ends_at=START), group_key="large")
+    await s.decider.turn()
+    assert s.world.deliveries[large.id].cursor == SLICE, "a slice at a time"
+    urgent = s.world.deliver(alert(service="urgent"), group_key="other")
+
+    assert await s.decider.turn() >= CLAIM, "there is more to do at once"
+
+    assert s.world.finished == {urgent.id: "done"}
+    assert [run.target for run in s.world.runs.values()] == ["http/urgent"]
+    assert late.id not in s.world.finished, "its own group is decided in its order"
+    while large.id not in s.world.finished:
+        await s.decider.turn()
+    await s.wait(10 * SECOND)
+    assert s.world.finished == dict.fromkeys([urgent.id, large.id, late.id], "done")
+    assert len(s.world.open_episodes()) == 2_000
+
+
+async def test_large_deliveries_get_on_side_by_side() -> None:
+    s = scene(playbook())
+    several = [
+        s.world.deliver(*(alert(alertname="Noise", pod=f"{one}-{pod}") for pod in range(1_000)), group_key=str(one))
+        for one in range(2)
+    ]
+    await s.decider.turn()
+    assert [s.world.deliveries[one.id].cursor for one in several] == [SLICE // 2] * 2
+
+
+async def test_a_large_delivery_goes_on_where_it_was_when_the_store_comes_back() -> None:
+    s = scene(playbook())
+    large = s.world.deliver(*(alert(alertname="Noise", pod=str(index)) for index in range(1_000)))
+    await s.decider.turn()
+    s.world.fail_next = [Unavailable("down")]
+    with pytest.raises(Unavailable):
+        await s.decider.turn()
+    assert s.world.deliveries[large.id].cursor == SLICE
+    while large.id not in s.world.finished:
+        await s.decider.turn()
+    assert len(s.world.open_episodes()) == 1_000

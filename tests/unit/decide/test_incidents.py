@@ -26,6 +26,20 @@ async def test_alerts_of_one_group_share_an_incident_with_the_worst_severity() -
     assert [one.severity for one in s.world.open_incidents()] == ["low"]
 
 
+async def test_a_slice_of_an_incident_that_stands_as_it_is_does_not_ask_about_its_other_alerts() -> None:
+    s = scene(severity_of=by_label)
+    await s.turn(alert(severity="high"), alert(severity="low"))
+    s.world.statements.clear()
+    await s.turn(alert(severity="high", service="other"))
+    as_it_is = sum(s.world.statements)
+    s.world.statements.clear()
+    await s.turn(alert(severity="low", service="more"))
+    assert sum(s.world.statements) > as_it_is, "the worst of the others counts: an incident may have thousands"
+    await s.turn(alert("resolved", severity="high", ends_at=END), at=11 * MINUTE)
+    await s.turn(alert("resolved", severity="high", service="other", ends_at=END), at=11 * MINUTE)
+    assert [one.severity for one in s.world.open_incidents()] == ["low"]
+
+
 async def test_teams_of_one_group_have_incidents_of_their_own() -> None:
     s = scene()
     await s.turn(alert(team="shop"), alert(team="search"))

@@ -53,6 +53,7 @@ class MemoryOutbox:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict)
     announced: list[tuple[str, str]] = field(default_factory=list)
     reads: list[list[str]] = field(default_factory=list)
+    rests: list[timedelta] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
     noted: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -91,7 +92,8 @@ class MemoryOutbox:
         row = self._row(item)
         row.item = replace(row.item, attempt=attempt)
 
-    async def told(self, item: OutboxItem, receipt: Receipt) -> None:
+    async def told(self, item: OutboxItem, receipt: Receipt, rest: timedelta = timedelta(seconds=1)) -> None:
+        self.rests.append(rest)
         row = self._row(item)
         row.item = replace(row.item, told_rev=item.want_rev, receipt=receipt, attempt="", attempts=0)
         row.lease_until, row.due_at, row.error = START, self.clock.now(), ""

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responder.domain.alerts import Severity
-from responder.domain.notification import Account, Acknowledgement, Headline, Notification
+from responder.domain.episodes import EpisodeState
+from responder.domain.notification import Account, Acknowledgement, Beyond, Headline, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import PlannedStep, Progress, RunState, Tried
 from responder.domain.verdicts import Verdict
@@ -386,3 +387,15 @@ def test_telling_of_ten_thousand_alerts_holds_nobody_up() -> None:
     began = time.process_time()
     assert told(account(episodes=storm, decisions=each)).headline is Headline.FIRING
     assert time.process_time() - began < 1, "all else waits meanwhile; it takes 0.1 s, and 3 s when each looks at all"
+
+
+def test_a_large_incident_counts_what_was_not_read_and_is_fixed_only_when_all_of_it_is() -> None:
+    fixed = STORIES["fixed"].account
+    firing = replace(fixed.episodes[0], state=EpisodeState.OPEN, closed_at=None)
+    one = replace(fixed, episodes=(firing,), incident=replace(fixed.incident, resolved_at=None))
+    helped = replace(one, beyond=Beyond(19_999, 19_999, 40, frozenset({RunState.VERIFIED})))
+    some = replace(one, beyond=Beyond(19_999, 19_999, 40, frozenset({RunState.VERIFIED, None})))
+    assert told(helped).headline is Headline.FIXED
+    assert told(some).headline is Headline.FIRING
+    assert told(some).title.endswith("+19999 more")
+    assert told(some).lines[0].text.startswith("40 earlier runs")

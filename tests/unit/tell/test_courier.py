@@ -10,7 +10,7 @@ import pytest
 from responder.clients.pagerduty import PagerDutyClient
 from responder.clients.slack import SlackClient
 from responder.domain.errors import DeliveryError
-from responder.domain.notification import Account, Notification, Receipt
+from responder.domain.notification import Account, Beyond, Notification, Receipt
 from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import SlackNotifier
 from responder.ports.notifier import Notifier
@@ -148,6 +148,17 @@ async def test_what_happened_while_waiting_is_told_in_one_go(peers: Callable[[],
     await one.work()
     assert row.item.told_rev == row.item.want_rev == 2
     assert [call.method for call in slack.calls if "thread_ts" not in call.arguments] == ["chat.postMessage"]
+
+
+async def test_the_message_of_a_large_incident_stays_longer_as_it_is(peers: Callable[[], Office]) -> None:
+    one = peers()
+    one.outbox.tell(FIXING, SLACK)
+    await one.work()
+    one.outbox.tell(replace(FIXING, beyond=Beyond(episodes=3_000)), SLACK)
+    await one.later(5)
+    one.outbox.tell(replace(FIXING, beyond=Beyond(episodes=30_000)), SLACK)
+    await one.later(5)
+    assert [rest.total_seconds() for rest in one.outbox.rests] == [1, 4, 10]
 
 
 async def test_a_first_post_is_announced_before_it_is_sent(peers: Callable[[], Office], slack: SlackPeer) -> None:
