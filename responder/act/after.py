@@ -9,6 +9,7 @@ from responder.act.effects import LANDING_GRACE, Sent, undo
 from responder.act.engine import Engine, Next, soon
 from responder.act.judging import all_seen, judgement
 from responder.act.kept import keep, to_give_back, undoable
+from responder.act.later import later, too_long
 from responder.domain.limits import Refusal
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, advance
@@ -60,10 +61,10 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
             return Next(
                 advance(run, "halted", result.verdict, result.reason), at=soon(standing.now, None, timedelta(hours=1))
             )
-        sent, settled = result
+        sent, settled, wait = result
         left[left.index(record)] = settled
         if sent is Sent.NOT_YET:
-            return _undo_again(run, settled, standing)
+            return _undo_again(run, settled, standing, wait)
         if sent is Sent.IN_DOUBT:
             return await undo_in_doubt(engine, run, settled, standing)
         if sent is Sent.UNSURE:
@@ -79,12 +80,14 @@ def _to_undo(record: Record, playbook: Playbook, *, by_person: bool) -> bool:
     return record.state is RecordState.APPLIED and undoable(record, playbook)
 
 
-def _undo_again(run: Run, record: Record, standing: Standing) -> Next:
+def _undo_again(run: Run, record: Record, standing: Standing, wait: timedelta | None) -> Next:
     tries = run.progress.tries + 1
-    if tries >= UNDO_TRIES:
-        return _gave_up(run, f"step {record.step}: {record.message}")
+    at = later(standing.now, UNDO_BACK_OFF * tries, wait, None)
+    if tries >= UNDO_TRIES or at is None:
+        why = record.message if at is not None else too_long(record.message, wait)
+        return _gave_up(run, f"step {record.step}: {why}")
     kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
-    return Next(kept, at=standing.now + UNDO_BACK_OFF * tries)
+    return Next(kept, at=at)
 
 
 async def undo_in_doubt(engine: Engine, run: Run, record: Record, standing: Standing) -> Next:

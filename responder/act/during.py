@@ -7,9 +7,10 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from responder.act.checkpoints import all_tried, begin_judging, give_up, judged_after
-from responder.act.effects import LANDING_GRACE, Attempt, Sent, recover, send
+from responder.act.effects import LANDING_GRACE, Attempt, Outcome, Sent, recover, send
 from responder.act.ends import refused, turn_back
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
+from responder.act.later import later, too_long
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, prepare
 from responder.act.reach import reaching
@@ -59,13 +60,14 @@ async def acting(
         if isinstance(result, Run):
             run = result
             continue
-        if result[0] is Sent.IN_DOUBT:
-            return await _look_again(engine, run, result[1], standing)
+        if result.sent is Sent.IN_DOUBT:
+            return await _look_again(engine, run, result.record, standing)
         settled = _settled(run, playbook.steps[index], result, standing)
         if isinstance(settled, Next):
             return settled
-        run, records = settled, {**records, index: result[1]}
-        standing = replace(standing, records=(*[r for r in standing.records if r.id != result[1].id], result[1]))
+        run, records = settled, {**records, index: result.record}
+        others = [r for r in standing.records if r.id != result.record.id]
+        standing = replace(standing, records=(*others, result.record))
     return _all_steps_done(run, playbook, replace(standing, now=engine.clock.now()))
 
 
@@ -75,7 +77,7 @@ async def _begin(
     playbook: Playbook,
     standing: Standing,
     planned: Sequence[Prepared],
-) -> tuple[Sent, Record] | Run | Next:
+) -> Outcome | Run | Next:
     """Make the next step's effect; a step that changes nothing gives the run after it."""
     step = playbook.steps[run.progress.step]
     # The look that counts comes with the record; this one spares the target, and its answer is still there then.
@@ -100,7 +102,7 @@ async def _settle_left(
     playbook: Playbook,
     standing: Standing,
     record: Record,
-) -> tuple[Sent, Record] | Next:
+) -> Outcome | Next:
     """Settle a record whose effect may or may not have landed."""
     if record.state is not RecordState.INTENDED and record.state is not RecordState.UNCERTAIN:
         return turn_back(run, Verdict.STOPPED, "an undo was under way already")
@@ -180,7 +182,7 @@ async def _ready_step(
     try:
         return await prepare(engine, run, step, names)
     except Temporary as error:
-        return _again(run, step, str(error), standing)
+        return _again(run, step, str(error), standing, error.retry_after)
     except Permanent as error:
         return failed_step(run, step, str(error), standing)
 
@@ -202,13 +204,13 @@ def _new_record(run: Run, ready: Prepared, standing: Standing) -> Record:
     )
 
 
-def _settled(run: Run, step: Step, result: tuple[Sent, Record], standing: Standing) -> Run | Next:
-    sent, record = result
+def _settled(run: Run, step: Step, result: Outcome, standing: Standing) -> Run | Next:
+    sent, record, wait = result
     if sent is Sent.LANDED:
         progress = run.progress.model_copy(update={"tries": 0})
         return replace(run, effects=run.effects + 1, reason="", progress=progress)
     if sent is Sent.NOT_YET:
-        return _again(run, step, record.message, standing)
+        return _again(run, step, record.message, standing, wait)
     if sent is Sent.STALE:
         return Next(run, at=standing.now)
     if sent is Sent.UNSURE:
@@ -216,13 +218,16 @@ def _settled(run: Run, step: Step, result: tuple[Sent, Record], standing: Standi
     return failed_step(run, step, record.message, standing)
 
 
-def _again(run: Run, step: Step, why: str, standing: Standing) -> Next:
-    """Try once more what certainly did not happen, as often as the step allows."""
+def _again(run: Run, step: Step, why: str, standing: Standing, wait: timedelta | None) -> Next:
+    """Try once more what certainly did not happen, as often as the step allows; not before the target wants it."""
     tries = run.progress.tries + 1
     if tries > step.retries:
         return failed_step(run, step, why, standing)
-    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
-    return Next(kept, at=standing.now + BACK_OFF * tries)
+    at = later(standing.now, BACK_OFF * tries, wait, run.deadline)
+    if at is None:
+        return failed_step(run, step, too_long(why, wait), standing)
+    kept = replace(run, reason=why, progress=run.progress.model_copy(update={"tries": tries}))
+    return Next(kept, at=at)
 
 
 def _applied(standing: Standing) -> bool:

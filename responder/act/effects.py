@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue
 
@@ -55,6 +55,14 @@ async def bounded(work: Awaitable[T], seconds: float) -> T:
         raise Uncertain(msg) from error
 
 
+class Outcome(NamedTuple):
+    """What came of an effect, its record, and how long the target asks to be left alone."""
+
+    sent: Sent
+    record: Record
+    wait: timedelta | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One forward effect to be made: what, under which record and limits, and how long its send may take.
@@ -69,7 +77,7 @@ class Attempt:
     again: bool = False
 
 
-async def send(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record] | Refusal:
+async def send(engine: Engine, run: Run, attempt: Attempt) -> Outcome | Refusal:
     """Look, authorise, record and make one forward effect. A refusal means that nothing was recorded or sent."""
     asked_at = engine.clock.monotonic()
     look = await last_look(engine, run)
@@ -77,19 +85,19 @@ async def send(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record
         return look.refusal
     read_at = engine.clock.monotonic()
     if read_at - asked_at > SEND_WITHIN_SECONDS and not attempt.again:
-        return Sent.STALE, attempt.record  # not written yet; what was read of the target is too old by now
+        return Outcome(Sent.STALE, attempt.record)  # not written yet; what was read of the target is too old by now
     refusal = await engine.store.intend(run, attempt.record, replace(attempt.authority, evidence_at=look.at))
     if refusal is not None:
         return refusal
     if engine.clock.monotonic() - read_at > SEND_WITHIN_SECONDS:
         if attempt.again:
-            return Sent.IN_DOUBT, attempt.record
+            return Outcome(Sent.IN_DOUBT, attempt.record)
         message = "the permission was too old to be used"
-        return Sent.STALE, await _close(engine, run, attempt.record, RecordState.NOT_APPLIED, message)
+        return Outcome(Sent.STALE, await _close(engine, run, attempt.record, RecordState.NOT_APPLIED, message))
     return await _apply(engine, run, attempt, read_at)
 
 
-async def _apply(engine: Engine, run: Run, attempt: Attempt, read_at: float) -> tuple[Sent, Record] | Refusal:
+async def _apply(engine: Engine, run: Run, attempt: Attempt, read_at: float) -> Outcome | Refusal:
     action, record = attempt.action, attempt.record
     tools = Gated(engine.tools, gate_of(engine, run, record, "do", read_at))
     try:
@@ -102,13 +110,15 @@ async def _apply(engine: Engine, run: Run, attempt: Attempt, read_at: float) -> 
         if attempt.again:
             # The refusal may come from the first send having landed meanwhile (a changed ETag, a used key): look again.
             engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
-            return Sent.IN_DOUBT, replace(record, message=str(error))
-        sent = Sent.NOT_YET if isinstance(error, Temporary) else Sent.NEVER
-        return sent, await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
+            return Outcome(Sent.IN_DOUBT, replace(record, message=str(error)))
+        closed = await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
+        if isinstance(error, Temporary):
+            return Outcome(Sent.NOT_YET, closed, error.retry_after)
+        return Outcome(Sent.NEVER, closed)
     except StepError as error:
         engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
-        return Sent.IN_DOUBT, replace(record, message=str(error))
-    return Sent.LANDED, await _applied(engine, run, action, record, observed)
+        return Outcome(Sent.IN_DOUBT, replace(record, message=str(error)))
+    return Outcome(Sent.LANDED, await _applied(engine, run, action, record, observed))
 
 
 async def _close(engine: Engine, run: Run, record: Record, state: RecordState, message: str) -> Record:
@@ -125,7 +135,7 @@ async def _applied(engine: Engine, run: Run, action: Action, record: Record, obs
     return done
 
 
-async def recover(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Record] | Refusal:
+async def recover(engine: Engine, run: Run, attempt: Attempt) -> Outcome | Refusal:
     """Settle a record that was found ``intended``: a turn died, or its send was uncertain.
 
     There already: applied. Not there: the same record, key and fence are sent again if that is still allowed, and the
@@ -135,12 +145,12 @@ async def recover(engine: Engine, run: Run, attempt: Attempt) -> tuple[Sent, Rec
     landed = await _landed(engine, run, action, record, "do")
     if landed is Landed.YES:
         snapshot = await _snapshot_or_planned(engine, run, action, record)
-        return Sent.LANDED, await _applied(engine, run, action, record, snapshot)
+        return Outcome(Sent.LANDED, await _applied(engine, run, action, record, snapshot))
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
         why = sentences(record.message or run.reason, "Nobody can tell whether it landed.")
         doubt = replace(record, state=RecordState.UNCERTAIN, message=why)
         await engine.store.settle(run, doubt)
-        return Sent.UNSURE, doubt
+        return Outcome(Sent.UNSURE, doubt)
     return await send(engine, run, replace(attempt, again=True))
 
 
@@ -159,33 +169,32 @@ async def _snapshot_or_planned(engine: Engine, run: Run, action: Action, record:
         return record.planned
 
 
-async def undo(engine: Engine, run: Run, action: Action, record: Record) -> tuple[Sent, Record] | Refusal:
+async def undo(engine: Engine, run: Run, action: Action, record: Record) -> Outcome | Refusal:
     """Undo one applied record under the same protocol; a refusal comes from a halt only."""
     if record.state is RecordState.UNDO_INTENDED:
         return await _resume_undo(engine, run, action, record)
     try:
         if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):
-            return Sent.DRIFTED, await _drifted(engine, run, action, record)
+            return Outcome(Sent.DRIFTED, await _drifted(engine, run, action, record))
     except StepError as error:
         # Nothing was sent; whatever went wrong, the look can be repeated.
-        return Sent.NOT_YET, replace(record, message=str(error))
+        asked = error.retry_after if isinstance(error, Temporary) else None
+        return Outcome(Sent.NOT_YET, replace(record, message=str(error)), asked)
     intended = replace(record, state=RecordState.UNDO_INTENDED)
     return await _send_undo(engine, run, action, intended, again=False)
 
 
-async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record) -> tuple[Sent, Record] | Refusal:
+async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record) -> Outcome | Refusal:
     landed = await _landed(engine, run, action, record, "undo")
     if landed is Landed.YES:
-        return Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, "")
+        return Outcome(Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, ""))
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
         message = record.message or "nobody can tell whether the undo landed"
-        return Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message)
+        return Outcome(Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message))
     return await _send_undo(engine, run, action, record, again=True)
 
 
-async def _send_undo(
-    engine: Engine, run: Run, action: Action, record: Record, *, again: bool
-) -> tuple[Sent, Record] | Refusal:
+async def _send_undo(engine: Engine, run: Run, action: Action, record: Record, *, again: bool) -> Outcome | Refusal:
     read_at = engine.clock.monotonic()
     refusal = await engine.store.intend_undo(run, record)
     if refusal is not None:
@@ -194,28 +203,28 @@ async def _send_undo(
     try:
         await bounded(action.undo(run.target, record, tools), EFFECT_SECONDS)
     except Drifted:
-        return Sent.DRIFTED, await _drifted(engine, run, action, record)
+        return Outcome(Sent.DRIFTED, await _drifted(engine, run, action, record))
     except (Temporary, Permanent) as error:
         return await _not_undone(engine, run, record, error, again=again)
     except StepError as error:
         engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
-        return Sent.IN_DOUBT, replace(record, message=str(error))
-    return Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, "")
+        return Outcome(Sent.IN_DOUBT, replace(record, message=str(error)))
+    return Outcome(Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, ""))
 
 
 async def _not_undone(
     engine: Engine, run: Run, record: Record, error: Temporary | Permanent, *, again: bool
-) -> tuple[Sent, Record] | Refusal:
+) -> Outcome | Refusal:
     """Settle an undo that was certainly not carried out by this send."""
     held = error.refusal if isinstance(error, Held) else None
     if again:
         # The refusal may come from the first send having landed meanwhile: look again.
-        return held or (Sent.IN_DOUBT, replace(record, message=str(error)))
+        return held or Outcome(Sent.IN_DOUBT, replace(record, message=str(error)))
     if isinstance(error, Permanent):
-        return Sent.NEVER, await _settle_undo(engine, run, record, RecordState.UNDO_FAILED, str(error))
+        return Outcome(Sent.NEVER, await _settle_undo(engine, run, record, RecordState.UNDO_FAILED, str(error)))
     # Certainly not sent: the record goes back to what is true, so that the next try judges drift afresh.
     back = await _settle_undo(engine, run, record, RecordState.APPLIED, str(error))
-    return held or (Sent.NOT_YET, back)
+    return held or Outcome(Sent.NOT_YET, back, error.retry_after)
 
 
 async def _drifted(engine: Engine, run: Run, action: Action, record: Record) -> Record:

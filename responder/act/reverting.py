@@ -12,6 +12,7 @@ from responder.act.effects import Sent, undo
 from responder.act.engine import Engine, Next
 from responder.act.judging import judgement
 from responder.act.kept import in_the_way, not_given_back, stays, to_give_back, wait, what_must_hold
+from responder.act.later import later, too_long
 from responder.domain.limits import Refusal
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, advance
@@ -78,7 +79,7 @@ async def _give_back(engine: Engine, run: Run, record: Record, standing: Standin
     result = await undo(engine, run, engine.action_of(record), record)
     if isinstance(result, Refusal):
         return Next(advance(run, "halted", result.verdict, result.reason))
-    sent, settled = result
+    sent, settled, asked = result
     match sent:
         case Sent.LANDED | Sent.DRIFTED:
             # What somebody else has changed since is theirs: the next change has its turn.
@@ -90,9 +91,11 @@ async def _give_back(engine: Engine, run: Run, record: Record, standing: Standin
             return await undo_in_doubt(engine, run, settled, standing)
         case Sent.NOT_YET:
             tries = run.progress.tries + 1
-            if tries < UNDO_TRIES:
-                again = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
-                return Next(again, at=standing.now + UNDO_BACK_OFF * tries)
+            at = later(standing.now, UNDO_BACK_OFF * tries, asked, None)
+            if tries < UNDO_TRIES and at is not None:
+                return Next(replace(run, progress=run.progress.model_copy(update={"tries": tries})), at=at)
+            if at is None:
+                settled = replace(settled, message=too_long(settled.message, asked))
         case Sent.UNSURE:
             return undo_unsure(run, settled)
         case _:

@@ -390,3 +390,53 @@ async def test_without_a_fence_an_undo_in_doubt_is_not_sent_again(bed: Bed, targ
     run = await bed.work(run)
     assert (run.state, run.verdict) == (RunState.UNKNOWN, Verdict.UNDO_UNCERTAIN)
     assert len(target.ledger.entries) == 2
+
+
+# --- a target that asks to be left alone ----------------------------------------------------------------------------
+
+PATIENT = playbook_text().replace("  - id: add\n", "  - id: add\n    retries: 2\n")
+
+
+async def test_a_step_is_not_tried_again_before_the_target_wants_it(bed: Bed, target: Target) -> None:
+    run = await claimed(bed, PATIENT)
+    target.fault("429", retry_after=60)
+    before = bed.store.now()
+    run = await current(bed, await take_turn(bed.engine, run))
+    assert run.state is RunState.ACTING
+    assert run.due_at >= before + timedelta(seconds=60)
+    assert "429" in run.reason
+    assert target.resources["workers"]["workers"] == 4
+
+
+@pytest.mark.parametrize("seconds", [301, 3000])
+async def test_a_step_fails_when_the_target_asks_for_longer_than_the_run_can_wait(
+    bed: Bed, target: Target, seconds: int
+) -> None:
+    run = await claimed(bed, PATIENT)
+    target.fault("429", retry_after=seconds)
+    run = await current(bed, await take_turn(bed.engine, run))
+    assert (run.state, run.verdict) == (RunState.FAILED, Verdict.STEP_FAILED)
+    assert "(Retry-After), longer than the run can wait." in run.reason
+
+
+async def test_a_step_does_not_wait_beyond_its_deadline(bed: Bed, target: Target) -> None:
+    run = await claimed(bed, PATIENT)
+    target.fault("429", retry_after=120)
+    run = await take_turn(bed.engine, replace(run, deadline=bed.store.now() + timedelta(seconds=100)))
+    assert (run.state, run.verdict) == (RunState.FAILED, Verdict.STEP_FAILED)
+    assert "Retry-After" in run.reason
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(60, RunState.UNDOING), (301, RunState.FAILED)])
+async def test_an_undo_waits_as_long_as_the_target_asks_for(
+    bed: Bed, target: Target, seconds: int, state: RunState
+) -> None:
+    run = await undoing(bed)
+    target.fault("429", retry_after=seconds)
+    before = bed.store.now()
+    run = await current(bed, await take_turn(bed.engine, run))
+    assert run.state is state, run.reason
+    if state is RunState.UNDOING:
+        assert run.due_at >= before + timedelta(seconds=seconds)
+    else:
+        assert "Retry-After" in await needs_person(bed, run)

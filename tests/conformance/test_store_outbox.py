@@ -15,9 +15,9 @@ from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
+from responder.ports.queues import GAP
 from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
 from responder.stores.core.accounts import EPISODES, RUNS
-from responder.stores.core.outbox import GAP
 from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import HOUR, advance, episode, finished, incident, run, started, write

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from responder.domain.episodes import EpisodeState
 from responder.domain.notification import ASKED_TO_LOOK
 from responder.domain.runs import RunState
-from responder.stores.core.outbox import GAP
+from responder.ports.queues import GAP
 from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store

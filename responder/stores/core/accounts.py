@@ -33,7 +33,7 @@ T = TypeVar("T")
 EPISODES, RUNS = 200, 50
 """So many alerts and runs of an incident are read whole: a message shows a few of them, its thread some dozens."""
 ACKNOWLEDGED = "incident.acknowledged"
-_OPEN = literal_column(f"'{EpisodeState.OPEN.value}'")
+_OPEN: ColumnElement[str] = literal_column(f"'{EpisodeState.OPEN.value}'")
 
 
 def latest_acknowledgement(column: ColumnElement[T]) -> ScalarSelect[T]:
