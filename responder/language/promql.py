@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from responder.language.durations import parse_duration
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""
     (?P<space>\s+|\#[^\n]*)
   | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)
@@ -29,7 +29,7 @@ _MODIFIERS = frozenset({"on", "ignoring", "group_left", "group_right"})
 _ABSENT = frozenset({"absent", "absent_over_time"})
 # Nobody nests deeper; an expression may come from a sender, so the work must be bounded.
 _DEEPEST = 100
-_PAIRS = {")": "(", "}": "{", "]": "["}
+PAIRS = {")": "(", "}": "{", "]": "["}
 _SCALAR = re.compile(r"[-+\s]*(?:[0-9][\w.+-]*|[iI]nf|[nN]a[nN])")
 
 
@@ -131,11 +131,11 @@ def tokens_of(expression: str) -> list[Token] | None:
     opened: list[str] = []
     at = 0
     while at < len(expression):
-        match = _TOKEN.match(expression, at)
+        match = TOKEN.match(expression, at)
         if match is None:
             return None
         kind, text = match.lastgroup or "", match[0]
-        if kind == "close" and (not opened or opened.pop() != _PAIRS[text]):
+        if kind == "close" and (not opened or opened.pop() != PAIRS[text]):
             return None
         found.append(Token(kind, text, at, match.end(), len(opened)))
         if kind == "open":

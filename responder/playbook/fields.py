@@ -19,6 +19,7 @@ from responder.language.durations import parse_duration
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher, parse_matcher
 from responder.language.promql import hides_absence
+from responder.language.promql_faults import first_fault
 from responder.language.ratios import Threshold, parse_rate, parse_ratio, parse_threshold
 from responder.language.suggest import did_you_mean
 from responder.language.templates import Template, TemplateError
@@ -157,7 +158,11 @@ def _query(text: str) -> Template:
         place = _VECTOR_FALLBACK.search(text)
         offset, width = (place.start(), place.end() - place.start()) if place else (0, 0)
         raise Wrong(message, "or-vector", hint, offset, width)
-    return template(text)
+    parsed = template(text)
+    if (fault := first_fault(text)) is not None:
+        message = f"Prometheus would refuse this query: {fault.message}"
+        raise Wrong(message, "promql", fault.hint, fault.offset, fault.width)
+    return parsed
 
 
 def template(text: str) -> Template:
