@@ -223,7 +223,11 @@ def reject(
 def stop(run: RunId, url: Url = "", token_file: TokenFile = None) -> None:
     """Stop a run: nothing further is applied, what was applied is undone."""
     client = connect(url, token_file)
-    client.post(f"runs/{segment(client.run_id(run))}/stop")
+    answer = client.post(f"runs/{segment(client.run_id(run))}/stop")
+    if answer.get("waits_for"):
+        print(f"noted; it is parked, and stops once that is lifted: {plain(answer['waits_for'])}")
+        print("to lift it: responder resume all, or one of: responder pauses")
+        return
     print("stopping")
 
 

@@ -20,6 +20,8 @@ from responder.ports.tools import Gate, HttpReply
 
 MAX_ANSWER_BYTES = 1024 * 1024
 READING = frozenset({"GET", "HEAD"})
+_MEANS = {412: ", somebody has changed it meanwhile", 429: ", it has too much to do"}
+"""What not everybody knows by its number (RFC 9110, RFC 6585)."""
 SHOWN = 200
 """How many characters of an error body are shown: enough to mend, too little to leak a page."""
 _ERROR_BYTES = 4096
@@ -150,7 +152,8 @@ class HttpClient:
             body = await _bounded(response)
             return HttpReply(status, self._decoded(body, reading=reading), response.headers.get("ETag", ""))
         shown = self._shown(await _beginning(response))
-        msg = f"{self._name} answered {status} to {method}{f': {shown}' if shown else ''}"
+        means = _MEANS.get(status, "")
+        msg = f"{self._name} answered {status} to {method}{means}{f': {shown}' if shown else ''}"
         raise _status_error(status, msg, response.headers.get("Retry-After", ""), reading=reading)
 
     def _shown(self, body: bytes) -> str:

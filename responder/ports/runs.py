@@ -99,7 +99,7 @@ class RunStore(Protocol):
         ...
 
     async def save(self, run: Run, audit: Sequence[Audit] = (), ask: Approval | None = None) -> None:
-        """Write the run as it is now, give the lease back, mark its incident dirty when its state changed.
+        """Write the run as it is now, give the lease back, mark its incident dirty when its state or reason changed.
 
         A turn that gets here made progress: ``attempts`` becomes 0. What arrived while the turn was under way (a stop,
         a pause, an answer) makes the run due at once, whatever ``due_at`` says. ``ask`` opens an approval (state

@@ -12,6 +12,8 @@ from responder.telemetry.metrics import Metrics
 Fields = Mapping[str, object]
 Note = Callable[[Metrics, Fields], None]
 _Level = Literal["debug", "info", "warning", "error"]
+AGAIN_SECONDS = 60.0
+"""While a store is down, every worker and chore fails several times a second, and says nothing new."""
 _DIGEST_DIGITS = 12
 """48 bits of a digest: exact in the double that a metric is."""
 
@@ -22,6 +24,8 @@ class Fact:
 
     level: _Level
     note: Note | None = None
+    about: str = ""
+    """A field: for each of its values the fact is logged at most once in ``AGAIN_SECONDS``, and counted each time."""
 
 
 def _text(fields: Fields, name: str) -> str:
@@ -157,9 +161,9 @@ FACTS: Mapping[str, Fact] = {
     "asked": Fact("info", lambda m, f: m.asked.labels(_text(f, "what")).inc()),
     "brake": Fact("warning", lambda m, f: m.brakes.labels(_text(f, "source")).set(_number(f, "in_force"))),
     # keeping house
-    "worker_waits": Fact("warning"),
+    "worker_waits": Fact("warning", about="queue"),
     "worker_failed": Fact("error"),
-    "chore_failed": Fact("warning"),
+    "chore_failed": Fact("warning", about="chore"),
     "page_overdue": Fact("warning"),
     "unclaimed": Fact("error"),
     "set_aside": Fact("error", lambda m, f: m.set_aside.labels(_text(f, "what").partition(" ")[0]).inc()),
@@ -179,9 +183,11 @@ _UNKNOWN = Fact("info")
 class Telemetry:
     """Where facts go."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Count in ``metrics``; log as configured."""
         self.metrics = metrics
+        self._monotonic = monotonic
+        self._logged: dict[tuple[str, str], float] = {}
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
     def fact(self, name: str, /, **fields: object) -> None:
@@ -199,7 +205,8 @@ class Telemetry:
         shown = fields
         if "event" in fields:  # structlog's own parameter has that name
             shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}
-        getattr(self._log, level)(name, **shown)
+        repeated = fact.about != "" and self._repeats(name, _text(fields, fact.about))
+        getattr(self._log, "debug" if repeated else level)(name, **shown)
         if level in ("warning", "error"):
             self.metrics.problems.labels(name).inc()
         if fact.note is not None:
@@ -208,3 +215,11 @@ class Telemetry:
             except (TypeError, ValueError, AttributeError) as error:
                 self._log.error("fact_not_counted", fact=name, error=str(error))
                 self.metrics.problems.labels("fact_not_counted").inc()
+
+    def _repeats(self, name: str, about: str) -> bool:
+        """Say whether that was logged within the last minute; if not, it is now."""
+        now = self._monotonic()
+        if now - self._logged.get((name, about), -AGAIN_SECONDS) < AGAIN_SECONDS:
+            return True
+        self._logged[name, about] = now
+        return False

@@ -1,6 +1,7 @@
 """The courier: takes what is behind in the outbox, composes it from the state now, and tells it, once per message."""
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,8 @@ ITEM_PATIENCE = 4.0
 """An item that failed waits so many times longer than its lane, so that it does not block the others behind it."""
 
 
+SEEN = "seen"
+"""Where a receipt keeps what the message showed (``digest``), beside what the channel keeps in it."""
 LONGEST_REST = timedelta(seconds=10)
 """Between two tellings of an incident of ten thousand alerts to one destination; of a few it is ``GAP``."""
 
@@ -165,6 +168,10 @@ class Courier:
             await self._give_up(item, "the incident is no longer there")
             return
         news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+        rest, seen = rest_of(account.size), digest(news)
+        if item.receipt is not None and not item.attempt and item.receipt.get(SEEN) == seen:
+            await self._store.told(item, item.receipt, rest)
+            return
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._turn_seconds):
@@ -175,7 +182,7 @@ class Courier:
         except DeliveryError as error:
             await self._settle(lane, item, error)
         else:
-            await self._store.told(item, receipt, rest_of(account.size))
+            await self._store.told(item, {**receipt, SEEN: seen}, rest)
             lane.worked(self._clock.monotonic())
             self._told(item, self._clock.monotonic() - started)
 
@@ -252,6 +259,16 @@ class Courier:
     async def _give_up(self, item: OutboxItem, error: str) -> None:
         self._on_fact("tell_gave_up", destination=item.destination, incident=item.incident_id, error=error)
         await self._store.give_up(item, error)
+
+
+def digest(news: Notification) -> str:
+    """Return what stands for all that a message shows but the time that has passed: an edit of that alone is none."""
+    facts = [fact for fact in news.facts if fact[0] != "time"]
+    entries = [(entry.key, entry.text) for entry in news.entries]
+    shown = replace(news, revision=0, fallback="", page="", facts=(), entries=(), labels=None)
+    paged = bool(news.page)
+    text = repr((shown, paged, facts, entries, sorted((news.labels or {}).items())))
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]
 
 
 def rest_of(size: int) -> timedelta:

@@ -61,7 +61,13 @@ def _latched_run(account: Account) -> Run | None:
 
 
 def headline(account: Account) -> Headline:
-    """Return the state of the incident now in a word."""
+    """Return the state of the incident now in a word; a page that is out says so, unless it is known what is asked."""
+    word = _as_it_stands(account)
+    asks = account.overdue and word is not Headline.WAITING and _unsolved(account, word)
+    return Headline.NEEDS_YOU if asks and not account.incident.needs_person else word
+
+
+def _as_it_stands(account: Account) -> Headline:
     if account.incident.needs_person:
         run = _latched_run(account)
         return _latched(account, run) if run else Headline.NEEDS_YOU
@@ -94,10 +100,14 @@ def unsolved(account: Account) -> bool:
     It is critical or high, and neither resolved nor verified: a fix is under way, waits, or is not made at all. Where
     every alert that fires is silenced or inhibited, somebody knows of it, or is called for another one.
     """
+    return _unsolved(account, _as_it_stands(account))
+
+
+def _unsolved(account: Account, word: Headline) -> bool:
     fires = firing(account)
     if fires and all(one.suppressed for one in fires):  # of a large incident, what nobody has silenced is read first
         return False
-    return account.incident.severity.wakes and headline(account) not in OVER
+    return account.incident.severity.wakes and word not in OVER
 
 
 def _answered(account: Account) -> bool:

@@ -45,6 +45,9 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
 _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
 _JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
 """What checks lead to."""
+_LIFT = "To let it go on: responder resume all, or one of those that responder pauses lists."
+_SENDING = frozenset({_S.ACTING, _S.UNDOING})
+_UNDER_WAY = frozenset({_R.INTENDED, _R.UNDO_INTENDED})
 _SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT, _S.REVERTING})
 """Ends whose reason only repeats what the lines below say."""
 
@@ -89,6 +92,9 @@ def run_line(run: Run, records: Sequence[Record]) -> Line:
         words = "not undone"
     if run.kind == "rollback" and run.state is _S.ROLLED_BACK:
         symbol = DONE
+    if run.state in _SENDING and run.reason and run.progress.tries:
+        in_doubt = any(one.run_id == run.id and one.state in _UNDER_WAY for one in records)
+        words += ", looking again" if in_doubt else ", trying again"
     what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
     took = ""
     helped_at = run.kept_at or run.finished_at
@@ -96,7 +102,8 @@ def run_line(run: Run, records: Sequence[Record]) -> Line:
         took = f", took {human_duration(helped_at - (run.started_at or run.created_at))}"
     says_more = run.kept_at is not None and run.state is _S.VERIFIED
     reason = run.reason.removeprefix("It helped. ") if says_more or run.state not in _SELF_EXPLAINING else ""
-    return Line(symbol, f"{what}: {words}{took}{f': {reason}' if reason else ''}")
+    told = f"{what}: {words}{took}{f': {reason}' if reason else ''}"
+    return Line(symbol, sentences(told, _LIFT) if run.state is _S.PARKED else told)
 
 
 def step_lines(run: Run, records: Sequence[Record]) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from responder.domain.approvals import may_answer
 from responder.domain.brakes import KINDS, PAUSE_VARIABLE, SCOPES, is_scope
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Refusal
-from responder.domain.runs import Run
+from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.language.durations import parse_duration
 from responder.web.api import brakes, find
@@ -161,7 +161,8 @@ async def stop(request: web.Request, caller: Caller) -> JsonValue:
     if not await parts.people.stop(run.id, caller.name):
         raise Refused(409, f"run {run.id} is over: {run.state}", "roll it back instead")
     _asked(parts, caller, "stop", run.id)
-    return {"run": run.id, "stopping": True}
+    waits = {"waits_for": run.reason} if run.state is RunState.PARKED else {}
+    return {"run": run.id, "stopping": True, **waits}
 
 
 async def roll_back(request: web.Request, caller: Caller) -> JsonValue:

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 from responder.domain.errors import Conflict, StoreError
 from responder.web.parts import PARTS, Refused, unavailable
 
+_READING = frozenset({"GET", "HEAD"})
 _SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -31,7 +32,8 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Conflict as error:
         response = refusal(request, Refused(409, str(error), "look at it again"))
     except StoreError:
-        response = refusal(request, unavailable("the store did not answer"))
+        hint = "ask again in a few seconds" if request.method in _READING else "send it again in a few seconds"
+        response = refusal(request, unavailable("the store did not answer", hint))
     except Exception as error:  # noqa: BLE001 - a fault of ours is logged, the sender learns nothing of it
         parts.on_fact("http_failed", path=request.path, error=f"{type(error).__name__}: {error}")
         response = refusal(request, Refused(500, "internal error", "the responder's log says more"))

@@ -292,6 +292,20 @@ async def test_only_the_run_that_asked_for_a_person_can_take_it_back(store: SqlS
     assert (await by_id(store, "incidents"))[one.incident_id]["needs_person"] == ""
 
 
+async def test_why_a_run_does_not_get_on_is_told_when_it_changes(store: SqlStore) -> None:
+    one = await acting(store, tell=["console:"])
+    (item,) = await store.claim_outbox(10, ())
+    await store.told(item, {})
+    advance(store, timedelta(seconds=2))
+    await store.save(replace(one, reason="no answer to PUT", due_at=store.now()))
+    (item,) = await store.claim_outbox(10, ())
+    await store.told(item, {})
+    advance(store, timedelta(seconds=2))
+    again = await claimed(store, one.id)
+    await store.save(replace(again, due_at=store.now()))
+    assert await store.claim_outbox(10, ()) == [], "nothing new"
+
+
 async def test_every_open_incident_whose_alert_joined_a_run_asks_for_a_person_and_is_cleared_with_it(
     store: SqlStore,
 ) -> None:

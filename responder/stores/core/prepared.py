@@ -147,7 +147,7 @@ class Prepared:
         """The runs' rows, locked."""
         columns = (
             runs.c.id, runs.c.state, runs.c.epoch, runs.c.stop_by, runs.c.nudged, runs.c.started_at, runs.c.finished_at,
-            runs.c.acted,
+            runs.c.acted, runs.c.reason,
         )  # fmt: skip
         return select(*columns).where(self._of(runs.c.id)).order_by(runs.c.id).with_for_update()
 

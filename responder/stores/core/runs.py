@@ -196,7 +196,8 @@ class RunsPart(Part):
 
 
 def _moved(run: Run, held: Mapping[str, Row[Any]]) -> bool:
-    return bool(held[run.id].state != run.state.value)
+    """Say whether there is news of a run: where it stands, or why it does not get on."""
+    return bool((held[run.id].state, held[run.id].reason) != (run.state.value, run.reason))
 
 
 def _saved(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:

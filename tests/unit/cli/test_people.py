@@ -291,6 +291,15 @@ def test_a_refusal_of_the_responder_exits_1_with_its_words(peer: Peer, responder
     assert "approved" not in result.stdout
 
 
+def test_a_stop_of_a_parked_run_says_that_it_waits_and_how_to_go_on(peer: Peer, responder: Responder) -> None:
+    peer.lists("runs", rows(3))
+    peer.answers["POST", "runs/aaaa0002-00000002/stop"] = {"stopping": True, "waits_for": "A halt is in force."}
+    said = responder("stop", "00000002").stdout
+    assert "stops once that is lifted: A halt is in force." in said
+    assert "responder resume" in said
+    assert "stopping" not in said
+
+
 def test_the_end_of_an_id_is_enough(peer: Peer, responder: Responder) -> None:
     peer.lists("runs", rows(3))
     peer.answers["POST", "runs/aaaa0002-00000002/stop"] = {}

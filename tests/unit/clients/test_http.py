@@ -295,6 +295,12 @@ async def test_a_header_is_sent_once_whatever_its_case() -> None:
         assert seen["If-Match"] == '"1"'
 
 
+async def test_a_change_that_somebody_else_was_before_says_so() -> None:
+    async with peer(says(412, "no")) as shop, client(shop.url) as one:
+        error = await failing(one, "PUT")
+        assert "answered 412 to PUT, somebody has changed it meanwhile: no" in str(error)
+
+
 async def test_no_cookie_is_kept_between_calls() -> None:
     async with peer(says(200, headers={"Set-Cookie": "session=1; Path=/"})) as shop, client(shop.url) as one:
         await one.call("GET", "/a")

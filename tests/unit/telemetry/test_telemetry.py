@@ -38,6 +38,22 @@ def samples(telemetry: Telemetry) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
+def test_what_a_store_that_is_down_makes_fail_is_logged_at_first_and_then_once_a_minute() -> None:
+    now = [100.0]
+    out, telemetry = io.StringIO(), Telemetry(Metrics(), monotonic=lambda: now[0])
+    configure_logging("info", "json", Redactor(), out)
+    for _ in range(50):
+        telemetry.fact("worker_waits", queue="runs", error="down", failures=1)
+        telemetry.fact("worker_waits", queue="outbox", error="down", failures=1)
+        telemetry.fact("chore_failed", chore="seal", error="down")
+        now[0] += 1.0
+    assert len(out.getvalue().splitlines()) == 3
+    now[0] += 10.0
+    telemetry.fact("worker_waits", queue="runs", error="down", failures=51)
+    assert len(out.getvalue().splitlines()) == 4
+    assert samples(telemetry)["responder_problems_total", ("worker_waits",)] == 101
+
+
 def test_a_fact_is_logged_and_counted_at_once() -> None:
     out, telemetry = io.StringIO(), Telemetry(Metrics())
     configure_logging("info", "json", Redactor(), out)

@@ -74,6 +74,26 @@ def test_what_needs_a_person_says_so_however_long_it_has_taken() -> None:
         assert told(replace(one, overdue=True)).page == told(one).page != ""
 
 
+@pytest.mark.parametrize(("name", "needs"), [("firing", True), ("fixing", True), ("waiting", False), ("fixed", False)])
+def test_the_headline_of_an_overdue_page_says_that_it_needs_somebody(name: str, *, needs: bool) -> None:
+    news = told(replace(STORIES[name].account, overdue=True), 305)
+    assert (news.headline is Headline.NEEDS_YOU) == needs
+    assert ("Needs you" in news.fallback) == needs
+
+
+def test_a_run_that_gets_no_answer_says_that_it_looks_again() -> None:
+    waits = replace(run(RunState.ACTING), reason="checkout: no answer to PUT: timed out", progress=Progress(tries=1))
+    sent = told(account(runs=(waits,), records=(record(RecordState.INTENDED),), decisions=(RAN,)))
+    assert "acting, looking again: checkout: no answer to PUT: timed out" in texts(sent)
+    refused = told(account(runs=(waits,), records=(record(RecordState.NOT_APPLIED),), decisions=(RAN,)))
+    assert "acting, trying again: checkout: no answer to PUT" in texts(refused)
+
+
+def test_what_is_parked_says_how_to_let_it_go_on() -> None:
+    parked = replace(run(RunState.PARKED), reason="A halt is in force.")
+    assert "parked: A halt is in force. To let it go on: responder resume" in texts(told(account(runs=(parked,))))
+
+
 def texts(news: Notification) -> str:
     return "\n".join(f"{line.symbol} {line.text}" for line in news.lines)
 

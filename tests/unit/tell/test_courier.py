@@ -150,6 +150,22 @@ async def test_what_happened_while_waiting_is_told_in_one_go(peers: Callable[[],
     assert [call.method for call in slack.calls if "thread_ts" not in call.arguments] == ["chat.postMessage"]
 
 
+async def test_what_changes_nothing_that_can_be_seen_is_not_sent_again(
+    peers: Callable[[], Office], slack: SlackPeer
+) -> None:
+    one = peers()
+    row = one.outbox.tell(FIXING, SLACK)
+    await one.work()
+    sent = len(slack.calls)
+    one.outbox.tell(FIXING, SLACK)
+    await one.later(60)
+    assert not row.behind()
+    assert len(slack.calls) == sent, "only time has passed"
+    one.outbox.tell(FIXED, SLACK)
+    await one.later(60)
+    assert len(slack.calls) > sent
+
+
 async def test_the_message_of_a_large_incident_stays_longer_as_it_is(peers: Callable[[], Office]) -> None:
     one = peers()
     one.outbox.tell(FIXING, SLACK)

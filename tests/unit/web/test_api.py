@@ -223,6 +223,14 @@ async def test_two_people_must_say_yes_where_the_playbook_wants_four_eyes(call: 
     assert (asked["state"], asked["first_by"], asked["decided_by"]) == ("approved", "olga", "ada")
 
 
+async def test_a_stop_of_a_parked_run_says_what_it_waits_for(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    halt = replace(run, state=RunState.PARKED, reason="A halt is in force.")
+    await bed.store.save(halt)
+    answer = await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)
+    assert answer.json == {"run": run.id, "stopping": True, "waits_for": "A halt is in force."}
+
+
 async def test_the_audit_log_is_verified_for_who_may_do_things(call: Call) -> None:
     assert (await call("GET", "/api/v1/audit/verify", token=VIEWER)).status == 403
     (problem,) = (await call("GET", "/api/v1/audit/verify", token=OPERATOR)).json["problems"]
@@ -377,6 +385,7 @@ async def test_a_store_that_is_down_is_503(call: Call, bed: Bed, monkeypatch: py
     monkeypatch.setattr(bed.store, "page", down)
     answer = await call("GET", "/api/v1/runs", token=VIEWER)
     assert (answer.status, answer.json["error"]) == (503, "the store did not answer")
+    assert answer.json["hint"] == "ask again in a few seconds", "nothing was sent"
 
 
 async def test_a_fault_of_ours_tells_the_caller_nothing(call: Call, bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
