@@ -35,6 +35,8 @@ CONFLICTS = 3
 THREAD_FROM = 64 * 1024
 """A body from this size on is parsed beside the event loop."""
 BACK_OFF = timedelta(seconds=1)
+BEHIND = timedelta(seconds=0.5)
+"""How soon a delivery is looked at again for which too many large ones are held; the longer, the larger it is."""
 POISON_BACK_OFF = timedelta(minutes=5)
 
 
@@ -125,7 +127,7 @@ class Decider:
             if not self._large.concerns(delivery, notice):
                 readable.append((delivery, notice))
             elif not self._large.take(delivery, notice):
-                wait = BACK_OFF * (1 + len(notice.alerts) // LARGE)
+                wait = BEHIND * (1 + len(notice.alerts) // LARGE)
                 await self._put_back([Share(delivery, notice, delivery.cursor, ())], wait)
         alerts = sum(len(notice.alerts) for _, notice in readable)
         self._claim = min(CLAIM, max(1, CLAIMED_ALERTS * len(claimed) // max(1, alerts)))

@@ -9,7 +9,7 @@ from responder.domain.alerts import Delivery, Notice
 LARGE = 800
 """A delivery with more alerts than this to decide is large: they take about as long as anybody else should wait."""
 MOST = 8
-"""So many are worked off side by side; what is read of them stays in memory."""
+"""So many are held, with those behind them; what is read of them stays in memory."""
 
 
 @dataclass(slots=True)
@@ -36,20 +36,24 @@ class Large:
         return large or _group(delivery, notice) in {_group(one.delivery, one.notice) for one in self._held.values()}
 
     def take(self, delivery: Delivery, notice: Notice) -> bool:
-        """Take a delivery up; False when it must wait, for a place or for one of its group."""
-        others = [one for one in self._held.values() if one.delivery.id != delivery.id]
-        if len(others) >= MOST or any(_group(one.delivery, one.notice) == _group(delivery, notice) for one in others):
+        """Take a delivery up; False when there are too many."""
+        if len(self._held.keys() - {delivery.id}) >= MOST:
             return False
         # The body was read; of a large one it would be most of what is held.
         self._held[delivery.id] = _Held(replace(delivery, body=b""), notice, min(delivery.cursor, len(notice.alerts)))
         return True
 
     def shares(self, room: int) -> Sequence[Share]:
-        """Return the next part of each, ``room`` alerts together."""
-        each = room // max(1, len(self._held))
+        """Return the next part of the first delivery of each group, ``room`` alerts together.
+
+        Of those behind them it is an empty part: it makes their leases last, too.
+        """
+        first = {_group(one.delivery, one.notice): one for one in reversed(self._held.values())}
+        each = room // max(1, len(first))
+        leads = {one.delivery.id for one in first.values()}
         return [
-            Share(one.delivery, one.notice, one.cursor, one.notice.alerts[one.cursor : one.cursor + each])
-            for one in self._held.values()
+            Share(one.delivery, one.notice, one.cursor, one.notice.alerts[one.cursor :][: each if key in leads else 0])
+            for key, one in self._held.items()
         ]
 
     def decided(self, shares: Sequence[Share], behind: Collection[str]) -> None:
