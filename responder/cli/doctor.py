@@ -1,7 +1,7 @@
 """``responder doctor``: looks at the configuration, the store and everything it reaches out to. Changes nothing."""
 
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from responder import app as root
@@ -11,7 +11,8 @@ from responder.cli.findings import Finding, note, summary, well, wrong
 from responder.cli.reach import look_outside
 from responder.domain.errors import SettingsError
 from responder.domain.modes import Mode
-from responder.playbook.library import load_library
+from responder.language.promql_faults import askable
+from responder.playbook.library import Library, load_library
 from responder.playbook.lookups import NO_PROMETHEUS
 from responder.settings import Settings, WrongSettings, cross_check
 
@@ -24,17 +25,28 @@ async def run_doctor(config_file: Path) -> int:
         for complaint in error.complaints if isinstance(error, WrongSettings) else (error,):
             print(wrong("configuration", str(complaint)))
         return Exit.USAGE
-    found = [well("configuration", str(config_file)), *_playbooks(settings), *_secret_files(settings)]
+    library = load_library(settings.playbooks, root.catalogue(), root.names_of(settings), {})
+    found = [well("configuration", str(config_file)), *_playbooks(settings, library), *_secret_files(settings)]
     found += await look_at_store(settings.store)
-    found += await look_outside(settings)
+    found += await look_outside(settings, _queries(library))
     for finding in found:
         print(finding)
     print(summary(found))
     return Exit.FINDINGS if any(finding.mark == "✘" for finding in found) else Exit.OK
 
 
-def _playbooks(settings: Settings) -> Iterator[Finding]:
-    library = load_library(settings.playbooks, root.catalogue(), root.names_of(settings), {})
+def _queries(library: Library) -> Mapping[str, str]:
+    """Return the queries that Prometheus can be asked to read, each with a file that it stands in."""
+    found: dict[str, str] = {}
+    for playbook in library.playbooks.values():
+        steps = (condition for step in playbook.steps for condition in (*step.when, *step.verify))
+        for condition in (*playbook.when, *playbook.verify, *steps):
+            asked = [str(query) for query in (condition.query, *condition.requires) if query is not None]
+            found |= {query: playbook.file for query in map(askable, asked) if query is not None}
+    return found
+
+
+def _playbooks(settings: Settings, library: Library) -> Iterator[Finding]:
     for file, count in library.errors.items():
         more = f" and {count - 1} more" if count > 1 else ""
         first = next(one for one in library.complaints[file] if one.severity == "error")

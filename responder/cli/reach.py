@@ -5,10 +5,10 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.client import HTTPException
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from responder.cli.findings import Finding, note, well, wrong
 from responder.domain.errors import SettingsError
@@ -20,9 +20,32 @@ _LARGEST = 65_536
 """How much of an answer is read; the ones asked for are a few hundred bytes."""
 
 
-async def look_outside(settings: Settings) -> list[Finding]:
-    """Look at everything outside at once."""
-    return list(await asyncio.gather(*(asyncio.to_thread(look) for look in _looks(settings))))
+async def look_outside(settings: Settings, queries: Mapping[str, str]) -> list[Finding]:
+    """Look at everything outside at once; ``queries`` are what a Prometheus is asked to read, each with its file."""
+    looks = [*_looks(settings), *_reads(settings, queries)]
+    return list(await asyncio.gather(*(asyncio.to_thread(look) for look in looks)))
+
+
+def _reads(settings: Settings, queries: Mapping[str, str]) -> Iterator[Callable[[], Finding]]:
+    for name, prometheus in list(settings.prometheus.items())[:1]:  # they all read the same language
+        if queries:
+            yield partial(_queries, f"prometheus {name}", prometheus.http, queries)
+
+
+def _queries(subject: str, http: HttpConfig, queries: Mapping[str, str]) -> Finding:
+    """Let Prometheus read every query, at a time from which it has no samples: that costs it nothing."""
+
+    def ask() -> Finding:
+        for query, file in queries.items():
+            status, body = _request(http, f"/api/v1/query?{urlencode({'query': query, 'time': 0})}")
+            if status == 400:  # noqa: PLR2004 - bad_data: it cannot be parsed
+                why = str(_field(_decoded(body), "error") or "no reason given")[:300]
+                return wrong(subject, f"it refuses a query of {file}: {why}")
+            if status != 200:  # noqa: PLR2004 - OK
+                return note(subject, f"it could not be asked to read the queries: it answered {status}")
+        return well(subject, f"it understands all queries of the playbooks that it can be asked: {len(queries)}")
+
+    return _guarded(subject, http, ask)
 
 
 def look_at_running(url: str) -> Finding:

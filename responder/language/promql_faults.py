@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from responder.language.durations import parse_duration
-from responder.language.promql import PAIRS, TOKEN, Token
+from responder.language.promql import PAIRS, TOKEN, Token, tokens_of
 
 _PLACEHOLDER = re.compile(r"""\{\{(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^"'}]|\}(?!\}))*\}\}""", re.DOTALL)
 _FILLER = "ˣ"
@@ -61,6 +61,18 @@ def first_fault(query: str) -> Fault | None:
         last = opened[-1]
         return Fault(last.start, 1, f"this {last.text} is never closed", f"add the {_CLOSING[last.text]}")
     return next(_faults(tokens), None)
+
+
+def askable(query: str) -> str | None:
+    """Return a query that Prometheus can be asked to read: with some text for each placeholder in a text.
+
+    None where a placeholder stands for a part of the query itself.
+    """
+    text = _PLACEHOLDER.sub(lambda found: _FILLER * len(found[0]), query)
+    tokens = tokens_of(text)
+    if tokens is None or any(_is_filled(token.text) and token.kind != "string" for token in tokens):
+        return None
+    return text
 
 
 def _unreadable(text: str, at: int) -> Fault:

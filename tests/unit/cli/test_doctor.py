@@ -123,6 +123,24 @@ async def test_all_well_exits_0_with_a_tick_for_each(
     assert "planted-secret-token" not in said
 
 
+async def test_prometheus_is_asked_whether_it_understands_the_queries(
+    folder: Path, url: str, outside: Outside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asking = "when:\n  - name: load\n    query: sum(load)\n    above: 1\n"
+    (folder / "playbooks" / "look.yaml").write_text(PLAYBOOK + asking)
+    outside.answers["/api/v1/query"] = (200, {"status": "success", "data": {"resultType": "vector", "result": []}})
+    file = configure(folder, f"prometheus: {{ default: {{ url: {url} }} }}\n")
+    assert await run_doctor(file) == 0
+    assert (
+        "✔ prometheus default: it understands all queries of the playbooks that it can be asked: 1"
+        in capsys.readouterr().out
+    )
+    outside.answers["/api/v1/query"] = (400, {"status": "error", "error": "1:5: parse error: no such function"})
+    assert await run_doctor(file) == 1
+    said = capsys.readouterr().out
+    assert f"✘ prometheus default: it refuses a query of {folder}/playbooks/look.yaml: 1:5: parse error" in said
+
+
 async def test_a_wrong_configuration_exits_2_with_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run_doctor(configure(folder, "max_mod: auto\n")) == 2
     assert "responder.yml:2:1" in capsys.readouterr().out

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from responder.language.promql_faults import first_fault
+from responder.language.promql_faults import askable, first_fault
 from tests.bed.servers import Prometheus
 
 FAULTY = [
@@ -84,11 +84,20 @@ def test_behind_a_placeholder_the_place_is_still_right() -> None:
     assert (fault.offset, fault.message) == (52, "this ) closes nothing")
 
 
+def test_what_prometheus_can_be_asked_to_read_has_its_placeholders_in_texts_only() -> None:
+    assert askable("up > 1") == "up > 1"
+    filled = askable('up{job="{{ labels.job }}"}')
+    assert filled is not None
+    assert "{{" not in filled
+    assert askable("x > {{ labels.bound }}") is None
+    assert askable("up{") is None
+
+
 def test_prometheus_says_the_same(prometheus_server: Prometheus) -> None:
     """What is refused here is refused there, and what is not certain is let through."""
 
     def takes(query: str) -> bool:
-        url = f"{prometheus_server.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+        url = f"{prometheus_server.url}/api/v1/query?{urllib.parse.urlencode({'query': query, 'time': 0})}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 -- our own server
                 return bool(json.load(answer)["status"] == "success")
