@@ -42,9 +42,9 @@ BREAKS: Mapping[str, Break] = {
     ),
     "One send per call, one key per direction": Break(
         _EFFECTS,
-        "    return Sent.LANDED, await _applied(engine, run, action, record, observed)",
+        "    return Outcome(Sent.LANDED, await _applied(engine, run, action, record, observed))",
         "    await action.apply(run.target, replace(record, id=record.id[::-1], fence=''), engine.tools)\n"
-        "    return Sent.LANDED, await _applied(engine, run, action, record, observed)",
+        "    return Outcome(Sent.LANDED, await _applied(engine, run, action, record, observed))",
     ),
     "The lease's epoch guards each write, the fence each send": Break(
         "stores/core/sight.py", "row is not None and row.epoch == run.epoch", "row is not None"
