@@ -29,9 +29,15 @@ BREAKS: Mapping[str, Break] = {
     "A commit without an answer is read back": Break(
         "stores/postgres.py", "return await self._read_back(deliveries, error)", "raise translate(error) from error"
     ),
-    "Any bytes have an answer": Break("web/webhook.py", "raise Refused(error.status, str(error)) from error", "raise"),
+    "Any bytes have an answer": Break(
+        "intake/wire.py",
+        'raise IntakeError(\n            f"the body is not JSON',
+        'raise ArithmeticError(\n            f"the body is not JSON',
+    ),
     "One run for an episode, playbook and target": Break(
-        _DECIDED, "elif not any(not run.state.final and run.state not in HELPED for run in self._runs):", "else:"
+        _DECIDED,
+        "        if not done:\n            return None\n        if len(done)",
+        "        if done is not None:\n            return None\n        if len(done)",
     ),
     "Alerts on one target join one run": Break(
         "decide/bench.py", "return self._joinable.get(pair)", "return None if pair else self._joinable.get(pair)"
@@ -42,9 +48,10 @@ BREAKS: Mapping[str, Break] = {
     ),
     "One send per call, one key per direction": Break(
         _EFFECTS,
-        "    return Sent.LANDED, await _applied(engine, run, action, record, observed)",
-        "    await action.apply(run.target, replace(record, id=record.id[::-1], fence=''), engine.tools)\n"
-        "    return Sent.LANDED, await _applied(engine, run, action, record, observed)",
+        "        return Sent.IN_DOUBT, replace(record, message=str(error))\n    return Sent.LANDED, await _applied(",
+        "        not_applied = await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))\n"
+        "        return Sent.NOT_YET, not_applied\n"
+        "    return Sent.LANDED, await _applied(",
     ),
     "The lease's epoch guards each write, the fence each send": Break(
         "stores/core/sight.py", "row is not None and row.epoch == run.epoch", "row is not None"
