@@ -89,7 +89,9 @@ BREAKS: Mapping[str, Break] = {
     ),
     "A mass failure is left to a person": Break(_LIMITS, "if sick <= share.allows(population):", "if sick >= 0:"),
     "The store's clock does not go back": Break(
-        "stores/core/clock.py", "max(reading.source + mark.offset, mark.at)", "reading.source + mark.offset"
+        "stores/core/clock.py",
+        "        at = source + reckoning.offset\n        if mark is not None and expected is None:\n",
+        "        at = source\n        if mark is not None and at < source:\n",
     ),
     "No effect for what is over or out of date": Break(
         _STORED, "if evidence_at is None or not sight.firing(run):", "if evidence_at is None:"
