@@ -9,6 +9,7 @@ from responder.act.engine import Engine, Next, soon
 from responder.act.items import items_of
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
+from responder.act.portions import portions_of
 from responder.act.reach import failing, reach, reaching
 from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
@@ -92,8 +93,12 @@ async def _reach_and_plan(
     listed = await items_of(engine, run, playbook)
     if isinstance(listed, Refusal):
         return listed
-    run, playbook = listed, playbook.for_items(listed.progress.items)
-    if (playbook.limits.blast_radius is not None or run.progress.items) and run.mode is not Mode.OBSERVE:
+    parted = await portions_of(engine, listed, playbook.for_items(listed.progress.items))
+    if isinstance(parted, Refusal):
+        return parted
+    run, playbook = parted, playbook.for_items(parted.progress.items).in_portions(parted.progress.portions)
+    more = bool(run.progress.items or run.progress.portions)
+    if (playbook.limits.blast_radius is not None or more) and run.mode is not Mode.OBSERVE:
         reached = await reach(engine, run, playbook.limits)
         if isinstance(reached, Refusal):
             return reached

@@ -56,11 +56,16 @@ def time_allowed(playbook: Playbook, mode: Mode) -> timedelta:
 
 
 def _taking(step: Step, playbook: Playbook) -> timedelta:
-    """Return how long one step may take, done to as many items as it may be."""
+    """Return how long one step may take, done to as many items or in as many portions as it may be."""
     once = step.timeout * (step.retries + 1)
-    if step.items is None:
+    between = _judging(step.verify or playbook.verify) or OWN_RULE_TIME + SETTLES
+    if step.items is not None:
+        return (once + between) * step.items.max
+    if step.gradual is None:
         return once + _judging(step.verify)
-    return (once + (_judging(step.verify or playbook.verify) or OWN_RULE_TIME + SETTLES)) * step.items.max
+    if step.gradual.verify == "between":
+        return (once + between) * step.gradual.by.most
+    return once * step.gradual.by.most + _judging(step.verify)
 
 
 def _judging(conditions: tuple[Condition, ...]) -> timedelta:

@@ -27,6 +27,20 @@ _HARDER_STEP = """\
         workers:
           by: 2
 """
+_PORTIONS = """\
+    gradual:
+      by: 1
+    verify:
+      - name: not too many
+        probe: http.get
+        with:
+          service: checkout
+          path: "/admin/{{ labels.item }}"
+          pointer: /workers
+        at_most: 6
+        within: 250ms
+"""
+"""Of three workers that the scenario ``gradual`` adds, the third is too much."""
 _LISTED = """\
 schema: 1
 name: listed
@@ -79,6 +93,7 @@ PLAYBOOKS: Mapping[str, str] = {
         + "steps_until: verified\n",
         "lends": change_item("lends").replace("equals: 5", "at_least: 1") + "revert_after: 500ms\n",
         "listed": _LISTED,
+        "gradual": change_item("gradual", more_keys=_PORTIONS, adds=3),
         "patient": change_item("patient", wanted=99, within="2m"),
     }.items()
 }
@@ -156,6 +171,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("escalates", _ends("verified"), _simply("escalates"), lands=(AFTER, BEFORE, BEFORE + 2)),
     Scenario("lends", _ends("verified"), _simply("lends"), lands=(AFTER, BEFORE)),
     Scenario("listed", _ends("rolled_back"), _simply("listed"), lands=(AFTER, AFTER + 1, AFTER, BEFORE)),
+    Scenario("gradual", _ends("rolled_back"), _simply("gradual"), lands=(5, 6, 7, 6, 5, 4)),
     Scenario("approval", _ends("verified"), _approval),
     Scenario("stop", _ends("rolled_back"), _stop),
     Scenario("rollback", _ends("verified") | {("rollback", "rolled_back")}, _rollback),
