@@ -21,6 +21,7 @@ from responder.domain.runs import Run, RunState, Sample, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import OWN_RULE, Playbook
+from responder.playbook.times import time_allowed
 from responder.ports.store import Audit, RunEnd, Standing
 
 MAX_ASKED = 3
@@ -98,6 +99,9 @@ async def _reach_and_plan(
         return parted
     run, playbook = parted, playbook.for_items(parted.progress.items).in_portions(parted.progress.portions)
     more = bool(run.progress.items or run.progress.portions)
+    if more:
+        # Its deadline had room for as many of them as there might have been.
+        run = replace(run, deadline=min(run.deadline, standing.now + time_allowed(playbook, run.mode)))
     if (playbook.limits.blast_radius is not None or more) and run.mode is not Mode.OBSERVE:
         reached = await reach(engine, run, playbook.limits)
         if isinstance(reached, Refusal):

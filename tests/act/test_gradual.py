@@ -1,5 +1,7 @@
 """A step whose change is made in portions, judged by the target's own ledger."""
 
+from datetime import timedelta
+
 import pytest
 
 from responder.domain.runs import Run, RunState
@@ -83,6 +85,13 @@ async def test_a_portion_comes_after_the_one_before_it_has_held(bed: Bed, target
         ("add[2/3]", {"workers": 5}, {"workers": 6}),
         ("add[3/3]", {"workers": 6}, {"workers": 7}),
     ]
+
+
+async def test_the_deadline_has_room_for_the_portions_that_there_are(bed: Bed) -> None:
+    """Until they are known it has room for twenty, each judged: that is hours."""
+    begun = await bed.begin(gradual(mode="observe"), target=TARGET, within=timedelta(hours=5))
+    run = await bed.work(begun)
+    assert timedelta(minutes=30) < run.deadline - begun.created_at < timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
