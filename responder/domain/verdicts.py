@@ -92,6 +92,11 @@ class Verdict(StrEnum):
         "A step would have to be done to more items than it may; nothing was done, and a person is asked.",
         True,
     )
+    TOO_MANY_PORTIONS = (
+        "too_many_portions",
+        "A gradual step would take more portions than it may; nothing was done, and a person is asked.",
+        True,
+    )
     CLOCK_SUSPECT = "clock_suspect", "The store's clock cannot be trusted at the moment; nothing was changed.", True
     STORE_BUSY = "store_busy", "The responder's store did not answer in time; nothing was changed.", True
 
