@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.bed.kube import kubeconfig
+from tests.bed.kube import control, kubeconfig
 from tests.bed.kube.access import ADMINS, Access, User, known, service_account
 from tests.bed.kube.deletion import Deletion, delete
 from tests.bed.kube.faults import Fault, Faults
@@ -46,7 +46,10 @@ _NAMESPACES = ("default", "kube-system", "kube-public")
 
 @dataclass(slots=True)
 class Cluster:
-    """The cluster. `nodes` is how many it has, ``node-1`` … ; `tls` serves https with a certificate of its own.
+    """The cluster.
+
+    `nodes` is how many it has, ``node-1`` …; `tls` serves https with a certificate of its own;
+    `port` 0 is any that is free. With a `port`, the administrator's kubeconfig is written to `config` before it opens.
 
     With `automatic` off the controllers work only in `settled`, `advance` and `runner.step`: a test sees each state
     between. `ledger` and `faults` are those of the API server; `images` says how images behave (`Behaviour`).
@@ -55,6 +58,8 @@ class Cluster:
     nodes: int = 3
     automatic: bool = True
     tls: bool = False
+    port: int = 0
+    config: Path | None = None
     ledger: Ledger = field(default_factory=Ledger)
     clock: Clock = field(default_factory=Clock)
     url: str = ""
@@ -263,15 +268,21 @@ class Cluster:
     # --- running -------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _serving(self, port: int = 0) -> AsyncIterator[str]:
-        runner = web.AppRunner(self.server.app(), access_log=None, shutdown_timeout=0.05)
+    async def _serving(self) -> AsyncIterator[str]:
+        app = web.Application(client_max_size=3 * 2**20)  # the limit of a real API server
+        control.add(app, self)
+        self.server.add(app)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
         await runner.setup()
         try:
             with kubeconfig.certificate() if self.tls else contextlib.nullcontext() as found:
                 context, self.ca = found if found is not None else (None, "")
-                site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context)
+                scheme = "https" if self.tls else "http"
+                if self.config is not None:
+                    kubeconfig.write(self.config, f"{scheme}://127.0.0.1:{self.port}", self.admin, ca=self.ca)
+                site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=context)
                 await site.start()
-                yield f"{'https' if self.tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
+                yield f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
         finally:
             await runner.cleanup()
 

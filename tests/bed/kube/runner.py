@@ -3,12 +3,17 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from tests.bed.kube.autoscalers import Autoscalers
 from tests.bed.kube.budgets import Budgets
 from tests.bed.kube.collector import Collector, Namespaces, Quotas
+from tests.bed.kube.daemonsets import DaemonSets
 from tests.bed.kube.deployments import Deployments
+from tests.bed.kube.endpoints import ServiceEndpoints
+from tests.bed.kube.jobs import CronJobs, Jobs
 from tests.bed.kube.kubelets import Kubelets
 from tests.bed.kube.nodes import NodeLife, Scheduler
 from tests.bed.kube.replicasets import ReplicaSets
+from tests.bed.kube.statefulsets import StatefulSets
 from tests.bed.kube.world import Controller, World
 
 _ROUNDS = 500  # a cluster that is not settled after so many has controllers that fight
@@ -21,9 +26,15 @@ def _all() -> dict[str, Controller]:
         "Deployments": Deployments(),
         "ReplicaSets": ReplicaSets(),
         "NodeLife": NodeLife(),
+        "StatefulSets": StatefulSets(),
+        "DaemonSets": DaemonSets(),
+        "CronJobs": CronJobs(),
+        "Jobs": Jobs(),
         "Scheduler": Scheduler(),
         "Kubelets": Kubelets(),
+        "Endpoints": ServiceEndpoints(),
         "Budgets": Budgets(),
+        "Autoscalers": Autoscalers(),
         "Quotas": Quotas(),
     }
 

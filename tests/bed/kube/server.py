@@ -46,7 +46,7 @@ class _Visit:
 
 @dataclass(slots=True)
 class ApiServer:
-    """The parts of the server; `app` serves them."""
+    """The parts of the server."""
 
     store: Store
     objects: Objects
@@ -56,11 +56,9 @@ class ApiServer:
     ledger: Ledger
     faults: Faults = field(default_factory=Faults)
 
-    def app(self) -> web.Application:
-        """Return the web application."""
-        app = web.Application(client_max_size=3 * 2**20)  # the limit of a real API server
+    def add(self, app: web.Application) -> None:
+        """Serve every path of `app` that is not taken."""
         app.router.add_route("*", "/{path:.*}", self._handle)
-        return app
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
