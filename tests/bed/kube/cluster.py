@@ -27,6 +27,7 @@ from tests.bed.kube.access import ADMINS, Access, User, known, service_account
 from tests.bed.kube.deletion import Deletion, delete
 from tests.bed.kube.faults import Fault, Faults
 from tests.bed.kube.images import Behaviour
+from tests.bed.kube.keepers import Keepers
 from tests.bed.kube.kinds import Place, kind_of, named
 from tests.bed.kube.ledger import Ledger
 from tests.bed.kube.logs import Logs
@@ -70,6 +71,7 @@ class Cluster:
     access: Access = field(init=False)
     world: World = field(init=False)
     runner: Runner = field(init=False)
+    keepers: Keepers = field(default_factory=Keepers)
     server: ApiServer = field(init=False)
     _left: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
@@ -81,6 +83,7 @@ class Cluster:
         logs, metrics = Logs(self.clock), Metrics(self.store)
         self.world = World(self.store, self.objects, logs, metrics)
         self.runner = Runner(self.world)
+        self.runner.controllers["Keepers"] = self.keepers
         self.server = ApiServer(self.store, self.objects, self.access, logs, metrics, self.ledger)
         self.admin = self.token("admin", groups=(ADMINS,))
         for name in _NAMESPACES:
@@ -167,6 +170,11 @@ class Cluster:
             Place(kind, namespace, meta["name"]), APPLY, manifest, Options(manager, force=True)
         ).obj
 
+    def keep(self, manifest: JsonObject, manager: str) -> None:
+        """Let a GitOps tool apply `manifest` as `manager` whenever the cluster has come away from it."""
+        self.keepers.kept.append((manifest, manager))
+        self.store.wake()
+
     def patch(
         self, kind: str, namespace: str, name: str, body: JsonObject, manager: str = "kubectl-edit"
     ) -> JsonObject:
@@ -245,6 +253,10 @@ class Cluster:
     def token(self, user: str, groups: tuple[str, ...] = ()) -> str:
         """Return a token of `user`; what they may do is up to the Roles and bindings that are applied."""
         return self.access.token(known(user, *groups))
+
+    def revoke(self, token: str) -> None:
+        """Let nobody be known by `token` any longer: 401."""
+        self.access.tokens.pop(token, None)
 
     def account_token(self, namespace: str, name: str) -> str:
         """Return a token of a service account; the account is made when it is not there."""

@@ -75,6 +75,31 @@ async def test_a_hang_may_be_before_or_after_the_effect(cluster: Cluster, kind: 
         hanging.cancel()
 
 
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_a_delayed_request_is_overtaken_and_only_a_version_stops_it(cluster: Cluster, *, fenced: bool) -> None:
+    made = cluster.apply(deployment())
+    cluster.settled()
+    version = cluster.get("Deployment", "shop", "web")["metadata"]["resourceVersion"]
+    fence = {"metadata": {"resourceVersion": version, "uid": made["metadata"]["uid"]}} if fenced else {}
+    cluster.fault("delayed", after_ms=50)
+    async with talking(cluster) as talk:
+        with pytest.raises(aiohttp.ClientError):
+            await talk.patch(SCALE, {**fence, "spec": {"replicas": 3}})
+        assert cluster.ledger.entries == []
+        assert (await talk.patch(SCALE, {"spec": {"replicas": 4}})).status == 200
+        landed = await eventually(lambda: cluster.ledger.entries[1:])
+    assert landed[0].applied == (not fenced)
+    assert cluster.get("Deployment", "shop", "web")["spec"]["replicas"] == (4 if fenced else 3)
+
+
+async def test_a_revoked_token_is_nobodys(cluster: Cluster) -> None:
+    token = cluster.token("bob", groups=("system:masters",))
+    async with talking(cluster, token) as talk:
+        assert (await talk.get("/api/v1/pods")).status == 200
+        cluster.revoke(token)
+        assert (await talk.get("/api/v1/pods")).status == 401
+
+
 async def test_an_effect_may_be_reported_as_a_failure(cluster: Cluster) -> None:
     cluster.apply(deployment())
     cluster.fault("applied_error", status=504)

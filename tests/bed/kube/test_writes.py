@@ -73,6 +73,7 @@ async def test_a_generation_counts_changes_of_what_is_wanted_only(cluster: Clust
 
     assert await generation({"metadata": {"labels": {"team": "a"}}}) == 1
     assert await generation({"status": {"replicas": 99}}) == 1
+    assert cluster.get("Deployment", "shop", "web")["status"]["replicas"] == 2
     assert await generation({"spec": {"replicas": 3}}) == 2
 
 
