@@ -8,8 +8,9 @@
         assert cluster.get("Deployment", "shop", "web")["status"]["readyReplicas"] == 2
 
 Clients reach it over `url` with a token (`admin`, or `token(…)` of somebody whose rights are Roles and bindings), or
-with a file that `kubeconfig` writes. What the test does through `apply`, `patch`, `delete` is not in the ledger: only
-what came over HTTP is.
+with a file that `kubeconfig` writes. A test that uses no more than `get`, `find`, `every`, `apply`, `patch`, `delete`,
+`until` and `kubeconfig` can be given a real cluster instead; faults, images and the clock are the peer's alone. What
+the test does through `apply`, `patch`, `delete` is not in the ledger: only what came over HTTP is.
 """
 
 import asyncio
@@ -53,7 +54,8 @@ class Cluster:
     `port` 0 is any that is free. With a `port`, the administrator's kubeconfig is written to `config` before it opens.
 
     With `automatic` off the controllers work only in `settled`, `advance` and `runner.step`: a test sees each state
-    between. `ledger` and `faults` are those of the API server; `images` says how images behave (`Behaviour`).
+    between; with ``clock=Clock.still()`` time passes in `advance` alone. `ledger` and `faults` are those of the API
+    server; `images` says how images behave (`Behaviour`).
     """
 
     nodes: int = 3
@@ -250,7 +252,7 @@ class Cluster:
 
     # --- who may do what -----------------------------------------------------------------------------------------
 
-    def token(self, user: str, groups: tuple[str, ...] = ()) -> str:
+    def token(self, user: str, groups: Iterable[str] = ()) -> str:
         """Return a token of `user`; what they may do is up to the Roles and bindings that are applied."""
         return self.access.token(known(user, *groups))
 

@@ -10,7 +10,7 @@ from kubernetes_asyncio import client, config, watch
 from tests.bed.kube import Cluster
 from tests.bed.kube.faults import Fault
 from tests.bed.kube.manifests import deployment
-from tests.bed.kube.process import ClusterProcess, cluster_process
+from tests.bed.kube.process import ClusterProcess
 from tests.bed.kube.talk import path, talking
 from tests.bed.waiting import eventually
 
@@ -163,28 +163,29 @@ async def test_the_client_library_watches(tmp_path: Path) -> None:
     assert seen[0][0] == "ADDED"
 
 
-async def test_the_process_keeps_its_ledger_beyond_its_death() -> None:
-    with cluster_process() as process:
-        process.do("apply", manifest=deployment())
-        process.do("settled")
-        process.image("shop:2", pulls=False)
-        process.fault("lost_reply")
-        await scaled(process)
-        assert process.get("Deployment", "shop", "web")["spec"]["replicas"] == 3
-        assert process.do("pods", namespace="shop")[0]["status"]["phase"] == "Running"
-        with pytest.raises(ValueError, match="no call"):
-            process.do("dance")
-        with pytest.raises(KeyError):
-            process.get("Deployment", "shop", "nope")
-        process.child.kill()
-        entries = process.entries()
-    assert [(entry.resource, entry.how, entry.status, entry.changed) for entry in entries] == [
-        ("deployments.apps/scale", "lost_reply", None, True)
+async def test_the_process_keeps_its_ledger_beyond_its_death(cluster_process: ClusterProcess, tmp_path: Path) -> None:
+    process = cluster_process
+    process.do("apply", manifest=deployment())
+    process.do("settled")
+    process.image("shop:2", pulls=False)
+    process.fault("lost_reply")
+    token = process.do("token", user="responder", groups=["system:masters"])
+    await scaled(process.kubeconfig_of(tmp_path / "kubeconfig", token))
+    assert process.get("Deployment", "shop", "web")["spec"]["replicas"] == 3
+    assert process.do("pods", namespace="shop")[0]["status"]["phase"] == "Running"
+    with pytest.raises(ValueError, match="no call"):
+        process.do("dance")
+    with pytest.raises(KeyError):
+        process.get("Deployment", "shop", "nope")
+    process.child.kill()
+    entries = process.entries()
+    assert [(entry.user, entry.resource, entry.how, entry.status) for entry in entries] == [
+        ("responder", "deployments.apps/scale", "lost_reply", None)
     ]
 
 
-async def scaled(process: ClusterProcess) -> None:
-    await config.load_kube_config(str(process.kubeconfig))
+async def scaled(kubeconfig: Path) -> None:
+    await config.load_kube_config(str(kubeconfig))
     async with client.ApiClient() as api:
         with pytest.raises(aiohttp.ClientError):
             await client.AppsV1Api(api).patch_namespaced_deployment_scale(

@@ -8,13 +8,13 @@ from tests.bed.kube import Behaviour, Cluster
 from tests.bed.kube.conditions import condition, holds
 from tests.bed.kube.manifests import autoscaler, budget, deployment, job, workload
 from tests.bed.kube.schedules import following
-from tests.bed.kube.store import instant, stamp
+from tests.bed.kube.store import Clock, instant, stamp
 from tests.bed.web import JsonObject
 
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(automatic=False) as running:
+    async with Cluster(automatic=False, clock=Clock.still()) as running:
         yield running
 
 

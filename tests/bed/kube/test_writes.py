@@ -7,6 +7,7 @@ import pytest
 from tests.bed.kube import Cluster
 from tests.bed.kube.manifests import budget, deployment, template, workload
 from tests.bed.kube.patches import APPLY, JSON, STRATEGIC
+from tests.bed.kube.store import Clock
 from tests.bed.kube.talk import Talk, path, talking
 from tests.bed.web import JsonObject
 
@@ -15,7 +16,7 @@ WEB = path("deploy", "web")
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(automatic=False) as running:
+    async with Cluster(automatic=False, clock=Clock.still()) as running:
         running.apply(deployment())
         running.settled()
         yield running
