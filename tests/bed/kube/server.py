@@ -10,7 +10,7 @@ from aiohttp import web
 from tests.bed.kube import discovery, errors
 from tests.bed.kube.access import Access, Attributes, User
 from tests.bed.kube.faults import Fault, Faults
-from tests.bed.kube.kinds import REVIEWS, Json, Place
+from tests.bed.kube.kinds import REVIEWS, Json, Place, review_group
 from tests.bed.kube.ledger import Entry, Ledger
 from tests.bed.kube.logs import Logs
 from tests.bed.kube.metrics import Metrics
@@ -80,11 +80,14 @@ class ApiServer:
                 return _document(request.path)
             return await self._resource(request, asked, user)
         except errors.ApiError as error:
-            return _answer(error.code, error.body)
+            response = _answer(error.code, error.body)
+            if error.details and "retryAfterSeconds" in error.details:
+                response.headers["Retry-After"] = str(error.details["retryAfterSeconds"])
+            return response
 
     async def _resource(self, request: web.Request, asked: Asked, user: User) -> web.StreamResponse:
         began, raw = self.store.clock.now(), await request.read()
-        if asked.plural in REVIEWS and asked.kind is None:
+        if asked.plural in REVIEWS and asked.group == review_group(asked.plural) and asked.verb == "create":
             self.access.check(user, asked.attributes)
             manager = request.headers.get("User-Agent", "").split("/")[0]
             return _answer(201, self.access.review(asked.plural, user, _parsed(raw), manager))

@@ -9,7 +9,8 @@ from kubernetes_asyncio import client, config, watch
 
 from tests.bed.kube import Cluster
 from tests.bed.kube.faults import Fault
-from tests.bed.kube.manifests import deployment
+from tests.bed.kube.kinds import KINDS
+from tests.bed.kube.manifests import autoscaler, budget, deployment, job, workload
 from tests.bed.kube.process import ClusterProcess
 from tests.bed.kube.talk import path, talking
 from tests.bed.waiting import eventually
@@ -146,6 +147,38 @@ async def test_the_client_library_finds_a_cluster(tmp_path: Path, *, tls: bool) 
             log = await core.read_namespaced_pod_log(pods.items[0].metadata.name, "shop", tail_lines=1)
             assert log == f"hello from {pods.items[0].metadata.name}/c\n"
     assert [entry.user_agent.split("/")[0] for entry in cluster.ledger.entries] == ["OpenAPI-Generator"]
+
+
+async def test_the_client_library_can_read_every_kind(cluster: Cluster, tmp_path: Path) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"}}
+    nightly = {"schedule": "0 0 * * *", "jobTemplate": {"spec": job()["spec"]}}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "shop"}}
+    cron = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "n", "namespace": "shop"},
+        "spec": nightly,
+    }
+    cluster.apply([deployment(), workload("StatefulSet", "db"), workload("DaemonSet", "agent"), job(), cron])
+    cluster.apply([budget(maxUnavailable=1), autoscaler(low=1, high=3), {**quota, "spec": {"hard": {"pods": "9"}}}])
+    cluster.apply({**service, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}})
+    cluster.settled()
+    await config.load_kube_config(str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    async with client.ApiClient() as api:
+        for kind in KINDS:
+            if kind.custom:
+                continue
+            found = await api.call_api(
+                f"{kind.path}/{kind.plural}",
+                "GET",
+                response_types_map={200: f"{kind.model}List"},
+                auth_settings=["BearerToken"],
+                _request_timeout=5,
+            )
+            assert found[0].items or kind.kind in EMPTY, kind
+
+
+EMPTY = {"ConfigMap", "Secret", "PersistentVolumeClaim", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
 async def test_the_client_library_watches(tmp_path: Path) -> None:
