@@ -169,7 +169,7 @@ class ApiServer:
         if not asked.write:
             return
         agent = request.headers.get("User-Agent", "")
-        dry = "dryRun" in request.query or bool(isinstance(visit.body, dict) and visit.body.get("dryRun"))
+        dry = "dryRun" in request.query or _dry(visit.body)
         written = outcome.written if outcome is not None else None
         after = written.obj if written is not None and not dry else None
         self.ledger.append(
@@ -196,6 +196,12 @@ class ApiServer:
                 how=how,
             )
         )
+
+
+def _dry(body: Json) -> bool:
+    """Whether the options in a body ask for a dry run: those of a delete, or of an eviction's delete."""
+    options = body.get("deleteOptions", body) if isinstance(body, dict) else {}
+    return isinstance(options, dict) and bool(options.get("dryRun"))
 
 
 def _document(path: str) -> web.Response:

@@ -210,7 +210,11 @@ async def test_evictions_ask_the_budget_and_spend_it(cluster: Cluster, talk: Tal
     assert (unseen.status, "still being processed" in str(unseen.body)) == (429, True)
     assert (unseen.headers["Retry-After"], unseen.body["details"]["retryAfterSeconds"]) == ("10", 10)
     cluster.settled()
+    trial = {**eviction, "deleteOptions": {"dryRun": ["All"]}}
+    assert (await talk.send("POST", f"{path('pod', first)}/eviction", trial)).status == 201
+    assert cluster.ledger.effects() == []
     assert (await talk.send("POST", f"{path('pod', first)}/eviction", eviction)).status == 201
+    assert [entry.resource for entry in cluster.ledger.effects()] == ["pods/eviction"]
     refused = await talk.send("POST", f"{path('pod', second)}/eviction", eviction)
     assert (refused.status, refused.body["details"]["causes"][0]["reason"]) == (429, "DisruptionBudget")
     assert "Retry-After" not in refused.headers
