@@ -1,16 +1,25 @@
 """Each guard of ``docs/reference/safety.md``, and how it is broken on purpose: which words are replaced by which."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """What is replaced: ``old`` stands exactly once in ``path`` below ``responder/``."""
+    """What is replaced: ``old`` stands exactly once in ``path`` below ``responder/``.
+
+    ``also`` is a second guard of the same, in another module, which has to go with it before anybody can tell.
+    """
 
     path: str
     old: str
     new: str
+    also: "Break | None" = None
+
+    @property
+    def every(self) -> Sequence["Break"]:
+        """Both of them."""
+        return (self,) if self.also is None else (self, self.also)
 
 
 _EFFECTS = "act/effects.py"
@@ -94,7 +103,9 @@ BREAKS: Mapping[str, Break] = {
         "        at = source\n        if mark is not None and at < source:\n",
     ),
     "No effect for what is over or out of date": Break(
-        _STORED, "if evidence_at is None or not sight.firing(run):", "if evidence_at is None:"
+        _STORED,
+        "return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)\n    if authority.evidence_at is not None:",
+        "return None\n    if authority.evidence_at is not None:",
     ),
     "A missing label means no effect": Break(
         "language/templates.py", "if _is_empty(value) and not may_be_empty:", "if expression is None:"
@@ -110,10 +121,14 @@ BREAKS: Mapping[str, Break] = {
         "return did_not_help(found.run, playbook, found.reason)",
         "return _helped(found.run, playbook, standing)",
     ),
+    "A portion that does not hold is the last one, and takes those before it back with it": Break(
+        "playbook/model.py", 'step.gradual.verify == "between"', 'step.gradual.verify == "after each"'
+    ),
     "Drift is left alone": Break(
         _EFFECTS,
         "if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):",
         "if record.state is RecordState.DRIFTED:",
+        Break("actions/http_request.py", "if current.image != record.observed:", "if not current.image:"),
     ),
     "In doubt, a person is asked, and the target is left alone": Break(
         "act/during.py", ', quarantine=f"Run {run.id}: {reason}"))', "))"
