@@ -69,6 +69,7 @@ class ApiServer:
         app.on_cleanup.append(self._landed)
 
     async def _landed(self, _: web.Application) -> None:
+        self.faults.gate.set()
         await asyncio.gather(*self._landing)  # else the ledger would miss what a patient judge would have seen
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -124,6 +125,7 @@ class ApiServer:
     async def _land(self, visit: _Visit, raw: bytes, fault: Fault) -> None:
         """Do what was asked when its sender has long given up."""
         await asyncio.sleep(fault.after_ms / 1000)
+        await self.faults.gate.wait()
         try:
             self.access.check(visit.user, visit.asked.attributes)
             self._note(visit, None, fault.kind, self._write(visit.request, visit.asked, raw))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.bed.kube import Cluster
+from tests.bed.kube.kinds import Json
 from tests.bed.kube.manifests import budget, deployment, template, workload
 from tests.bed.kube.patches import APPLY, JSON, STRATEGIC
 from tests.bed.kube.store import Clock
@@ -147,6 +148,35 @@ async def test_a_patch_with_an_unknown_field_warns(talk: Talk) -> None:
 async def test_a_value_of_a_wrong_type_is_a_bad_request(talk: Talk) -> None:
     answer = await talk.patch(WEB, {"spec": {"replicas": "3"}})
     assert (answer.status, answer.reason) == (400, "BadRequest")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "status"),
+    [
+        ("deploy", {"spec": {"strategy": {"rollingUpdate": {"maxSurge": "half"}}}}, 422),
+        ("deploy", {"spec": {"strategy": {"rollingUpdate": {"maxSurge": []}}}}, 400),
+        ("deploy", {"spec": {"template": {"spec": {"containers": [{"name": "c", "resources": {"limits": 1}}]}}}}, 400),
+        ("deploy", {"metadata": {"annotations": {"limits.cpu": "none", "averageValue": "a lot"}}}, 200),
+        ("pdb", {"spec": {"minAvailable": 1}}, 422),
+        ("pdb", {"spec": {"maxUnavailable": -1}}, 422),
+        ("node", {"spec": {"taints": [{"key": "a"}]}}, 422),
+        ("node", {"spec": {"taints": [{"key": "a", "effect": "NoWay"}]}}, 422),
+        ("node", {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}, 200),
+        ("quota", {"spec": {"hard": {"requests.cpu": "much"}}}, 400),
+        ("quota", {"spec": {"hard": {"requests.cpu": 2}}}, 200),
+    ],
+)
+async def test_values_are_checked(cluster: Cluster, talk: Talk, kind: str, change: JsonObject, status: int) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "web", "namespace": "shop"}}
+    cluster.apply([budget(maxUnavailable=1), quota])
+    cluster.add_node("web")
+    assert (await talk.patch(path(kind, "web"), change, STRATEGIC)).status == status
+    cluster.settled()
+
+
+@pytest.mark.parametrize("body", ["x", [], {"gracePeriodSeconds": "soon"}, {"preconditions": "none"}])
+async def test_strange_options_of_a_delete_are_refused(talk: Talk, body: Json) -> None:
+    assert (await talk.send("DELETE", WEB, body)).status == 400
 
 
 async def test_deletes_obey_their_preconditions(cluster: Cluster, talk: Talk) -> None:
