@@ -31,13 +31,15 @@ class Shape:
     """One way to write an action, and what the suite must know of it.
 
     ``blind`` has no way to read, so nobody can tell whether it landed or drifted. ``replaces`` is one whose target
-    drops what lies beside the owned fields. ``target`` is the target key that its calls are given.
+    drops what lies beside the owned fields. ``picks`` is off for an event that happens to the target as a
+    whole, not to some of what is there. ``target`` is the target key that its calls are given.
     """
 
     action: str
     arguments: Mapping[str, JsonValue]
     blind: bool = False
     replaces: bool = False
+    picks: bool = True
     target: str = "t"
 
     @property
