@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import pytest
 
+from responder.act.gate import Gated
 from responder.app import catalogue
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
@@ -385,6 +386,27 @@ async def test_a_refusal_says_that_nothing_happened(shape: Shape, bed: Bed, faul
         await action.apply(shape.target, record, bed.tools)
     await bed.heal()
     assert await bed.world() == world
+
+
+@pytest.mark.promise(10)
+@these()
+async def test_a_gate_that_is_closed_keeps_everything_as_it_is(shape: Shape, bed: Bed) -> None:
+    """A pause that comes between the permission and the first byte holds, for changes and for what undoes them."""
+
+    async def closed() -> None:
+        raise Temporary("paused")
+
+    gated = Gated(bed.tools, closed)
+    action = shape.make()
+    record = await intended(action, bed.tools, shape.target)
+    with pytest.raises(Temporary, match="paused"):
+        await action.apply(shape.target, record, gated)
+    assert await bed.changes() == 0
+    if shape.restores:
+        record = await applied(action, bed.tools, shape.target)
+        with pytest.raises(Temporary, match="paused"):
+            await action.undo(shape.target, record, gated)
+        assert await bed.changes() == 1
 
 
 @these()
