@@ -59,7 +59,7 @@ class RedisBed(Bed):
     landing = ("lost_reply",)
     losing = ("lost_request",)
     refusals = {"refused": Temporary}  # noqa: RUF012 - never written
-    telling = ("", "lost_request", "refused")
+    telling = ("", "refused")
     unreadable = ("refused",)
 
     def __init__(self, shape: Shape, proxy: Proxy, admin: Admin, url: str) -> None:

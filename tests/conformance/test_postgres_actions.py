@@ -15,7 +15,7 @@ from responder.ports.action import Landed
 from tests.bed.postgres import Postgres
 from tests.bed.proxy import Mode, proxied
 from tests.conformance.action_bed import SECRET, Shape, applied, intended, landed
-from tests.conformance.bed_postgres import APP, SHAPES, TARGET, US, PostgresBed, prepared, shape
+from tests.conformance.bed_postgres import APP, MORE, SHAPES, TARGET, US, PostgresBed, prepared, shape
 
 IDLE = shape("terminate_idle", in_transaction="0s", max=50)
 
@@ -28,6 +28,23 @@ async def bed(postgres: Postgres) -> AsyncIterator[PostgresBed]:
         await one.set_up()
         yield one
         await one.tear_down()
+
+
+@pytest.mark.parametrize("name", MORE)
+async def test_other_statements_do_it_as_well(postgres: Postgres, name: str) -> None:
+    url, action = prepared(postgres), MORE[name].make()
+    async with proxied(url, 5432) as proxy:
+        bed = PostgresBed(MORE[name], proxy, postgres, url)
+        await bed.set_up()
+        world = await bed.world()
+        record = await applied(action, bed.tools, TARGET)
+        assert await landed(action, record, "do", bed.tools) is Landed.YES
+        assert record.observed == record.planned
+        assert await bed.holds(record.planned)
+        if MORE[name].restores:
+            await action.undo(TARGET, record, bed.tools)
+            assert await bed.world() == world
+        await bed.tear_down()
 
 
 async def idle(url: str, user: str, application: str) -> "asyncpg.Connection[asyncpg.Record]":
