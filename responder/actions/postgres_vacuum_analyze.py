@@ -33,7 +33,7 @@ class PostgresVacuumAnalyze(Action):
     undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "impossible"
     evidence: ClassVar[Literal["marker", "value"]] = "marker"
     permissions: ClassVar[tuple[Permission, ...]] = (
-        Permission("postgres", "table or database", ("its owner, or MAINTAIN since PostgreSQL 17",)),
+        Permission("postgres", "table or database", ("its owner",)),
     )
     reach: ClassVar[str] = "postgres"
     example: ClassVar[str] = """\

@@ -294,7 +294,7 @@ def _whole(
     place: tuple[str, str], judge: Judge, scenarios: Sequence[Scenario], every: int, say: Callable[[str], None]
 ) -> Result:
     label, store = place
-    modes: tuple[Mode, ...] = ("kill", "lost")
+    modes: tuple[Mode, ...] = ("kill", "lost") if store == "sqlite" else ("kill", "lost", "freeze")
     playbooks = {f"{one.name}.yaml": _playbook(one.name) for one in scenarios}
     with (
         launcher() as forks,

@@ -38,9 +38,9 @@ GRANTS = (
 )
 
 
-def shape(action: str, *, picks: bool = True, **arguments: JsonValue) -> Shape:
+def shape(action: str, *, single: bool = False, **arguments: JsonValue) -> Shape:
     """Return a shape of an action on PostgreSQL."""
-    return Shape(f"postgres.{action}", arguments, picks=picks, target=TARGET)
+    return Shape(f"postgres.{action}", arguments, single=single, target=TARGET)
 
 
 SHAPES = {
@@ -49,7 +49,7 @@ SHAPES = {
     "blockers": shape("cancel_blockers", waiting="0s", terminate=True),
     "system": shape("set_parameter", parameter="work_mem", value="64MB"),
     "database": shape("set_parameter", parameter="work_mem", value="64MB", scope="database"),
-    "vacuum": shape("vacuum_analyze", picks=False, table="public.things"),
+    "vacuum": shape("vacuum_analyze", single=True, table="public.things"),
 }
 
 MORE = {
@@ -106,7 +106,7 @@ class PostgresBed(Bed):
         self.settings = "set_parameter" in self.shape.action
         await self._settle()
         self._log = len(self._statements())
-        if not self.settings and self.shape.picks:
+        if not self.settings and not self.shape.single:
             for _ in range(2 if "blockers" not in self.shape.action else 1):
                 await self._client()
 
@@ -200,7 +200,7 @@ class PostgresBed(Bed):
         }
 
     async def changes(self) -> int:
-        if self.settings or not self.shape.picks:
+        if self.settings or self.shape.single:
             return len(self._statements()) - self._log
         roots = [client for client in self.clients if not client.then.startswith("LOCK")]
         ended = [one.connection.is_closed() or (one.task is not None and one.task.done()) for one in roots]
@@ -233,7 +233,7 @@ class PostgresBed(Bed):
             # What was written is in force once it is loaded: that is the effect.
             await self.proxy.switch(lost, when=b"SELECT pg_catalog.pg_reload_conf()", once=True, skip=1)
             return
-        if self.settings or not self.shape.picks:
+        if self.settings or self.shape.single:
             await self.proxy.switch(lost, when=b" work_mem" if self.settings else b"SKIP_LOCKED) public", once=True)
             return
         await self.proxy.switch(lost, when=b"_backend(a.pid)", once=True, skip=1)
@@ -268,7 +268,7 @@ class PostgresBed(Bed):
         if self.settings:
             await self.admin.execute("ALTER SYSTEM SET maintenance_work_mem = '70MB'")
             await self._reload()
-        elif self.shape.picks:
+        elif not self.shape.single:
             await self._client()
 
 

@@ -30,8 +30,8 @@ ACL = (
 
 
 def shape(action: str, **arguments: JsonValue) -> Shape:
-    blind, picks = action == "redis.client_pause", action != "redis.memory_purge"
-    return Shape(action, arguments, blind=blind, picks=picks, target=TARGET)
+    blind, single = action == "redis.client_pause", action == "redis.memory_purge"
+    return Shape(action, arguments, blind=blind, single=single, target=TARGET)
 
 
 SHAPES = {

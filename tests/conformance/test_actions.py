@@ -49,6 +49,8 @@ def these(
     states: bool = False,
     events: bool = False,
     restoring: bool = False,
+    editable: bool = False,
+    picking: bool = False,
     fenceless: bool = False,
     faults: str = "",
 ) -> pytest.MarkDecorator:
@@ -60,7 +62,11 @@ def these(
             effect = shape.kind.effect
             if (seeing and shape.blind) or (states and effect != "state") or (events and effect != "event"):
                 continue
-            if (restoring and not shape.restores) or (fenceless and shape.kind.fence != "none"):
+            if (restoring and not shape.restores) or (faults and shape.brief):
+                continue
+            if (editable and shape.binary) or (picking and shape.single):
+                continue
+            if fenceless and shape.kind.fence != "none":
                 continue
             for fault in getattr(kind.kind, faults) if faults else ("",):
                 given = (shape, (kind, shape), *([fault] if faults else []))
@@ -286,7 +292,7 @@ async def test_what_was_never_applied_lands_once_when_it_is_sent_again(shape: Sh
     assert await bed.changes() == 1
 
 
-@these(seeing=True, states=True)
+@these(seeing=True, states=True, editable=True)
 async def test_landed_does_not_know_what_somebody_else_has_changed(shape: Shape, bed: Bed) -> None:
     action = shape.make()
     record = await applied(action, bed.tools, shape.target)
@@ -309,7 +315,7 @@ async def test_landed_guesses_nothing_when_the_target_cannot_be_read(shape: Shap
 # --- drift ----------------------------------------------------------------------------------------------------------
 
 
-@these(seeing=True, states=True, restoring=True)
+@these(seeing=True, states=True, restoring=True, editable=True)
 async def test_somebody_elses_edit_of_an_owned_field_is_drift_and_stands(shape: Shape, bed: Bed) -> None:
     action = shape.make()
     record = await applied(action, bed.tools, shape.target)
@@ -348,11 +354,9 @@ async def test_an_edit_between_the_snapshot_and_the_send_is_not_overwritten(shap
     assert await bed.world() == edited
 
 
-@these(events=True, seeing=True)
+@these(events=True, seeing=True, picking=True)
 async def test_an_event_happens_to_what_was_recorded_and_to_nothing_else(shape: Shape, bed: Bed) -> None:
     """What came later and would have been picked as well was in nobody's plan."""
-    if not shape.picks:
-        pytest.skip("it happens to the target as a whole")
     action = shape.make()
     record = await intended(action, bed.tools, shape.target)
     await bed.edit_beside()

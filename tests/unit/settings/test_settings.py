@@ -264,7 +264,7 @@ def test_a_connection_says_which_parameters_may_be_set(folder: Path) -> None:
     kinds = "redis: { a: { url: redis://a, parameters: [ Hz ] }, b: redis://b }"
     text = f"connections: {{ {kinds}, postgres: {{ c: {{ dsn: postgresql://u@h/d, parameters: [] }} }} }}"
     settings = read(folder, text)
-    assert settings.connections_redis["a"].parameters == {"hz"}
+    assert settings.connections_redis["a"].parameters == frozenset({"hz"})
     assert settings.connections_redis["b"].parameters is None
     assert settings.connections_postgres["c"].parameters == frozenset()
 
