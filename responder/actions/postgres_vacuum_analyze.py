@@ -32,9 +32,7 @@ class PostgresVacuumAnalyze(Action):
     fence: ClassVar[Literal["precondition", "key", "session", "none"]] = "session"
     undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "impossible"
     evidence: ClassVar[Literal["marker", "value"]] = "marker"
-    permissions: ClassVar[tuple[Permission, ...]] = (
-        Permission("postgres", "table or database", ("its owner",)),
-    )
+    permissions: ClassVar[tuple[Permission, ...]] = (Permission("postgres", "table or database", ("its owner",)),)
     reach: ClassVar[str] = "postgres"
     example: ClassVar[str] = """\
 postgres.vacuum_analyze:
