@@ -15,7 +15,7 @@ from responder.domain.errors import Temporary
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
-from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus, Tools
+from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis, Tools
 
 
 class Held(Temporary):
@@ -56,6 +56,14 @@ class Gated:
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels: it is only read."""
         return self.tools.prometheus(labels)
+
+    def postgres(self, name: str) -> Postgres:
+        """Return the named PostgreSQL, behind the gate."""
+        return self.tools.postgres(name).behind(self.gate)
+
+    def redis(self, name: str) -> Redis:
+        """Return the named Redis, behind the gate."""
+        return self.tools.redis(name).behind(self.gate)
 
 
 @dataclass(frozen=True, slots=True)

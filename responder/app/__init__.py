@@ -88,7 +88,7 @@ def names_of(settings: "Settings") -> "Names":
 
 def toolbox(settings: "Settings") -> "Toolbox":
     """Return the tools for the configured connections; nothing is connected before it is used."""
-    from responder.clients.toolbox import HttpSpec, PrometheusSpec, Toolbox
+    from responder.clients.toolbox import HttpSpec, PostgresSpec, PrometheusSpec, RedisSpec, Toolbox
 
     for name, connection in settings.connections_http.items():
         _supported(f"connections.http.{name}", connection.http)
@@ -116,6 +116,10 @@ def toolbox(settings: "Settings") -> "Toolbox":
                 proxy=prometheus.http.proxy_url,
             )
             for name, prometheus in settings.prometheus.items()
+        },
+        postgres={name: PostgresSpec(one.dsn, one.parameters) for name, one in settings.connections_postgres.items()},
+        redis={
+            name: RedisSpec(one.url, one.password, one.parameters) for name, one in settings.connections_redis.items()
         },
     )
 

@@ -9,7 +9,7 @@ from responder.clients.witnesses import Witnesses
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
 from responder.ports.store import Store
-from responder.ports.tools import HttpService, Prometheus
+from responder.ports.tools import HttpService, Postgres, Prometheus, Redis
 from responder.ports.witness import Picture
 
 EMPTY_TOOLS = Toolbox({}, {})
@@ -45,6 +45,14 @@ class LiveTools:
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels."""
         return self.current.prometheus(labels)
+
+    def postgres(self, name: str) -> Postgres:
+        """Return the named PostgreSQL."""
+        return self.current.postgres(name)
+
+    def redis(self, name: str) -> Redis:
+        """Return the named Redis."""
+        return self.current.redis(name)
 
 
 class LiveWitness:

@@ -4,11 +4,16 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from responder.clients.http import HttpClient
 from responder.clients.prometheus import PrometheusClient
 from responder.domain.errors import Permanent
 from responder.language.matchers import Matcher
+
+if TYPE_CHECKING:  # their libraries are loaded by who has such a connection
+    from responder.clients.postgres import PostgresClient
+    from responder.clients.redis import RedisClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,41 @@ class PrometheusSpec:
     proxy: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresSpec:
+    """How to reach a PostgreSQL as a target, and what may be set there (None: what the action allows)."""
+
+    dsn: str
+    parameters: frozenset[str] | None = None
+    timeout: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSpec:
+    """How to reach a Redis as a target, and what may be set there (None: what the action allows)."""
+
+    url: str
+    password: str | None = None
+    parameters: frozenset[str] | None = None
+    timeout: timedelta = timedelta(seconds=3)
+
+
 class Toolbox:
     """What actions and probes reach the world with (``ports.tools.Tools``)."""
 
-    def __init__(self, http: Mapping[str, HttpSpec], prometheus: Mapping[str, PrometheusSpec]) -> None:
+    def __init__(
+        self,
+        http: Mapping[str, HttpSpec],
+        prometheus: Mapping[str, PrometheusSpec],
+        *,
+        postgres: Mapping[str, PostgresSpec] | None = None,
+        redis: Mapping[str, RedisSpec] | None = None,
+    ) -> None:
         """Keep the descriptions; nothing is connected before it is used."""
+        self._postgres_specs = postgres or {}
+        self._redis_specs = redis or {}
+        self._postgres: dict[str, PostgresClient] = {}
+        self._redis: dict[str, RedisClient] = {}
         self._http_specs = http
         self._prometheus_specs = prometheus
         self._http: dict[str, HttpClient] = {}
@@ -51,6 +86,10 @@ class Toolbox:
             await service.close()
         for prometheus in self._prometheus.values():
             await prometheus.close()
+        for postgres in self._postgres.values():
+            await postgres.close()
+        for redis in self._redis.values():
+            await redis.close()
 
     def http(self, name: str) -> HttpClient:
         """Return the named service."""
@@ -69,6 +108,30 @@ class Toolbox:
                 idempotent=spec.idempotent,
             )
         return self._http[name]
+
+    def postgres(self, name: str) -> "PostgresClient":
+        """Return the named PostgreSQL."""
+        if name not in self._postgres:
+            from responder.clients.postgres import PostgresClient
+
+            spec = self._postgres_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.postgres", name, list(self._postgres_specs)))
+            self._postgres[name] = PostgresClient(name, spec.dsn, timeout=spec.timeout, parameters=spec.parameters)
+        return self._postgres[name]
+
+    def redis(self, name: str) -> "RedisClient":
+        """Return the named Redis."""
+        if name not in self._redis:
+            from responder.clients.redis import RedisClient
+
+            spec = self._redis_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.redis", name, list(self._redis_specs)))
+            self._redis[name] = RedisClient(
+                name, spec.url, password=spec.password, timeout=spec.timeout, parameters=spec.parameters
+            )
+        return self._redis[name]
 
     def prometheus(self, labels: Mapping[str, str]) -> PrometheusClient:
         """Return the one Prometheus whose matchers fit the alert; ``default`` serves when no other does."""

@@ -1,6 +1,7 @@
 """What actions and probes reach the world with: thin clients, chosen by name from the configuration."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -75,6 +76,93 @@ class Prometheus(Protocol):
         ...
 
 
+Row = Mapping[str, JsonValue]
+"""A row of a result, by column; statements return numbers, texts and truths only."""
+
+
+class PostgresSession(Protocol):
+    """A session that nobody else uses for the same effect, until its block ends."""
+
+    async def read(self, statement: str, *values: object) -> Sequence[Row]:
+        """Read; raises Temporary or Permanent."""
+        ...
+
+    async def change(self, statement: str, *values: object, certain: bool = True) -> Sequence[Row]:
+        """Pass the gate and change something, once.
+
+        Raises Permanent when the server refuses it, Temporary when it is busy, Uncertain when there is no answer. A
+        refusal half-way through what is not ``certain`` to happen as a whole is Uncertain, too.
+        """
+        ...
+
+
+class Postgres(Protocol):
+    """A configured PostgreSQL as a target: few connections, short statements, no retries."""
+
+    @property
+    def parameters(self) -> frozenset[str] | None:
+        """The parameters that may be set here; None leaves it to the action."""
+        ...
+
+    def behind(self, gate: Gate) -> "Postgres":
+        """Return it with a gate that each change passes."""
+        ...
+
+    async def read(self, statement: str, *values: object) -> Sequence[Row]:
+        """Read; raises Temporary or Permanent."""
+        ...
+
+    def fenced(self, key: str) -> AbstractAsyncContextManager[PostgresSession]:
+        """Give a session that holds the advisory lock of ``key``; raises Temporary.
+
+        Whoever held it is waited for and then ended, so that what it may have sent is done or never will be.
+        """
+        ...
+
+
+Reply = object
+"""What Redis answered to a command: a number, a text, a list, a mapping, None."""
+
+
+class RedisSession(Protocol):
+    """A connection that nobody else uses for the same effect, until its block ends."""
+
+    async def read(self, *command: str | int) -> Reply:
+        """Ask; raises Temporary or Permanent."""
+        ...
+
+    async def change(self, *commands: Sequence[str | int]) -> Sequence[Reply]:
+        """Pass the gate and send commands as one, once, in order.
+
+        Raises Permanent when the first one is refused, Uncertain when there is no answer or a later one is refused.
+        """
+        ...
+
+
+class Redis(Protocol):
+    """A configured Redis as a target: few connections, short answers, no retries."""
+
+    @property
+    def parameters(self) -> frozenset[str] | None:
+        """The parameters that may be set here; None leaves it to the action."""
+        ...
+
+    def behind(self, gate: Gate) -> "Redis":
+        """Return it with a gate that each change passes."""
+        ...
+
+    async def read(self, *command: str | int) -> Reply:
+        """Ask; raises Temporary or Permanent."""
+        ...
+
+    def fenced(self, key: str) -> AbstractAsyncContextManager[RedisSession]:
+        """Give a connection that bears the name ``key``; raises Temporary.
+
+        Whoever bore it is disconnected first: what it may have sent is done or never will be.
+        """
+        ...
+
+
 class Tools(Protocol):
     """The tool box handed to actions and probes."""
 
@@ -84,4 +172,12 @@ class Tools(Protocol):
 
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus that answers for an alert with these labels; raises Permanent when none does."""
+        ...
+
+    def postgres(self, name: str) -> Postgres:
+        """Return the named PostgreSQL; raises Permanent with the known names when there is none."""
+        ...
+
+    def redis(self, name: str) -> Redis:
+        """Return the named Redis; raises Permanent with the known names when there is none."""
         ...

@@ -140,19 +140,21 @@ class HttpConnection:
 
 @dataclass(frozen=True, slots=True)
 class RedisConnection:
-    """A Redis as a target."""
+    """A Redis as a target; ``parameters`` may be set there (None: what the action allows by itself)."""
 
     url: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
     matchers: tuple[Matcher, ...] = ()
+    parameters: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresConnection:
-    """A PostgreSQL as a target."""
+    """A PostgreSQL as a target; ``parameters`` as for Redis."""
 
     dsn: str = field(repr=False)
     matchers: tuple[Matcher, ...] = ()
+    parameters: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

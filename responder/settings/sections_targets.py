@@ -140,20 +140,25 @@ def _allowed(node: Node) -> str:
 def _redis(node: Node) -> RedisConnection:
     if isinstance(node.value, str):
         return RedisConnection(_redis_url(node))
-    fields = node.keys(("url", "matchers", *with_file("password")))
+    fields = node.keys(("url", "matchers", "parameters", *with_file("password")))
     url = fields.required("url", _redis_url, "", "redis://host:6379/0")
-    return RedisConnection(url, fields.secret("password"), fields.get("matchers").matchers())
+    parameters = fields.read("parameters", _parameters, None)
+    return RedisConnection(url, fields.secret("password"), fields.get("matchers").matchers(), parameters)
+
+
+def _parameters(node: Node) -> frozenset[str]:
+    return frozenset(one.text().lower() for one in node.items())
 
 
 def _postgres(node: Node) -> PostgresConnection:
-    fields = node.keys((*with_file("dsn"), "matchers"))
+    fields = node.keys((*with_file("dsn"), "matchers", "parameters"))
     dsn = fields.required_secret("dsn", "postgresql://user:password@host/name")
     parts = split_url(dsn)
     if dsn and not dsn.startswith("unread:") and (parts is None or parts.scheme not in _POSTGRES_SCHEMES):
         node.complain("the dsn is not a URL of postgresql", "url", "write it like postgresql://user:password@host/name")
     elif parts is not None and parts.password:
         node.secret(parts.password)
-    return PostgresConnection(dsn, fields.get("matchers").matchers())
+    return PostgresConnection(dsn, fields.get("matchers").matchers(), fields.read("parameters", _parameters, None))
 
 
 def read_playbooks(node: Node) -> tuple[Path, ...]:

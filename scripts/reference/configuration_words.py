@@ -90,12 +90,17 @@ WORDS: Mapping[str, str] = {
     "Without this and without ETags, a send whose answer was lost is never repeated: a person is asked.",
     "connections.http.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "connections.http.NAME.timeout": "How long one call may take.",
-    "connections.redis": "Redis servers: targets `redis/NAME`. No action that ships changes one yet.",
+    "connections.redis": "Redis servers: targets `redis/NAME`. How to let a responder in: "
+    "[Change databases](../how-to/change-databases.md).",
     "connections.redis.NAME.url": "`redis://host:6379/0`; a bare URL may stand for the mapping.",
     "connections.redis.NAME.password": "Goes before one in the URL.",
+    "connections.redis.NAME.parameters": "The parameters that `redis.config_set` may set there, instead of the usual "
+    "ones.",
     "connections.redis.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
-    "connections.postgres": "PostgreSQL databases: targets `postgres/NAME`. No action that ships changes one yet.",
+    "connections.postgres": "PostgreSQL databases: targets `postgres/NAME`; never one that holds a "
+    "responder's store. How to let a responder in: [Change databases](../how-to/change-databases.md).",
     "connections.postgres.NAME.dsn": "`postgresql://user:password@host/name`.",
+    "connections.postgres.NAME.parameters": "What `postgres.set_parameter` may set there, instead of the usual ones.",
     "connections.postgres.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "time_intervals.[].name": "What playbooks call it.",
     "time_intervals.[].time_intervals": "The intervals, as in Alertmanager: `times`, `weekdays`, `days_of_month`, "

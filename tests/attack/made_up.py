@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, Temporary, Uncertain
-from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus
+from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 
 
 class Dead(BaseException):
@@ -118,3 +118,11 @@ class Tools:
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Have none."""
         raise Permanent("there is no Prometheus here")
+
+    def postgres(self, name: str) -> Postgres:
+        """Have none."""
+        raise Permanent("there is no PostgreSQL here")
+
+    def redis(self, name: str) -> Redis:
+        """Have none."""
+        raise Permanent("there is no Redis here")
