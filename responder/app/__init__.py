@@ -88,7 +88,7 @@ def names_of(settings: "Settings") -> "Names":
 
 def toolbox(settings: "Settings") -> "Toolbox":
     """Return the tools for the configured connections; nothing is connected before it is used."""
-    from responder.clients.toolbox import HttpSpec, PrometheusSpec, Toolbox
+    from responder.clients.toolbox import ClusterSpec, HttpSpec, PrometheusSpec, Toolbox
 
     for name, connection in settings.connections_http.items():
         _supported(f"connections.http.{name}", connection.http)
@@ -117,6 +117,16 @@ def toolbox(settings: "Settings") -> "Toolbox":
             )
             for name, prometheus in settings.prometheus.items()
         },
+        clusters={
+            name: ClusterSpec(
+                kubeconfig=cluster.kubeconfig,
+                context=cluster.context,
+                prometheus=cluster.prometheus,
+                reconcilers=settings.kubernetes.reconcilers,
+            )
+            for name, cluster in settings.kubernetes.clusters.items()
+        },
+        cluster_label=settings.kubernetes.cluster_label,
     )
 
 

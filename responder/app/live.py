@@ -9,7 +9,7 @@ from responder.clients.witnesses import Witnesses
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
 from responder.ports.store import Store
-from responder.ports.tools import HttpService, Prometheus
+from responder.ports.tools import Cluster, HttpService, Prometheus
 from responder.ports.witness import Picture
 
 EMPTY_TOOLS = Toolbox({}, {})
@@ -41,6 +41,10 @@ class LiveTools:
     def http(self, name: str) -> HttpService:
         """Return the named service."""
         return self.current.http(name)
+
+    def cluster(self, name: str) -> Cluster:
+        """Return the named cluster."""
+        return self.current.cluster(name)
 
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels."""

@@ -16,6 +16,9 @@ from responder.ports.notifier import Notifier
 from responder.settings import HttpConfig, PageSettings, Settings
 from responder.tell.docs import Docs, DocsOf, Subject
 
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a pod reads in which namespace it runs."""
+
 
 def rules_of(settings: Settings) -> Rules:
     """Return the configuration's share in decisions."""
@@ -34,10 +37,11 @@ def rules_of(settings: Settings) -> Rules:
         severity_of=settings.severity.of,
         connection_of=settings.connections.pick,
         cluster_of=cluster_of,
+        clusters=frozenset(clusters),
         team_label=settings.team_label,
         max_mode=settings.max_mode,
         policies=settings.policies,
-        protect=settings.protect,
+        protect=(*settings.protect, *own_protection()),
         routes=settings.routes,
         page=settings.page.destination if settings.page else "",
         page_after=(settings.page or PageSettings("")).after,
@@ -45,6 +49,15 @@ def rules_of(settings: Settings) -> Rules:
         episode_ttl=settings.episode_ttl,
         asked=frozenset(asked_sources(settings)),
     )
+
+
+def own_protection(namespace_file: Path = NAMESPACE_FILE) -> tuple[str, ...]:
+    """Return what is protected without being told: the clusters' own namespace, and the one that we run in."""
+    try:
+        own = namespace_file.read_text(encoding="utf-8").strip()
+    except OSError:
+        own = ""
+    return ("*/namespace/kube-system", *((f"*/namespace/{own}",) if own else ()))
 
 
 def asked_sources(settings: Settings) -> Mapping[str, HttpConfig]:

@@ -4,11 +4,14 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from responder.clients.http import HttpClient
+from responder.clients.kubernetes import KubernetesClient
 from responder.clients.prometheus import PrometheusClient
 from responder.domain.errors import Permanent
 from responder.language.matchers import Matcher
+from responder.ports.tools import ReconcilerPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,34 @@ class PrometheusSpec:
     proxy: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """How to reach a cluster, and what to do about what something else keeps as it is there.
+
+    Without ``kubeconfig`` it is the one that this process runs in. ``prometheus`` names the one that watches it.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    prometheus: str | None = None
+    reconcilers: ReconcilerPolicy = "refuse"
+
+
 class Toolbox:
     """What actions and probes reach the world with (``ports.tools.Tools``)."""
 
-    def __init__(self, http: Mapping[str, HttpSpec], prometheus: Mapping[str, PrometheusSpec]) -> None:
+    def __init__(
+        self,
+        http: Mapping[str, HttpSpec],
+        prometheus: Mapping[str, PrometheusSpec],
+        *,
+        clusters: Mapping[str, ClusterSpec] | None = None,
+        cluster_label: str = "cluster",
+    ) -> None:
         """Keep the descriptions; nothing is connected before it is used."""
+        self._cluster_specs = clusters or {}
+        self._cluster_label = cluster_label
+        self._clusters: dict[str, KubernetesClient] = {}
         self._http_specs = http
         self._prometheus_specs = prometheus
         self._http: dict[str, HttpClient] = {}
@@ -51,6 +77,8 @@ class Toolbox:
             await service.close()
         for prometheus in self._prometheus.values():
             await prometheus.close()
+        for cluster in self._clusters.values():
+            await cluster.close()
 
     def http(self, name: str) -> HttpClient:
         """Return the named service."""
@@ -70,8 +98,23 @@ class Toolbox:
             )
         return self._http[name]
 
+    def cluster(self, name: str) -> KubernetesClient:
+        """Return the named cluster."""
+        if name not in self._clusters:
+            spec = self._cluster_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("kubernetes.clusters", name, list(self._cluster_specs)))
+            self._clusters[name] = KubernetesClient(name, spec.kubeconfig, spec.context, reconcilers=spec.reconcilers)
+        return self._clusters[name]
+
     def prometheus(self, labels: Mapping[str, str]) -> PrometheusClient:
-        """Return the one Prometheus whose matchers fit the alert; ``default`` serves when no other does."""
+        """Return the one that watches the alert's cluster, else the one whose matchers fit.
+
+        One without matchers serves when no other does.
+        """
+        cluster = self._cluster_specs.get(labels.get(self._cluster_label, ""))
+        if cluster is not None and cluster.prometheus is not None:
+            return self._prometheus_client(cluster.prometheus)
         fitting = [
             name
             for name, spec in self._prometheus_specs.items()

@@ -22,6 +22,14 @@ KUBERNETES_KINDS = frozenset(
 """Kinds of targets whose key begins with their cluster."""
 
 
+NAMESPACE = "namespace"
+
+
+def is_kubernetes(key: str) -> bool:
+    """Whether ``key`` is one of a cluster: ``prod-eu/deployment/shop/api``."""
+    return key.split(SEPARATOR)[1:2] != [] and key.split(SEPARATOR)[1] in KUBERNETES_KINDS
+
+
 def ancestors(key: str) -> tuple[str, ...]:
     """Return every proper path prefix of ``key``, longest first: ``a/b/c`` gives ``a/b``, ``a``."""
     parts = key.split(SEPARATOR)
@@ -41,9 +49,18 @@ def connection_of(key: str) -> str:
 def covered(key: str, pattern: str) -> bool:
     """Say whether ``key`` or one above it fits ``pattern``; ``*`` stands for any text, as in a shell.
 
+    A Kubernetes object lies below its namespace too: ``*/namespace/shop`` covers ``prod-eu/deployment/shop/api``.
+
     What a pattern names covers everything below it: a brake that is too wide is safe, one that is too narrow is not.
     """
-    return any(fnmatchcase(one, pattern) for one in (key, *ancestors(key)))
+    return any(fnmatchcase(one, pattern) for one in (key, *ancestors(key), *_namespace_of(key)))
+
+
+def _namespace_of(key: str) -> tuple[str, ...]:
+    names = key.split(SEPARATOR)
+    if len(names) != 4 or not is_kubernetes(key):  # noqa: PLR2004 - cluster, kind, namespace, name
+        return ()
+    return (SEPARATOR.join((names[0], NAMESPACE, names[2])),)
 
 
 def is_protected(key: str, patterns: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, Temporary, Uncertain
-from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus
+from responder.ports.tools import Cluster, Gate, HttpReply, HttpService, Prometheus
 
 
 class Dead(BaseException):
@@ -110,6 +110,10 @@ class Tools:
     def http(self, name: str) -> HttpService:
         """Return the service."""
         return self.service
+
+    def cluster(self, name: str) -> Cluster:
+        """Have none."""
+        raise Permanent("there is no cluster here")
 
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Have none."""

@@ -18,6 +18,7 @@ NOW = datetime(2026, 1, 5, tzinfo=UTC)
         ("*protected*", "http/svc/protected1"),
         ("http/svc", "http/svc/workers/deep"),
         ("*/namespace/kube-system", "prod-eu/namespace/kube-system"),
+        ("*/namespace/kube-system", "prod-eu/deployment/kube-system/coredns"),
         ("*/deployment/*/responder", "prod-eu/deployment/ops/responder"),
     ],
 )
