@@ -10,12 +10,101 @@ from pydantic import JsonValue, ValidationError
 
 from responder.actions.http_request import Adjust, HttpRequest
 from responder.clients.toolbox import Toolbox
-from responder.domain.errors import Permanent, Uncertain
-from tests.bed import target_peer
+from responder.domain.errors import Permanent, Temporary, Uncertain
+from tests.bed import ledger, target_peer
 from tests.bed.target_peer import Target
-from tests.conformance.test_actions import READ, SHAPES, applied, http, toolbox, tools
+from tests.conformance.action_bed import Shape, applied, intended
+from tests.conformance.bed_http import READ, SHAPES, START, http, toolbox
 
-__all__ = ["tools"]  # a fixture
+OURS = frozenset({"workers", "paused", "mode"})
+SEEING = [shape for shape in SHAPES.values() if not shape.blind]
+
+
+@pytest.fixture
+async def tools(target: Target) -> AsyncIterator[Toolbox]:
+    target.resources["it"] = dict(START)
+    box = toolbox(target.url)
+    yield box
+    await box.close()
+
+
+@pytest.fixture(params=SHAPES)
+def shape(request: pytest.FixtureRequest) -> Shape:
+    return SHAPES[str(request.param)]
+
+
+@pytest.fixture(params=SEEING, ids=lambda shape: str(shape.arguments))
+def seeing(request: pytest.FixtureRequest) -> Shape:
+    found = request.param
+    assert isinstance(found, Shape)
+    return found
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_snapshot_holds_owned_keys_only(seeing: Shape, tools: Toolbox) -> None:
+    image = (await seeing.make().snapshot("t", tools)).image
+    assert isinstance(image, dict)
+    assert set(image) <= OURS
+
+
+async def test_only_owned_keys_are_sent_in_both_directions(shape: Shape, target: Target, tools: Toolbox) -> None:
+    action = shape.make()
+    await action.undo("t", await applied(action, tools), tools)
+    assert len(target.ledger.entries) == 2
+    given = shape.arguments.get("json") or shape.arguments.get("set") or {}
+    assert isinstance(given, dict)
+    assert all(set(entry.body) == set(given) for entry in target.ledger.entries)
+
+
+async def test_a_put_replaces_what_we_do_not_own_on_a_service_that_takes_it_for_the_whole(
+    target: Target, tools: Toolbox
+) -> None:
+    """What the description of ``send`` warns of, and what ``PATCH`` is for."""
+    await applied(SHAPES["post"].make(), tools)
+    assert "colour" not in target.resources["it"]
+
+
+async def test_each_send_carries_a_key_of_its_direction_and_the_fence(
+    seeing: Shape, target: Target, tools: Toolbox
+) -> None:
+    action = seeing.make()
+    record = await applied(action, tools)
+    await action.undo("t", record, tools)
+    do, undo = target.ledger.entries
+    assert (do.key, undo.key) == (f"{record.id}:do", f"{record.id}:undo")
+    assert do.headers["If-Match"] == record.fence
+    assert undo.headers["If-Match"] not in {"", record.fence}
+
+
+async def test_a_repeated_send_is_answered_by_its_key(shape: Shape, target: Target, tools: Toolbox) -> None:
+    action = shape.make()
+    record = await applied(action, tools)
+    assert await action.apply("t", record, tools) == record.observed
+    assert ledger.twice(target.ledger.entries) == []
+
+
+async def test_a_second_apply_is_refused_by_the_fence_where_keys_mean_nothing(
+    seeing: Shape, target: Target, tools: Toolbox
+) -> None:
+    target.settings.keys = False
+    action = seeing.make()
+    record = await applied(action, tools)
+    with pytest.raises(Temporary):
+        await action.apply("t", record, tools)
+    assert len(ledger.effects(target.ledger.entries)) == 1
+
+
+async def test_an_edit_between_the_snapshot_and_the_send_is_worth_another_try(
+    seeing: Shape, target: Target, tools: Toolbox
+) -> None:
+    action = seeing.make()
+    record = await intended(action, tools)
+    target.resources["it"] |= {"workers": 5}
+    with pytest.raises(Temporary):
+        await action.apply("t", record, tools)
+    assert target.resources["it"] == {**START, "workers": 5}
 
 
 # --- any before-image -----------------------------------------------------------------------------------------------
