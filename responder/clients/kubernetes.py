@@ -18,7 +18,7 @@ from pydantic import JsonValue
 
 from responder.clients.kubeconfig import Access, load_access
 from responder.clients.sessions import gates, new_session
-from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
+from responder.domain.errors import Moved, Permanent, StepError, Temporary, Uncertain
 from responder.domain.kubernetes import MANAGER
 from responder.ports.tools import Gate, Object, PatchKind, ReconcilerPolicy
 
@@ -229,7 +229,7 @@ def _error(response: aiohttp.ClientResponse, status: Object, message: str, *, re
     after = response.headers.get("Retry-After", "")
     wait = timedelta(seconds=min(int(after), 3600)) if after.isascii() and after.isdigit() else None
     if code in _WORTH_ANOTHER_TRY:
-        return Temporary(message, wait)
+        return Moved(message, wait) if code == 409 and not reading else Temporary(message, wait)  # noqa: PLR2004 - Conflict
     if code >= _SERVER:
         return Temporary(message, wait) if reading else Uncertain(message)
     return Permanent(message)

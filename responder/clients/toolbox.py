@@ -49,6 +49,7 @@ class ClusterSpec:
     context: str | None = None
     prometheus: str | None = None
     reconcilers: ReconcilerPolicy = "refuse"
+    timeout: timedelta = timedelta(seconds=8)
 
 
 class Toolbox:
@@ -104,7 +105,9 @@ class Toolbox:
             spec = self._cluster_specs.get(name)
             if spec is None:
                 raise Permanent(_unknown("kubernetes.clusters", name, list(self._cluster_specs)))
-            self._clusters[name] = KubernetesClient(name, spec.kubeconfig, spec.context, reconcilers=spec.reconcilers)
+            self._clusters[name] = KubernetesClient(
+                name, spec.kubeconfig, spec.context, reconcilers=spec.reconcilers, timeout=spec.timeout
+            )
         return self._clusters[name]
 
     def prometheus(self, labels: Mapping[str, str]) -> PrometheusClient:

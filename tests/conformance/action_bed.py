@@ -31,7 +31,9 @@ class Shape:
     """One way to write an action, and what the suite must know of it.
 
     ``blind`` has no way to read, so nobody can tell whether it landed or drifted. ``replaces`` is one whose target
-    drops what lies beside the owned fields. ``target`` is the target key that its calls are given.
+    drops what lies beside the owned fields. ``target`` is the target key that its calls are given. ``brief`` spares
+    it the faults: another shape goes the same way through them. ``binary`` is one whose owned fields have two values,
+    so that nobody can edit them to a third. ``single`` is an event that happens to its target and picks nothing.
     """
 
     action: str
@@ -39,6 +41,9 @@ class Shape:
     blind: bool = False
     replaces: bool = False
     target: str = "t"
+    brief: bool = False
+    binary: bool = False
+    single: bool = False
 
     @property
     def kind(self) -> type[Action]:

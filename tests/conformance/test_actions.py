@@ -18,10 +18,11 @@ import pytest
 from responder.app import catalogue
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
+from responder.domain.kubernetes import KINDS
 from responder.domain.records import RecordState
 from responder.playbook.schema import load_playbook
 from responder.ports.action import Landed
-from tests.conformance import bed_http
+from tests.conformance import bed_http, bed_kubernetes
 from tests.conformance.action_bed import (
     ACTIONS,
     SECRET,
@@ -37,11 +38,22 @@ from tests.conformance.action_bed import (
 
 BEDS: Mapping[str, BedKind] = {
     "http": bed_http.KIND,
+    "kubernetes": bed_kubernetes.KIND,
+}
+TARGETS = {"node": "node/{{ labels.it }}"} | {
+    word: word + "/{{ labels.namespace }}/{{ labels.it }}" for word, kind in KINDS.items() if kind.namespaced
 }
 
 
 def these(
-    *, seeing: bool = False, states: bool = False, events: bool = False, restoring: bool = False, faults: str = ""
+    *,
+    seeing: bool = False,
+    states: bool = False,
+    events: bool = False,
+    restoring: bool = False,
+    editable: bool = False,
+    picking: bool = False,
+    faults: str = "",
 ) -> pytest.MarkDecorator:
     """Run a test for the shapes that are asked for, on their beds; with ``faults`` for each of the bed's, too."""
     cases = []
@@ -51,7 +63,9 @@ def these(
             effect = shape.kind.effect
             if (seeing and shape.blind) or (states and effect != "state") or (events and effect != "event"):
                 continue
-            if restoring and not shape.restores:
+            if (restoring and not shape.restores) or (faults and shape.brief):
+                continue
+            if (editable and shape.binary) or (picking and shape.single):
                 continue
             for fault in getattr(kind.kind, faults) if faults else ("",):
                 given = (shape, (kind, shape), *([fault] if faults else []))
@@ -89,6 +103,9 @@ def test_every_action_of_the_catalogue_is_held_to_this() -> None:
 def test_an_example_loads_as_a_step(name: str) -> None:
     kind = ACTIONS[name]
     step = "\n".join(f"    {line}" for line in kind.example.splitlines())
+    target = (
+        TARGETS.get(kind.kinds[0]) if kind.kinds else f"{kind.reach.partition('/')[0] or 'http'}/{{{{ labels.it }}}}"
+    )
     undo = "    undo: none\n" if kind.undoes == "impossible" else ""
     text = f"""\
 schema: 1
@@ -97,7 +114,7 @@ summary: An example.
 mode: observe
 matchers:
   - alertname="A"
-target: {kind.reach.partition("/")[0] or "http"}/{{{{ labels.it }}}}
+target: {target}
 steps:
   - id: it
 {step}
@@ -267,7 +284,7 @@ async def test_what_was_never_applied_lands_once_when_it_is_sent_again(shape: Sh
     assert await bed.changes() == 1
 
 
-@these(seeing=True, states=True)
+@these(seeing=True, states=True, editable=True)
 async def test_landed_does_not_know_what_somebody_else_has_changed(shape: Shape, bed: Bed) -> None:
     action = shape.make()
     record = await applied(action, bed.tools, shape.target)
@@ -290,7 +307,7 @@ async def test_landed_guesses_nothing_when_the_target_cannot_be_read(shape: Shap
 # --- drift ----------------------------------------------------------------------------------------------------------
 
 
-@these(seeing=True, states=True, restoring=True)
+@these(seeing=True, states=True, restoring=True, editable=True)
 async def test_somebody_elses_edit_of_an_owned_field_is_drift_and_stands(shape: Shape, bed: Bed) -> None:
     action = shape.make()
     record = await applied(action, bed.tools, shape.target)
@@ -329,7 +346,7 @@ async def test_an_edit_between_the_snapshot_and_the_send_is_not_overwritten(shap
     assert await bed.world() == edited
 
 
-@these(events=True, seeing=True)
+@these(events=True, seeing=True, picking=True)
 async def test_an_event_happens_to_what_was_recorded_and_to_nothing_else(shape: Shape, bed: Bed) -> None:
     """What came later and would have been picked as well was in nobody's plan."""
     action = shape.make()
