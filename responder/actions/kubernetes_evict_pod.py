@@ -29,6 +29,7 @@ class EvictPod(KubernetesAction):
     )
     example: ClassVar[str] = """\
 kubernetes.evict_pod: {}
+undo: none
 retries: 5
 """
 
@@ -112,6 +113,7 @@ class DeletePod(EvictPod):
     permissions: ClassVar[tuple[Permission, ...]] = (Permission("", "pods", ("get", "delete")),)
     example: ClassVar[str] = """\
 kubernetes.delete_pod: {}
+undo: none
 """
 
     async def remove(self, site: Site, uid: str, *, dry_run: bool = False) -> None:

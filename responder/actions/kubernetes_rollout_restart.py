@@ -31,6 +31,7 @@ class RolloutRestart(KubernetesAction):
     permissions: ClassVar[tuple[Permission, ...]] = permissions("deployment", "statefulset", "daemonset")
     example: ClassVar[str] = """\
 kubernetes.rollout_restart: {}
+undo: none
 """
 
     async def owned(self, obj: Object, site: Site) -> JsonValue:

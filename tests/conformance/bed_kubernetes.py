@@ -174,8 +174,10 @@ class KubernetesBed(Bed):
         )
 
     async def world(self) -> JsonValue:
-        objects = [_plain(one) for kind in KINDS for one in self.cluster.every(kind)]
-        pods = [[one["metadata"]["name"], one["metadata"]["uid"], _going(one)] for one in self.cluster.every("Pod")]
+        objects: list[JsonValue] = [_plain(one) for kind in KINDS for one in self.cluster.every(kind)]
+        pods: list[JsonValue] = [
+            [one["metadata"]["name"], one["metadata"]["uid"], _going(one)] for one in self.cluster.every("Pod")
+        ]
         return [objects, pods]
 
     async def changes(self) -> int:

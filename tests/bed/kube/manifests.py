@@ -32,7 +32,12 @@ def budget(app: str = "web", **spec: object) -> JsonObject:
     """Return a PodDisruptionBudget of an app."""
     selector = {"matchLabels": {"app": app}}
     meta = {"name": app, "namespace": "shop"}
-    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta, "spec": {"selector": selector, **spec}}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": meta,
+        "spec": {"selector": selector, **spec},
+    }
 
 
 def autoscaler(app: str = "web", *, low: int, high: int, utilization: int = 50) -> JsonObject:
