@@ -1,5 +1,6 @@
 """The kinds of objects that the peer serves, and where each is served."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,6 +141,11 @@ _BY_NAME: dict[str, Kind] = {}
 for _one in KINDS:
     for _name in (_one.kind, _one.plural, _one.plural.rstrip("s"), *_one.short):
         _BY_NAME.setdefault(_name.lower(), _one)
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Return whether a flag of a query is set, in any of the ways that Go's strconv.ParseBool reads."""
+    return query.get(name, "") in {"1", "t", "T", "true", "TRUE", "True"}
 
 
 def served(group: str, version: str, plural: str) -> Kind | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.bed.kube import errors
+from tests.bed.kube.kinds import flag
 from tests.bed.kube.store import Clock, instant, stamp
 from tests.bed.web import JsonObject
 
@@ -27,7 +28,7 @@ class Logs:
         """Return what a request for the log of `pod` gets; raise 400 when there is none to be had."""
         name, status = _container(pod, query.get("container", ""))
         restarts = status.get("restartCount", 0)
-        if query.get("previous") in {"true", "1"}:
+        if flag(query, "previous"):
             if not restarts and "terminated" not in status.get("lastState", {}):
                 said = f'previous terminated container "{name}" in pod "{pod["metadata"]["name"]}" not found'
                 raise errors.bad_request(said)
@@ -76,7 +77,7 @@ def _chosen(lines: list[Line], query: Mapping[str, str], now: float) -> list[Lin
 
 
 def _shown(lines: list[Line], query: Mapping[str, str]) -> str:
-    timed = query.get("timestamps") in {"true", "1"}
+    timed = flag(query, "timestamps")
     text = "".join(f"{stamp(when)} {line}\n" if timed else f"{line}\n" for when, line in lines)
     if "limitBytes" in query:
         text = text.encode()[: _positive(query, "limitBytes", 1)].decode(errors="ignore")

@@ -1,5 +1,6 @@
 """Manifests for tests: small workloads that say only what matters."""
 
+from tests.bed.kube.kinds import Json
 from tests.bed.web import JsonObject
 
 
@@ -17,7 +18,7 @@ def workload(kind: str, app: str, *, image: str = "shop:1", namespace: str = "sh
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": meta, "spec": body}
 
 
-def deployment(app: str = "web", *, image: str = "shop:1", replicas: int = 2, **spec: object) -> JsonObject:
+def deployment(app: str = "web", *, image: str = "shop:1", replicas: int = 2, **spec: Json) -> JsonObject:
     """Return a Deployment in the namespace ``shop``."""
     return workload("Deployment", app, image=image, replicas=replicas, **spec)
 

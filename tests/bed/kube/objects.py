@@ -1,6 +1,5 @@
 """Writing objects: what the API server does between understanding a request and storing its result."""
 
-import copy
 import uuid
 from dataclasses import dataclass, field
 
@@ -244,11 +243,11 @@ class Objects:
         if options.subresource in {"status", "finalize"}:
             kept["labels"] = was.get("labels")
             only = "status" if options.subresource == "status" else "spec"
-            obj = {**copy.deepcopy(before), **({only: obj[only]} if only in obj else {})}
+            obj = {**draft(before), **({only: obj[only]} if only in obj else {})}
         elif "status" in kind.subresources:
             obj.pop("status", None)
             if "status" in before:
-                obj["status"] = copy.deepcopy(before["status"])
+                obj["status"] = draft(before["status"])
         obj["metadata"] = {key: one for key, one in kept.items() if one not in (None, {}, [])}
         return obj
 
@@ -263,7 +262,7 @@ def _prepare_new(kind: Kind, obj: JsonObject) -> None:
     """Set the status and the defaults of a new object."""
     status = defaults.starting_status(kind)
     if status is not None:
-        obj["status"] = copy.deepcopy(status)
+        obj["status"] = draft(status)
     elif kind.custom and "status" in kind.subresources:
         obj.pop("status", None)
     defaults.fill(kind, obj)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from tests.bed.kube import errors
-from tests.bed.kube.kinds import Kind
+from tests.bed.kube.kinds import Kind, flag
 from tests.bed.kube.selectors import check_fields, fields_match, labels_match, page_token, read_token
 from tests.bed.kube.store import Change, Store
 from tests.bed.web import JsonObject
@@ -103,7 +103,7 @@ async def watching(request: web.Request, store: Store, wanted: Wanted, query: Ma
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
     given = query.get("resourceVersion", "")
-    bookmarks = query.get("allowWatchBookmarks") in {"true", "1"}
+    bookmarks = flag(query, "allowWatchBookmarks")
     if given in {"", "0"}:
         last = store.version
         for obj in [obj for obj in store.every(wanted.kind, wanted.namespace) if wanted.has(obj)]:

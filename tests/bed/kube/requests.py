@@ -7,7 +7,7 @@ from multidict import MultiMapping
 
 from tests.bed.kube import errors
 from tests.bed.kube.access import Attributes
-from tests.bed.kube.kinds import REVIEWS, Kind, served
+from tests.bed.kube.kinds import REVIEWS, Kind, flag, served
 from tests.bed.kube.objects import Options
 
 _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -68,7 +68,7 @@ def understand(method: str, path: str, query: Mapping[str, str]) -> Asked | None
 def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
     if method in _WRITES:
         return "deletecollection" if method == "DELETE" and not name else _WRITES[method]
-    if query.get("watch") in {"true", "1"}:
+    if flag(query, "watch"):
         return "watch"
     return "get" if name else "list"
 
@@ -86,7 +86,7 @@ def options(method: str, query: MultiMapping[str], user_agent: str, subresource:
     if apply and not manager:
         said = "Required value: is required for apply patch"
         causes.append(errors.cause("FieldValueRequired", "fieldManager", said))
-    force = query.get("force") in {"true", "1"}
+    force = flag(query, "force")
     if force and not apply and method == "PATCH":
         said = "Forbidden: may not be specified for non-apply patch"
         causes.append(errors.cause("FieldValueForbidden", "force", said))

@@ -1,13 +1,12 @@
 """Objects, their versions and their history: what etcd and the watch cache are to a real API server."""
 
 import asyncio
-import copy
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tests.bed.kube.kinds import Kind, named
+from tests.bed.kube.kinds import Json, Kind, named
 from tests.bed.web import JsonObject
 
 Key = tuple[str, str, str]  # resource ("deployments.apps"), namespace, name
@@ -97,7 +96,7 @@ class Store:
         """Forget `obj`; watchers see it with the version of its removal."""
         self.version += 1
         before = self.objects.get(kind.resource, {}).pop(self._key(kind, obj), obj)
-        gone = copy.deepcopy(obj)
+        gone = draft(obj)
         gone["metadata"]["resourceVersion"] = str(self.version)
         self._tell(Change(self.version, "DELETED", kind, gone, before))
         return gone
@@ -150,4 +149,11 @@ class Store:
 
 def draft(obj: JsonObject) -> JsonObject:
     """Return a copy that may be changed."""
-    return copy.deepcopy(obj)
+    return {key: _copy(one) for key, one in obj.items()}
+
+
+def _copy(value: Json) -> Json:
+    """Copy JSON: several times as fast as `copy.deepcopy`, which looks for circles."""
+    if isinstance(value, dict):
+        return {key: _copy(one) for key, one in value.items()}
+    return [_copy(one) for one in value] if isinstance(value, list) else value

@@ -40,23 +40,23 @@ class Talk:
         *,
         how: str = "application/json",
         headers: dict[str, str] | None = None,
-        **query: str,
+        query: dict[str, str] | None = None,
     ) -> Answer:
         """Send a request; `query` goes into the URL."""
         data = None if body is None else json.dumps(body)
         sent = {"Content-Type": how, **(headers or {})}
-        async with self.session.request(method, path, params=query, data=data, headers=sent) as answer:
+        async with self.session.request(method, path, params=query or {}, data=data, headers=sent) as answer:
             text = await answer.text()
-            plain = answer.content_type != "application/json" or "watch" in query
+            plain = answer.content_type != "application/json" or "watch" in (query or {})
             return Answer(answer.status, text if plain else json.loads(text), dict(answer.headers))
 
     async def get(self, path: str, **query: str) -> Answer:
         """GET."""
-        return await self.send("GET", path, **query)
+        return await self.send("GET", path, query=query)
 
     async def patch(self, path: str, body: Json, how: str = MERGE, **query: str) -> Answer:
         """PATCH."""
-        return await self.send("PATCH", path, body, how=how, **query)
+        return await self.send("PATCH", path, body, how=how, query=query)
 
 
 @asynccontextmanager
