@@ -67,6 +67,10 @@ class Gated:
         """Return the named cluster, behind the gate."""
         return _Cluster(self.tools.cluster(name), self.gate)
 
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster of an alert."""
+        return self.tools.cluster_of(labels)
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels: it is only read."""
         return self.tools.prometheus(labels)

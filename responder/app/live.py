@@ -46,6 +46,10 @@ class LiveTools:
         """Return the named cluster."""
         return self.current.cluster(name)
 
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster of an alert."""
+        return self.current.cluster_of(labels)
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels."""
         return self.current.prometheus(labels)

@@ -110,6 +110,17 @@ class Toolbox:
             )
         return self._clusters[name]
 
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster that an alert with these labels is about."""
+        named = labels.get(self._cluster_label, "")
+        if not named and len(self._cluster_specs) == 1:
+            return next(iter(self._cluster_specs))
+        if named in self._cluster_specs:
+            return named
+        known = ", ".join(self._cluster_specs) or "none"
+        said = f"the cluster {named!r} is not configured" if named else "the alert does not say which cluster"
+        raise Permanent(f"{said} (configured: {known})")
+
     def prometheus(self, labels: Mapping[str, str]) -> PrometheusClient:
         """Return the one that watches the alert's cluster, else the one whose matchers fit.
 

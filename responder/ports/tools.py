@@ -146,6 +146,13 @@ class Tools(Protocol):
         """Return the named cluster; raises Permanent with the known names when there is none."""
         ...
 
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster that an alert with these labels is about.
+
+        Raises Permanent when it does not say, and there is not just one.
+        """
+        ...
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus that answers for an alert with these labels; raises Permanent when none does."""
         ...

@@ -115,6 +115,10 @@ class Tools:
         """Have none."""
         raise Permanent("there is no cluster here")
 
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Have none."""
+        raise Permanent("there is no cluster here")
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Have none."""
         raise Permanent("there is no Prometheus here")
