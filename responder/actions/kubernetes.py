@@ -246,10 +246,15 @@ def left_by(record: Record) -> JsonValue:
     return record.observed if record.observed is not None else record.planned
 
 
+def patching(*words: str) -> tuple[Permission, ...]:
+    """Return the rights to read and patch objects of these kinds."""
+    kinds = [KINDS[word] for word in words]
+    return tuple(Permission(kind.group, kind.plural, ("get", "patch")) for kind in kinds)
+
+
 def permissions(*words: str) -> tuple[Permission, ...]:
     """Return the rights to read and patch objects of these kinds, and to ask who keeps them."""
-    kinds = [KINDS[word] for word in words]
-    return (*(Permission(kind.group, kind.plural, ("get", "patch")) for kind in kinds), *ASKING)
+    return (*patching(*words), *ASKING)
 
 
 async def _application(cluster: Cluster, name: str) -> Object | None:

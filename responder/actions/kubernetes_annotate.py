@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field, JsonValue, field_validator
 
-from responder.actions.kubernetes import KubernetesAction, Site, permissions
+from responder.actions.kubernetes import KubernetesAction, Site, patching
 from responder.domain.kubernetes import MARKER
 from responder.domain.reconcilers import at
 from responder.ports.action import Permission
@@ -20,7 +20,7 @@ class Annotate(KubernetesAction):
 
     name: ClassVar[str] = "kubernetes.annotate"
     kinds: ClassVar[tuple[str, ...]] = _KINDS
-    permissions: ClassVar[tuple[Permission, ...]] = permissions(*_KINDS)
+    permissions: ClassVar[tuple[Permission, ...]] = patching(*_KINDS)
     example: ClassVar[str] = """\
 kubernetes.annotate:
   annotations:

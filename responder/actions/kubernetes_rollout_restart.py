@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import JsonValue
 
-from responder.actions.kubernetes import KubernetesAction, Site, permissions, put
+from responder.actions.kubernetes import KubernetesAction, Site, patching, put
 from responder.domain.errors import Permanent
 from responder.domain.reconcilers import at
 from responder.domain.records import Record
@@ -28,7 +28,7 @@ class RolloutRestart(KubernetesAction):
     effect: ClassVar[Literal["state", "event"]] = "event"
     undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "impossible"
     kinds: ClassVar[tuple[str, ...]] = ("deployment", "statefulset", "daemonset")
-    permissions: ClassVar[tuple[Permission, ...]] = permissions("deployment", "statefulset", "daemonset")
+    permissions: ClassVar[tuple[Permission, ...]] = patching("deployment", "statefulset", "daemonset")
     example: ClassVar[str] = """\
 kubernetes.rollout_restart: {}
 undo: none
