@@ -6,26 +6,34 @@ from pydantic import Field, JsonValue
 
 from responder.actions.kubernetes import KubernetesAction, Site, fence_of
 from responder.domain.errors import Moved, Permanent
+from responder.domain.kubernetes import KINDS, SYSTEM_NAMESPACE, Place, is_name
 from responder.domain.reconcilers import at, text_at
 from responder.domain.records import Direction, Record
+from responder.domain.selectors import selector
 from responder.ports.action import Landed, Permission, Snapshot
 from responder.ports.tools import Object, Tools
+
+POD = KINDS["pod"]
+_OWNERS = ("daemonset", "deployment", "node", "replicaset", "statefulset")
+OWNERS = tuple(Permission(KINDS[word].group, KINDS[word].plural, ("get",)) for word in _OWNERS if word != "node")
 
 
 class EvictPod(KubernetesAction):
     """Evict a pod, as a drain does: within its disruption budget, and only if something makes another.
 
     A budget that does not allow it now refuses it; `retries` of the step tries again, ever later. What is gone cannot
-    be brought back: the step needs `undo: none`.
+    be brought back: the step needs `undo: none`. The target is the pod, or what it belongs to: with `items` found by
+    the probe `kubernetes.pods`, each pod of a Deployment or on a node goes in turn.
     """
 
     name: ClassVar[str] = "kubernetes.evict_pod"
     effect: ClassVar[Literal["state", "event"]] = "event"
     undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "impossible"
-    kinds: ClassVar[tuple[str, ...]] = ("pod",)
+    kinds: ClassVar[tuple[str, ...]] = ("pod", *_OWNERS)
     permissions: ClassVar[tuple[Permission, ...]] = (
-        Permission("", "pods", ("get",)),
+        Permission("", "pods", ("get", "list")),
         Permission("", "pods/eviction", ("create",)),
+        *OWNERS,
     )
     example: ClassVar[str] = """\
 kubernetes.evict_pod: {}
@@ -33,6 +41,9 @@ undo: none
 retries: 5
 """
 
+    pod: str = Field(
+        default="", description="which pod of the target, as NAME or NAMESPACE/NAME; none: the target itself is the pod"
+    )
     grace: int | None = Field(default=None, ge=0, le=3600, description="seconds to end in; none: the pod's own")
     alone: bool = Field(default=False, description="also a pod that no controller would make anew")
 
@@ -50,10 +61,44 @@ retries: 5
         """Return nothing: a pod is not patched."""
         return {}
 
+    def site(self, target: str, tools: Tools) -> Site:
+        """Return the pod: the target, or one that belongs to it."""
+        site = super().site(target, tools)
+        if site.place.kind is POD:
+            if self.pod:
+                raise Permanent(f"{self.name}: the target {target} is a pod already; leave pod out")
+            return site
+        namespace, _, name = self.pod.rpartition("/")
+        namespace = namespace or site.place.namespace
+        if not is_name(namespace) or not is_name(name) or site.place.namespace not in ("", namespace):
+            raise Permanent(f"{self.name}: pod: {self.pod!r} is no pod of {target}; write NAME, or NAMESPACE/NAME")
+        return Site(Place(site.place.cluster, POD, namespace, name), site.cluster)
+
+    async def _check_owner(self, target: str, tools: Tools, pod: Object) -> None:
+        """Refuse a pod that does not belong to the target: locks, limits and protection go by that."""
+        owner = super().site(target, tools)
+        if owner.place.kind is POD:
+            return
+        if text_at(pod, "metadata", "namespace") == SYSTEM_NAMESPACE:
+            # The target alone is held against `protect`, and here it is not the one that is protected.
+            raise Permanent(f"{self.name}: the pod {self.pod} is in {SYSTEM_NAMESPACE}, which is protected")
+        if owner.place.kind.word == "node":
+            belongs = text_at(pod, "spec", "nodeName") == owner.place.name
+        else:
+            try:
+                chosen = selector(await owner.cluster.get(owner.place.path))
+            except ValueError as error:
+                raise Permanent(f"{self.name}: {error}") from error
+            uids = [at(one, "metadata", "uid") for one in await owner.of_kind(POD, chosen)]
+            belongs = at(pod, "metadata", "uid") in uids
+        if not belongs:
+            raise Permanent(f"{self.name}: the pod {self.pod} does not belong to {target}")
+
     async def snapshot(self, target: str, tools: Tools) -> Snapshot:
         """Read which pod it is, and let the server say whether it may go."""
         site = self.site(target, tools)
         obj = await site.cluster.get(site.place.path)
+        await self._check_owner(target, tools, obj)
         if going(obj):
             raise Permanent(f"{site.place} is on its way out already")
         image = await self.owned(obj, site)
@@ -110,7 +155,10 @@ class DeletePod(EvictPod):
     """
 
     name: ClassVar[str] = "kubernetes.delete_pod"
-    permissions: ClassVar[tuple[Permission, ...]] = (Permission("", "pods", ("get", "delete")),)
+    permissions: ClassVar[tuple[Permission, ...]] = (
+        Permission("", "pods", ("delete", "get", "list")),
+        *OWNERS,
+    )
     example: ClassVar[str] = """\
 kubernetes.delete_pod: {}
 undo: none

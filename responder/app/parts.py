@@ -9,6 +9,7 @@ from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
 from responder.domain.errors import IntakeError
+from responder.domain.kubernetes import SYSTEM_NAMESPACE
 from responder.intake.formats import parse
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
@@ -57,7 +58,7 @@ def own_protection(namespace_file: Path = NAMESPACE_FILE) -> tuple[str, ...]:
         own = namespace_file.read_text(encoding="utf-8").strip()
     except OSError:
         own = ""
-    return ("*/namespace/kube-system", *((f"*/namespace/{own}",) if own else ()))
+    return (f"*/namespace/{SYSTEM_NAMESPACE}", *((f"*/namespace/{own}",) if own else ()))
 
 
 def asked_sources(settings: Settings) -> Mapping[str, HttpConfig]:

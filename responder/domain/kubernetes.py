@@ -11,6 +11,8 @@ MARKER: Final = "responder.dev/record"
 """The annotation that carries the key of the last effect of ours on an object."""
 MANAGER: Final = "responder"
 """Our name in ``managedFields``."""
+SYSTEM_NAMESPACE: Final = "kube-system"
+"""Where a cluster keeps its own parts."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")  # RFC 1123, a DNS subdomain
 _LONGEST_NAME = 253
 

@@ -8,7 +8,8 @@ from pydantic import Field, JsonValue
 
 from responder.domain.errors import Permanent
 from responder.domain.kubernetes import KINDS, Place, place_of
-from responder.domain.reconcilers import at, text_at
+from responder.domain.reconcilers import at
+from responder.domain.selectors import selector
 from responder.domain.targets import SEPARATOR
 from responder.language.durations import parse_duration
 from responder.ports.probe import Probe
@@ -46,31 +47,11 @@ async def pods_of(place: Place, cluster: Cluster) -> tuple[Object, ...]:
         return await cluster.list(POD.path(place.name))
     if place.kind.word == "node":
         return await cluster.list(POD.path(), fields=f"spec.nodeName={place.name}")
-    owner = await cluster.get(place.path)
-    return await cluster.list(POD.path(place.namespace), labels=selector(owner))
-
-
-def selector(owner: Object) -> str:
-    """Return the label selector of a workload, as the API takes it; raises Permanent for one without any."""
-    chosen = at(owner, "spec", "selector")
-    parts = [f"{key}={value}" for key, value in sorted(_texts(at(chosen, "matchLabels")).items())]
-    parts += [_expression(rule) for rule in _items(at(chosen, "matchExpressions"))]
-    if not parts:
-        raise Permanent(f"{text_at(owner, 'metadata', 'name')} selects no pods by label")
-    return ",".join(parts)
-
-
-def _expression(rule: JsonValue) -> str:
-    key, values = text_at(rule, "key"), ",".join(map(str, _items(at(rule, "values"))))
-    match text_at(rule, "operator"):
-        case "In":
-            return f"{key} in ({values})"
-        case "NotIn":
-            return f"{key} notin ({values})"
-        case "Exists":
-            return key
-        case _:
-            return f"!{key}"
+    try:
+        chosen = selector(await cluster.get(place.path))
+    except ValueError as error:
+        raise Permanent(str(error)) from error
+    return await cluster.list(POD.path(place.namespace), labels=chosen)
 
 
 def containers(pod: Object) -> list[Object]:
@@ -108,7 +89,3 @@ def checked_duration(text: str | None) -> str | None:
 
 def _items(value: JsonValue) -> list[JsonValue]:
     return value if isinstance(value, list) else []
-
-
-def _texts(value: JsonValue) -> dict[str, str]:
-    return {key: str(one) for key, one in value.items()} if isinstance(value, dict) else {}

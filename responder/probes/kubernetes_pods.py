@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
+from responder.domain.kubernetes import SYSTEM_NAMESPACE
 from responder.domain.reconcilers import at, text_at
 from responder.ports.action import Permission
 from responder.ports.probe import Reading
@@ -12,6 +13,9 @@ from responder.ports.tools import Object, Tools
 from responder.probes.kubernetes import KubernetesProbe, condition, containers, number, pods_of
 
 SHOWN = 5
+MIRROR = "kubernetes.io/config.mirror"
+"""The annotation of a static pod: its kubelet keeps it, whatever the API does."""
+State = Literal["all", "ready", "not_ready", "pending", "failed", "crash_looping", "oom_killed", "movable", "restarts"]
 
 
 class KubernetesPods(KubernetesProbe):
@@ -47,8 +51,10 @@ with: { of: deployment/shop/api, read: crash_looping }
 equals: 0
 """
 
-    read: Literal["all", "ready", "not_ready", "pending", "failed", "crash_looping", "oom_killed", "restarts"] = Field(
-        default="not_ready", description="which pods to count; `restarts` adds up those of all"
+    read: State = Field(
+        default="not_ready",
+        description="which pods to count; `movable` are those that a drain would send away (none of kube-system), "
+        "`restarts` adds up those of all",
     )
 
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
@@ -81,6 +87,8 @@ def _is(pod: Object, state: str) -> bool:
             return _ready(pod) if state == "ready" else not _ready(pod) and phase != "Succeeded"
         case "pending" | "failed":
             return phase == state.capitalize()
+        case "movable":
+            return phase not in ("Succeeded", "Failed") and not _stays(pod)
         case "crash_looping":
             return any(text_at(one, "state", "waiting", "reason") == "CrashLoopBackOff" for one in containers(pod))
         case "oom_killed":
@@ -91,6 +99,15 @@ def _is(pod: Object, state: str) -> bool:
 
 def _ready(pod: Object) -> bool:
     return condition(pod, "Ready").get("status") == "True" and at(pod, "metadata", "deletionTimestamp") is None
+
+
+def _stays(pod: Object) -> bool:
+    """Whether a pod would be there again at once, on the same node, or goes already."""
+    owners = at(pod, "metadata", "ownerReferences")
+    kinds = [text_at(one, "kind") for one in owners] if isinstance(owners, list) else []
+    static = bool(text_at(pod, "metadata", "annotations", MIRROR))
+    own = text_at(pod, "metadata", "namespace") == SYSTEM_NAMESPACE
+    return own or static or "DaemonSet" in kinds or at(pod, "metadata", "deletionTimestamp") is not None
 
 
 def restarts(pod: Object) -> int:

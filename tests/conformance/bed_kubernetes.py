@@ -59,6 +59,7 @@ SHAPES = {
     "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
     "evict_pod": thorough(kube("evict_pod", POD)),
     "delete_pod": thorough(kube("delete_pod", POD)),
+    "evict a pod of a Deployment": kube("evict_pod", DEPLOYMENT, pod="one"),
 }
 CONTAINER = {"name": "c", "image": "shop:3", "resources": {"limits": {"memory": "2Gi"}}}
 EDITS: Mapping[str, dict[str, Any]] = {
@@ -135,7 +136,12 @@ def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "one", "namespace": "shop", "ownerReferences": [owner]},
+        "metadata": {
+            "name": "one",
+            "namespace": "shop",
+            "labels": {"app": "web"},
+            "ownerReferences": [owner],
+        },
         "spec": {"containers": [{"name": "c", "image": "shop:1"}]},
     }
 
@@ -165,7 +171,7 @@ class KubernetesBed(Bed):
     def __init__(self, cluster: Cluster, shape: Shape, kubeconfig: Path) -> None:
         self.cluster = cluster
         self.action = shape.action.partition(".")[2]
-        self.place = place_of(shape.target)
+        self.place = place_of(POD if "pod" in shape.action else shape.target)
         title = "HorizontalPodAutoscaler" if self.action == "hpa" else self.place.kind.title
         self.object = (title, self.place.namespace, self.place.name)
         self.tools, self.hasty = (

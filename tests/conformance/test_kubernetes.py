@@ -185,6 +185,20 @@ async def test_a_pod_that_nothing_makes_anew_stays(cluster: Cluster, tools: Tool
     await applied(make("delete_pod", alone=True), tools, "eu/pod/shop/alone")
 
 
+async def test_a_pod_of_somebody_else_is_not_sent_away(cluster: Cluster, tools: Toolbox) -> None:
+    cluster.apply(workload("Deployment", "other", "shop:1"))
+    cluster.settled()
+    other = cluster.pods("shop", "other")[0]["metadata"]["name"]
+    for target, pod in ((WEB, other), ("eu/node/node-9", f"shop/{other}")):
+        with pytest.raises(Permanent, match="does not belong to"):
+            await make("evict_pod", pod=pod).snapshot(target, tools)
+    for target, pod in ((WEB, f"kube-system/{other}"), (WEB, "../x"), (WEB, ""), (f"eu/pod/shop/{other}", "a")):
+        with pytest.raises(Permanent, match="pod"):
+            await make("evict_pod", pod=pod).snapshot(target, tools)
+    await applied(make("evict_pod", pod=f"shop/{other}"), tools, "eu/node/node-1")
+    assert [entry.name for entry in cluster.ledger.effects()] == [other]
+
+
 # --- versions and markers -------------------------------------------------------------------------------------------
 
 

@@ -89,6 +89,21 @@ async def test_a_dead_node_is_not_ready(cluster: Cluster, tools: Toolbox) -> Non
         await look(tools, "nodes", node="../pods")
 
 
+async def test_what_a_drain_would_send_away_is_listed(cluster: Cluster, tools: Toolbox) -> None:
+    agent = workload("DaemonSet", "agent", "agent:1")
+    del agent["spec"]["replicas"]
+    cluster.apply(agent)
+    cluster.settled()
+    every = [
+        one
+        for node in ("node-1", "node-2")
+        for one in await probe("pods", of=f"node/{node}", read="movable").items({}, tools)
+    ]
+    names = {pod["metadata"]["name"] for pod in cluster.pods("shop", "web")}
+    assert {str(one["name"]) for one in every if isinstance(one, dict)} == names
+    assert len(await probe("pods", of="node/node-1", read="all").items({}, tools)) > len(every) / 2
+
+
 async def test_events_of_a_workload_are_those_of_its_pods_too(cluster: Cluster, tools: Toolbox) -> None:
     cluster.images["shop:bad"] = Behaviour.crashes()
     cluster.apply(workload("Deployment", "web", "shop:bad"))
