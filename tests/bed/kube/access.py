@@ -5,12 +5,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tests.bed.kube import errors, fields
-from tests.bed.kube.kinds import REVIEWS, Kind
+from tests.bed.kube.kinds import REVIEWS, Kind, review_group
 from tests.bed.kube.store import Store
 from tests.bed.web import JsonObject
 
 ADMINS = "system:masters"  # may do everything, whatever the rules say
-_SELF = {"selfsubjectaccessreviews", "selfsubjectrulesreviews"}  # granted to everybody by system:basic-user
+_SELF = {
+    "selfsubjectaccessreviews",
+    "selfsubjectreviews",
+    "selfsubjectrulesreviews",
+}  # granted to everybody by system:basic-user
 _OPEN = ("/api", "/apis", "/version", "/openapi", "/healthz", "/livez", "/readyz")
 """Paths that system:discovery (anybody known) may read; the last four anybody at all."""
 
@@ -121,7 +125,7 @@ class Access:
                 return True
             if asked.verb == "get" and asked.path.startswith(_OPEN) and user is not ANONYMOUS:
                 return True
-        if asked.group == "authorization.k8s.io" and asked.resource in _SELF and user is not ANONYMOUS:
+        if asked.group == review_group(asked.resource) and asked.resource in _SELF and user is not ANONYMOUS:
             return True
         return any(_permits(rule, asked) for rule in self.rules(user, asked.namespace))
 
@@ -142,10 +146,13 @@ class Access:
 
     def review(self, plural: str, user: User, body: JsonObject, manager: str) -> JsonObject:
         """Answer one of the reviews; nothing is stored."""
-        kind = Kind("authorization.k8s.io", "v1", plural, REVIEWS[plural], model="custom")
+        kind = Kind(review_group(plural), "v1", plural, REVIEWS[plural], model="custom")
         spec = body.get("spec") or {}
         answer: JsonObject = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": {}, "spec": spec}
         fields.written(kind, None, answer, fields.Owner(manager), self.store.clock.stamp())
+        if plural == "selfsubjectreviews":
+            del answer["spec"]
+            return {**answer, "status": {"userInfo": {"username": user.name, "groups": list(user.groups)}}}
         if plural == "selfsubjectrulesreviews":
             return {**answer, "status": self._all_rules(user, spec.get("namespace", ""))}
         about = user

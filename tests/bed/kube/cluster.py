@@ -8,8 +8,9 @@
         assert cluster.get("Deployment", "shop", "web")["status"]["readyReplicas"] == 2
 
 Clients reach it over `url` with a token (`admin`, or `token(…)` of somebody whose rights are Roles and bindings), or
-with a file that `kubeconfig` writes. What the test does through `apply`, `patch`, `delete` is not in the ledger: only
-what came over HTTP is.
+with a file that `kubeconfig` writes. A test that uses no more than `get`, `find`, `every`, `apply`, `patch`, `delete`,
+`until` and `kubeconfig` can be given a real cluster instead; faults, images and the clock are the peer's alone. What
+the test does through `apply`, `patch`, `delete` is not in the ledger: only what came over HTTP is.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from tests.bed.kube.access import ADMINS, Access, User, known, service_account
 from tests.bed.kube.deletion import Deletion, delete
 from tests.bed.kube.faults import Fault, Faults
 from tests.bed.kube.images import Behaviour
+from tests.bed.kube.keepers import Keepers
 from tests.bed.kube.kinds import Place, kind_of, named
 from tests.bed.kube.ledger import Ledger
 from tests.bed.kube.logs import Logs
@@ -52,7 +54,8 @@ class Cluster:
     `port` 0 is any that is free. With a `port`, the administrator's kubeconfig is written to `config` before it opens.
 
     With `automatic` off the controllers work only in `settled`, `advance` and `runner.step`: a test sees each state
-    between. `ledger` and `faults` are those of the API server; `images` says how images behave (`Behaviour`).
+    between; with ``clock=Clock.still()`` time passes in `advance` alone. `ledger` and `faults` are those of the API
+    server; `images` says how images behave (`Behaviour`).
     """
 
     nodes: int = 3
@@ -70,6 +73,7 @@ class Cluster:
     access: Access = field(init=False)
     world: World = field(init=False)
     runner: Runner = field(init=False)
+    keepers: Keepers = field(default_factory=Keepers)
     server: ApiServer = field(init=False)
     _left: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
@@ -81,6 +85,7 @@ class Cluster:
         logs, metrics = Logs(self.clock), Metrics(self.store)
         self.world = World(self.store, self.objects, logs, metrics)
         self.runner = Runner(self.world)
+        self.runner.controllers["Keepers"] = self.keepers
         self.server = ApiServer(self.store, self.objects, self.access, logs, metrics, self.ledger)
         self.admin = self.token("admin", groups=(ADMINS,))
         for name in _NAMESPACES:
@@ -167,6 +172,11 @@ class Cluster:
             Place(kind, namespace, meta["name"]), APPLY, manifest, Options(manager, force=True)
         ).obj
 
+    def keep(self, manifest: JsonObject, manager: str) -> None:
+        """Let a GitOps tool apply `manifest` as `manager` whenever the cluster has come away from it."""
+        self.keepers.kept.append((manifest, manager))
+        self.store.wake()
+
     def patch(
         self, kind: str, namespace: str, name: str, body: JsonObject, manager: str = "kubectl-edit"
     ) -> JsonObject:
@@ -242,9 +252,13 @@ class Cluster:
 
     # --- who may do what -----------------------------------------------------------------------------------------
 
-    def token(self, user: str, groups: tuple[str, ...] = ()) -> str:
+    def token(self, user: str, groups: Iterable[str] = ()) -> str:
         """Return a token of `user`; what they may do is up to the Roles and bindings that are applied."""
         return self.access.token(known(user, *groups))
+
+    def revoke(self, token: str) -> None:
+        """Let nobody be known by `token` any longer: 401."""
+        self.access.tokens.pop(token, None)
 
     def account_token(self, namespace: str, name: str) -> str:
         """Return a token of a service account; the account is made when it is not there."""

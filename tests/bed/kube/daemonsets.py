@@ -42,8 +42,8 @@ class DaemonSets:
             if name not in taken:
                 pod = _pod(daemons, revision)
                 pod["spec"]["nodeName"] = name
-                world.create("Pod", daemons["metadata"]["namespace"], pod)
-                yield
+                if world.try_create("Pod", pod, daemons, "daemonset-controller"):
+                    yield
         for name, pod in taken.items():
             if (name not in nodes or pod["status"].get("phase") == "Failed") and not going(pod):
                 drop(world, pod)

@@ -1,6 +1,6 @@
 """What the server says about itself: version, groups and the resources of each group."""
 
-from tests.bed.kube.kinds import KINDS, REVIEWS, Kind
+from tests.bed.kube.kinds import KINDS, REVIEWS, Kind, review_group
 from tests.bed.web import JsonObject
 
 VERSION: JsonObject = {
@@ -36,7 +36,7 @@ def answer(path: str) -> JsonObject | None:
 
 def _groups() -> list[tuple[str, str]]:
     found = dict.fromkeys((kind.group, kind.version) for kind in KINDS if kind.group)
-    return [*found, ("authorization.k8s.io", "v1")]
+    return [*found, ("authentication.k8s.io", "v1"), ("authorization.k8s.io", "v1")]
 
 
 def _group(name: str, version: str) -> JsonObject:
@@ -50,11 +50,10 @@ def _resources(group: str, version: str) -> JsonObject:
         if (kind.group, kind.version) == (group, version):
             listed.append(_resource(kind))
             listed += [_subresource(kind, name) for name in kind.subresources]
-    if group == "authorization.k8s.io":
-        listed = [
-            {"name": plural, "singularName": kind.lower(), "namespaced": False, "kind": kind, "verbs": ["create"]}
-            for plural, kind in REVIEWS.items()
-        ]
+    for plural, name in REVIEWS.items():
+        if review_group(plural) == group:
+            review = {"name": plural, "singularName": name.lower(), "namespaced": False, "kind": name}
+            listed.append({**review, "verbs": ["create"]})
     full = f"{group}/{version}" if group else version
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": full, "resources": listed}
 

@@ -13,7 +13,10 @@ _BLOCKED = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
 def evict(objects: Objects, namespace: str, name: str, how: Deletion) -> Written:
-    """Evict a pod; raise 429, without Retry-After, when a budget does not allow it now."""
+    """Evict a pod; raise 429 when a budget does not allow it now.
+
+    Only a budget that nobody has counted yet comes with a Retry-After.
+    """
     place = Place(named("Pod"), namespace, name)
     pod = objects.existing(place)
     budgets = [
@@ -42,7 +45,7 @@ def _matters(pod: JsonObject, budget: JsonObject) -> bool:
 def _spend(objects: Objects, budget: JsonObject, pod: str, *, dry_run: bool) -> None:
     name, status = budget["metadata"]["name"], budget.get("status", {})
     if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 1):
-        raise _refused(f"The disruption budget {name} is still being processed by the server.")
+        raise _refused(f"The disruption budget {name} is still being processed by the server.", retry_after=10)
     if status.get("disruptionsAllowed", 0) <= 0:
         needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
         raise _refused(f"The disruption budget {name} needs {needs} healthy pods and has {has} currently")
@@ -54,9 +57,11 @@ def _spend(objects: Objects, budget: JsonObject, pod: str, *, dry_run: bool) -> 
     objects.store.put(named("PodDisruptionBudget"), spent)
 
 
-def _refused(why: str) -> errors.ApiError:
-    causes = [{"reason": "DisruptionBudget", "message": why}]
-    return errors.ApiError(429, "TooManyRequests", _BLOCKED, {"causes": causes})
+def _refused(why: str, retry_after: int = 0) -> errors.ApiError:
+    details: JsonObject = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
+    if retry_after:
+        details["retryAfterSeconds"] = retry_after
+    return errors.ApiError(429, "TooManyRequests", _BLOCKED, details)
 
 
 def ready(pod: JsonObject) -> bool:

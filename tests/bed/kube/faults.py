@@ -4,11 +4,13 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-KINDS = ("hang", "reset", "applied_hang", "lost_reply", "applied_error", "slow")
+KINDS = ("hang", "reset", "applied_hang", "lost_reply", "applied_error", "slow", "delayed")
 """Faults besides a status code ("429", "500", "503" …), which refuses without an effect.
 
 ``hang`` and ``reset`` have no effect either; ``applied_hang`` applies and never answers; ``lost_reply`` applies and
-cuts the connection; ``applied_error`` applies and answers `status`; ``slow`` waits `after_ms` and then does as asked.
+cuts the connection; ``applied_error`` applies and answers `status`; ``slow`` waits `after_ms` and then does as asked;
+``delayed`` (writes) cuts the connection at once and does as asked after `after_ms`, so that another request can
+overtake it.
 """
 
 

@@ -55,9 +55,7 @@ class Jobs:
             wanted = active
         if active >= wanted or failed > spec["backoffLimit"] or self._late(world, job):
             return False
-        made = world.create("Pod", job["metadata"]["namespace"], pod_of(job, spec["template"]))
-        world.event(job, "SuccessfulCreate", f"Created pod: {made['metadata']['name']}", "job-controller")
-        return True
+        return world.try_create("Pod", pod_of(job, spec["template"]), job, "job-controller") is not None
 
     def _late(self, world: World, job: JsonObject) -> bool:
         limit, began = job["spec"].get("activeDeadlineSeconds"), job["status"].get("startTime")
@@ -161,7 +159,7 @@ class CronJobs:
         template, meta = draft(cron["spec"]["jobTemplate"]), cron["metadata"]
         about = {**template.get("metadata", {}), "name": f"{meta['name']}-{int(due // 60)}"}
         about["ownerReferences"] = owned_by(cron)
-        world.create("Job", meta["namespace"], {"metadata": about, "spec": template["spec"]})
+        world.try_create("Job", {"metadata": about, "spec": template["spec"]}, cron, "cronjob-controller")
         world.set_status(cron, status)
         return True
 

@@ -130,11 +130,18 @@ KINDS = (
 )
 
 REVIEWS = {
+    "selfsubjectreviews": "SelfSubjectReview",
     "selfsubjectaccessreviews": "SelfSubjectAccessReview",
     "selfsubjectrulesreviews": "SelfSubjectRulesReview",
     "subjectaccessreviews": "SubjectAccessReview",
 }
-"""Resources of ``authorization.k8s.io/v1`` that answer a question and are never stored."""
+"""Resources that answer a question and are never stored; see `review_group`."""
+
+
+def review_group(plural: str) -> str:
+    """Return the group that serves a review."""
+    return "authentication.k8s.io" if plural == "selfsubjectreviews" else "authorization.k8s.io"
+
 
 _BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
 _BY_NAME: dict[str, Kind] = {}

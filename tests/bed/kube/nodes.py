@@ -19,6 +19,16 @@ _PRESSURES = {
     "PIDPressure": ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 }
 
+_INFO = {
+    "architecture": "amd64",
+    "containerRuntimeVersion": "fake://1.0.0",
+    "kernelVersion": "6.1.0",
+    "kubeProxyVersion": "",
+    "kubeletVersion": "v1.36.0",
+    "operatingSystem": "linux",
+    "osImage": "no real one",
+}
+
 
 def new_node(name: str, stamp: str) -> tuple[JsonObject, JsonObject]:
     """Return a node and its status."""
@@ -49,7 +59,7 @@ def new_node(name: str, stamp: str) -> tuple[JsonObject, JsonObject]:
         "allocatable": dict(room),
         "conditions": conditions,
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": name}],
-        "nodeInfo": {"kubeletVersion": "v1.36.0", "operatingSystem": "linux", "architecture": "amd64"},
+        "nodeInfo": _INFO | {"machineID": name, "systemUUID": name, "bootID": name},
     }
     return {"metadata": {"name": name, "labels": labels}, "spec": {}}, status
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bed.kube import ledger
+from tests.bed.kube import kubeconfig, ledger
 from tests.bed.kube.kinds import Json
 from tests.bed.processes import Child, free_port, private_directory, start
 from tests.bed.web import JsonObject
@@ -46,6 +46,10 @@ class ClusterProcess:
         if found is None:
             raise KeyError(f"{kind} {namespace}/{name}")
         return found
+
+    def kubeconfig_of(self, path: Path, token: str, namespace: str = "default") -> Path:
+        """Write a kubeconfig for a token that ``do("token", …)`` or ``do("account_token", …)`` returned."""
+        return kubeconfig.write(path, self.url, token, namespace=namespace)
 
     def fault(self, kind: str, times: int = 1, **more: object) -> None:
         """Misbehave on the next `times` requests that fit, see `faults.Fault`."""

@@ -7,7 +7,7 @@ from multidict import MultiMapping
 
 from tests.bed.kube import errors
 from tests.bed.kube.access import Attributes
-from tests.bed.kube.kinds import REVIEWS, Kind, flag, served
+from tests.bed.kube.kinds import REVIEWS, Kind, flag, review_group, served
 from tests.bed.kube.objects import Options
 
 _WRITES = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -60,7 +60,7 @@ def understand(method: str, path: str, query: Mapping[str, str]) -> Asked | None
     plural, name, subresource = rest[0], rest[1] if len(rest) > 1 else "", "/".join(rest[2:])
     verb = _verb(method, name, query)
     kind = served(group, version, plural)
-    if kind is None and not (group == "authorization.k8s.io" and plural in REVIEWS):
+    if kind is None and not (plural in REVIEWS and group == review_group(plural)):
         return Asked(verb, group, plural, None, namespace, name, subresource)
     return Asked(verb, group, plural, kind, namespace, name, subresource)
 

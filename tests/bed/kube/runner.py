@@ -16,7 +16,7 @@ from tests.bed.kube.replicasets import ReplicaSets
 from tests.bed.kube.statefulsets import StatefulSets
 from tests.bed.kube.world import Controller, World
 
-_ROUNDS = 500  # a cluster that is not settled after so many has controllers that fight
+_ROUNDS = 200  # a cluster that is not settled after so many has controllers that fight
 
 
 def _all() -> dict[str, Controller]:

@@ -10,7 +10,7 @@ from aiohttp import web
 from tests.bed.kube import discovery, errors
 from tests.bed.kube.access import Access, Attributes, User
 from tests.bed.kube.faults import Fault, Faults
-from tests.bed.kube.kinds import REVIEWS, Json, Place
+from tests.bed.kube.kinds import REVIEWS, Json, Place, review_group
 from tests.bed.kube.ledger import Entry, Ledger
 from tests.bed.kube.logs import Logs
 from tests.bed.kube.metrics import Metrics
@@ -24,7 +24,13 @@ from tests.bed.kube.writes import Change, Outcome, known_patch, perform
 from tests.bed.web import JsonObject, cut
 
 _REASONS = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
     409: "Conflict",
+    410: "Expired",
+    422: "Invalid",
     429: "TooManyRequests",
     500: "InternalError",
     503: "ServiceUnavailable",
@@ -55,10 +61,15 @@ class ApiServer:
     metrics: Metrics
     ledger: Ledger
     faults: Faults = field(default_factory=Faults)
+    _landing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, app: web.Application) -> None:
         """Serve every path of `app` that is not taken."""
         app.router.add_route("*", "/{path:.*}", self._handle)
+        app.on_cleanup.append(self._landed)
+
+    async def _landed(self, _: web.Application) -> None:
+        await asyncio.gather(*self._landing)  # else the ledger would miss what a patient judge would have seen
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -69,11 +80,14 @@ class ApiServer:
                 return _document(request.path)
             return await self._resource(request, asked, user)
         except errors.ApiError as error:
-            return _answer(error.code, error.body)
+            response = _answer(error.code, error.body)
+            if error.details and "retryAfterSeconds" in error.details:
+                response.headers["Retry-After"] = str(error.details["retryAfterSeconds"])
+            return response
 
     async def _resource(self, request: web.Request, asked: Asked, user: User) -> web.StreamResponse:
         began, raw = self.store.clock.now(), await request.read()
-        if asked.plural in REVIEWS and asked.kind is None:
+        if asked.plural in REVIEWS and asked.group == review_group(asked.plural) and asked.verb == "create":
             self.access.check(user, asked.attributes)
             manager = request.headers.get("User-Agent", "").split("/")[0]
             return _answer(201, self.access.review(asked.plural, user, _parsed(raw), manager))
@@ -84,6 +98,11 @@ class ApiServer:
         if fault is not None and fault.harmless:
             self._note(visit, int(fault.kind) if fault.kind.isdigit() else None, fault.kind)
             return await _unanswered(request, fault)
+        if fault is not None and fault.kind == "delayed" and asked.write:
+            landing = asyncio.create_task(self._land(visit, raw, fault))
+            self._landing.add(landing)
+            landing.add_done_callback(self._landing.discard)
+            return cut(request)
         try:
             self.access.check(user, asked.attributes)
             if asked.kind is None:
@@ -101,6 +120,15 @@ class ApiServer:
         if fault is not None and fault.kind != "slow":
             return await _unanswered(request, fault)
         return _answer(outcome.status, outcome.body, outcome.warnings)
+
+    async def _land(self, visit: _Visit, raw: bytes, fault: Fault) -> None:
+        """Do what was asked when its sender has long given up."""
+        await asyncio.sleep(fault.after_ms / 1000)
+        try:
+            self.access.check(visit.user, visit.asked.attributes)
+            self._note(visit, None, fault.kind, self._write(visit.request, visit.asked, raw))
+        except errors.ApiError:
+            self._note(visit, None, fault.kind)
 
     async def _read(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         kind, query = asked.kind, request.query

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from tests.bed.kube.errors import ApiError
 from tests.bed.kube.pods import available, drop, pod_of, ready
 from tests.bed.kube.revisions import HASH, latest, template_of
 from tests.bed.kube.world import World, going, owned
@@ -60,17 +59,7 @@ class StatefulSets:
         pod["spec"] |= {"hostname": name, **({"subdomain": spec["serviceName"]} if spec.get("serviceName") else {})}
         for claim in spec.get("volumeClaimTemplates", ()):
             self._claim(world, stateful, claim, name, pod)
-        try:
-            world.create("Pod", meta["namespace"], pod)
-        except ApiError as error:
-            said = f"create Pod {name} in StatefulSet {meta['name']} failed error: {error.message}"
-            known = [one for one in world.store.every("Event", meta["namespace"]) if one["message"] == said]
-            if not known:
-                world.event(stateful, "FailedCreate", said, "statefulset-controller", warning=True)
-            return False
-        said = f"create Pod {name} in StatefulSet {meta['name']} successful"
-        world.event(stateful, "SuccessfulCreate", said, "statefulset-controller")
-        return True
+        return world.try_create("Pod", pod, stateful, "statefulset-controller") is not None
 
     def _claim(self, world: World, stateful: JsonObject, claim: JsonObject, pod_name: str, pod: JsonObject) -> None:
         """Give a pod its volume of a claim template; the claim outlives it."""

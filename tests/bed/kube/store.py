@@ -32,6 +32,11 @@ class Clock:
     skipped: float = 0.0
     fixed: float | None = None
 
+    @classmethod
+    def still(cls) -> "Clock":
+        """Return a clock that moves only when a test skips time: a busy machine then changes nothing."""
+        return cls(fixed=datetime.now(tz=UTC).timestamp())
+
     def now(self) -> float:
         """Return seconds since 1970."""
         return (datetime.now(tz=UTC).timestamp() if self.fixed is None else self.fixed) + self.skipped

@@ -81,6 +81,13 @@ async def test_a_review_of_oneself_says_what_the_rules_say(cluster: Cluster) -> 
         assert (await talk.send("POST", f"{where}/subjectaccessreviews", other)).status == 403
 
 
+async def test_a_token_can_ask_whose_it_is(cluster: Cluster) -> None:
+    where = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    async with talking(cluster, cluster.account_token("shop", "bot")) as talk:
+        answer = await talk.send("POST", where, {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"})
+        assert answer.body["status"]["userInfo"]["username"] == "system:serviceaccount:shop:bot"
+
+
 async def test_impersonation_needs_a_right_and_has_its_limits(cluster: Cluster) -> None:
     cluster.allow("bob", rule("list", resources=("pods",)))
     async with talking(cluster) as talk:

@@ -9,8 +9,9 @@ from kubernetes_asyncio import client, config, watch
 
 from tests.bed.kube import Cluster
 from tests.bed.kube.faults import Fault
-from tests.bed.kube.manifests import deployment
-from tests.bed.kube.process import ClusterProcess, cluster_process
+from tests.bed.kube.kinds import KINDS
+from tests.bed.kube.manifests import autoscaler, budget, deployment, job, workload
+from tests.bed.kube.process import ClusterProcess
 from tests.bed.kube.talk import path, talking
 from tests.bed.waiting import eventually
 
@@ -75,6 +76,31 @@ async def test_a_hang_may_be_before_or_after_the_effect(cluster: Cluster, kind: 
         hanging.cancel()
 
 
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_a_delayed_request_is_overtaken_and_only_a_version_stops_it(cluster: Cluster, *, fenced: bool) -> None:
+    made = cluster.apply(deployment())
+    cluster.settled()
+    version = cluster.get("Deployment", "shop", "web")["metadata"]["resourceVersion"]
+    fence = {"metadata": {"resourceVersion": version, "uid": made["metadata"]["uid"]}} if fenced else {}
+    cluster.fault("delayed", after_ms=50)
+    async with talking(cluster) as talk:
+        with pytest.raises(aiohttp.ClientError):
+            await talk.patch(SCALE, {**fence, "spec": {"replicas": 3}})
+        assert cluster.ledger.entries == []
+        assert (await talk.patch(SCALE, {"spec": {"replicas": 4}})).status == 200
+        landed = await eventually(lambda: cluster.ledger.entries[1:])
+    assert landed[0].applied == (not fenced)
+    assert cluster.get("Deployment", "shop", "web")["spec"]["replicas"] == (4 if fenced else 3)
+
+
+async def test_a_revoked_token_is_nobodys(cluster: Cluster) -> None:
+    token = cluster.token("bob", groups=("system:masters",))
+    async with talking(cluster, token) as talk:
+        assert (await talk.get("/api/v1/pods")).status == 200
+        cluster.revoke(token)
+        assert (await talk.get("/api/v1/pods")).status == 401
+
+
 async def test_an_effect_may_be_reported_as_a_failure(cluster: Cluster) -> None:
     cluster.apply(deployment())
     cluster.fault("applied_error", status=504)
@@ -123,6 +149,38 @@ async def test_the_client_library_finds_a_cluster(tmp_path: Path, *, tls: bool) 
     assert [entry.user_agent.split("/")[0] for entry in cluster.ledger.entries] == ["OpenAPI-Generator"]
 
 
+async def test_the_client_library_can_read_every_kind(cluster: Cluster, tmp_path: Path) -> None:
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"}}
+    nightly = {"schedule": "0 0 * * *", "jobTemplate": {"spec": job()["spec"]}}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "shop"}}
+    cron = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "n", "namespace": "shop"},
+        "spec": nightly,
+    }
+    cluster.apply([deployment(), workload("StatefulSet", "db"), workload("DaemonSet", "agent"), job(), cron])
+    cluster.apply([budget(maxUnavailable=1), autoscaler(low=1, high=3), {**quota, "spec": {"hard": {"pods": "9"}}}])
+    cluster.apply({**service, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}})
+    cluster.settled()
+    await config.load_kube_config(str(cluster.kubeconfig(tmp_path / "kubeconfig")))
+    async with client.ApiClient() as api:
+        for kind in KINDS:
+            if kind.custom:
+                continue
+            found = await api.call_api(
+                f"{kind.path}/{kind.plural}",
+                "GET",
+                response_types_map={200: f"{kind.model}List"},
+                auth_settings=["BearerToken"],
+                _request_timeout=5,
+            )
+            assert found[0].items or kind.kind in EMPTY, kind
+
+
+EMPTY = {"ConfigMap", "Secret", "PersistentVolumeClaim", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+
+
 async def test_the_client_library_watches(tmp_path: Path) -> None:
     async with Cluster() as cluster:
         cluster.namespace("shop")
@@ -138,28 +196,29 @@ async def test_the_client_library_watches(tmp_path: Path) -> None:
     assert seen[0][0] == "ADDED"
 
 
-async def test_the_process_keeps_its_ledger_beyond_its_death() -> None:
-    with cluster_process() as process:
-        process.do("apply", manifest=deployment())
-        process.do("settled")
-        process.image("shop:2", pulls=False)
-        process.fault("lost_reply")
-        await scaled(process)
-        assert process.get("Deployment", "shop", "web")["spec"]["replicas"] == 3
-        assert process.do("pods", namespace="shop")[0]["status"]["phase"] == "Running"
-        with pytest.raises(ValueError, match="no call"):
-            process.do("dance")
-        with pytest.raises(KeyError):
-            process.get("Deployment", "shop", "nope")
-        process.child.kill()
-        entries = process.entries()
-    assert [(entry.resource, entry.how, entry.status, entry.changed) for entry in entries] == [
-        ("deployments.apps/scale", "lost_reply", None, True)
+async def test_the_process_keeps_its_ledger_beyond_its_death(cluster_process: ClusterProcess, tmp_path: Path) -> None:
+    process = cluster_process
+    process.do("apply", manifest=deployment())
+    process.do("settled")
+    process.image("shop:2", pulls=False)
+    process.fault("lost_reply")
+    token = process.do("token", user="responder", groups=["system:masters"])
+    await scaled(process.kubeconfig_of(tmp_path / "kubeconfig", token))
+    assert process.get("Deployment", "shop", "web")["spec"]["replicas"] == 3
+    assert process.do("pods", namespace="shop")[0]["status"]["phase"] == "Running"
+    with pytest.raises(ValueError, match="no call"):
+        process.do("dance")
+    with pytest.raises(KeyError):
+        process.get("Deployment", "shop", "nope")
+    process.child.kill()
+    entries = process.entries()
+    assert [(entry.user, entry.resource, entry.how, entry.status) for entry in entries] == [
+        ("responder", "deployments.apps/scale", "lost_reply", None)
     ]
 
 
-async def scaled(process: ClusterProcess) -> None:
-    await config.load_kube_config(str(process.kubeconfig))
+async def scaled(kubeconfig: Path) -> None:
+    await config.load_kube_config(str(kubeconfig))
     async with client.ApiClient() as api:
         with pytest.raises(aiohttp.ClientError):
             await client.AppsV1Api(api).patch_namespaced_deployment_scale(

@@ -8,13 +8,14 @@ import pytest
 from tests.bed.kube import Cluster
 from tests.bed.kube.conditions import condition
 from tests.bed.kube.manifests import deployment, workload
+from tests.bed.kube.store import Clock
 from tests.bed.kube.talk import path, talking
 from tests.bed.web import JsonObject
 
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(automatic=False) as running:
+    async with Cluster(automatic=False, clock=Clock.still()) as running:
         running.apply(deployment(replicas=6))
         running.settled()
         yield running

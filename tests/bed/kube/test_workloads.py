@@ -8,13 +8,13 @@ from tests.bed.kube import Behaviour, Cluster
 from tests.bed.kube.conditions import condition, holds
 from tests.bed.kube.manifests import autoscaler, budget, deployment, job, workload
 from tests.bed.kube.schedules import following
-from tests.bed.kube.store import instant, stamp
+from tests.bed.kube.store import Clock, instant, stamp
 from tests.bed.web import JsonObject
 
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(automatic=False) as running:
+    async with Cluster(automatic=False, clock=Clock.still()) as running:
         yield running
 
 
@@ -162,6 +162,31 @@ async def test_an_autoscaler_brings_its_target_back_into_its_bounds(cluster: Clu
     cluster.advance(60)
     found = condition(status(cluster, "HorizontalPodAutoscaler", "web"), "ScalingActive") or {}
     assert (found["reason"], cluster.pods("shop")) == ("ScalingDisabled", [])
+
+
+async def test_a_gitops_tool_takes_back_what_it_owns_and_nothing_else(cluster: Cluster) -> None:
+    cluster.apply(deployment(replicas=2))
+    meta = {"name": "web", "namespace": "shop"}
+    cluster.keep({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"replicas": 2}}, "argocd")
+    cluster.settled()
+    cluster.patch("Deployment", "shop", "web", {"spec": {"replicas": 5, "minReadySeconds": 1}}, manager="responder")
+    cluster.settled()
+    spec = cluster.get("Deployment", "shop", "web")["spec"]
+    assert (spec["replicas"], spec["minReadySeconds"]) == (2, 1)
+
+
+async def test_a_full_quota_stops_every_kind_of_workload_and_no_controller(cluster: Cluster) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "shop"}}
+    cluster.apply({**quota, "spec": {"hard": {"pods": "1"}}})
+    sets = [workload("StatefulSet", "db", replicas=2), workload("DaemonSet", "agent"), job(completions=1)]
+    cluster.apply([*sets, deployment()])
+    cluster.settled()
+    assert len(cluster.every("Pod", "shop")) == 1
+    refused = [event for event in cluster.every("Event", "shop") if event["reason"] == "FailedCreate"]
+    assert len({event["involvedObject"]["kind"] for event in refused}) >= 3
+    cluster.patch("ResourceQuota", "shop", "q", {"spec": {"hard": {"pods": "10"}}})
+    cluster.settled()
+    assert len(cluster.every("Pod", "shop")) == 8
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from tests.bed.kube import Cluster
 from tests.bed.kube.manifests import budget, deployment, template, workload
 from tests.bed.kube.patches import APPLY, JSON, STRATEGIC
+from tests.bed.kube.store import Clock
 from tests.bed.kube.talk import Talk, path, talking
 from tests.bed.web import JsonObject
 
@@ -15,7 +16,7 @@ WEB = path("deploy", "web")
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
-    async with Cluster(automatic=False) as running:
+    async with Cluster(automatic=False, clock=Clock.still()) as running:
         running.apply(deployment())
         running.settled()
         yield running
@@ -73,6 +74,7 @@ async def test_a_generation_counts_changes_of_what_is_wanted_only(cluster: Clust
 
     assert await generation({"metadata": {"labels": {"team": "a"}}}) == 1
     assert await generation({"status": {"replicas": 99}}) == 1
+    assert cluster.get("Deployment", "shop", "web")["status"]["replicas"] == 2
     assert await generation({"spec": {"replicas": 3}}) == 2
 
 
@@ -85,7 +87,8 @@ async def test_status_is_written_through_its_subresource_only(cluster: Cluster, 
 
 async def test_scaling_beyond_sense_is_refused(talk: Talk) -> None:
     for replicas, status in ((-1, 422), ("three", 400), (0, 200)):
-        assert (await talk.patch(f"{WEB}/scale", {"spec": {"replicas": replicas}})).status == status
+        answer = await talk.patch(f"{WEB}/scale", {"spec": {"replicas": replicas}})
+        assert (answer.status, "Deployment" in str(answer.body)) == (status, False)  # it is the Scale that is wrong
     assert "replicas" not in (await talk.get(f"{WEB}/scale")).body["spec"]  # as Go writes a zero
 
 
@@ -205,6 +208,7 @@ async def test_evictions_ask_the_budget_and_spend_it(cluster: Cluster, talk: Tal
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction"}
     unseen = await talk.send("POST", f"{path('pod', first)}/eviction", eviction)
     assert (unseen.status, "still being processed" in str(unseen.body)) == (429, True)
+    assert (unseen.headers["Retry-After"], unseen.body["details"]["retryAfterSeconds"]) == ("10", 10)
     cluster.settled()
     assert (await talk.send("POST", f"{path('pod', first)}/eviction", eviction)).status == 201
     refused = await talk.send("POST", f"{path('pod', second)}/eviction", eviction)

@@ -72,6 +72,22 @@ class World:
         """Create an object as the controllers do."""
         return self.objects.create(named(kind), namespace, body, Options(MANAGER)).obj
 
+    def try_create(self, kind: str, body: JsonObject, by: JsonObject, component: str) -> JsonObject | None:
+        """Create an object beside `by`; when that is refused (a quota), say so in an event, once, and return None."""
+        namespace, meta = by["metadata"]["namespace"], body["metadata"]
+        name = meta.get("name", meta.get("generateName"))
+        try:
+            made = self.create(kind, namespace, body)
+        except ApiError as error:
+            why = error.message.partition(" is forbidden: ")[2] or error.message  # without the name, new each time
+            said = f"create {kind} {name} in {by['kind']} {by['metadata']['name']} failed error: {why}"
+            if not any(event["message"] == said for event in self.store.every("Event", namespace)):
+                self.event(by, "FailedCreate", said, component, warning=True)
+            return None
+        said = f"create {kind} {made['metadata']['name']} in {by['kind']} {by['metadata']['name']} successful"
+        self.event(by, "SuccessfulCreate", said, component)
+        return made
+
     def event(self, about: JsonObject, reason: str, message: str, component: str, *, warning: bool = False) -> None:
         """Tell an event; the same again is counted."""
         meta, stamp = about["metadata"], self.store.clock.stamp()
