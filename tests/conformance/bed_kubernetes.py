@@ -159,6 +159,13 @@ def beginning() -> Store:
     return cluster.store
 
 
+def begin(cluster: Cluster) -> None:
+    """Let a cluster be as every test finds it."""
+    start = beginning()
+    cluster.store.objects.update({resource: dict(found) for resource, found in start.objects.items()})
+    cluster.store.version = max(start.version, cluster.store.version)
+
+
 class KubernetesBed(Bed):
     """The cluster, with what one shape works on."""
 
@@ -282,9 +289,7 @@ def _going(one: JsonObject) -> bool:
 async def opened(request: pytest.FixtureRequest, shape: Shape) -> AsyncIterator[Bed]:
     """Open a bed in a cluster of its own."""
     async with Cluster(nodes=0, automatic=False) as cluster:
-        start = beginning()
-        cluster.store.objects.update({resource: dict(found) for resource, found in start.objects.items()})
-        cluster.store.version = start.version
+        begin(cluster)
         cluster.access.tokens[SECRET] = known("responder", ADMINS)
         path = request.getfixturevalue("tmp_path") / "kubeconfig"
         bed = KubernetesBed(cluster, shape, cluster.kubeconfig(path, SECRET))

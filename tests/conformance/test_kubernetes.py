@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from responder.act.gate import Gated
 from responder.app import catalogue
 from responder.clients.toolbox import ClusterSpec, Toolbox
 from responder.domain.errors import Moved, Permanent, Reconciled, Temporary
 from responder.ports.action import Action, Landed
 from responder.ports.tools import ReconcilerPolicy
 from tests.bed.kube.cluster import Cluster
+from tests.conformance import bed_kubernetes
 from tests.conformance.action_bed import applied, intended, landed
 from tests.conformance.bed_kubernetes import workload
 
@@ -291,3 +293,27 @@ async def test_a_restart_replaces_every_pod_once(cluster: Cluster, tools: Toolbo
 async def test_a_cluster_that_is_not_configured_is_named(tools: Toolbox) -> None:
     with pytest.raises(Permanent, match=r"kubernetes\.clusters has no 'us'; it has eu"):
         await make("scale", to=4).snapshot("us/deployment/shop/web", tools)
+
+
+# --- between the last look and the first byte ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["scale", "rollout_undo", "taint", "annotate", "hpa"])
+async def test_an_edit_after_the_last_look_refuses_the_send(shape: str, tmp_path: Path) -> None:
+    one = next(one for one in bed_kubernetes.SHAPES.values() if one.action == f"kubernetes.{shape}")
+    async with Cluster(nodes=0, automatic=False) as cluster:
+        bed_kubernetes.begin(cluster)
+        bed = bed_kubernetes.KubernetesBed(cluster, one, cluster.kubeconfig(tmp_path / "kubeconfig"))
+        late = Gated(bed.tools, bed.edit_owned)  # awaited when the connection stands, before anything is sent
+        action = one.make()
+        record = await intended(action, bed.tools, one.target)
+        with pytest.raises(Moved):
+            await action.apply(one.target, record, late)
+        assert cluster.ledger.effects() == []
+        bed_kubernetes.begin(cluster)
+        record = await applied(action, bed.tools, one.target)
+        with pytest.raises(Moved):
+            await action.undo(one.target, record, late)
+        assert len(cluster.ledger.effects()) == 1
+        await bed.tools.close()
+        await bed.hasty.close()

@@ -57,9 +57,7 @@ def granted(text: str) -> str:
 async def allowed(shape: Shape, printed: str, folder: Path) -> AsyncIterator[tuple[Cluster, Toolbox]]:
     """Give a cluster, and tools that may do there what was printed and nothing else."""
     async with Cluster(nodes=0, automatic=False) as cluster:
-        start = bed_kubernetes.beginning()
-        cluster.store.objects.update({resource: dict(found) for resource, found in start.objects.items()})
-        cluster.store.version = start.version
+        bed_kubernetes.begin(cluster)
         token = cluster.account_token("ops", "responder")
         cluster.apply(document for document in yaml.safe_load_all(printed) if document)
         path = cluster.kubeconfig(folder / "kubeconfig", token)
