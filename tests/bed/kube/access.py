@@ -18,6 +18,32 @@ _SELF = {
 _OPEN = ("/api", "/apis", "/version", "/openapi", "/healthz", "/livez", "/readyz")
 """Paths that system:discovery (anybody known) may read; the last four anybody at all."""
 
+ROLES: dict[str, list[JsonObject]] = {
+    "cluster-admin": [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+        {"nonResourceURLs": ["*"], "verbs": ["*"]},
+    ],
+    "view": [
+        {"apiGroups": [group], "resources": [*resources], "verbs": ["get", "list", "watch"]}
+        for group, resources in {
+            "": ("configmaps", "endpoints", "events", "namespaces", "pods", "pods/log", "pods/status", "services"),
+            "apps": (
+                "controllerrevisions",
+                "daemonsets",
+                "deployments",
+                "deployments/scale",
+                "replicasets",
+                "statefulsets",
+            ),
+            "autoscaling": ("horizontalpodautoscalers",),
+            "batch": ("cronjobs", "jobs"),
+            "discovery.k8s.io": ("endpointslices",),
+            "policy": ("poddisruptionbudgets",),
+        }.items()
+    ],
+}
+"""ClusterRoles that every cluster comes with; ``view`` shows no secrets."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -164,9 +190,9 @@ class Access:
             about = User(spec.get("user", ""), tuple(spec.get("groups", ())))
         allowed = self.allowed(about, _asked(spec))
         status: JsonObject = {"allowed": allowed}
-        if allowed:
-            status["reason"] = "" if ADMINS in about.groups else "RBAC: allowed by a binding"
-        return {**answer, "status": {key: one for key, one in status.items() if one != ""}}
+        if allowed and ADMINS not in about.groups:
+            status["reason"] = "RBAC: allowed by a binding"
+        return {**answer, "status": status}
 
     def _all_rules(self, user: User, namespace: str) -> JsonObject:
         everything = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}] if ADMINS in user.groups else []

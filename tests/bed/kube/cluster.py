@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.bed.kube import control, kubeconfig
+from tests.bed.kube import access, control, kubeconfig
 from tests.bed.kube.access import ADMINS, Access, User, known, service_account
 from tests.bed.kube.deletion import Deletion, delete
 from tests.bed.kube.faults import Fault, Faults
@@ -75,6 +75,7 @@ class Cluster:
     runner: Runner = field(init=False)
     keepers: Keepers = field(default_factory=Keepers)
     server: ApiServer = field(init=False)
+    _task: asyncio.Task[None] | None = None
     _left: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     def __post_init__(self) -> None:
@@ -90,6 +91,8 @@ class Cluster:
         self.admin = self.token("admin", groups=(ADMINS,))
         for name in _NAMESPACES:
             self.objects.create(named("Namespace"), "", {"metadata": {"name": name}}, Options("kube-apiserver"))
+        for role, rules in access.ROLES.items():
+            self.objects.create(named("ClusterRole"), "", {"metadata": {"name": role}, "rules": rules}, _TEST)
         for number in range(1, self.nodes + 1):
             self.add_node(f"node-{number}")
         self.runner.settle()
@@ -247,6 +250,8 @@ class Cluster:
         """Wait for a change after which `look` returns something truthy, and return that."""
         async with asyncio.timeout(within.total_seconds()):
             while not (seen := look()):
+                if self._task is not None and self._task.done():
+                    self._task.result()  # the controllers have failed: nothing more will change
                 await self.store.changed()
         return seen
 
@@ -302,7 +307,8 @@ class Cluster:
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.runner.run())
+        self._task = task = asyncio.create_task(self.runner.run())
+        task.add_done_callback(lambda _: self.store.wake())
         try:
             yield
         finally:

@@ -4,6 +4,7 @@ import base64
 import secrets
 
 from tests.bed.kube.kinds import Json, Kind
+from tests.bed.kube.schema import has_field
 from tests.bed.web import JsonObject
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # those of k8s.io/apimachinery/pkg/util/rand: no vowels, no look-alikes
@@ -19,7 +20,7 @@ def fill(kind: Kind, obj: JsonObject) -> None:
     if kind.custom:
         return
     filler = _FILLERS.get(kind.kind)
-    spec = obj.setdefault("spec", {}) if filler else {}
+    spec = obj.setdefault("spec", {}) if has_field(kind, "spec") else {}
     if filler:
         filler(spec)
     if kind.kind == "Namespace":

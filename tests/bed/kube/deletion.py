@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tests.bed.kube import errors
-from tests.bed.kube.kinds import Kind, Place
+from tests.bed.kube.kinds import Json, Kind, Place
 from tests.bed.kube.objects import Objects, Written
 from tests.bed.kube.store import draft
 from tests.bed.web import JsonObject
@@ -20,10 +20,14 @@ class Deletion:
     dry_run: bool = False
 
     @classmethod
-    def of(cls, body: JsonObject, query: dict[str, str], *, dry_run: bool) -> "Deletion":
+    def of(cls, body: Json, query: dict[str, str], *, dry_run: bool) -> "Deletion":
         """Read what a request says."""
-        conditions = body.get("preconditions", {})
+        conditions = body.get("preconditions", {}) if isinstance(body, dict) else None
+        if not isinstance(conditions, dict):
+            raise errors.bad_request("json: cannot unmarshal the body into Go value of type v1.DeleteOptions")
         grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
+        if grace is not None and not str(grace).isdigit():
+            raise errors.bad_request(f"json: cannot unmarshal {grace!r} into gracePeriodSeconds of type int64")
         policy = body.get("propagationPolicy", query.get("propagationPolicy", ""))
         if policy not in {"", "Background", "Foreground", "Orphan"}:
             supported = '"Foreground", "Background", "Orphan"'

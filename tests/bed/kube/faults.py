@@ -43,11 +43,19 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """The misbehaviours to come, in order; each strikes the first request that fits. `struck` counts them."""
+    """The misbehaviours to come, in order; each strikes the first request that fits. `struck` counts them.
+
+    What is delayed lands when its time is over and the `gate` is open: a test that clears it decides on the order.
+    """
 
     waiting: deque[Fault] = field(default_factory=deque)
     struck: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Open the gate."""
+        self.gate.set()
 
     def add(self, fault: Fault, times: int = 1) -> None:
         """Misbehave on the next `times` requests that fit."""

@@ -8,7 +8,7 @@ class Behaviour:
     """What becomes of a container. Times are seconds of the cluster's clock after its start.
 
     `exit_after` None means that it runs until it is stopped; a restart begins again. `log` is written at each start,
-    ``{pod}`` and ``{container}`` are filled in, and `last_words` before an exit.
+    ``{pod}``, ``{container}`` and ``{restarts}`` are filled in, and `last_words` before an exit.
     """
 
     pulls: bool = True

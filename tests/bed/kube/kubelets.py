@@ -116,7 +116,7 @@ class Kubelets:
                 one.reason = "ImagePullBackOff"
             return
         one.state, one.reason, one.since, one.started = "running", "", world.now, world.now
-        text = behaviour.log.format(pod=pod["metadata"]["name"], container=name)
+        text = behaviour.log.format(pod=pod["metadata"]["name"], container=name, restarts=one.restarts)
         world.logs.write(pod, name, text, one.restarts)
 
     def _run(self, world: World, pod: JsonObject, name: str, one: _Container, behaviour: Behaviour) -> None:

@@ -27,17 +27,8 @@ class Logs:
     def read(self, pod: JsonObject, query: Mapping[str, str]) -> str:
         """Return what a request for the log of `pod` gets; raise 400 when there is none to be had."""
         name, status = _container(pod, query.get("container", ""))
-        restarts = status.get("restartCount", 0)
-        if flag(query, "previous"):
-            if not restarts and "terminated" not in status.get("lastState", {}):
-                said = f'previous terminated container "{name}" in pod "{pod["metadata"]["name"]}" not found'
-                raise errors.bad_request(said)
-            restarts -= 1
-        elif "waiting" in status.get("state", {"waiting": {}}) and not restarts:
-            raise _waiting(pod, name, status)
-        elif "waiting" in status.get("state", {}):
-            restarts -= 1  # between two attempts the last one is shown
-        found = self.lines.get((pod["metadata"]["uid"], name, restarts), [])
+        attempt = _attempt(pod, name, status, previous=flag(query, "previous"))
+        found = self.lines.get((pod["metadata"]["uid"], name, attempt), [])
         return _shown(_chosen(found, query, self.clock.now()), query)
 
 
@@ -56,6 +47,21 @@ def _container(pod: JsonObject, wanted: str) -> tuple[str, JsonObject]:
     status = pod.get("status", {})
     known = [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
     return wanted, next((one for one in known if one["name"] == wanted), {})
+
+
+def _attempt(pod: JsonObject, name: str, status: JsonObject, *, previous: bool) -> int:
+    """Return which run of a container is meant: the one that runs or ran last, or the last one that has ended."""
+    restarts: int = status.get("restartCount", 0)
+    waiting = status.get("state", {"waiting": {}}).get("waiting")
+    ended = "terminated" in status.get("lastState", {})
+    if previous and not ended:
+        said = f'previous terminated container "{name}" in pod "{pod["metadata"]["name"]}" not found'
+        raise errors.bad_request(said)
+    if waiting is not None and not ended:
+        raise _waiting(pod, name, status)
+    if waiting is not None:  # a run that is to be restarted later is counted only when it is
+        return restarts if waiting.get("reason") == "CrashLoopBackOff" else restarts - 1
+    return restarts - 1 if previous else restarts
 
 
 def _waiting(pod: JsonObject, name: str, status: JsonObject) -> errors.ApiError:

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field
+from types import NoneType
 
 from tests.bed.kube import defaults, errors, fields, patches, quota, schema, validate
 from tests.bed.kube.kinds import Kind, Place, named
@@ -136,6 +137,8 @@ class Objects:
         """Return a copy of `body` as the server understands it, with warnings about what it does not."""
         if not isinstance(body, dict):
             raise errors.bad_request(f"the body must be a {kind.kind}")
+        if not isinstance(body.get("metadata", {}), dict | NoneType):
+            raise errors.bad_request(f"json: cannot unmarshal into Go struct field {kind.kind}.metadata")
         if body.get("kind", kind.kind) != kind.kind or body.get("apiVersion", kind.api_version) != kind.api_version:
             given = f"{body.get('apiVersion')}, Kind={body.get('kind')}"
             message = (

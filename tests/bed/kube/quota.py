@@ -8,8 +8,20 @@ from tests.bed.kube.kinds import KINDS, Kind
 from tests.bed.kube.store import Store
 from tests.bed.web import JsonObject
 
-_UNITS = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]*)")
+_UNITS = {
+    "n": 1e-9,
+    "u": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+}
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)([a-zA-Z]*)")
 
 
 def amount(quantity: str | float) -> float:

@@ -140,6 +140,8 @@ async def _follow(
             await asyncio.wait_for(store.changed(), min(left, _BOOKMARK))
         except TimeoutError:
             continue
+    if bookmarks and time.monotonic() - marked >= _BOOKMARK:  # a long watch ends with one, too
+        await _send(response, "BOOKMARK", _bookmark(wanted.kind, last, first=False))
 
 
 def _seen(wanted: Wanted, change: Change) -> tuple[str, JsonObject] | None:

@@ -53,9 +53,8 @@ class Runner:
         for _ in range(_ROUNDS):
             if not self.round():
                 return
-        raise RuntimeError(
-            f"the controllers do not come to rest: {[one.what for one in self.world.store.history][-20:]}"
-        )
+        last = [f"{one.what} {one.kind.kind} {one.now['metadata']['name']}" for one in self.world.store.history][-10:]
+        raise RuntimeError(f"the controllers do not come to rest: {', '.join(last)}")
 
     def round(self) -> bool:
         """Let each work once; returns whether any changed something."""

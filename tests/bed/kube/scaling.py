@@ -42,11 +42,13 @@ def patch_scale(
 def put_scale(objects: Objects, place: Place, scale: JsonObject, options: Options) -> Written:
     """Replace the Scale of a workload; returns the workload."""
     live, name = objects.existing(place), place.name
-    given = scale.get("metadata", {})
+    given, wanted = scale.get("metadata", {}), scale.get("spec", {})
+    if not isinstance(given, dict) or not isinstance(wanted, dict):
+        raise errors.bad_request("json: cannot unmarshal into Go struct field Scale.spec of type v1.ScaleSpec")
     if given.get("name", name) != name:
         message = f"the name of the object ({given.get('name')}) does not match the name on the URL ({name})"
         raise errors.bad_request(message)
-    replicas = scale.get("spec", {}).get("replicas", 0)
+    replicas = wanted.get("replicas", 0)
     if not isinstance(replicas, int) or isinstance(replicas, bool):
         message = "json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32"
         raise errors.bad_request(f'Scale in version "v1" cannot be handled as a Scale: {message}')

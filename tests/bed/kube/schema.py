@@ -1,13 +1,20 @@
 """Which fields the built-in kinds have, as the models of the client library list them."""
 
 import functools
+import re
 
 from tests.bed.kube.errors import bad_request
 from tests.bed.kube.kinds import Json, Kind
 from tests.bed.web import JsonObject
 
-_QUANTITIES = {"limits", "requests", "hard", "used", "capacity", "allocatable", "averageValue", "value", "sizeLimit"}
-"""Quantities may be written as numbers."""
+_QUANTITY_MAPS = {"allocatable", "capacity", "hard", "limits", "requests", "used"}
+_QUANTITY_FIELDS = {"averageValue", "divisor", "sizeLimit"}
+"""What holds quantities, which may be written as numbers."""
+
+_QUANTITY = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
+
+_NUMBER_OR_TEXT = {"maxSurge", "maxUnavailable", "minAvailable", "port", "targetPort"}
+"""Fields of the type IntOrString, where the model allows anything."""
 
 _FREE = {"object", "datetime", "date"}
 """Anything goes: ints or strings, JSON of somebody else's, times (which nobody here writes by hand)."""
@@ -23,6 +30,11 @@ def _fields(model: str) -> dict[str, str]:
 
     found = getattr(models, model)
     return {found.attribute_map[python]: kind for python, kind in found.openapi_types.items()}
+
+
+def has_field(kind: Kind, name: str) -> bool:
+    """Return whether a built-in kind has a field."""
+    return name in _fields(kind.model)
 
 
 def decode(kind: Kind, body: JsonObject) -> tuple[JsonObject, list[str]]:
@@ -45,12 +57,15 @@ def _object(kind: Kind, model: str, value: Json, path: str, unknown: list[str]) 
         if key not in fields:
             unknown.append(here)
         elif one is not None:
-            result[key] = _value(kind, fields[key], one, here, unknown)
+            wanted = "quantity" if key in _QUANTITY_FIELDS and fields[key] == "str" else fields[key]
+            result[key] = _value(kind, wanted, one, here, unknown)
     return result
 
 
 def _value(kind: Kind, wanted: str, value: Json, path: str, unknown: list[str]) -> Json:
     if wanted in _FREE:
+        if path.rsplit(".", 1)[-1] in _NUMBER_OR_TEXT and not isinstance(value, int | str):
+            raise _mismatch(kind, value, "intstr.IntOrString", path)
         return value
     if wanted.startswith("list["):
         if not isinstance(value, list):
@@ -60,19 +75,26 @@ def _value(kind: Kind, wanted: str, value: Json, path: str, unknown: list[str]) 
         if not isinstance(value, dict):
             raise _mismatch(kind, value, "map", path)
         inner = wanted[5:-1].split(", ", 1)[1]
+        if path.rsplit(".", 1)[-1] in _QUANTITY_MAPS:
+            inner = "quantity"
         return {
             key: _value(kind, inner, one, f"{path}.{key}", unknown) for key, one in value.items() if one is not None
         }
+    if wanted == "quantity":
+        return _quantity(kind, value, path)
     if wanted in _WANTED:
         return _scalar(kind, wanted, value, path)
     return _object(kind, wanted, value, path, unknown)
 
 
+def _quantity(kind: Kind, value: Json, path: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not _QUANTITY.fullmatch(str(value)):
+        raise _mismatch(kind, value, "resource.Quantity", path)
+    return str(value)
+
+
 def _scalar(kind: Kind, wanted: str, value: Json, path: str) -> Json:
-    quantity = wanted == "str" and isinstance(value, int | float) and any(p in _QUANTITIES for p in path.split("."))
     fits = isinstance(value, _WANTED[wanted]) and (wanted == "bool" or not isinstance(value, bool))
-    if quantity and not isinstance(value, bool):
-        return str(value)
     if not fits:
         raise _mismatch(kind, value, _GO[wanted], path)
     return value

@@ -69,6 +69,7 @@ class ApiServer:
         app.on_cleanup.append(self._landed)
 
     async def _landed(self, _: web.Application) -> None:
+        self.faults.gate.set()
         await asyncio.gather(*self._landing)  # else the ledger would miss what a patient judge would have seen
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -124,6 +125,7 @@ class ApiServer:
     async def _land(self, visit: _Visit, raw: bytes, fault: Fault) -> None:
         """Do what was asked when its sender has long given up."""
         await asyncio.sleep(fault.after_ms / 1000)
+        await self.faults.gate.wait()
         try:
             self.access.check(visit.user, visit.asked.attributes)
             self._note(visit, None, fault.kind, self._write(visit.request, visit.asked, raw))
@@ -169,7 +171,7 @@ class ApiServer:
         if not asked.write:
             return
         agent = request.headers.get("User-Agent", "")
-        dry = "dryRun" in request.query or bool(isinstance(visit.body, dict) and visit.body.get("dryRun"))
+        dry = "dryRun" in request.query or _dry(visit.body)
         written = outcome.written if outcome is not None else None
         after = written.obj if written is not None and not dry else None
         self.ledger.append(
@@ -196,6 +198,12 @@ class ApiServer:
                 how=how,
             )
         )
+
+
+def _dry(body: Json) -> bool:
+    """Whether the options in a body ask for a dry run: those of a delete, or of an eviction's delete."""
+    options = body.get("deleteOptions", body) if isinstance(body, dict) else {}
+    return isinstance(options, dict) and bool(options.get("dryRun"))
 
 
 def _document(path: str) -> web.Response:

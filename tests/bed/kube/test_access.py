@@ -66,6 +66,23 @@ async def test_groups_are_bound_too(cluster: Cluster) -> None:
         assert (await talk.get("/apis/apps/v1/deployments")).status == 403
 
 
+async def test_a_viewer_sees_no_secrets(cluster: Cluster) -> None:
+    group = "rbac.authorization.k8s.io"
+    cluster.apply(
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "bob", "namespace": "shop"},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "view"},
+            "subjects": [{"kind": "User", "apiGroup": group, "name": "bob"}],
+        }
+    )
+    async with talking(cluster, cluster.token("bob")) as talk:
+        assert (await talk.get(path("pods"))).status == 200
+        assert (await talk.get(path("secrets"))).status == 403
+        assert (await talk.get(path("pods", namespace="default"))).status == 403
+
+
 async def test_a_review_of_oneself_says_what_the_rules_say(cluster: Cluster) -> None:
     cluster.allow("bob", SCALE, "shop")
     asked = {"namespace": "shop", "verb": "patch", "group": "apps", "resource": "deployments", "subresource": "scale"}

@@ -82,12 +82,14 @@ async def test_a_delayed_request_is_overtaken_and_only_a_version_stops_it(cluste
     cluster.settled()
     version = cluster.get("Deployment", "shop", "web")["metadata"]["resourceVersion"]
     fence = {"metadata": {"resourceVersion": version, "uid": made["metadata"]["uid"]}} if fenced else {}
-    cluster.fault("delayed", after_ms=50)
+    cluster.fault("delayed", after_ms=0)
+    cluster.faults.gate.clear()
     async with talking(cluster) as talk:
         with pytest.raises(aiohttp.ClientError):
             await talk.patch(SCALE, {**fence, "spec": {"replicas": 3}})
         assert cluster.ledger.entries == []
         assert (await talk.patch(SCALE, {"spec": {"replicas": 4}})).status == 200
+        cluster.faults.gate.set()
         landed = await eventually(lambda: cluster.ledger.entries[1:])
     assert landed[0].applied == (not fenced)
     assert cluster.get("Deployment", "shop", "web")["spec"]["replicas"] == (4 if fenced else 3)

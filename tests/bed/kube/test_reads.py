@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from tests.bed.kube import Behaviour, Cluster
+from tests.bed.kube import Behaviour, Cluster, reads
 from tests.bed.kube.manifests import deployment, template
 from tests.bed.kube.store import Clock
 from tests.bed.kube.talk import Talk, path, talking
@@ -94,6 +95,14 @@ async def test_a_watch_sees_what_comes_changes_and_goes(cluster: Cluster, talk: 
     assert seen == [("ADDED", "in"), ("ADDED", "out"), ("MODIFIED", "in"), ("DELETED", "out"), ("DELETED", "in")]
 
 
+async def test_a_long_watch_is_given_bookmarks(cluster: Cluster, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "_BOOKMARK", 0.05)
+    start = str(cluster.store.version)
+    query = {"watch": "true", "resourceVersion": start, "timeoutSeconds": "0.3", "allowWatchBookmarks": "true"}
+    marks = [json.loads(line) for line in (await talk.get(path("cm"), **query)).body.splitlines()]
+    assert {(one["type"], one["object"]["metadata"]["resourceVersion"]) for one in marks} == {("BOOKMARK", start)}
+
+
 async def test_a_watch_that_is_too_old_is_told_so(cluster: Cluster, talk: Talk) -> None:
     cluster.store.compact()
     answer = await talk.get(path("pods"), watch="true", resourceVersion="5", timeoutSeconds="1")
@@ -120,12 +129,28 @@ async def test_logs_are_chosen(cluster: Cluster, talk: Talk) -> None:
     assert (await talk.get(where, tailLines="-1")).status == 422
 
 
-async def test_the_log_before_a_crash_is_kept(cluster: Cluster, talk: Talk) -> None:
-    cluster.images["shop:bad"] = Behaviour.crashes(last_words="panic: disk full")
+@pytest.mark.parametrize(("after", "now", "before"), [(30, "run 1", "run 0"), (0, "run 1", "run 1")])
+async def test_the_log_before_a_crash_is_kept(
+    cluster: Cluster, talk: Talk, after: float, now: str, before: str
+) -> None:
+    bad = Behaviour.crashes(after=after, last_words="panic: disk full")
+    cluster.images["shop:bad"] = replace(bad, log="run {restarts}")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}}
+    cluster.apply({**pod, "spec": template("x", "shop:bad")["spec"]})
+    cluster.advance(after + 1)
+    where = f"{path('pod', 'p')}/log"
+    assert (await talk.get(where)).body.splitlines()[0] == now  # while it waits, the run that has just ended
+    previous = (await talk.get(where, previous="true")).body
+    assert previous == f"{before}\npanic: disk full\n"
+
+
+async def test_a_container_that_never_began_has_no_log(cluster: Cluster, talk: Talk) -> None:
+    cluster.images["shop:bad"] = Behaviour.unpullable()
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}}
     cluster.apply({**pod, "spec": template("x", "shop:bad")["spec"]})
     cluster.settled()
-    assert (await talk.get(f"{path('pod', 'p')}/log", previous="true", tailLines="1")).body == "panic: disk full\n"
+    refused = await talk.get(f"{path('pod', 'p')}/log")
+    assert (refused.status, "trying and failing to pull image" in refused.body["message"]) == (400, True)
 
 
 async def test_a_container_must_be_named_when_there_are_several(cluster: Cluster, talk: Talk) -> None:

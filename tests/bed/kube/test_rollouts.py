@@ -1,6 +1,6 @@
 """Deployments over time at the peer: rollouts, bad images, crashes, deadlines, pauses, undo."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -9,6 +9,7 @@ from tests.bed.kube.conditions import condition
 from tests.bed.kube.manifests import deployment
 from tests.bed.kube.store import Clock
 from tests.bed.kube.talk import path, talking
+from tests.bed.kube.world import World
 from tests.bed.web import JsonObject
 
 
@@ -201,6 +202,24 @@ async def test_events_tell_what_happened_and_are_counted(cluster: Cluster) -> No
     cluster.advance(100)
     found = {(event["reason"], event["count"] > 1) for event in cluster.every("Event", "shop")}
     assert {("ScalingReplicaSet", False), ("SuccessfulCreate", False), ("BackOff", True)} <= found
+
+
+async def test_whoever_waits_hears_that_the_controllers_have_failed() -> None:
+    class Fights:
+        def work(self, world: World) -> Iterator[None]:
+            world.change(
+                world.store.every("Node")[0], lambda it: it["metadata"].update(labels={"x": str(world.store.version)})
+            )
+            yield
+
+    async def wait() -> None:
+        async with Cluster() as running:
+            running.runner.controllers["Fights"] = Fights()
+            running.namespace("shop")
+            await running.until(lambda: False)
+
+    with pytest.raises(RuntimeError, match="do not come to rest: MODIFIED Node node-1"):
+        await wait()
 
 
 async def test_without_a_hand_on_the_clock_it_works_by_itself() -> None:

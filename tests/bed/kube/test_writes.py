@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.bed.kube import Cluster
+from tests.bed.kube.kinds import Json
 from tests.bed.kube.manifests import budget, deployment, template, workload
 from tests.bed.kube.patches import APPLY, JSON, STRATEGIC
 from tests.bed.kube.store import Clock
@@ -149,6 +150,35 @@ async def test_a_value_of_a_wrong_type_is_a_bad_request(talk: Talk) -> None:
     assert (answer.status, answer.reason) == (400, "BadRequest")
 
 
+@pytest.mark.parametrize(
+    ("kind", "change", "status"),
+    [
+        ("deploy", {"spec": {"strategy": {"rollingUpdate": {"maxSurge": "half"}}}}, 422),
+        ("deploy", {"spec": {"strategy": {"rollingUpdate": {"maxSurge": []}}}}, 400),
+        ("deploy", {"spec": {"template": {"spec": {"containers": [{"name": "c", "resources": {"limits": 1}}]}}}}, 400),
+        ("deploy", {"metadata": {"annotations": {"limits.cpu": "none", "averageValue": "a lot"}}}, 200),
+        ("pdb", {"spec": {"minAvailable": 1}}, 422),
+        ("pdb", {"spec": {"maxUnavailable": -1}}, 422),
+        ("node", {"spec": {"taints": [{"key": "a"}]}}, 422),
+        ("node", {"spec": {"taints": [{"key": "a", "effect": "NoWay"}]}}, 422),
+        ("node", {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}, 200),
+        ("quota", {"spec": {"hard": {"requests.cpu": "much"}}}, 400),
+        ("quota", {"spec": {"hard": {"requests.cpu": 2}}}, 200),
+    ],
+)
+async def test_values_are_checked(cluster: Cluster, talk: Talk, kind: str, change: JsonObject, status: int) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "web", "namespace": "shop"}}
+    cluster.apply([budget(maxUnavailable=1), quota])
+    cluster.add_node("web")
+    assert (await talk.patch(path(kind, "web"), change, STRATEGIC)).status == status
+    cluster.settled()
+
+
+@pytest.mark.parametrize("body", ["x", [], {"gracePeriodSeconds": "soon"}, {"preconditions": "none"}])
+async def test_strange_options_of_a_delete_are_refused(talk: Talk, body: Json) -> None:
+    assert (await talk.send("DELETE", WEB, body)).status == 400
+
+
 async def test_deletes_obey_their_preconditions(cluster: Cluster, talk: Talk) -> None:
     pod = cluster.pods("shop")[0]["metadata"]
     where = path("pod", pod["name"])
@@ -210,7 +240,11 @@ async def test_evictions_ask_the_budget_and_spend_it(cluster: Cluster, talk: Tal
     assert (unseen.status, "still being processed" in str(unseen.body)) == (429, True)
     assert (unseen.headers["Retry-After"], unseen.body["details"]["retryAfterSeconds"]) == ("10", 10)
     cluster.settled()
+    trial = {**eviction, "deleteOptions": {"dryRun": ["All"]}}
+    assert (await talk.send("POST", f"{path('pod', first)}/eviction", trial)).status == 201
+    assert cluster.ledger.effects() == []
     assert (await talk.send("POST", f"{path('pod', first)}/eviction", eviction)).status == 201
+    assert [entry.resource for entry in cluster.ledger.effects()] == ["pods/eviction"]
     refused = await talk.send("POST", f"{path('pod', second)}/eviction", eviction)
     assert (refused.status, refused.body["details"]["causes"][0]["reason"]) == (429, "DisruptionBudget")
     assert "Retry-After" not in refused.headers

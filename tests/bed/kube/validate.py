@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests.bed.kube.errors import cause, invalid
 from tests.bed.kube.kinds import Json, Kind
@@ -83,16 +83,41 @@ def _spec(kind: Kind, obj: JsonObject) -> Iterator[JsonObject]:
         yield from _workload(kind, spec)
     if kind.kind == "Pod":
         yield from _containers(spec, "spec")
-    if kind.kind == "CronJob":
-        yield from _containers(spec["jobTemplate"]["spec"]["template"]["spec"], "spec.jobTemplate.spec.template.spec")
-        if len(spec.get("schedule", "").split()) != 5 and not spec.get("schedule", "").startswith("@"):
-            yield _wrong("spec.schedule", spec.get("schedule", ""), "expected exactly 5 fields")
-    if kind.kind == "HorizontalPodAutoscaler":
-        yield from _autoscaler(spec)
-    if kind.kind == "PodDisruptionBudget" and "minAvailable" in spec and "maxUnavailable" in spec:
-        yield _wrong("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+    rules = _RULES.get(kind.kind)
+    if rules is not None:
+        yield from rules(spec)
     if kind.kind == "Event" and not obj.get("involvedObject"):
         yield _missing("involvedObject")
+
+
+def _cron_job(spec: JsonObject) -> Iterator[JsonObject]:
+    yield from _containers(spec["jobTemplate"]["spec"]["template"]["spec"], "spec.jobTemplate.spec.template.spec")
+    schedule = spec.get("schedule", "")
+    if len(schedule.split()) != 5 and not schedule.startswith("@"):
+        yield _wrong("spec.schedule", schedule, "expected exactly 5 fields")
+
+
+def _node(spec: JsonObject) -> Iterator[JsonObject]:
+    effects = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+    for index, taint in enumerate(spec.get("taints", ())):
+        if not taint.get("key"):
+            yield _missing(f"spec.taints[{index}].key")
+        if taint.get("effect") not in effects:
+            shown = ", ".join(f'"{one}"' for one in effects)
+            said = f'Unsupported value: "{taint.get("effect", "")}": supported values: {shown}'
+            yield cause("FieldValueNotSupported", f"spec.taints[{index}].effect", said)
+
+
+def _service(spec: JsonObject) -> Iterator[JsonObject]:
+    for index, port in enumerate(spec.get("ports", ())):
+        if not 0 < port.get("port", 0) < 65536:
+            yield _wrong(f"spec.ports[{index}].port", port.get("port", 0), "must be between 1 and 65535, inclusive")
+
+
+def _budget(spec: JsonObject) -> Iterator[JsonObject]:
+    yield from _shares(spec, "spec")
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        yield _wrong("spec", spec, "minAvailable and maxUnavailable cannot be both set")
 
 
 def _autoscaler(spec: JsonObject) -> Iterator[JsonObject]:
@@ -110,6 +135,8 @@ def _workload(kind: Kind, spec: JsonObject) -> Iterator[JsonObject]:
         if field in spec and spec[field] < 0:
             yield _wrong(f"spec.{field}", spec[field], "must be greater than or equal to 0")
     template = spec["template"]
+    for strategy in ("strategy", "updateStrategy"):
+        yield from _shares(spec.get(strategy, {}).get("rollingUpdate", {}), f"spec.{strategy}.rollingUpdate")
     if kind.kind != "Job":
         yield from _selected(spec, template)
     yield from _containers(template.get("spec", {}), "spec.template.spec")
@@ -119,6 +146,16 @@ def _workload(kind: Kind, spec: JsonObject) -> Iterator[JsonObject]:
         said = ", ".join(f'"{one}"' for one in allowed)
         shown = f'Unsupported value: "{policy}": supported values: {said}'
         yield cause("FieldValueNotSupported", "spec.template.spec.restartPolicy", shown)
+
+
+def _shares(values: JsonObject, path: str) -> Iterator[JsonObject]:
+    for name in ("maxSurge", "maxUnavailable", "minAvailable"):
+        value = values.get(name, 0)
+        if isinstance(value, str) and not re.fullmatch(r"[0-9]+%", value):
+            why = "a valid percent string must be a numeric string followed by an ending '%'"
+            yield _wrong(f"{path}.{name}", value, why)
+        elif isinstance(value, int) and value < 0:
+            yield _wrong(f"{path}.{name}", value, "must be greater than or equal to 0")
 
 
 def _selected(spec: JsonObject, template: JsonObject) -> Iterator[JsonObject]:
@@ -145,6 +182,15 @@ def _containers(spec: JsonObject, path: str) -> Iterator[JsonObject]:
         seen.add(name)
         if not container.get("image"):
             yield _missing(f"{here}.image")
+
+
+_RULES: dict[str, Callable[[JsonObject], Iterator[JsonObject]]] = {
+    "CronJob": _cron_job,
+    "HorizontalPodAutoscaler": _autoscaler,
+    "Node": _node,
+    "PodDisruptionBudget": _budget,
+    "Service": _service,
+}
 
 
 def _changes(kind: Kind, obj: JsonObject, before: JsonObject) -> Iterator[JsonObject]:

@@ -46,7 +46,7 @@ class Change:
 
     def deletion(self, body: Json) -> Deletion:
         """Return how a delete is meant."""
-        return Deletion.of(body or {}, self.query, dry_run=self.options.dry_run)
+        return Deletion.of({} if body is None else body, self.query, dry_run=self.options.dry_run)
 
 
 def perform(objects: Objects, change: Change) -> Outcome:
@@ -60,12 +60,12 @@ def perform(objects: Objects, change: Change) -> Outcome:
         raise errors.no_route()
     if asked.verb in {"delete", "deletecollection"}:
         return _delete(objects, change)
-    if body is None:
-        raise errors.bad_request("the body of the request is empty")
+    if not isinstance(body, dict | list) or (isinstance(body, list) and change.how != patches.JSON):
+        raise errors.bad_request("the body of the request is not an object")
     if asked.subresource == "eviction":
         if asked.verb != "create":
             raise errors.not_allowed(kind)
-        how = change.deletion(body.get("deleteOptions"))
+        how = change.deletion(change.body.get("deleteOptions"))
         return Outcome(201, EVICTED, evict(objects, asked.namespace, asked.name, how))
     if asked.subresource == "scale":
         return _scale(objects, change)
