@@ -8,19 +8,21 @@ from responder.app import catalogue
 from responder.playbook.schema import load_playbook
 
 CATALOGUE = catalogue()
-START = 'name: example\nmatchers:\n  - alertname="HighLoad"\ntarget: {kind}/checkout\n'
+START = 'name: example\nmatchers:\n  - alertname="HighLoad"\ntarget: TARGET\n'
 
 
-def as_item(key: str, example: str, kind: str = "http") -> str:
-    item = textwrap.indent(example.strip(), "    ")
-    return f"{START.format(kind=kind)}{key}:\n  - {item[4:]}\n"
+def as_item(key: str, example: str, target: str = "http/checkout", more: str = "") -> str:
+    item = textwrap.indent(example.strip() + more, "    ")
+    return f"{START}{key}:\n  - {item[4:]}\n".replace("TARGET", target)
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE.actions))
 def test_the_example_of_an_action_is_a_step(name: str) -> None:
-    action = CATALOGUE.actions[name]
-    text = as_item("steps", action.example, action.kinds[0] if action.kinds else "http")
-    assert load_playbook(text, "a.yaml", CATALOGUE, None).steps[0].action is action
+    kind = CATALOGUE.actions[name]
+    target = f"{kind.kinds[0] if kind.kinds else name.partition('.')[0]}/checkout"
+    undo = "\nundo: none" if kind.undoes == "impossible" and "undo:" not in kind.example else ""
+    playbook = load_playbook(as_item("steps", kind.example, target, undo), "a.yaml", CATALOGUE, None)
+    assert playbook.steps[0].action is kind
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE.probes))
