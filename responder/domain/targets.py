@@ -22,12 +22,15 @@ KUBERNETES_KINDS = frozenset(
 """Kinds of targets whose key begins with their cluster."""
 
 
+OTHER_KINDS = frozenset({"host", "http", "postgres", "redis"})
+"""Kinds of targets that are in no cluster."""
 NAMESPACE = "namespace"
 
 
 def is_kubernetes(key: str) -> bool:
-    """Whether ``key`` is one of a cluster: ``prod-eu/deployment/shop/api``."""
-    return key.split(SEPARATOR)[1:2] != [] and key.split(SEPARATOR)[1] in KUBERNETES_KINDS
+    """Whether ``key`` is one of a cluster: ``prod-eu/deployment/shop/api``; a service may be called ``job``, too."""
+    first, *rest = key.split(SEPARATOR)
+    return first not in OTHER_KINDS and rest[:1] != [] and rest[0] in KUBERNETES_KINDS
 
 
 def ancestors(key: str) -> tuple[str, ...]:
@@ -42,7 +45,9 @@ def conflicts(one: str, other: str) -> bool:
 
 
 def connection_of(key: str) -> str:
-    """Return the part of ``key`` that names what it is reached through: ``http/checkout``, ``prod-eu/deployment``."""
+    """Return the part of ``key`` that names what it is reached through: ``http/checkout``, or the cluster."""
+    if is_kubernetes(key):
+        return key.partition(SEPARATOR)[0]
     return SEPARATOR.join(key.split(SEPARATOR)[:2])
 
 
