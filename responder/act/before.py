@@ -12,7 +12,7 @@ from responder.act.plan import Prepared, names_for, plan, plan_hash
 from responder.act.portions import portions_of
 from responder.act.reach import failing, reach, reaching
 from responder.act.witness import last_look
-from responder.domain.errors import Permanent, Temporary
+from responder.domain.errors import Permanent, Reconciled, Temporary
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
@@ -138,6 +138,8 @@ async def planned(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepare
         return await plan(engine, run, playbook)
     except Temporary as error:
         return Refusal(Verdict.TEMPORARY, str(error))
+    except Reconciled as error:
+        return Refusal(Verdict.RECONCILED, f"{Verdict.RECONCILED.sentence} {error}")
     except Permanent as error:
         return Refusal(Verdict.STEP_FAILED, str(error))
 

@@ -26,6 +26,7 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
         Verdict.UNCHANGED,
         Verdict.NO_ITEMS,
         Verdict.STEP_FAILED,
+        Verdict.RECONCILED,
         Verdict.ATTEMPTS_EXHAUSTED,
         Verdict.RECURRING,
     ):

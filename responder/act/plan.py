@@ -35,6 +35,10 @@ class Prepared:
         """Whether a state action finds everything as it wants it."""
         return self.action.effect == "state" and self.snapshot.image == self.after
 
+    @property
+    def _undo(self) -> str:
+        return "" if self.step.undo == "automatic" else f"undo: {self.step.undo}"
+
     def planned(self) -> PlannedStep:
         """Return the step as people see it."""
         return PlannedStep(
@@ -43,7 +47,7 @@ class Prepared:
             arguments=self.action.arguments(),
             before=self.snapshot.image,
             after=self.after,
-            note="" if self.step.undo == "automatic" else f"undo: {self.step.undo}",
+            note="; ".join(filter(None, (self._undo, self.snapshot.note))),
         )
 
 

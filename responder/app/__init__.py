@@ -88,7 +88,7 @@ def names_of(settings: "Settings") -> "Names":
 
 def toolbox(settings: "Settings") -> "Toolbox":
     """Return the tools for the configured connections; nothing is connected before it is used."""
-    from responder.clients.toolbox import HttpSpec, PostgresSpec, PrometheusSpec, RedisSpec, Toolbox
+    from responder.clients.toolbox import ClusterSpec, HttpSpec, PostgresSpec, PrometheusSpec, RedisSpec, Toolbox
 
     for name, connection in settings.connections_http.items():
         _supported(f"connections.http.{name}", connection.http)
@@ -121,6 +121,16 @@ def toolbox(settings: "Settings") -> "Toolbox":
         redis={
             name: RedisSpec(one.url, one.password, one.parameters) for name, one in settings.connections_redis.items()
         },
+        clusters={
+            name: ClusterSpec(
+                kubeconfig=cluster.kubeconfig,
+                context=cluster.context,
+                prometheus=cluster.prometheus,
+                reconcilers=settings.kubernetes.reconcilers,
+            )
+            for name, cluster in settings.kubernetes.clusters.items()
+        },
+        cluster_label=settings.kubernetes.cluster_label,
     )
 
 

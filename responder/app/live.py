@@ -9,7 +9,7 @@ from responder.clients.witnesses import Witnesses
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
 from responder.ports.store import Store
-from responder.ports.tools import HttpService, Postgres, Prometheus, Redis
+from responder.ports.tools import Cluster, HttpService, Postgres, Prometheus, Redis
 from responder.ports.witness import Picture
 
 EMPTY_TOOLS = Toolbox({}, {})
@@ -41,6 +41,14 @@ class LiveTools:
     def http(self, name: str) -> HttpService:
         """Return the named service."""
         return self.current.http(name)
+
+    def cluster(self, name: str) -> Cluster:
+        """Return the named cluster."""
+        return self.current.cluster(name)
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster of an alert."""
+        return self.current.cluster_of(labels)
 
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels."""

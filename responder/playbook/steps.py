@@ -37,6 +37,7 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
         action = catalogue.actions[name]
         _check_undo(findings, path, written, action)
         _check_reach(findings, (*path, name), mapping(written[name]), action, data.get("target"))
+        _check_kind(findings, (*path, name), action, data.get("target"))
         if data.get("mode") == "auto":
             _check_fence(findings, path, written, action)
         if irreversible and action.undoes != "impossible":
@@ -104,6 +105,15 @@ def _check_reach(findings: Findings, path: Path, arguments: Keys, action: type[A
         message = f"this changes {reached}, and the target is {target}"
         hint = f"locks, limits and `protect` go by the target: begin it with {reached}"
         findings.add(path, message, "target-elsewhere", hint, at_key=True)
+
+
+def _check_kind(findings: Findings, path: Path, action: type[Action], target: object) -> None:
+    """What works on some kinds of Kubernetes objects has a target of one of them."""
+    kind = target.partition(SEPARATOR)[0] if isinstance(target, str) else "{{"
+    if action.kinds and "{{" not in kind and kind not in action.kinds:
+        message = f"{action.name} works on {', '.join(action.kinds)}, and the target is {target}"
+        hint = f"write it like {action.kinds[0]}/…: the cluster goes into `cluster:` or comes from the alert"
+        findings.add(path, message, "target-kind", hint, at_key=True)
 
 
 def _check_fence(findings: Findings, path: Path, written: Keys, action: type[Action]) -> None:

@@ -15,10 +15,11 @@ from responder.ports.tools import Tools
 
 
 class Landed(StrEnum):
-    """Whether an effect is there, by marker or by value."""
+    """Whether an effect is there, by marker or by value; ``never``: it is not, and a late send can no longer land."""
 
     YES = "yes"
     NO = "no"
+    NEVER = "never"
     UNKNOWN = "unknown"
 
 
@@ -33,10 +34,14 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The owned fields as they are now, JSON-able, and the fence that refuses a stale send (an ETag, say)."""
+    """The owned fields as they are now, JSON-able, and the fence that refuses a stale send (an ETag, say).
+
+    ``note`` is what whoever reads the plan should know of them: who else has a say there.
+    """
 
     image: JsonValue
     fence: str = ""
+    note: str = ""
 
 
 class Action(BaseModel, ABC):
@@ -48,6 +53,7 @@ class Action(BaseModel, ABC):
     target must be at or below it, since locks, limits and protection go by the target. ``changes`` is what two runs
     must not change at once, with arguments in braces: playbooks that share it need targets that lock each other out.
     ``gradual`` says that it may change one number, and do so in ``portions``.
+    ``kinds`` are the kinds of Kubernetes targets that it works on; without any it is not for clusters.
     ``example`` is a playbook step that the tests load and the reference shows.
     """
 
@@ -62,6 +68,7 @@ class Action(BaseModel, ABC):
     reach: ClassVar[str] = ""
     changes: ClassVar[str] = ""
     gradual: ClassVar[bool] = False
+    kinds: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str]
 
     def arguments(self) -> dict[str, JsonValue]:

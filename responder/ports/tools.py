@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
@@ -46,6 +46,66 @@ class HttpService(Protocol):
         (connection refused, 409, 429), Uncertain when it may have (timeout, reset, 5xx after sending).
         """
         ...
+
+
+Object = dict[str, JsonValue]
+"""A Kubernetes object, as the API's JSON has it."""
+PatchKind = Literal["merge", "strategic", "json"]
+
+
+class Cluster(Protocol):
+    """One configured Kubernetes cluster; paths are the API's own (``domain.kubernetes`` makes them).
+
+    Everything raises Permanent with the API's sentence when it refuses (403, 404, 422 and the like), Temporary when
+    a change certainly did not happen (refused connection, 409 Conflict, 429) or nothing could be read, and Uncertain
+    when a change may have happened (timeout, reset, 5xx after sending). A change passes ``gate`` before its first byte;
+    one with ``dry_run`` goes through everything at the server but is not kept there.
+    """
+
+    @property
+    def reconcilers(self) -> "ReconcilerPolicy":
+        """What to do about fields that somebody else keeps as they are."""
+        ...
+
+    async def get(self, path: str) -> Object:
+        """Return one object."""
+        ...
+
+    async def find(self, path: str) -> Object | None:
+        """Return one object, None when the API knows its kind and there is none."""
+        ...
+
+    async def list(self, path: str, labels: str = "", fields: str = "") -> tuple[Object, ...]:
+        """Return all objects there, selected by the API's own selectors; more than it may be is Permanent."""
+        ...
+
+    async def text(self, path: str, query: Mapping[str, str]) -> str:
+        """Return what is no JSON: logs."""
+        ...
+
+    async def patch(
+        self,
+        path: str,
+        body: JsonValue,
+        kind: PatchKind = "merge",
+        gate: Gate | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> Object:
+        """Change an object; ``metadata.resourceVersion`` in the body refuses what is stale. Returns it as it is now."""
+        ...
+
+    async def create(self, path: str, body: Object, gate: Gate | None = None, *, dry_run: bool = False) -> Object:
+        """Create an object, or post to a subresource such as ``eviction``."""
+        ...
+
+    async def delete(self, path: str, options: Object, gate: Gate | None = None, *, dry_run: bool = False) -> Object:
+        """Delete an object under ``options`` (``preconditions``, ``propagationPolicy``)."""
+        ...
+
+
+ReconcilerPolicy = Literal["refuse", "warn", "allow"]
+"""What to do about a field that something else keeps as it is: not touch it, say so in the plan, or neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +228,17 @@ class Tools(Protocol):
 
     def http(self, name: str) -> HttpService:
         """Return the named service; raises Permanent with the known names when there is none."""
+        ...
+
+    def cluster(self, name: str) -> Cluster:
+        """Return the named cluster; raises Permanent with the known names when there is none."""
+        ...
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster that an alert with these labels is about.
+
+        Raises Permanent when it does not say, and there is not just one.
+        """
         ...
 
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:

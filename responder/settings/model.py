@@ -13,6 +13,7 @@ from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.settings.http import NO_AUTH, HttpAuth, HttpConfig
 
+Reconcilers = Literal["refuse", "warn", "allow"]
 Role = Literal["viewer", "operator", "admin"]
 
 
@@ -112,7 +113,10 @@ class PrometheusSettings:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Kubernetes cluster; ``prometheus`` names the one that watches it."""
+    """A Kubernetes cluster, as the pod's service account unless there is a kubeconfig.
+
+    ``prometheus`` names the one that watches it.
+    """
 
     kubeconfig: Path | None = None
     context: str | None = None
@@ -121,10 +125,14 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSettings:
-    """The clusters, and the alert label that names one."""
+    """The clusters, and the alert label that names one.
+
+    ``reconcilers`` says what to do about fields that something else keeps as they are.
+    """
 
     cluster_label: str = "cluster"
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    reconcilers: Reconcilers = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

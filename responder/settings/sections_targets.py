@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 from responder.language.matchers import Matcher
 from responder.settings.model import (
@@ -12,6 +13,7 @@ from responder.settings.model import (
     KubernetesSettings,
     PostgresConnection,
     PrometheusSettings,
+    Reconcilers,
     RedisConnection,
     RedisSettings,
     StoreSettings,
@@ -19,6 +21,8 @@ from responder.settings.model import (
 from responder.settings.reader import Node, split_url, with_file
 from responder.settings.sections_http import HTTP_KEYS, http_of, read_http
 
+IN_CLUSTER = "in-cluster"
+"""Stands for the mapping of a cluster: the one that the responder runs in, as its pod's service account."""
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "*")
@@ -87,12 +91,21 @@ def read_prometheus(node: Node) -> Mapping[str, PrometheusSettings]:
 
 def read_kubernetes(node: Node, prometheus: Mapping[str, PrometheusSettings]) -> KubernetesSettings:
     """Read the clusters."""
-    fields = node.keys(("cluster_label", "clusters"))
+    fields = node.keys(("cluster_label", "clusters", "reconcilers"))
     clusters = {name: _cluster(one, prometheus) for name, one in fields.get("clusters").named().items()}
-    return KubernetesSettings(fields.read("cluster_label", Node.text, "cluster"), clusters)
+    usual: Reconcilers = "refuse"
+    reconcilers = fields.read("reconcilers", _reconcilers, usual)
+    return KubernetesSettings(fields.read("cluster_label", Node.text, "cluster"), clusters, reconcilers)
+
+
+def _reconcilers(node: Node) -> Reconcilers:
+    words: tuple[Reconcilers, ...] = ("refuse", "warn", "allow")
+    return cast("Reconcilers", node.choice(words))
 
 
 def _cluster(node: Node, prometheus: Mapping[str, PrometheusSettings]) -> Cluster:
+    if node.value == IN_CLUSTER:
+        return Cluster()
     fields = node.keys(("kubeconfig", "context", "prometheus"))
     return Cluster(
         kubeconfig=fields.read("kubeconfig", Node.file_path, None),

@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, str] = {
     "team_label": "The alert label that names the team.",
     "prometheus": "The Prometheus servers that conditions are evaluated on, by a name. Of several, all but one need "
     "`matchers`.",
-    "kubernetes": "The clusters.",
+    "kubernetes": "The Kubernetes clusters. Nothing of them is read before the first use.",
     "connections": "What playbooks may look at and change besides clusters, by kind and name.",
     "time_intervals": "Alertmanager's own form, used by name in playbooks.",
     "policies": "Upper bounds for every playbook, by alert: on the mode, and on the effects of all of them together. "
@@ -41,7 +41,9 @@ SECTIONS: Mapping[str, str] = {
     "the page is held back. PagerDuty services in `routes` are called and taken back at the same moments.",
     "routes": "Who hears of which incidents. The first that matches wins; with `continue: true` the next are looked at "
     "as well.",
-    "protect": "Targets that no playbook may change, with `*` for any text.",
+    "protect": "Targets that no playbook may change, with `*` for any text. `*/namespace/NAME` covers what is in the "
+    "namespace. Of every cluster `kube-system` is protected without being told, and so is the namespace that the "
+    "responder itself runs in.",
     "retention": "How long is kept what is over.",
     "external_url": "How people reach the responder, for links in messages; the flag `--web.external-url` goes before "
     "it.",
@@ -79,10 +81,13 @@ WORDS: Mapping[str, str] = {
     "prometheus.NAME": "How it is reached.",
     "prometheus.NAME.matchers": "The alerts it answers for; none: all.",
     "kubernetes.cluster_label": "The alert label that names the cluster.",
+    "kubernetes.reconcilers": "What to do about a field that something else keeps as it is (an autoscaler, Argo CD, "
+    "Flux): `refuse` to change it, `warn` in the plan, or `allow` it without a word.",
     "kubernetes.clusters": "The clusters by name, as the label has it.",
-    "kubernetes.clusters.NAME.kubeconfig": NOT_YET + "how to reach it; none: as the pod's service account.",
-    "kubernetes.clusters.NAME.context": NOT_YET + "which context of the kubeconfig.",
-    "kubernetes.clusters.NAME.prometheus": NOT_YET + "the Prometheus that watches it.",
+    "kubernetes.clusters.NAME.kubeconfig": "How to reach it; none: as the pod's service account. "
+    "`in-cluster` may stand for the mapping.",
+    "kubernetes.clusters.NAME.context": "Which context of the kubeconfig; none: its current one.",
+    "kubernetes.clusters.NAME.prometheus": "The Prometheus that watches it: the one that is asked about its alerts.",
     "connections.http": "HTTP services: targets `http/NAME`.",
     "connections.http.NAME": "How it is reached.",
     "connections.http.NAME.allow": "What may be called: a method and a path, `*` for any.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, Temporary, Uncertain
-from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
+from responder.ports.tools import Cluster, Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 
 
 class Dead(BaseException):
@@ -114,6 +114,14 @@ class Tools:
     def http(self, name: str) -> HttpService:
         """Return the service."""
         return self.service
+
+    def cluster(self, name: str) -> Cluster:
+        """Have none."""
+        raise Permanent("there is no cluster here")
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Have none."""
+        raise Permanent("there is no cluster here")
 
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Have none."""

@@ -19,10 +19,11 @@ from responder.act.gate import Gated
 from responder.app import catalogue
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
+from responder.domain.kubernetes import KINDS
 from responder.domain.records import RecordState
 from responder.playbook.schema import load_playbook
 from responder.ports.action import Landed
-from tests.conformance import bed_http, bed_postgres, bed_redis
+from tests.conformance import bed_http, bed_kubernetes, bed_postgres, bed_redis
 from tests.conformance.action_bed import (
     ACTIONS,
     SECRET,
@@ -40,6 +41,10 @@ BEDS: Mapping[str, BedKind] = {
     "postgres": bed_postgres.KIND,
     "redis": bed_redis.KIND,
     "http": bed_http.KIND,
+    "kubernetes": bed_kubernetes.KIND,
+}
+TARGETS = {"node": "node/{{ labels.it }}"} | {
+    word: word + "/{{ labels.namespace }}/{{ labels.it }}" for word, kind in KINDS.items() if kind.namespaced
 }
 
 
@@ -104,7 +109,10 @@ def test_every_action_of_the_catalogue_is_held_to_this() -> None:
 def test_an_example_loads_as_a_step(name: str) -> None:
     kind = ACTIONS[name]
     step = "\n".join(f"    {line}" for line in kind.example.splitlines())
-    undo = "    undo: none\n" if kind.undoes == "impossible" else ""
+    target = (
+        TARGETS.get(kind.kinds[0]) if kind.kinds else f"{kind.reach.partition('/')[0] or 'http'}/{{{{ labels.it }}}}"
+    )
+    undo = "    undo: none\n" if kind.undoes == "impossible" and "undo:" not in kind.example else ""
     text = f"""\
 schema: 1
 name: example
@@ -112,7 +120,7 @@ summary: An example.
 mode: observe
 matchers:
   - alertname="A"
-target: {kind.reach.partition("/")[0] or "http"}/{{{{ labels.it }}}}
+target: {target}
 steps:
   - id: it
 {step}
