@@ -1,12 +1,13 @@
 """``kubernetes.scale``: the number of replicas of a Deployment or StatefulSet, and back."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from responder.actions.kubernetes import FieldsAction, Site, permissions
 from responder.domain import reconcilers
 from responder.domain.kubernetes import KINDS
+from responder.domain.portions import Portion
 from responder.domain.reconcilers import Keeper, at
 from responder.ports.action import Permission
 from responder.ports.tools import Object
@@ -30,6 +31,7 @@ class Scale(FieldsAction):
         *permissions("deployment", "statefulset"),
         Permission(HPA.group, HPA.plural, ("list",)),
     )
+    gradual: ClassVar[bool] = True
     example: ClassVar[str] = """\
 kubernetes.scale: { by: 2, max: 10 }
 """
@@ -55,9 +57,7 @@ kubernetes.scale: { by: 2, max: 10 }
 
     def change(self, before: JsonValue) -> JsonValue:
         """Return the planned number of replicas."""
-        now = at(before, "replicas")
-        if isinstance(now, bool) or not isinstance(now, int):
-            raise ValueError(f"the number of replicas is {now!r}")  # noqa: TRY004 - what change() promises
+        now = _replicas(before)
         if self.to is not None:
             return {"replicas": self.to}
         by = self.by or 0
@@ -67,7 +67,29 @@ kubernetes.scale: { by: 2, max: 10 }
             return {"replicas": max(now, min(now + by, self.max or now))}
         return {"replicas": min(now, max(now + by, self.min))}
 
+    def portions(self, before: JsonValue, by: Portion) -> tuple[Self, ...]:
+        """Add or take away a portion at a time, each up to where it was planned to stop and no further."""
+        if not by.share and by.size != int(by.size):
+            raise ValueError(f"{by.size:g} at a time: there are whole replicas only")
+        now, found = _replicas(before), []
+        for stop in map(int, by.stops(now, _replicas(self.change(before)))):
+            if now == 0:  # only `to` leads up from there
+                found.append(self.model_copy(update={"to": stop, "max": None}))
+            else:
+                bounds = {"max": stop, "min": 1} if stop > now else {"max": None, "min": stop}
+                found.append(self.model_copy(update={"by": stop - now, "to": None, **bounds}))
+            now = stop
+        return tuple(found)
+
     async def keepers(self, site: Site, obj: Object) -> list[Keeper]:
         """Ask for an autoscaler, too."""
         found = reconcilers.autoscaler(await site.of_kind(HPA), site.place)
         return [*([found] if found else []), *await super().keepers(site, obj)]
+
+
+def _replicas(image: JsonValue) -> int:
+    """Return the number in an image; raises ValueError when there is none."""
+    found = at(image, "replicas")
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise ValueError(f"the number of replicas is {found!r}")  # noqa: TRY004 - what Action.change() promises to raise
+    return found
