@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
+from responder.domain.buttons import Button
 from responder.domain.episodes import DecisionRow, Episode, Incident
 from responder.domain.records import Record
 from responder.domain.runs import Run
@@ -67,7 +68,8 @@ class Notification:
     ``title`` names alert and target; ``lines`` say what was done with figures (before → after, what the check
     measured) or why nothing was; ``by_hand`` is what a person can do; ``links`` are (text, URL) pairs. ``page`` is the
     sentence for the pager while a person is needed, empty otherwise. ``fallback`` is the whole outcome in one line.
-    ``about`` holds the labels that tell it from other incidents of its name.
+    ``about`` holds the labels that tell it from other incidents of its name. ``buttons`` are what can be pressed now,
+    where the channel has buttons and somebody hears of it when one is pressed.
     """
 
     incident_id: str
@@ -92,6 +94,7 @@ class Notification:
     run_id: str = ""
     labels: Mapping[str, str] | None = None
     about: str = ""
+    buttons: tuple[Button, ...] = ()
 
 
 Receipt = Mapping[str, JsonValue]
