@@ -114,12 +114,27 @@ class Acknowledgement:
     at: datetime
 
 
+PRESSED, PRESS_REFUSED = "button.pressed", "button.refused"
+"""What the audit log says of a click on an incident's message, with ``button`` and ``why`` among its details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A button of the incident's message was pressed; ``refused`` says why that did nothing, empty while it did."""
+
+    id: str
+    by: str
+    at: datetime
+    button: str
+    refused: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Everything the store knows of an incident, read in one go for composing its message.
 
     ``overdue`` says that its page was held back until its time was up, and that nobody has taken it since.
-    ``acknowledged`` is the latest acknowledgement.
+    ``acknowledged`` is the latest acknowledgement, ``clicks`` are the latest of them, oldest first.
     """
 
     incident: Incident
@@ -130,6 +145,7 @@ class Account:
     approvals: tuple["Approval", ...] = ()
     overdue: bool = False
     acknowledged: Acknowledgement | None = None
+    clicks: tuple[Click, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
