@@ -1,6 +1,7 @@
 """Buttons pressed in Slack, over both ways, against the responder as it is composed: what the target's ledger says."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ async def asking(tmp_path: Path, clicking: ClickingSlack, target: Target, way: s
         yield one
 
 
+@pytest.mark.promise(17)
 @BOTH
 async def test_a_yes_in_slack_lets_the_run_go_on_and_undo_takes_it_back(asking: Office) -> None:
     await asking.fire()
@@ -56,6 +58,7 @@ async def test_a_yes_in_slack_lets_the_run_go_on_and_undo_takes_it_back(asking: 
     ]  # fmt: skip
 
 
+@pytest.mark.promise(17)
 @BOTH
 async def test_who_may_not_is_told_so_and_a_no_changes_nothing(asking: Office) -> None:
     await asking.fire()
@@ -74,6 +77,7 @@ async def test_who_may_not_is_told_so_and_a_no_changes_nothing(asking: Office) -
     assert "nothing done for slack:U0WHO" in await asking.thread("ben pressed Reject")
 
 
+@pytest.mark.promise(17)
 async def test_the_same_request_a_second_time_does_nothing_and_says_so(asking: Office) -> None:
     await asking.fire()
     message = await asking.button("Approve")
@@ -137,6 +141,7 @@ async def _dialog_of(one: Office, label: str) -> str:
     return ""
 
 
+@pytest.mark.promise(17)
 async def test_two_people_must_say_yes_and_one_person_is_one_wherever_they_say_it(
     tmp_path: Path, clicking: ClickingSlack, target: Target
 ) -> None:
@@ -159,7 +164,12 @@ async def test_whoever_is_called_takes_over_in_slack(tmp_path: Path, clicking: C
         await one.fire()
         message = await one.button("Ack")
         assert "viewer here; this takes operator" in await one.press(message, "Ack", "U0GUEST")
+        old = one.slack.pressing(message, "Ack")
+        value = json.loads(old["actions"][0]["value"])
+        old["actions"][0]["value"] = json.dumps({**value, "revision": "of another reason"})
+        assert "showed has changed since" in await one.send(old)
         assert "taken this incident over" in await one.press(message, "Ack", "U0ANA")
+        assert "ana took it over at 20" in await one.press(message, "Ack", "U0BEN")
         assert "acknowledged by ana" in await one.thread("ana pressed Ack")
 
 

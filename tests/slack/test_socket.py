@@ -1,6 +1,7 @@
 """Socket Mode: connected without a public URL, before Slack closes the last connection, by each replica."""
 
 import asyncio
+import json
 from pathlib import Path
 
 from tests.bed.slack_clicks import ClickingSlack
@@ -65,3 +66,18 @@ async def test_what_makes_no_sense_is_acknowledged_and_does_no_harm(
             assert (await clicking.through_socket(payload)).status == 200
         assert (await clicking.through_socket(one.slack.typing("status"))).status == 200
         assert clicking.opened == 1
+
+
+async def test_a_reload_connects_and_disconnects(tmp_path: Path, clicking: ClickingSlack, target: Target) -> None:
+    async with office(tmp_path, clicking, target, ASKS, way="socket") as one:
+        file = tmp_path / "responder.yml"
+        with_socket = file.read_text(encoding="utf-8")
+        settings = json.loads(with_socket)
+        del settings["notify"]["slack"]["app_token"]
+        file.write_text(json.dumps(settings), encoding="utf-8")
+        assert await one.runtime.reload() == ""
+        await eventually(lambda: not clicking.links)
+        file.write_text(with_socket, encoding="utf-8")
+        assert await one.runtime.reload() == ""
+        await eventually(lambda: len(clicking.links) == 1)
+        assert (await clicking.through_socket(clicking.typing("status"))).status == 200

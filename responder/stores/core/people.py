@@ -40,8 +40,8 @@ _ANSWERED = {"pending": "run.first_yes", "approved": "run.approved", "rejected":
 """What the audit log says of an answer, by what it makes of the question."""
 _ONCE = "pressed/"
 """Before the key in ``meta`` of a request that was taken up."""
-_REPLAYS = timedelta(hours=1)
-"""How long such a key is kept: what comes again later is refused for its age, after five minutes."""
+_REPLAYS = timedelta(days=1)
+"""How long such a key is kept: what comes again later is refused for its age, after five minutes of a right clock."""
 _SHORTEST_ROLLBACK = timedelta(minutes=10)
 """A rollback has at least this long, however short the run that it undoes was."""
 _STILL_THERE = tuple(

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from responder.domain.errors import StoreError
@@ -42,15 +43,22 @@ class Outcome:
         return self.status < 500  # noqa: PLR2004 - the 5xx class
 
 
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
 _LATE = Outcome(503, "The store has not answered yet. How it went is told here when it has.")
 
 
 class Desk:
     """Where both ways meet. ``drain`` waits for what is under way."""
 
-    def __init__(self, parts: Parts, reply: Reply, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """``reply`` tells a user how it went."""
+    def __init__(
+        self, parts: Parts, reply: Reply, answer_seconds: float = ANSWER_SECONDS, wall: Callable[[], datetime] = _wall
+    ) -> None:
+        """``reply`` tells a user how it went; ``wall`` is the clock that Slack's is compared with, not the store's."""
         self.parts = parts
+        self.wall = wall
         self._reply = reply
         self._answer_seconds = answer_seconds
         self._tasks: set[asyncio.Task[object]] = set()

@@ -48,7 +48,8 @@ async def commands(request: web.Request) -> web.Response:
 def shown(text: str) -> Mapping[str, JsonValue]:
     """Return an answer that only whoever asked sees, and that Slack does not interpret."""
     block: dict[str, JsonValue] = {"type": "section", "text": {"type": "plain_text", "text": text, "emoji": False}}
-    return {"response_type": "ephemeral", "text": text, "blocks": [block]}
+    fallback = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return {"response_type": "ephemeral", "text": fallback, "blocks": [block]}
 
 
 def _refusal(outcome: Outcome) -> web.Response:
@@ -66,7 +67,7 @@ async def _signed(request: web.Request) -> tuple[Mapping[str, str], str]:
     stamp, given = (request.headers.get(f"X-Slack-{name}", "") for name in ("Request-Timestamp", "Signature"))
     async with body_of(request, parts.bounds.api_bytes) as body:
         try:
-            signature = check_signature(slack.signing_secret, stamp, given, body, parts.now())
+            signature = check_signature(slack.signing_secret, stamp, given, body, request.app[DESK].wall())
         except Refused as refused:
             remote = request.remote or ""
             parts.on_fact("access_refused", path=request.path, remote=remote, status=401, reason=refused.error)
