@@ -23,7 +23,7 @@ class Button:
 
     ``run`` is empty where it is about the incident itself. ``revision`` stands for what the button shows: it is another
     one once that has changed, so that a click on an old message is known for what it is. ``asks`` is the question,
-    ``shows`` what would follow, line by line.
+    ``shows`` what would follow, line by line, and ``place`` where, in a few letters.
     """
 
     press: Press
@@ -33,3 +33,4 @@ class Button:
     revision: str
     asks: str
     shows: tuple[str, ...] = ()
+    place: str = ""

@@ -39,7 +39,7 @@ def fallback(news: Notification) -> str:
 
 def blocks(news: Notification, *, pressable: bool = False) -> Sequence[Block]:
     """Return the message: at most eight blocks. With ``pressable`` somebody hears of it when a button is pressed."""
-    shown = [_button(one) for one in news.buttons] if pressable else []
+    shown = [_button(one, place) for place, one in enumerate(news.buttons)] if pressable else []
     return [*_blocks(news), *([{"type": "actions", "elements": shown}] if shown else [])]
 
 
@@ -68,20 +68,23 @@ def _blocks(news: Notification) -> Iterator[Block]:
 _STYLES: Mapping[Press, str] = {Press.APPROVE: "primary", Press.UNDO: "danger", Press.STOP: "danger"}
 
 
-def _button(one: Button) -> Block:
-    """Return a button whose value says which run and which revision of it was shown: what comes back is only that."""
+def _button(one: Button, place: int) -> Block:
+    """Return a button whose value says which run and which revision of it was shown: what comes back is only that.
+
+    Slack refuses a message in which two have the same ``action_id``.
+    """
     lines = [line(text, SHOWS) for text in one.shows]
     dialog = {
         "title": _text(harmless(line(one.asks, ASKS))),
         "text": _text(harmless(block(lines, SHOWS) if len(lines) > 1 else cut("".join(lines) or one.label, SHOWS))),
-        "confirm": _text(cut(one.label, CHOICE)),
+        "confirm": _text(harmless(line(one.label, CHOICE))),
         "deny": _text("Cancel"),
     }
     style = {"style": _STYLES[one.press]} if one.press in _STYLES else {}
     return {
         "type": "button",
-        "action_id": f"responder_{one.press}",
-        "text": _text(line(one.label, LABEL)),
+        "action_id": f"responder_{one.press}:{place}",
+        "text": _text(harmless(line(one.label, LABEL))),
         "value": value_of(one),
         "confirm": dialog,
         **style,

@@ -108,7 +108,9 @@ class Metrics:
             "what",
             "status",
         )
-        self.slack_connected = self._gauge("slack_socket_connected", "1 while Socket Mode is connected.")
+        self.slack_connected = self._gauge(
+            "slack_socket_connected", "1 while Socket Mode is connected; 0 also where it is not configured."
+        )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"responder_{name}", text, labels, registry=self.registry)

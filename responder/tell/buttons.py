@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from responder.domain.buttons import MOST, Button, Press
 from responder.domain.notification import Account, Approval
@@ -11,19 +12,31 @@ from responder.tell.headline import LOOKING, WORKING, main_run, unsolved
 from responder.tell.lines import named, seen_of
 from responder.tell.words import change, short
 
-LINE = 200
+LINE, PLACE = 200, 40
 """Characters of one line of what a button shows."""
 CAN_GO_BACK = frozenset({RecordState.APPLIED, RecordState.UNDO_FAILED})
 """Changes that still stand and that a person's rollback would put back."""
+_ANSWERS = frozenset({Press.APPROVE, Press.REJECT})
 _STOPPABLE = (WORKING | LOOKING | {RunState.PARKED}) - {RunState.UNDOING}
 
 
 def buttons(account: Account) -> tuple[Button, ...]:
-    """Return the buttons of the message: at most ``MOST``, and whoever is asked for can always say that they came."""
+    """Return the buttons of the message: at most ``MOST``, and whoever is asked for can always say that they came.
+
+    Of several runs that wait for a yes only the latest has its buttons: never a yes without its no.
+    """
     found = offered(account)
     taking = [one for one in found if one.press is Press.ACK]
-    others = [one for one in found if one.press is not Press.ACK]
-    return (*others[: MOST - len(taking)], *taking)
+    asked = next((one.run for one in found if one.press is Press.APPROVE), "")
+    others = [one for one in found if one.press not in _ANSWERS or one.run == asked]
+    shown = [one for one in others if one.press is not Press.ACK][: MOST - len(taking)]
+    return tuple(_told_apart(one, [*found]) for one in (*shown, *taking))
+
+
+def _told_apart(one: Button, found: Sequence[Button]) -> Button:
+    """Say on the button which run it means, where several could be meant."""
+    alike = [each for each in found if each.press is one.press]
+    return replace(one, label=f"{one.label} {one.place}") if len(alike) > 1 and one.place else one
 
 
 def offered(account: Account) -> tuple[Button, ...]:
@@ -61,8 +74,12 @@ def _questions(account: Account) -> Iterator[Button]:
         yes = "Approve" if not asked.first_by else "Approve as second"
         place = short(run.target, LINE)
         incident = account.incident.id
-        yield Button(Press.APPROVE, yes, incident, run.id, asked.plan_hash, f"Change {place}?", (*what, *second))
-        yield Button(Press.REJECT, "Reject", incident, run.id, _asked(asked), f"Leave {place} as it is?", what)
+        short_place = short(run.target, PLACE)
+        yield Button(
+            Press.APPROVE, yes, incident, run.id, asked.plan_hash, f"Change {place}?", (*what, *second), short_place
+        )
+        no = f"Leave {place} as it is?"
+        yield Button(Press.REJECT, "Reject", incident, run.id, _asked(asked), no, what, short_place)
 
 
 def _asked(asked: Approval) -> str:
@@ -81,7 +98,8 @@ def _stop(account: Account, run: Run) -> Iterator[Button]:
     made = [one for one in account.records if one.run_id == run.id and one.state in CAN_GO_BACK]
     shows = [_back(one) for one in reversed(made)] or ["Nothing has been changed yet; nothing will be."]
     asks = f"Stop {short(run.playbook, LINE)} on {short(run.target, LINE)}?"
-    yield Button(Press.STOP, "Stop", account.incident.id, run.id, _digest(run.id), asks, tuple(shows))
+    place = short(run.target, PLACE)
+    yield Button(Press.STOP, "Stop", account.incident.id, run.id, _digest(run.id), asks, tuple(shows), place)
 
 
 def _undo(account: Account) -> Iterator[Button]:

@@ -61,7 +61,7 @@ async def test_what_makes_no_sense_is_acknowledged_and_does_no_harm(
     async with office(tmp_path, clicking, target, ASKS, way="socket") as one:
         await clicking.links[0].socket.send_str("no JSON")
         await clicking.links[0].socket.send_bytes(b"\x00")
-        nonsense = {"type": "block_actions", "actions": [{"action_id": "responder_stop", "value": "{}"}]}
+        nonsense = {"type": "block_actions", "actions": [{"action_id": "responder_stop:0", "value": "{}"}]}
         for payload in (nonsense, {"actions": [], "type": "view_submission"}, {"actions": 7}):
             assert (await clicking.through_socket(payload)).status == 200
         assert (await clicking.through_socket(one.slack.typing("status"))).status == 200

@@ -11,7 +11,7 @@ from responder.domain.buttons import Press
 from responder.web.parts import Refused
 
 PREFIX = "responder_"
-"""Before what a button asks for, in its ``action_id`` (notifiers/slack_blocks.py)."""
+"""Before what a button asks for, in its ``action_id``; its place follows (notifiers/slack_blocks.py)."""
 LONGEST_TEXT = 2000
 _LONGEST_ID = 200
 _FIELDS = 200
@@ -65,7 +65,7 @@ def pressed(payload: Mapping[str, JsonValue]) -> Pressed | None:
         return None
     actions = payload.get("actions")
     first = actions[0] if isinstance(actions, list) and actions else None
-    press = _PRESSES.get(_text(first, "action_id"))
+    press = _PRESSES.get(_text(first, "action_id").partition(":")[0])
     if press is None:
         return None
     try:

@@ -10,6 +10,7 @@ from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.notifiers.slack_blocks import blocks
 from responder.tell.buttons import buttons, offered
+from tests.bed.slack_limits import refusal
 from tests.unit.tell.stories import STORIES, Story, account, at, incident, record, run
 
 A, R, U, S, K = Press.APPROVE, Press.REJECT, Press.UNDO, Press.STOP, Press.ACK
@@ -43,6 +44,21 @@ def test_there_are_three_at_most_and_whoever_is_asked_for_can_always_say_that_th
     assert [one.press for one in offered(busy)] == [A, R, S, S, K]
     shown = [one.press for one in buttons(busy)]
     assert (len(shown), shown[-1]) == (MOST, K)
+
+
+def test_several_runs_are_told_apart_and_there_is_no_yes_without_its_no() -> None:
+    waiting = STORIES["waiting"].account
+    (asked,), (one,) = waiting.approvals, waiting.runs
+    other = replace(one, id="r2", target="http/cart")
+    both = replace(waiting, runs=(one, other), approvals=(asked, replace(asked, id="a2", run_id="r2")))
+    shown = buttons(both)
+    assert [(each.press, each.run, each.label) for each in shown] == [
+        (A, "r2", "Approve http/cart"), (R, "r2", "Reject http/cart"),
+    ]  # fmt: skip
+    acting = account(runs=tuple(run(RunState.ACTING, id=f"r{n}", target=f"http/{n}") for n in range(5)))
+    assert [each.label for each in buttons(acting)] == ["Stop http/4", "Stop http/3", "Stop http/2"]
+    for story in (both, acting):
+        assert refusal("x", blocks(Story(story, at(60)).told(), pressable=True), None, None, update=True) is None
 
 
 def test_what_somebody_has_stopped_or_is_undoing_is_not_offered_again() -> None:
