@@ -22,7 +22,7 @@ async def press(parts: Parts, asked: Pressed) -> str:
     account = await parts.people.account(asked.incident)
     if account is None:
         raise Refused(404, "this incident is no longer kept")
-    if asked.run and all(run.id != asked.run for run in account.runs):
+    if asked.press is not Press.ACK and all(run.id != asked.run for run in account.runs):
         raise Refused(404, f"there is no run {asked.run[:60]!r} of this incident")
     return await _DO[asked.press](parts, caller_of(user, account.incident.team), account, asked)
 
