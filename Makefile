@@ -67,6 +67,10 @@ fuzz: venv ## Feed a million inputs to whatever reads text from outside
 seeds: venv ## Simulate days of alerts, deaths and people, each made from a seed
 	@$(PY) -m tests.attack seeds
 
+.PHONY: guards
+guards: venv servers ## Break each guard of docs/reference/safety.md on purpose, and see a test fail that holds it
+	@$(PY) -m tests.attack guards
+
 .PHONY: resume
 resume: venv servers ## Kill a responder with ten thousand unfinished runs, and measure until each that is due goes on
 	@$(PY) -m tests.attack resume

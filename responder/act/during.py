@@ -65,6 +65,7 @@ async def acting(
         if isinstance(settled, Next):
             return settled
         run, records = settled, {**records, index: result[1]}
+        prepared = ()  # read before this effect: the next step may be about the same thing
         standing = replace(standing, records=(*[r for r in standing.records if r.id != result[1].id], result[1]))
     return _all_steps_done(run, playbook, replace(standing, now=engine.clock.now()))
 

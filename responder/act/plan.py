@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,12 @@ async def prepare(engine: Engine, run: Run, step: Step, names: Mapping[str, obje
     return Prepared(step, action, snapshot, after, read_at)
 
 
+def _continued(step: Step, before: Prepared) -> Prepared:
+    """Plan a portion from where the one before it stops; it is read again before it is sent."""
+    action = render_arguments(step, {})
+    return Prepared(step, action, Snapshot(before.after), action.change(before.after), -math.inf)
+
+
 class WouldRecordSecret(Permanent):
     """The images hold a registered secret: without encryption at rest they are not written down."""
 
@@ -100,7 +107,10 @@ async def plan(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepared, 
     done: dict[str, Mapping[str, JsonValue]] = {}
     prepared: list[Prepared] = []
     for step in playbook.steps:
-        ready = await prepare(engine, run, step, names_for(run, done))
+        if step.portion > 1:
+            ready = _continued(step, prepared[-1])
+        else:
+            ready = await prepare(engine, run, step, names_for(run, done))
         done[step.id] = {"before": ready.snapshot.image, "after": ready.after}
         prepared.append(ready)
     return tuple(prepared)

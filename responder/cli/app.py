@@ -34,6 +34,7 @@ for command in (
     brakes.pauses,
     brakes.resume,
     brakes.reset,
+    brakes.clear,
     people.ack,
     audit.audit,
 ):

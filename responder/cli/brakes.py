@@ -1,4 +1,4 @@
-"""The brakes: ``pause``, ``halt``, ``pauses``, ``resume`` and ``reset``."""
+"""The brakes: ``pause``, ``halt``, ``pauses``, ``resume``, ``reset`` and ``clear``."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from responder.cli.client import Client, connect, segment
+from responder.cli.exits import Exit
 from responder.cli.output import plain, show
 from responder.cli.people import Limit, Output, Reason, TokenFile, Url
 from responder.domain.brakes import SCOPES
@@ -42,7 +43,12 @@ def _put_on(client: Client, kind: str, scope: str, reason: str, for_: str) -> No
     body: dict[str, object] = {"scope": scope, "kind": kind, "reason": reason}
     if for_:
         body["for"] = for_
-    answer = client.post("pauses", body)
+    try:
+        answer = client.post("pauses", body)
+    except SystemExit as error:
+        if error.code == Exit.UNREACHABLE:
+            print(f"the {kind} may not be in force; the file that `brake_file` names needs no answer", file=sys.stderr)
+        raise
     print(answer.get("id") or kind)
     subject, _, pattern = scope.partition(":")
     if subject not in ("playbook", "action"):
@@ -96,3 +102,15 @@ def reset(
     """Let a playbook that failed too often in a row act by itself again."""
     connect(url, token_file).post(f"playbooks/{segment(playbook)}/reset")
     print("reset")
+
+
+def clear(
+    what: Annotated[str, typer.Argument(metavar="RUN|TARGET", help="the run that left it in doubt, or the target")],
+    url: Url = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Let a target that a run left in doubt be changed again, once a person has looked at it."""
+    client = connect(url, token_file)
+    target = what if "/" in what else str(client.get(f"runs/{segment(client.run_id(what))}").get("target"))
+    client.delete(f"quarantines/{segment(target)}")
+    print(f"cleared {plain(target)}")

@@ -109,6 +109,11 @@ class Client:
             self._refused(error)
         except (urllib.error.URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                fail(
+                    f"{self.url} gave no answer within {self.timeout:g} s: it or its store is slow, or down",
+                    Exit.UNREACHABLE,
+                )
             fail(
                 f"no responder answers at {self.url}: {reason}; is it running? (--url, RESPONDER_URL)", Exit.UNREACHABLE
             )

@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from responder.clients.sessions import new_session
+from responder.clients.sessions import new_session, plainly
 from responder.domain.alerts import Alert, Shown
 from responder.domain.errors import Permanent, Temporary
 
@@ -137,7 +137,7 @@ class AlertmanagerClient:
             ) as response:
                 status, told_at, body = response.status, response.headers.get("Date", ""), await _bounded(response)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            msg = f"Alertmanager cannot be asked: {str(error) or type(error).__name__}"
+            msg = f"Alertmanager cannot be asked: {plainly(error)}"
             raise Temporary(msg) from error
         if status != 200:  # noqa: PLR2004 - OK
             said = self._shown(body)

@@ -13,7 +13,7 @@ from typing import NoReturn
 import aiohttp
 from pydantic import JsonValue
 
-from responder.clients.sessions import new_session
+from responder.clients.sessions import new_session, plainly
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
 from responder.language.allow import allows, is_own_path, plain_path
 from responder.ports.tools import Gate, HttpReply
@@ -113,7 +113,7 @@ class HttpClient:
             msg = f"{self._name}: {path!r} is not a path of this service"
             raise Permanent(msg) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError) as error:
-            msg = f"{self._name} cannot be reached: {_plain(error)}"
+            msg = f"{self._name} cannot be reached: {plainly(error)}"
             raise Temporary(msg) from error
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             self._lost(method, error, reading=reading)
@@ -141,7 +141,7 @@ class HttpClient:
         return merged
 
     def _lost(self, method: str, error: Exception, *, reading: bool) -> NoReturn:
-        msg = f"{self._name}: no answer to {method}: {_plain(error)}"
+        msg = f"{self._name}: no answer to {method}: {plainly(error)}"
         raise Temporary(msg) if reading else Uncertain(msg) from error
 
     async def _judge(self, method: str, response: aiohttp.ClientResponse, *, reading: bool) -> HttpReply:
@@ -236,7 +236,3 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
         msg = f"the answer is longer than {MAX_ANSWER_BYTES} bytes"
         raise aiohttp.ClientPayloadError(msg)
     return b"".join(chunks)
-
-
-def _plain(error: Exception) -> str:
-    return str(error) or type(error).__name__

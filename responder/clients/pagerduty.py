@@ -47,6 +47,8 @@ class PagerDutyClient:
         """Enqueue one event; its dedup key makes a repetition harmless."""
         import aiohttp
 
+        from responder.clients.sessions import plainly
+
         try:
             async with self._open().post(
                 self._url, json=dict(event), allow_redirects=False, proxy=self._proxy
@@ -55,9 +57,9 @@ class PagerDutyClient:
                 if response.status != ACCEPTED:
                     raise _refused(response.status, response.headers.get("Retry-After", ""), body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-            raise DeliveryError(f"PagerDuty cannot be reached: {_plain(error)}") from error
+            raise DeliveryError(f"PagerDuty cannot be reached: {plainly(error)}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise DeliveryError(f"PagerDuty did not answer: {_plain(error)}", uncertain=True) from error
+            raise DeliveryError(f"PagerDuty did not answer: {plainly(error)}", uncertain=True) from error
 
     def _open(self) -> "aiohttp.ClientSession":
         if self._session is None:
@@ -79,7 +81,3 @@ def _refused(status: int, retry_after: str, body: bytes) -> DeliveryError:
     if status >= SERVER_ERROR:
         return DeliveryError(message, uncertain=True)
     return DeliveryError(message, permanent=True)
-
-
-def _plain(error: Exception) -> str:
-    return str(error) or type(error).__name__

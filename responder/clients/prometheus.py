@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import aiohttp
 from pydantic import JsonValue
 
-from responder.clients.sessions import new_session
+from responder.clients.sessions import new_session, plainly
 from responder.domain.errors import Permanent, Temporary
 from responder.ports.tools import Series
 
@@ -87,7 +87,7 @@ class PrometheusClient:
             ) as response:
                 status, body = response.status, await _bounded(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            msg = f"Prometheus cannot be asked: {str(error) or type(error).__name__}"
+            msg = f"Prometheus cannot be asked: {plainly(error)}"
             raise Temporary(msg) from error
         try:
             answer = json.loads(body)

@@ -16,6 +16,9 @@ CHANNEL = "responder:wake"
 TIMEOUT_SECONDS = 0.25
 """A slow Redis must not slow anything down (measured: the library's defaults wait for more than 3 s)."""
 AGAIN_SECONDS = 2.0
+TOLD_EVERY = 30
+"""Of the failures in a row one in so many is told, once a minute, from the second on: at a start, which keeps the
+machine busy, the first connection takes longer than ``TIMEOUT_SECONDS`` although Redis is well."""
 QUEUES: Mapping[str, Queue] = {queue: queue for queue in get_args(Queue)}
 
 
@@ -60,7 +63,12 @@ class RedisWake:
         """Wait as the local wake-ups do: those of other replicas arrive there too."""
         await self._local.wait(queue, timeout)
 
+    def _failed(self, in_a_row: int, error: Exception) -> None:
+        if in_a_row % TOLD_EVERY == 2:  # noqa: PLR2004 - the second, see TOLD_EVERY
+            self._on_failure(str(error))
+
     async def _publish(self) -> None:
+        failures = 0
         while True:
             await self._something.wait()
             self._something.clear()
@@ -68,19 +76,24 @@ class RedisWake:
             try:
                 for queue in queues:
                     await self._redis.publish(CHANNEL, queue)
+                failures = 0
             except (RedisError, OSError, TimeoutError) as error:
-                self._on_failure(str(error))
+                failures += 1
+                self._failed(failures, error)
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _listen(self) -> None:
+        failures = 0
         while True:
             try:
                 async with self._redis.pubsub() as channel:
                     await channel.subscribe(CHANNEL)
+                    failures = 0
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=TIMEOUT_SECONDS)
                         if message and message["data"] in QUEUES:
                             self._local.notify(QUEUES[message["data"]])
             except (RedisError, OSError, TimeoutError) as error:
-                self._on_failure(str(error))
+                failures += 1
+                self._failed(failures, error)
                 await asyncio.sleep(AGAIN_SECONDS)

@@ -1,5 +1,6 @@
 """The HTTP session of every client: its own connections, no cookies, TLS as configured."""
 
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 
@@ -22,3 +23,11 @@ def new_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=list(traces),
     )
+
+
+def plainly(error: Exception) -> str:
+    """Return why nothing was answered, in the words of the operating system; libraries name their classes instead."""
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error.os_error, ssl.SSLError):
+        number = error.os_error.errno or 0
+        return f"{error.host}:{error.port}: {os.strerror(number) if number > 0 else error.os_error.strerror or error}"
+    return str(error) or ("timed out" if isinstance(error, TimeoutError) else type(error).__name__)

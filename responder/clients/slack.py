@@ -174,17 +174,19 @@ class SlackClient:
         import aiohttp
         from slack_sdk.errors import SlackApiError, SlackClientError
 
+        from responder.clients.sessions import plainly
+
         try:
             reply = await send(self._open())
         except SlackApiError as error:
             raise _refused(error.response) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise DeliveryError(f"Slack cannot be reached: {_plain(error)}") from error
+            raise DeliveryError(f"Slack cannot be reached: {plainly(error)}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise DeliveryError(f"Slack did not answer: {_plain(error)}", uncertain=True) from error
+            raise DeliveryError(f"Slack did not answer: {plainly(error)}", uncertain=True) from error
         except (SlackClientError, AttributeError, ValueError) as error:
             # What answered was not Slack: the library trips over a body that is not its JSON.
-            raise DeliveryError(f"not an answer of Slack's: {_plain(error)}", uncertain=True) from error
+            raise DeliveryError(f"not an answer of Slack's: {plainly(error)}", uncertain=True) from error
         return reply.data if isinstance(reply.data, dict) else {}
 
 
@@ -218,7 +220,3 @@ def _seen(reply: Json) -> Sequence[Seen]:
 
 def _cursor(reply: Json) -> str:
     return str((reply.get("response_metadata") or {}).get("next_cursor") or "")
-
-
-def _plain(error: Exception) -> str:
-    return str(error) or type(error).__name__

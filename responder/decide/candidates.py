@@ -209,7 +209,7 @@ class _Judge:
         if self._bench.now >= again:
             return None
         reason = (
-            f"{Verdict.COOLDOWN.sentence} Try {len(done)} did not help; the next one is due at {again:%H:%M:%S} UTC."
+            f"{Verdict.COOLDOWN.sentence} Try {len(done)} had no success; the next one is due at {again:%H:%M:%S} UTC."
         )
         return Refusal(Verdict.COOLDOWN, reason, again)
 

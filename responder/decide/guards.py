@@ -95,7 +95,7 @@ def flapping(q: Question) -> Refusal | None:
     if len(recent) < q.rules.flap_changes:
         return None
     calm = recent[-q.rules.flap_changes] + q.rules.flap_window
-    figures = f"{len(recent)} changes in {_words(q.rules.flap_window)}, looked at again at {calm:%H:%M:%S} UTC"
+    figures = f"{len(recent)} changes in {_words(q.rules.flap_window)}, calm at {calm:%H:%M:%S} UTC at the earliest"
     return Refusal(Verdict.FLAPPING, f"{Verdict.FLAPPING.sentence} {figures}.", calm)
 
 

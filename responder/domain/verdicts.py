@@ -58,7 +58,11 @@ class Verdict(StrEnum):
     HALTED = "halted", "Automation is halted.", True
     TRIPPED = "tripped", "The playbook failed too often in a row: it asks until a person resets it.", True
     BUSY = "busy", "Another run is working on the target.", True
-    QUARANTINED = "quarantined", "An earlier run left the target in doubt; a person must clear it.", True
+    QUARANTINED = (
+        "quarantined",
+        "An earlier run left the target in doubt; once you have looked: responder clear RUN.",
+        True,
+    )
     COOLDOWN = "cooldown", "The target was worked on a short time ago.", True
     RATE_TARGET = "rate_target", "The limit per target is used up for now.", True
     RATE_PLAYBOOK = "rate_playbook", "The limit of the playbook is used up for now.", True
@@ -86,6 +90,11 @@ class Verdict(StrEnum):
     TOO_MANY_ITEMS = (
         "too_many_items",
         "A step would have to be done to more items than it may; nothing was done, and a person is asked.",
+        True,
+    )
+    TOO_MANY_PORTIONS = (
+        "too_many_portions",
+        "A gradual step would take more portions than it may; nothing was done, and a person is asked.",
         True,
     )
     CLOCK_SUSPECT = "clock_suspect", "The store's clock cannot be trusted at the moment; nothing was changed.", True

@@ -12,9 +12,10 @@ from responder.playbook.arguments import check_arguments
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import build_condition
 from responder.playbook.lists import check_items
-from responder.playbook.model import ItemList, Step
+from responder.playbook.model import Gradual, ItemList, Step
+from responder.playbook.portions import check_gradual
 from responder.playbook.rules import Keys, items, mapping
-from responder.playbook.shape import ItemsShape, StepShape, key_names
+from responder.playbook.shape import GradualShape, ItemsShape, StepShape, key_names
 from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
 
@@ -48,6 +49,8 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
             irreversible = name
         if "items" in written:
             yield from check_items(findings, path, written, data, catalogue)
+        if "gradual" in written:
+            check_gradual(findings, path, name, data, catalogue)
         yield from check_arguments(findings, (*path, name), action, written[name])
 
 
@@ -147,6 +150,10 @@ def _build_items(shape: ItemsShape | None, catalogue: Catalogue) -> ItemList | N
     return None if shape is None else ItemList(catalogue.probes[shape.probe], shape.with_, shape.max)
 
 
+def _build_gradual(shape: GradualShape | None) -> Gradual | None:
+    return None if shape is None else Gradual(shape.by, shape.verify)
+
+
 def _build_step(shape: StepShape, step_id: str, catalogue: Catalogue) -> Step:
     (name, arguments), *_ = (shape.model_extra or {}).items()
     action = catalogue.actions[name]
@@ -159,6 +166,7 @@ def _build_step(shape: StepShape, step_id: str, catalogue: Catalogue) -> Step:
         undo=shape.undo or "automatic",
         accepts=frozenset(shape.accept),
         items=_build_items(shape.items, catalogue),
+        gradual=_build_gradual(shape.gradual),
         when=tuple(build_condition(condition, catalogue) for condition in shape.when),
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),
     )

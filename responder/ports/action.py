@@ -1,12 +1,14 @@
 """The action contract: a frozen pydantic class that is its YAML arguments and knows how to do, tell and undo."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from responder.domain.portions import Portion
 from responder.domain.records import Direction, Record
 from responder.domain.targets import SEPARATOR
 from responder.ports.tools import Tools
@@ -45,6 +47,7 @@ class Action(BaseModel, ABC):
     ``landed`` goes by. ``reach`` is what the action changes things through, with its arguments in braces; a run's
     target must be at or below it, since locks, limits and protection go by the target. ``changes`` is what two runs
     must not change at once, with arguments in braces: playbooks that share it need targets that lock each other out.
+    ``gradual`` says that it may change one number, and do so in ``portions``.
     ``example`` is a playbook step that the tests load and the reference shows.
     """
 
@@ -58,6 +61,7 @@ class Action(BaseModel, ABC):
     permissions: ClassVar[tuple[Permission, ...]] = ()
     reach: ClassVar[str] = ""
     changes: ClassVar[str] = ""
+    gradual: ClassVar[bool] = False
     example: ClassVar[str]
 
     def arguments(self) -> dict[str, JsonValue]:
@@ -81,6 +85,21 @@ class Action(BaseModel, ABC):
     @abstractmethod
     def change(self, before: JsonValue) -> JsonValue:
         """Return the planned after-image; pure. Raises ValueError when its bounds do not allow it."""
+
+    @classmethod
+    def not_gradual(cls, arguments: Mapping[str, object]) -> str:
+        """Return why ``arguments``, templates still in them, cannot be carried out in portions; empty when they can."""
+        del arguments
+        return "" if cls.gradual else f"{cls.name} does not change a number"
+
+    def portions(self, before: JsonValue, by: Portion) -> tuple[Self, ...]:
+        """Return the actions that make the change from ``before`` together, one after another; pure.
+
+        None are needed where nothing is to be changed. Raises TooManyPortions, and ValueError where it cannot be done.
+        """
+        del before, by
+        msg = f"{self.name} cannot be done in portions"
+        raise ValueError(msg)
 
     @abstractmethod
     async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:

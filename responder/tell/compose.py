@@ -10,6 +10,7 @@ from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headl
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
+from responder.domain.verdicts import Verdict
 from responder.tell.buttons import asks_a_person, buttons, standing
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import entries
@@ -42,6 +43,8 @@ _PLACES = (
     ("namespace",),
 )
 """Labels that say where, the most telling first: for alerts that no playbook has a target for."""
+_IN_DOUBT = frozenset({RecordState.UNCERTAIN, RecordState.UNDO_UNCERTAIN})
+"""What keeps other runs off the target when the run ends with it."""
 _QUIET = frozenset({"run", "joined", "acted"})
 """Decisions that the runs themselves tell."""
 
@@ -140,7 +143,7 @@ def _why(account: Account, word: Headline) -> str:
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
     if acted and (word is Headline.RESOLVED or any(run.state in WORKING for run in account.runs)):
         return ""
-    told = [one for one in account.decisions if one.verdict not in _QUIET]
+    told = [one for one in account.decisions if one.verdict not in _QUIET or _works_elsewhere(account, one)]
     latest = max(told, key=lambda one: (one.at, one.id), default=None)
     skipped = [run for run in account.runs if run.state is RunState.SKIPPED and run.reason]
     last = max(skipped, key=lambda run: (run.finished_at or run.created_at, run.id), default=None)
@@ -149,6 +152,11 @@ def _why(account: Account, word: Headline) -> str:
     if latest is not None:
         return _decision(latest)
     return "" if account.runs or word is Headline.RESOLVED else "Nothing has been decided yet."
+
+
+def _works_elsewhere(account: Account, one: DecisionRow) -> bool:
+    """Say whether the alert joined a run of another incident: what that does is told there, and only named here."""
+    return one.verdict == Verdict.JOINED and all(run.id != one.run_id for run in account.runs)
 
 
 def _since_then(account: Account) -> str:
@@ -177,9 +185,17 @@ def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> s
         return docs.by_hand[:BY_HAND].strip()
     left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
     first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
+    again = _clearing(account, run)
     last = f"Whoever looks after it: responder ack {account.incident.id}"
-    words = docs.by_hand[: BY_HAND - len(first) - len(last) - ROOM].strip()
-    return "\n".join(part for part in (first, words, last) if part)
+    words = docs.by_hand[: BY_HAND - len(first) - len(again) - len(last) - ROOM].strip()
+    return "\n".join(part for part in (first, words, again, last) if part)
+
+
+def _clearing(account: Account, run: Run | None) -> str:
+    """Return how to lift the quarantine of a run of which nobody can tell whether a change, or its undo, has landed."""
+    if run is None or not any(one.run_id == run.id and one.state in _IN_DOUBT for one in account.records):
+        return ""
+    return f"No new run touches the target until somebody has looked: responder clear {run.id}"
 
 
 def _facts(account: Account, word: Headline, run: Run | None, docs: Docs, heading: str) -> Iterator[tuple[str, str]]:

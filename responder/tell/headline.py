@@ -1,8 +1,10 @@
 """The outcome in a word: from the state now, with the latch that a person is needed before everything else."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
+from responder.domain.causes import began
 from responder.domain.episodes import Episode, EpisodeState
 from responder.domain.notification import Account, Headline
 from responder.domain.records import Record, RecordState
@@ -99,15 +101,16 @@ def unsolved(account: Account) -> bool:
 
 
 def _answered(account: Account) -> bool:
-    """Whether every run that waits for approval has its yes already and only has to be taken up."""
+    """Whether every run that waits for approval has its yes already: it has to be taken up, or just is."""
     waiting = {run.id for run in account.runs if run.state is RunState.AWAITING_APPROVAL}
     latest = {one.run_id: one.state for one in sorted(account.approvals, key=lambda one: one.asked_at)}
-    return all(latest.get(run_id) == "approved" for run_id in waiting)
+    return all(latest.get(run_id) in ("approved", "spent") for run_id in waiting)
 
 
 def _settled(account: Account) -> Headline:
     """Return the word for an incident at which nobody is working."""
-    last = [_last_run(account, episode) for episode in firing(account)]
+    served = _served(account)
+    last = [_last_run(account, served.get(episode.id, frozenset())) for episode in firing(account)]
     if not last:
         verified = any(run.state in HELPED for run in account.runs)
         return Headline.FIXED if verified else Headline.RESOLVED
@@ -118,9 +121,17 @@ def _settled(account: Account) -> Headline:
     return Headline.FIRING
 
 
-def _last_run(account: Account, episode: Episode) -> Run | None:
-    """Return the latest run that served ``episode``, as its decisions say; without decisions, the latest of all."""
-    ids = {one.run_id for one in account.decisions if one.episode_id == episode.id and one.run_id}
+def _served(account: Account) -> Mapping[str, Collection[str]]:
+    """Return the runs that served each episode, as the decisions say: read once, there may be thousands of both."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in account.decisions:
+        if one.run_id:
+            found[one.episode_id].add(one.run_id)
+    return found
+
+
+def _last_run(account: Account, ids: Collection[str]) -> Run | None:
+    """Return the latest of the runs that served an episode; without any decision, the latest of all."""
     served = [run for run in account.runs if run.id in ids or not account.decisions]
     told = [run for run in served if run.state is not RunState.SKIPPED and run.kind == "forward"]
     return max(told, key=lambda run: (run.created_at, run.id), default=None)
@@ -128,11 +139,12 @@ def _last_run(account: Account, episode: Episode) -> Run | None:
 
 def phrase(account: Account, word: Headline, now: datetime) -> str:
     """Return the headline with its time: ``Fixed in 3m12s``, ``Firing 2m (since 14:02 UTC)``."""
-    since = account.incident.opened_at
+    since = _began(account)
     age = human_duration(max(now - since, now - now))
     run = main_run(account)
     if word is Headline.FIXED and run is not None:
-        return f"{word} in {human_duration((run.kept_at or run.finished_at or now) - since)}"
+        took = (run.kept_at or run.finished_at or now) - account.incident.opened_at
+        return f"{word} in {human_duration(took)}"
     if word is Headline.RESOLVED:
         end = account.incident.resolved_at or max(
             (one.closed_at for one in account.episodes if one.closed_at), default=now
@@ -147,6 +159,11 @@ def phrase(account: Account, word: Headline, now: datetime) -> str:
         return f"{word}, {fires}"
     # What was left behind stays somebody's business when the alert has gone by itself.
     return f"{word} although the alert is resolved"
+
+
+def _began(account: Account) -> datetime:
+    """Return since when its first alert has been firing: we may have heard of it late, after an outage of our own."""
+    return min([account.incident.opened_at, *(began(one) for one in account.episodes)])
 
 
 def _expiry(account: Account, run: Run) -> datetime:

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, fuzz, resume, seeds, soak, storm
+from tests.attack import chaos, crash, fuzz, guards, resume, seeds, soak, storm
 from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
 
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sowing.add_argument("--count", type=int, default=20_000)
     sowing.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     sowing.add_argument("--seconds", type=float, default=math.inf, help="end after so long, whatever was played")
+    breaking = campaigns.add_parser("guards", help="break each guard, and see a test fail that holds it")
+    breaking.add_argument("words", nargs="*", help="only the guards with one of these in their names")
     given = parser.parse_args(arguments)
     began = time.monotonic()
     wrong = _CAMPAIGNS[given.campaign](given)
@@ -107,6 +109,13 @@ def _seeds(given: argparse.Namespace) -> bool:
     return bool(tally.failed)
 
 
+def _guards(given: argparse.Namespace) -> bool:
+    outcomes = guards.campaign(given.words, _say)
+    unheld = [one for one in outcomes if not one.noticed_by]
+    sys.stdout.write(f"guards: {len(outcomes)} broken, one by one; {len(unheld)} went unnoticed\n")
+    return bool(unheld) or not outcomes
+
+
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -116,6 +125,7 @@ _CAMPAIGNS = {
     "chaos": _chaos,
     "crash": _crash,
     "fuzz": _fuzz,
+    "guards": _guards,
     "resume": _resume,
     "seeds": _seeds,
     "soak": _soak,

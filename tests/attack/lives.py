@@ -169,6 +169,10 @@ class Victim:
             self.losing, self.lost_at = False, time.monotonic()
 
     def _again(self) -> None:
+        dead, until = self.pid, time.monotonic() + _START
+        # On a busy machine the other threads of a killed process live on for a moment, and so do its locks on files.
+        while not self.frozen and Path(f"/proc/{dead}").exists() and time.monotonic() < until:
+            time.sleep(_PAUSE / 2)
         self.let_time_pass()
         self.start()
 

@@ -37,7 +37,11 @@ class Service:
 
     def edit(self, item: str, workers: int) -> None:
         """Change a resource by hand."""
-        self._put(item, {"workers": workers})
+        self.hold(item, {"workers": workers})
+
+    def hold(self, item: str, json: JsonValue) -> None:
+        """Have a resource, whatever it was before."""
+        self._put(item, json)
 
     def unseen(self) -> list[Landed]:
         """Return what has landed since this was asked last."""

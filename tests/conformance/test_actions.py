@@ -16,6 +16,7 @@ from responder.app import catalogue
 from responder.clients.toolbox import HttpSpec, Toolbox
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
 from responder.domain.ids import new_id
+from responder.domain.portions import Portion
 from responder.domain.records import Direction, Record, RecordState
 from responder.playbook.schema import load_playbook
 from responder.ports.action import Action, Landed, Snapshot
@@ -190,6 +191,30 @@ def test_arguments_make_the_same_action_again(shape: Shape) -> None:
     assert again == action
     assert again.arguments() == action.arguments()
     assert json.loads(json.dumps(action.arguments())) == action.arguments()
+
+
+def test_an_action_says_whether_it_can_be_gradual_and_why_not(shape: Shape) -> None:
+    action = shape.make()
+    refused = type(action).not_gradual(shape.arguments)
+    assert (not refused) == ("set" in shape.arguments)
+    if not type(action).gradual:
+        with pytest.raises(ValueError, match="portions"):
+            action.portions(START, Portion(1))
+
+
+@pytest.mark.parametrize("by", [Portion(1), Portion(1.5), Portion(0.5, share=True)])
+@pytest.mark.parametrize("name", [name for name, one in SHAPES.items() if not one.make().not_gradual(one.arguments)])
+def test_portions_lead_to_where_the_whole_would_and_back_again(name: str, by: Portion) -> None:
+    action = SHAPES[name].make()
+    images: list[JsonValue] = [{"workers": START["workers"]}]
+    for part in action.portions(images[0], by):
+        assert type(part).model_validate(stored_object(part.arguments())) == part
+        images.append(part.change(images[-1]))
+    assert len(images) > 2
+    assert images[-1] == action.change(images[0])
+    for part, before, after in zip(action.portions(images[0], by), images, images[1:], strict=False):
+        assert part.change(after) == after, "a portion that is made already changes nothing"
+        assert part.change(before) == after
 
 
 # --- snapshot, apply, undo ------------------------------------------------------------------------------------------

@@ -1,20 +1,25 @@
 """Who has been told what."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import Executable
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.alerts import Severity
+from responder.domain.episodes import Decision
 from responder.domain.errors import Conflict
 from responder.domain.runs import RunState
+from responder.domain.verdicts import Verdict
 from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
 from responder.stores.core.outbox import GAP
 from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
-from tests.conformance.building import advance, finished, incident, started, write
+from tests.conformance.building import advance, episode, finished, incident, started, write
 
 CONSOLE = "console:"
 SLACK = "slack:#oncall"
@@ -254,3 +259,27 @@ async def test_two_replicas_never_tell_the_same_thing(store: SqlStore, replica: 
     claims = await asyncio.gather(*((store, replica)[number % 2].claim_outbox(3, []) for number in range(10)))
     taken = [(item.incident_id, item.destination) for claim in claims for item in claim]
     assert len(taken) == len(set(taken)) == 20
+
+
+async def test_an_alert_that_comes_while_an_incident_is_read_does_not_spoil_the_reading(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = incident(store)
+    first, later = episode(store, incident_id=about.id), episode(store, incident_id=about.id)
+    reason = [Decision(first.id, "", Verdict.NO_MATCH, "none", store.now())]
+    await write(store, incidents=[about], episodes=[first], decisions=reason)
+    reads, fetch = store.prepared.accounts, store.db.fetch
+
+    async def fetched(tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
+        found = await fetch(tx, statement, given)
+        # As if a slice had been committed between the two statements, each of which sees what is there by then.
+        return [row for row in found if row.id != later.id] if statement is reads.episodes else found
+
+    reason = [Decision(later.id, "", Verdict.NO_MATCH, "none", store.now())]
+    await write(store, episodes=[later], decisions=reason)
+    monkeypatch.setattr(store.db, "fetch", fetched)
+
+    (account,) = (await store.accounts([about.id])).values()
+
+    assert [one.id for one in account.episodes] == [first.id]
+    assert [one.episode_id for one in account.decisions] == [first.id]

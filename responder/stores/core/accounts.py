@@ -121,6 +121,8 @@ async def read_accounts(
     clicked = any(head.clicked for head in heads)
     of_click = _grouped(await db.fetch(tx, statements.clicks, given) if clicked else [], lambda one: str(one.subject))
     taken = [rows.decision(one) for one in await db.fetch(tx, statements.decisions, given)]
+    # Each statement sees what was committed before it: what belongs to a later run or episode comes with the next look.
+    taken = [one for one in taken if one.episode_id in home]
     of_record = _grouped(made, lambda one: home[one.run_id])
     of_question = _grouped(questions, lambda one: home[one.run_id])
     of_decision = _grouped(taken, lambda one: home[one.episode_id])

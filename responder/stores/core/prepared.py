@@ -309,7 +309,15 @@ class Prepared:
     def lock_incidents(self) -> Select[Any]:
         """The incidents ``incidents_given(key)``, locked."""
         return (
-            select(incidents.c.id, incidents.c.needs_person, incidents.c.needs_person_run)
+            select(
+                incidents.c.id,
+                incidents.c.needs_person,
+                incidents.c.needs_person_run,
+                incidents.c.resolved_at,
+                incidents.c.closed_reason,
+                incidents.c.group_hash,
+                incidents.c.team,
+            )
             .where(self._incidents(incidents.c.id))
             .order_by(incidents.c.id)
             .with_for_update()

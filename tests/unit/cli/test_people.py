@@ -1,12 +1,16 @@
 """The commands that talk to a running responder: what they send, what they print, how they exit."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 import yaml
 
+from responder.cli.client import Client
+from responder.cli.exits import Exit
 from responder.cli.people import describe
+from tests.bed.processes import free_port
 from tests.unit.cli.conftest import TOKEN, Json, Peer, Responder
 
 
@@ -393,3 +397,29 @@ def test_resume_names_what_it_cannot_lift(peer: Peer, responder: Responder) -> N
 def test_a_tripped_playbook_is_reset_by_its_name(peer: Peer, responder: Responder) -> None:
     peer.answers["POST", "playbooks/add-workers/reset"] = {"playbook": "add-workers"}
     assert responder("reset", "add-workers").stdout == "reset\n"
+
+
+@pytest.mark.parametrize("by_run", [False, True])
+def test_a_target_in_doubt_is_cleared_by_its_name_or_by_the_run(
+    peer: Peer, responder: Responder, run_row: Json, *, by_run: bool
+) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = {**run_row, "target": "http/checkout/workers"}
+    peer.answers["DELETE", "quarantines/http%2Fcheckout%2Fworkers"] = {"target": "http/checkout/workers"}
+    what = str(run_row["id"]) if by_run else "http/checkout/workers"
+    assert responder("clear", what).stdout == "cleared http/checkout/workers\n"
+
+
+@pytest.mark.parametrize("kind", ["pause", "halt"])
+def test_a_brake_that_cannot_be_put_on_names_the_one_that_can(
+    responder: Responder, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESPONDER_URL", f"http://127.0.0.1:{free_port()}")
+    result = responder(kind, "--reason", "stop")
+    assert result.exit_code == Exit.UNREACHABLE
+    assert f"the {kind} may not be in force; the file that `brake_file` names needs no answer" in result.stderr
+
+
+def test_no_answer_in_time_is_told_apart_from_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(SystemExit):
+        Client(f"http://127.0.0.1:{silent.getsockname()[1]}", "", 0.1).get("runs")
+    assert "gave no answer within 0.1 s" in capsys.readouterr().err

@@ -358,7 +358,9 @@ async def test_a_failure_of_the_service_leaves_a_change_in_doubt_and_a_read_repe
 
 async def test_a_hang_leaves_a_change_in_doubt_and_a_read_repeatable() -> None:
     async with peer(hangs) as shop, client(shop.url, within=timedelta(seconds=0.2)) as one:
-        assert isinstance(await failing(one, "PUT"), Uncertain)
+        error = await failing(one, "PUT")
+        assert isinstance(error, Uncertain)
+        assert str(error).endswith("no answer to PUT: timed out"), "a person reads it, at night"
         assert isinstance(await failing(one, "GET"), Temporary)
 
 

@@ -141,8 +141,9 @@ async def test_a_cut_connection_and_nobody_there_are_temporary() -> None:
         return cut(request)
 
     assert isinstance(await failing(cuts), Temporary)
-    client = PrometheusClient(f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(Temporary):
+    port = free_port()
+    client = PrometheusClient(f"http://127.0.0.1:{port}")
+    with pytest.raises(Temporary, match=rf"^Prometheus cannot be asked: 127.0.0.1:{port}: Connection refused$"):
         await client.query("up")
     await client.close()
 

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+
+from responder.clients import redis_wake as module
 from responder.clients.redis_wake import RedisWake
 from responder.ports.wake import Queue
 from responder.worker import LocalWake
@@ -52,3 +55,24 @@ async def test_without_redis_local_workers_are_woken_at_once() -> None:
         await eventually(lambda: failures)
     finally:
         await wake.stop()
+
+
+async def test_a_failure_is_told_once_it_repeats_itself_and_not_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(module, "TOLD_EVERY", 1_000_000)
+    failures: list[str] = []
+    told_before: list[int] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told_before.append(len(failures))
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", port := free_port()):
+        wake = RedisWake(f"redis://127.0.0.1:{port}/0", LocalWake(), failures.append)
+        wake.start()
+        try:
+            await eventually(lambda: len(told_before) > 5)
+        finally:
+            await wake.stop()
+    assert told_before[:3] == [0, 0, 1], "not after the first failure"
+    assert len(failures) == 1
