@@ -136,7 +136,7 @@ def channels_of(settings: Settings, console: TextIO) -> Channels:
         from responder.notifiers.slack import SlackNotifier
 
         slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url)
-        found["slack"] = SlackNotifier(slack)
+        found["slack"] = SlackNotifier(slack, pressable=settings.notify.slack.pressable and bool(settings.access.slack))
         closers.append(slack.close)
     if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient

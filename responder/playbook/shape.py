@@ -108,7 +108,7 @@ class ApprovalShape(Shape):
         json_schema_extra=ONE_OR_MANY,
         alias="from",
         min_length=1,
-        description="who may answer: role:operator (or higher), user:NAME; slack:@GROUP is for later",
+        description="who may answer: role:operator (or higher), user:NAME, slack:@GROUP (access.slack)",
     )
     timeout: PositiveDuration = Field(default=timedelta(minutes=30), description="how long the question stands")
     on_timeout: Literal["page", "skip"] = Field(default="page", description="what happens when nobody answers")

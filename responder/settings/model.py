@@ -72,12 +72,30 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class SlackUser:
+    """Who a Slack user is here: the name in the audit log, and what they may do.
+
+    ``groups`` are what ``approval.from`` calls ``slack:@GROUP``. With ``teams`` the role counts for the incidents of
+    these teams only; for all others it is viewer.
+    """
+
+    name: str
+    role: Role
+    groups: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
-    """Who may use the API. ``users`` gives roles to the users of the web configuration file (viewer otherwise)."""
+    """Who may use the API. ``users`` gives roles to the users of the web configuration file (viewer otherwise).
+
+    ``slack`` says who Slack's users are, by their ids; whoever is not in it may press nothing.
+    """
 
     tokens: tuple[Token, ...] = ()
     users: Mapping[str, Role] = field(default_factory=dict)
     anonymous: bool = False
+    slack: Mapping[str, SlackUser] = field(default_factory=dict)
 
 
 _USUAL = {str(severity): severity for severity in Severity} | {
@@ -203,11 +221,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class SlackSettings:
-    """A Slack app; ``signing_secret`` proves that a click comes from Slack."""
+    """A Slack app. ``signing_secret`` proves that a click comes from Slack; ``app_token`` opens Socket Mode."""
 
     token: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
+    app_token: str | None = field(default=None, repr=False)
     api_url: str = "https://slack.com/api/"
+
+    @property
+    def pressable(self) -> bool:
+        """Whether the responder hears of it when a button is pressed."""
+        return self.signing_secret is not None or self.app_token is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,13 @@ WORDS: Mapping[str, str] = {
     "access.tokens.[].role": "What its holder may do: look; approve, stop and undo; everything.",
     "access.tokens.[].token": "The secret itself.",
     "access.users": "Roles of the users in the web configuration file; viewer otherwise.",
+    "access.slack": "Who the users of Slack are, by their member ids (`U…`): whoever is not here may press nothing.",
+    "access.slack.NAME": "A user; Slack shows the id in the profile, under *Copy member ID*.",
+    "access.slack.NAME.name": "Who this is; appears in the audit log and the thread. A person has one name everywhere: "
+    "that of their token, too.",
+    "access.slack.NAME.role": "What they may do: look; approve, stop and undo; everything.",
+    "access.slack.NAME.groups": "What `approval.from` means by `slack:@GROUP`.",
+    "access.slack.NAME.teams": "The role counts for the incidents of these teams; for all others it is viewer.",
     "access.anonymous": "Ask for no credentials at all. Refused unless only this machine can reach the listener.",
     "severity.label": "The alert label that says it.",
     "severity.map": "What its values mean; goes before the usual words (`page`, `error`, `warning`, `info`, …).",
@@ -119,7 +126,10 @@ WORDS: Mapping[str, str] = {
     "policies.[].limits.concurrent": "Runs at the same time, from before their first change until they have ended.",
     "notify.slack": "A Slack app.",
     "notify.slack.token": "The bot's token, `xoxb-…`.",
-    "notify.slack.signing_secret": NOT_YET + "proves that a click on a button comes from Slack.",
+    "notify.slack.signing_secret": "Proves that a click comes from Slack: lets Slack call `/slack/interactions` and "
+    "`/slack/commands`. Not needed with Socket Mode.",
+    "notify.slack.app_token": "An app-level token, `xapp-…`, with the scope `connections:write`: clicks and "
+    "commands come through a connection that the responder opens (Socket Mode). No public URL is needed.",
     "notify.slack.api_url": "Where Slack is.",
     "notify.pagerduty": "PagerDuty, through the Events API v2.",
     "notify.pagerduty.services": "The services by a name, which routes and playbooks use.",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from responder.domain.notification import Account, Acknowledgement
+from responder.domain.notification import PRESS_REFUSED, PRESSED, Account, Acknowledgement, Click
 from responder.domain.runs import FORMAT
 from responder.stores.core import rows
 from responder.stores.core.database import Database
@@ -16,6 +16,9 @@ from responder.stores.schema import approvals, audit, decisions, episodes, holds
 
 T = TypeVar("T")
 ACKNOWLEDGED = "incident.acknowledged"
+CLICKS = 20
+"""So many of the latest clicks are told."""
+_CLICKED = (PRESSED, PRESS_REFUSED)
 
 
 def latest_acknowledgement(column: ColumnElement[T]) -> ScalarSelect[T]:
@@ -54,6 +57,10 @@ class AccountStatements:
             # Each by the index on the subject: joined, the whole log might be read for them.
             latest_acknowledgement(audit.c.actor).label("acknowledged_by"),
             latest_acknowledgement(audit.c.at).label("acknowledged_at"),
+            exists()
+            .where(audit.c.subject == incidents.c.id, audit.c.action.in_(_CLICKED))
+            .correlate(incidents)
+            .label("clicked"),
         ).where(self._of(incidents.c.id))
 
     @cached_property
@@ -78,6 +85,12 @@ class AccountStatements:
         """The decisions about their episodes, with the incident of each."""
         its = self._db.within(decisions.c.episode_id, select(episodes.c.id).where(self._of(episodes.c.incident_id)))
         return select(decisions).where(its).order_by(decisions.c.first_at, decisions.c.id)
+
+    @cached_property
+    def clicks(self) -> Select[Any]:
+        """What was pressed on their messages."""
+        wanted = self._of(audit.c.subject) & audit.c.action.in_(_CLICKED)
+        return select(audit).where(wanted).order_by(audit.c.seq)
 
     @cached_property
     def approvals(self) -> Select[Any]:
@@ -105,6 +118,8 @@ async def read_accounts(
     asked = any(run.progress.asked for run in every)
     questions = [rows.approval(one) for one in await db.fetch(tx, statements.approvals, given)] if asked else []
     questions = [one for one in questions if one.run_id in home]
+    clicked = any(head.clicked for head in heads)
+    of_click = _grouped(await db.fetch(tx, statements.clicks, given) if clicked else [], lambda one: str(one.subject))
     taken = [rows.decision(one) for one in await db.fetch(tx, statements.decisions, given)]
     # Each statement sees what was committed before it: what belongs to a later run or episode comes with the next look.
     taken = [one for one in taken if one.episode_id in home]
@@ -121,9 +136,15 @@ async def read_accounts(
             approvals=tuple(of_question[row.id]),
             overdue=row.overdue,
             acknowledged=row.acknowledged_at and Acknowledgement(row.acknowledged_by, row.acknowledged_at),
+            clicks=tuple(_click(one) for one in of_click[row.id][-CLICKS:]),
         )
         for row in heads
     }
+
+
+def _click(row: Any) -> Click:  # noqa: ANN401 - a row
+    why = str(row.details.get("why") or "") if row.action == PRESS_REFUSED else ""
+    return Click(str(row.seq), row.actor, row.at, str(row.details.get("button", "")), why)
 
 
 def _grouped(every: Iterable[T], key: Callable[[T], str]) -> Mapping[str, list[T]]:
