@@ -8,6 +8,9 @@ import pytest
 import redis
 
 from tests.bed import pagerduty_peer, servers, slack_peer, stores, target_peer
+from tests.bed.kube import Cluster
+from tests.bed.kube.process import ClusterProcess
+from tests.bed.kube.process import cluster_process as run_cluster
 from tests.bed.postgres import VARIABLE, Postgres, private_cluster
 from tests.bed.processes import free_port, memory
 from tests.bed.target_process import TargetProcess
@@ -165,6 +168,20 @@ async def pagerduty() -> AsyncIterator[pagerduty_peer.PagerDutyPeer]:
 async def target() -> AsyncIterator[target_peer.Target]:
     """Give a service to change over HTTP, in the loop of the test."""
     async with target_peer.target() as running:
+        yield running
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    """Give a Kubernetes cluster with three nodes, in the loop of the test."""
+    async with Cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def cluster_process() -> Iterator[ClusterProcess]:
+    """Give a Kubernetes cluster as a process of its own, for tests that kill processes."""
+    with run_cluster() as running:
         yield running
 
 

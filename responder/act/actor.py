@@ -222,7 +222,7 @@ async def _handle(
     prepared: tuple[Prepared, ...],
 ) -> tuple[Next, tuple[Prepared, ...]]:
     """Do what the run's state asks for."""
-    playbook = playbook.for_items(run.progress.items)
+    playbook = playbook.for_items(run.progress.items).in_portions(run.progress.portions)
     ended = over(run, standing)
     if ended is not None:
         return ended, ()

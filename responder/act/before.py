@@ -9,9 +9,10 @@ from responder.act.engine import Engine, Next, soon
 from responder.act.items import items_of
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, plan, plan_hash
+from responder.act.portions import portions_of
 from responder.act.reach import failing, reach, reaching
 from responder.act.witness import last_look
-from responder.domain.errors import Permanent, Temporary
+from responder.domain.errors import Permanent, Reconciled, Temporary
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
@@ -20,6 +21,7 @@ from responder.domain.runs import Run, RunState, Sample, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import OWN_RULE, Playbook
+from responder.playbook.times import time_allowed
 from responder.ports.store import Audit, RunEnd, Standing
 
 MAX_ASKED = 3
@@ -92,8 +94,15 @@ async def _reach_and_plan(
     listed = await items_of(engine, run, playbook)
     if isinstance(listed, Refusal):
         return listed
-    run, playbook = listed, playbook.for_items(listed.progress.items)
-    if (playbook.limits.blast_radius is not None or run.progress.items) and run.mode is not Mode.OBSERVE:
+    parted = await portions_of(engine, listed, playbook.for_items(listed.progress.items))
+    if isinstance(parted, Refusal):
+        return parted
+    run, playbook = parted, playbook.for_items(parted.progress.items).in_portions(parted.progress.portions)
+    more = bool(run.progress.items or run.progress.portions)
+    if more:
+        # Its deadline had room for as many of them as there might have been.
+        run = replace(run, deadline=min(run.deadline, standing.now + time_allowed(playbook, run.mode)))
+    if (playbook.limits.blast_radius is not None or more) and run.mode is not Mode.OBSERVE:
         reached = await reach(engine, run, playbook.limits)
         if isinstance(reached, Refusal):
             return reached
@@ -129,6 +138,8 @@ async def planned(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepare
         return await plan(engine, run, playbook)
     except Temporary as error:
         return Refusal(Verdict.TEMPORARY, str(error))
+    except Reconciled as error:
+        return Refusal(Verdict.RECONCILED, f"{Verdict.RECONCILED.sentence} {error}")
     except Permanent as error:
         return Refusal(Verdict.STEP_FAILED, str(error))
 

@@ -27,6 +27,9 @@ from responder.ports.store import Authority, RunEnd, Standing
 BACK_OFF = timedelta(seconds=2)
 LOOKS = 5
 """How often a send in doubt is looked at, over some twenty seconds."""
+AGAIN = timedelta(seconds=0.2)
+PLANS = 8
+"""How often a step is planned again for a target that changes under it, over some seven seconds."""
 ALL_STEPS = 1_000_000
 """A step index past every playbook: no further step is wanted."""
 _NO_FURTHER = frozenset({Verdict.RESOLVED, Verdict.NOT_ACTIVE, Verdict.SILENCED, Verdict.INHIBITED})
@@ -66,6 +69,7 @@ async def acting(
         if isinstance(settled, Next):
             return settled
         run, records = settled, {**records, index: result.record}
+        prepared = ()  # read before this effect: the next step may be about the same thing
         others = [r for r in standing.records if r.id != result.record.id]
         standing = replace(standing, records=(*others, result.record))
     return _all_steps_done(run, playbook, replace(standing, now=engine.clock.now()))
@@ -213,6 +217,8 @@ def _settled(run: Run, step: Step, result: Outcome, standing: Standing) -> Run |
         return _again(run, step, record.message, standing, wait)
     if sent is Sent.STALE:
         return Next(run, at=standing.now)
+    if sent is Sent.MOVED:
+        return _plan_again(run, step, record.message, standing)
     if sent is Sent.UNSURE:
         return unsure(run, record)
     return failed_step(run, step, record.message, standing)
@@ -228,6 +234,15 @@ def _again(run: Run, step: Step, why: str, standing: Standing, wait: timedelta |
         return failed_step(run, step, too_long(why, wait), standing)
     kept = replace(run, reason=why, progress=run.progress.model_copy(update={"tries": tries}))
     return Next(kept, at=at)
+
+
+def _plan_again(run: Run, step: Step, why: str, standing: Standing) -> Next:
+    """Plan once more for a target that others write into: that is no failure of the step, but not for ever either."""
+    tries = run.progress.tries + 1
+    if tries > step.retries + PLANS:
+        return failed_step(run, step, why, standing)
+    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
+    return Next(kept, at=standing.now + AGAIN * tries)
 
 
 def _applied(standing: Standing) -> bool:

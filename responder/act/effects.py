@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS, Engine
 from responder.act.gate import Gated, Held, gate_of
 from responder.act.witness import last_look
-from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
+from responder.domain.errors import Drifted, Moved, Permanent, StepError, Temporary, Uncertain
 from responder.domain.images import written
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record, RecordState
@@ -43,6 +43,7 @@ class Sent(Enum):
     UNSURE = auto()  # looked, and still nobody knows
     DRIFTED = auto()
     STALE = auto()  # too slow between permission and send; ask again
+    MOVED = auto()  # certainly not applied: the target has changed meanwhile; plan again
 
 
 async def bounded(work: Awaitable[T], seconds: float) -> T:
@@ -112,13 +113,17 @@ async def _apply(engine: Engine, run: Run, attempt: Attempt, read_at: float) -> 
             engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
             return Outcome(Sent.IN_DOUBT, replace(record, message=str(error)))
         closed = await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))
-        if isinstance(error, Temporary):
-            return Outcome(Sent.NOT_YET, closed, error.retry_after)
-        return Outcome(Sent.NEVER, closed)
+        return Outcome(_sent_of(error), closed, error.retry_after if isinstance(error, Temporary) else None)
     except StepError as error:
         engine.on_fact("effect_uncertain", run=run.id, step=record.step, error=str(error))
         return Outcome(Sent.IN_DOUBT, replace(record, message=str(error)))
     return Outcome(Sent.LANDED, await _applied(engine, run, action, record, observed))
+
+
+def _sent_of(error: Temporary | Permanent) -> Sent:
+    if isinstance(error, Permanent):
+        return Sent.NEVER
+    return Sent.MOVED if isinstance(error, Moved) else Sent.NOT_YET
 
 
 async def _close(engine: Engine, run: Run, record: Record, state: RecordState, message: str) -> Record:
@@ -138,14 +143,18 @@ async def _applied(engine: Engine, run: Run, action: Action, record: Record, obs
 async def recover(engine: Engine, run: Run, attempt: Attempt) -> Outcome | Refusal:
     """Settle a record that was found ``intended``: a turn died, or its send was uncertain.
 
-    There already: applied. Not there: the same record, key and fence are sent again if that is still allowed, and the
-    target refuses what comes twice or late. Not to be told, or nothing that refuses it: unsure, a person decides.
+    There already: applied. Not there, and no send of it can still land: closed, and planned again. Not there otherwise:
+    the same record, key and fence are sent again if that is still allowed, and the target refuses what comes twice or
+    late. Not to be told, or nothing that refuses it: unsure, a person decides.
     """
     action, record = attempt.action, attempt.record
     landed = await _landed(engine, run, action, record, "do")
     if landed is Landed.YES:
         snapshot = await _snapshot_or_planned(engine, run, action, record)
         return Outcome(Sent.LANDED, await _applied(engine, run, action, record, snapshot))
+    if landed is Landed.NEVER:
+        message = sentences(record.message or run.reason, "It did not land, and no longer can.")
+        return Outcome(Sent.MOVED, await _close(engine, run, record, RecordState.NOT_APPLIED, message))
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
         why = sentences(record.message or run.reason, "Nobody can tell whether it landed.")
         doubt = replace(record, state=RecordState.UNCERTAIN, message=why)

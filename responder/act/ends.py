@@ -10,7 +10,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import RunEnd, Standing
 
 LATER = timedelta(seconds=30)
-_FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS})
+_FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS, Verdict.TOO_MANY_PORTIONS})
 """Refusals of what is too much to be fixed one by one."""
 
 
@@ -26,6 +26,7 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
         Verdict.UNCHANGED,
         Verdict.NO_ITEMS,
         Verdict.STEP_FAILED,
+        Verdict.RECONCILED,
         Verdict.ATTEMPTS_EXHAUSTED,
         Verdict.RECURRING,
     ):

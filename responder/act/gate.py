@@ -15,7 +15,19 @@ from responder.domain.errors import Temporary
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
-from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus, Tools
+from responder.ports.tools import (
+    Cluster,
+    Gate,
+    HttpReply,
+    HttpService,
+    Object,
+    PatchKind,
+    Postgres,
+    Prometheus,
+    ReconcilerPolicy,
+    Redis,
+    Tools,
+)
 
 
 class Held(Temporary):
@@ -53,9 +65,25 @@ class Gated:
         """Return the named service, behind the gate."""
         return _Service(self.tools.http(name), self.gate)
 
+    def cluster(self, name: str) -> Cluster:
+        """Return the named cluster, behind the gate."""
+        return _Cluster(self.tools.cluster(name), self.gate)
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster of an alert."""
+        return self.tools.cluster_of(labels)
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels: it is only read."""
         return self.tools.prometheus(labels)
+
+    def postgres(self, name: str) -> Postgres:
+        """Return the named PostgreSQL, behind the gate."""
+        return self.tools.postgres(name).behind(self.gate)
+
+    def redis(self, name: str) -> Redis:
+        """Return the named Redis, behind the gate."""
+        return self.tools.redis(name).behind(self.gate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +104,42 @@ class _Service:
         gate: Gate | None = None,
     ) -> HttpReply:
         return await self.service.call(method, path, json, headers, gate or self.gate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    cluster: Cluster
+    gate: Gate
+
+    @property
+    def reconcilers(self) -> ReconcilerPolicy:
+        return self.cluster.reconcilers
+
+    async def get(self, path: str) -> Object:
+        return await self.cluster.get(path)
+
+    async def find(self, path: str) -> Object | None:
+        return await self.cluster.find(path)
+
+    async def list(self, path: str, labels: str = "", fields: str = "") -> tuple[Object, ...]:
+        return await self.cluster.list(path, labels, fields)
+
+    async def text(self, path: str, query: Mapping[str, str]) -> str:
+        return await self.cluster.text(path, query)
+
+    async def patch(
+        self,
+        path: str,
+        body: JsonValue,
+        kind: PatchKind = "merge",
+        gate: Gate | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> Object:
+        return await self.cluster.patch(path, body, kind, gate or self.gate, dry_run=dry_run)
+
+    async def create(self, path: str, body: Object, gate: Gate | None = None, *, dry_run: bool = False) -> Object:
+        return await self.cluster.create(path, body, gate or self.gate, dry_run=dry_run)
+
+    async def delete(self, path: str, options: Object, gate: Gate | None = None, *, dry_run: bool = False) -> Object:
+        return await self.cluster.delete(path, options, gate or self.gate, dry_run=dry_run)

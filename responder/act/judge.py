@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
+from responder.domain.images import short
 from responder.domain.runs import Check, Sample
 from responder.playbook.model import Condition, Threshold
 from responder.ports.probe import Reading, Value
@@ -21,6 +22,9 @@ _COMPARE = {
 }
 _WORD = {"equals": "=", "above": ">", "below": "<", "at_least": "≥", "at_most": "≤"}
 _RISING = frozenset({"above", "at_least"})
+
+
+NOTE_LENGTH = 200
 
 
 def figure(value: Value, *, percent: bool = False) -> str:
@@ -45,9 +49,16 @@ def wanted(condition: Condition) -> str:
 
 
 def judge(condition: Condition, reading: Reading, baseline: float | None, at: datetime) -> Sample:
-    """Say what one reading means for the condition."""
+    """Say what one reading means for the condition; what the probe noted is added where it does not hold."""
     if not reading.values:
         return _without_data(condition, reading, at)
+    sample = _judge_values(condition, reading, baseline, at)
+    if sample.outcome == "pass" or not reading.note:
+        return sample
+    return sample.model_copy(update={"reason": f"{sample.reason} ({short(reading.note, NOTE_LENGTH)})"})
+
+
+def _judge_values(condition: Condition, reading: Reading, baseline: float | None, at: datetime) -> Sample:
     if "absent" in condition.limits:
         return Sample(at=at, value=None, outcome="fail", reason="there is data where none should be")
     numbers = [value for value in reading.values if isinstance(value, int | float) and not isinstance(value, bool)]

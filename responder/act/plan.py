@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,10 @@ class Prepared:
         """Whether a state action finds everything as it wants it."""
         return self.action.effect == "state" and self.snapshot.image == self.after
 
+    @property
+    def _undo(self) -> str:
+        return "" if self.step.undo == "automatic" else f"undo: {self.step.undo}"
+
     def planned(self) -> PlannedStep:
         """Return the step as people see it."""
         return PlannedStep(
@@ -42,7 +47,7 @@ class Prepared:
             arguments=self.action.arguments(),
             before=self.snapshot.image,
             after=self.after,
-            note="" if self.step.undo == "automatic" else f"undo: {self.step.undo}",
+            note="; ".join(filter(None, (self._undo, self.snapshot.note))),
         )
 
 
@@ -87,6 +92,12 @@ async def prepare(engine: Engine, run: Run, step: Step, names: Mapping[str, obje
     return Prepared(step, action, snapshot, after, read_at)
 
 
+def _continued(step: Step, before: Prepared) -> Prepared:
+    """Plan a portion from where the one before it stops; it is read again before it is sent."""
+    action = render_arguments(step, {})
+    return Prepared(step, action, Snapshot(before.after), action.change(before.after), -math.inf)
+
+
 class WouldRecordSecret(Permanent):
     """The images hold a registered secret: without encryption at rest they are not written down."""
 
@@ -100,7 +111,10 @@ async def plan(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepared, 
     done: dict[str, Mapping[str, JsonValue]] = {}
     prepared: list[Prepared] = []
     for step in playbook.steps:
-        ready = await prepare(engine, run, step, names_for(run, done))
+        if step.portion > 1:
+            ready = _continued(step, prepared[-1])
+        else:
+            ready = await prepare(engine, run, step, names_for(run, done))
         done[step.id] = {"before": ready.snapshot.image, "after": ready.after}
         prepared.append(ready)
     return tuple(prepared)

@@ -3,11 +3,12 @@
 import math
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from responder.domain.errors import Drifted, Permanent, StepError, Uncertain
+from responder.domain.portions import Portion, apart
 from responder.domain.records import Direction, Record
 from responder.language.allow import is_own_path
 from responder.ports.action import Action, Landed, Snapshot
@@ -85,6 +86,22 @@ class Adjust(BaseModel):
         # What is beyond a bound already stays there: to add must never take away.
         return _whole(max(wanted, before) if by > 0 else min(wanted, before))
 
+    def portions(self, field: str, before: JsonValue, by: Portion) -> tuple["Adjust", ...]:
+        """Return what makes the change together: none of them goes beyond where it was planned to stop.
+
+        Raises ValueError when there is no number to start from, or too many of them would be needed.
+        """
+        goal = self.of(field, before)
+        if isinstance(before, bool) or not isinstance(before, int | float) or not isinstance(goal, int | float):
+            msg = f"{field} is {before!r}, not a number that could be changed in portions"
+            raise ValueError(msg)  # noqa: TRY004 - what Action.portions() promises to raise
+        found: list[Adjust] = []
+        at: float = before
+        for stop in by.stops(before, goal):
+            found.append(Adjust(by=_reaching(at, stop), **{"max" if stop > at else "min": stop}))
+            at = stop
+        return tuple(found)
+
     def _bounded(self, wanted: float) -> float:
         bounded = max(wanted, self.min) if self.min is not None else wanted
         return min(bounded, self.max) if self.max is not None else bounded
@@ -104,6 +121,13 @@ def _sum(field: str, before: float, by: float) -> float:
     return wanted
 
 
+def _reaching(at: float, stop: float) -> float:
+    """Return what to add so that the sum is not short of ``stop`` by a rounding; a bound takes what is too much."""
+    by = apart(at, stop)
+    short = at + by < stop if by > 0 else at + by > stop
+    return by + math.copysign(2 * math.ulp(max(abs(at), abs(stop))), by) if short else by
+
+
 def _whole(number: float) -> int | float:
     return int(number) if not isinstance(number, int) and number.is_integer() else number
 
@@ -118,6 +142,7 @@ class HttpRequest(Action):
     evidence: ClassVar[Literal["marker", "value"]] = "value"
     reach: ClassVar[str] = "http/{service}"
     changes: ClassVar[str] = "{send} of {service}"
+    gradual: ClassVar[bool] = True
     example: ClassVar[str] = """\
 http.request:
   service: checkout
@@ -201,6 +226,21 @@ http.request:
         if self.json_ is not None:
             return {key: _of_its_kind(key, value, image.get(key)) for key, value in self.json_.items()}
         return {key: adjust.of(key, image.get(key)) for key, adjust in (self.set_ or {}).items()}
+
+    @classmethod
+    def not_gradual(cls, arguments: Mapping[str, object]) -> str:
+        """One number that is computed, and given back portion by portion."""
+        written = arguments.get("set")
+        if not isinstance(written, Mapping) or len(written) != 1:
+            return "http.request changes a number in portions only where set: has one key, such as workers: { to: 8 }"
+        return "undo_json gives everything back at once, not portion by portion" if "undo_json" in arguments else ""
+
+    def portions(self, before: JsonValue, by: Portion) -> tuple[Self, ...]:
+        """Add a portion at a time to the one number."""
+        image = before if isinstance(before, Mapping) else {}
+        ((field, adjust),) = (self.set_ or {}).items()
+        parts = adjust.portions(field, image.get(field), by)
+        return tuple(self.model_copy(update={"set_": {field: part}}) for part in parts)
 
     async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:
         """Send the planned keys once, under the record's key and ETag."""

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -69,7 +69,8 @@ def names_of(settings: "Settings") -> "Names":
     from responder.domain.approvals import ANONYMOUS
     from responder.playbook.names import Names
 
-    pagerduty, access = settings.notify.pagerduty, settings.access
+    pagerduty, slack, access = settings.notify.pagerduty, settings.notify.slack, settings.access
+    here = access.slack.values() if slack is not None and slack.pressable else ()
     return Names(
         connections={kind: settings.connections.names(kind) for kind in settings.connections.kinds},
         allow={name: connection.allow for name, connection in settings.connections_http.items()},
@@ -78,17 +79,28 @@ def names_of(settings: "Settings") -> "Names":
         slack=settings.notify.slack is not None,
         pagerduty=frozenset(pagerduty.services) if pagerduty else frozenset(),
         prometheus=bool(settings.prometheus),
-        people={
-            **({ANONYMOUS: "admin"} if access.anonymous else {}),
-            **access.users,
-            **{token.name: token.role for token in access.tokens},
-        },
+        people=_highest(
+            [
+                *([(ANONYMOUS, "admin")] if access.anonymous else []),
+                *((user.name, user.role) for user in here),
+                *access.users.items(),
+                *((token.name, token.role) for token in access.tokens),
+            ]
+        ),
+        groups={user.name: user.groups for user in here},
     )
+
+
+def _highest(roles: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Return the highest role that each name has anywhere."""
+    from responder.domain.approvals import ROLES
+
+    return dict(sorted(roles, key=lambda one: ROLES.index(one[1])))
 
 
 def toolbox(settings: "Settings") -> "Toolbox":
     """Return the tools for the configured connections; nothing is connected before it is used."""
-    from responder.clients.toolbox import HttpSpec, PrometheusSpec, Toolbox
+    from responder.clients.toolbox import ClusterSpec, HttpSpec, PostgresSpec, PrometheusSpec, RedisSpec, Toolbox
 
     for name, connection in settings.connections_http.items():
         _supported(f"connections.http.{name}", connection.http)
@@ -117,6 +129,20 @@ def toolbox(settings: "Settings") -> "Toolbox":
             )
             for name, prometheus in settings.prometheus.items()
         },
+        postgres={name: PostgresSpec(one.dsn, one.parameters) for name, one in settings.connections_postgres.items()},
+        redis={
+            name: RedisSpec(one.url, one.password, one.parameters) for name, one in settings.connections_redis.items()
+        },
+        clusters={
+            name: ClusterSpec(
+                kubeconfig=cluster.kubeconfig,
+                context=cluster.context,
+                prometheus=cluster.prometheus,
+                reconcilers=settings.kubernetes.reconcilers,
+            )
+            for name, cluster in settings.kubernetes.clusters.items()
+        },
+        cluster_label=settings.kubernetes.cluster_label,
     )
 
 

@@ -9,7 +9,7 @@ from responder.clients.witnesses import Witnesses
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
 from responder.ports.store import Store
-from responder.ports.tools import HttpService, Prometheus
+from responder.ports.tools import Cluster, HttpService, Postgres, Prometheus, Redis
 from responder.ports.witness import Picture
 
 EMPTY_TOOLS = Toolbox({}, {})
@@ -42,9 +42,25 @@ class LiveTools:
         """Return the named service."""
         return self.current.http(name)
 
+    def cluster(self, name: str) -> Cluster:
+        """Return the named cluster."""
+        return self.current.cluster(name)
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster of an alert."""
+        return self.current.cluster_of(labels)
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels."""
         return self.current.prometheus(labels)
+
+    def postgres(self, name: str) -> Postgres:
+        """Return the named PostgreSQL."""
+        return self.current.postgres(name)
+
+    def redis(self, name: str) -> Redis:
+        """Return the named Redis."""
+        return self.current.redis(name)
 
 
 class LiveWitness:

@@ -9,12 +9,16 @@ from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
 from responder.domain.errors import IntakeError
+from responder.domain.kubernetes import SYSTEM_NAMESPACE
 from responder.intake.formats import parse
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
 from responder.ports.notifier import Notifier
 from responder.settings import HttpConfig, PageSettings, Settings
 from responder.tell.docs import Docs, DocsOf, Subject
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a pod reads in which namespace it runs."""
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -34,10 +38,11 @@ def rules_of(settings: Settings) -> Rules:
         severity_of=settings.severity.of,
         connection_of=settings.connections.pick,
         cluster_of=cluster_of,
+        clusters=frozenset(clusters),
         team_label=settings.team_label,
         max_mode=settings.max_mode,
         policies=settings.policies,
-        protect=settings.protect,
+        protect=(*settings.protect, *own_protection()),
         routes=settings.routes,
         page=settings.page.destination if settings.page else "",
         page_after=(settings.page or PageSettings("")).after,
@@ -45,6 +50,15 @@ def rules_of(settings: Settings) -> Rules:
         episode_ttl=settings.episode_ttl,
         asked=frozenset(asked_sources(settings)),
     )
+
+
+def own_protection(namespace_file: Path = NAMESPACE_FILE) -> tuple[str, ...]:
+    """Return what is protected without being told: the clusters' own namespace, and the one that we run in."""
+    try:
+        own = namespace_file.read_text(encoding="utf-8").strip()
+    except OSError:
+        own = ""
+    return (f"*/namespace/{SYSTEM_NAMESPACE}", *((f"*/namespace/{own}",) if own else ()))
 
 
 def asked_sources(settings: Settings) -> Mapping[str, HttpConfig]:
@@ -122,7 +136,7 @@ def channels_of(settings: Settings, console: TextIO) -> Channels:
         from responder.notifiers.slack import SlackNotifier
 
         slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url)
-        found["slack"] = SlackNotifier(slack)
+        found["slack"] = SlackNotifier(slack, pressable=settings.notify.slack.pressable and bool(settings.access.slack))
         closers.append(slack.close)
     if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient

@@ -86,6 +86,8 @@ class Runtime:
         self.notifiers: dict[str, Notifier] = {}
         self.started_at = time.time()
         self._seen: tuple[tuple[str, int, int], ...] = ()
+        self.followers: list[Callable[[], Awaitable[None]]] = []
+        """What looks at the settings again when others are in force."""
         self._reloading = asyncio.Lock()
         self._retired: list[tuple[float, tuple[Callable[[], Awaitable[None]], ...]]] = []
 
@@ -121,6 +123,8 @@ class Runtime:
         for complaint in (*(c for found in library.complaints.values() for c in found), *cross_check(settings, modes)):
             self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
         self.on_fact("playbooks", loaded=len(library.playbooks), stale=len(library.stale), errors=dict(library.errors))
+        for follow in self.followers:
+            await follow()
         closers = (old.close, old_witness.close, *old_channels.closers)
         self._retired.append((time.monotonic() + RETIRE_SECONDS, closers))
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 
 from responder import __version__
+from responder.app.chat import Chat
 from responder.app.runtime import Runtime
 from responder.domain.errors import PlaybookError, Unavailable
 from responder.domain.runs import Run
@@ -28,15 +29,18 @@ class Web:
 
     server: WebServer
     buffer: CommittingBuffer
+    chat: Chat
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Listen; leaving the block answers what was taken and closes the listeners."""
         await self.server.start()
+        await self.chat.start()
         try:
             yield
         finally:
             await self.server.stop()
+            await self.chat.stop()
             await self.buffer.close()
 
 
@@ -66,10 +70,12 @@ async def bound(runtime: Runtime) -> AsyncIterator[Web]:
         version=__version__,
         started_at=datetime.now(UTC),
     )
-    server = WebServer(make_application(parts), runtime.settings.listen)
+    chat = Chat(parts)
+    runtime.followers.append(chat.follow)
+    server = WebServer(make_application(parts, chat.desk), runtime.settings.listen)
     await server.bind()
     try:
-        yield Web(server, buffer)
+        yield Web(server, buffer, chat)
     finally:
         await server.stop()
 

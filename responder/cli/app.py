@@ -109,6 +109,22 @@ def doctor(config_file: ConfigFile = Path("responder.yml")) -> None:
 
 
 @app.command()
+def rbac(
+    config_file: ConfigFile = Path("responder.yml"),
+    namespace: Annotated[
+        list[str] | None, typer.Option("--namespace", help="grant it there only, repeatable; default: everywhere")
+    ] = None,
+    account: Annotated[
+        str, typer.Option("--service-account", help="who gets it, as NAMESPACE/NAME")
+    ] = "responder/responder",
+) -> None:
+    """Print the Kubernetes roles that the playbooks get by with."""
+    from responder.cli.rbac import run_rbac
+
+    raise typer.Exit(run_rbac(config_file, namespace or (), account))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from responder import __version__

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from responder import app as root
+from responder.cli.clusters import look_at_clusters
 from responder.cli.doctor_store import look_at_store
 from responder.cli.exits import Exit
 from responder.cli.findings import Finding, note, summary, well, wrong
@@ -29,6 +30,7 @@ async def run_doctor(config_file: Path) -> int:
     found = [well("configuration", str(config_file)), *_playbooks(settings, library), *_secret_files(settings)]
     found += await look_at_store(settings.store)
     found += await look_outside(settings, _queries(library))
+    found += await look_at_clusters(settings)
     for finding in found:
         print(finding)
     print(summary(found))

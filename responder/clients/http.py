@@ -7,13 +7,12 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import NoReturn
 
 import aiohttp
 from pydantic import JsonValue
 
-from responder.clients.sessions import new_session, plainly
+from responder.clients.sessions import gates, new_session, plainly
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
 from responder.language.allow import allows, is_own_path, plain_path
 from responder.ports.tools import Gate, HttpReply
@@ -71,7 +70,7 @@ class HttpClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            session = new_session(self._timeout, limit=64, tls=self._tls, traces=[_gates()])
+            session = new_session(self._timeout, limit=64, tls=self._tls, traces=[gates()])
             # aiohttp sends PUT and DELETE a second time by itself when the connection breaks; an effect goes out once.
             session._retry_connection = False  # noqa: SLF001 - no public switch exists; a contract test holds it
             self._session = session
@@ -175,19 +174,6 @@ class HttpClient:
             msg = f"{self._name}: the answer is not JSON"
             raise Permanent(msg) from error
         return decoded
-
-
-def _gates() -> aiohttp.TraceConfig:
-    """Let a request pass its gate: aiohttp awaits this with the connection at hand, before it writes the headers."""
-
-    async def pass_gate(_: aiohttp.ClientSession, request: SimpleNamespace, __: object) -> None:
-        gate: Gate | None = request.trace_request_ctx
-        if gate is not None:
-            await gate()
-
-    tracing = aiohttp.TraceConfig()
-    tracing.on_request_headers_sent.append(pass_gate)
-    return tracing
 
 
 def _secrets(headers: Iterable[str]) -> tuple[str, ...]:

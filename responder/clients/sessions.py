@@ -3,8 +3,11 @@
 import os
 import ssl
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 
 import aiohttp
+
+from responder.ports.tools import Gate
 
 
 def new_session(
@@ -23,6 +26,19 @@ def new_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=list(traces),
     )
+
+
+def gates() -> aiohttp.TraceConfig:
+    """Let a request pass its gate: aiohttp awaits this with the connection at hand, before it writes the headers."""
+
+    async def pass_gate(_: aiohttp.ClientSession, request: SimpleNamespace, __: object) -> None:
+        gate: Gate | None = request.trace_request_ctx
+        if gate is not None:
+            await gate()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(pass_gate)
+    return tracing
 
 
 def plainly(error: Exception) -> str:

@@ -42,7 +42,8 @@ UNCERTAIN = frozenset({"fatal_error", "internal_error", "request_timeout", "serv
 """Answers after which the call may nevertheless have done its work (docs.slack.dev, chat.postMessage, errors)."""
 HINTS = {
     "channel_not_found": "check the name, or invite the app to the private channel",
-    "invalid_auth": "check notify.slack.token",
+    "invalid_auth": "check notify.slack.token and app_token",
+    "not_allowed_token_type": "an app_token begins with xapp- and has the scope connections:write",
     "missing_scope": "the app needs chat:write, and channels:history to recognise its own messages",
     "not_in_channel": "invite the app to the channel",
 }
@@ -147,6 +148,11 @@ class SlackClient:
             if not cursor:
                 return None
         return None
+
+    async def open_connection(self, app_token: str) -> str:
+        """Return a fresh address for Socket Mode; the app-level token is another one than the bot's."""
+        reply = await self._call(lambda web: web.apps_connections_open(app_token=app_token))
+        return str(reply.get("url") or "")
 
     def _open(self) -> "AsyncWebClient":
         if self._web is None:

@@ -4,11 +4,19 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from responder.clients.http import HttpClient
+from responder.clients.kubernetes import KubernetesClient
 from responder.clients.prometheus import PrometheusClient
 from responder.domain.errors import Permanent
 from responder.language.matchers import Matcher
+from responder.ports.tools import ReconcilerPolicy
+
+if TYPE_CHECKING:  # their libraries are loaded by who has such a connection
+    from responder.clients.postgres import PostgresClient
+    from responder.clients.redis import RedisClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +43,60 @@ class PrometheusSpec:
     proxy: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresSpec:
+    """How to reach a PostgreSQL as a target, and what may be set there (None: what the action allows)."""
+
+    dsn: str
+    parameters: frozenset[str] | None = None
+    timeout: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSpec:
+    """How to reach a Redis as a target, and what may be set there (None: what the action allows)."""
+
+    url: str
+    password: str | None = None
+    parameters: frozenset[str] | None = None
+    timeout: timedelta = timedelta(seconds=3)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """How to reach a cluster, and what to do about what something else keeps as it is there.
+
+    Without ``kubeconfig`` it is the one that this process runs in. ``prometheus`` names the one that watches it.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    prometheus: str | None = None
+    reconcilers: ReconcilerPolicy = "refuse"
+    timeout: timedelta = timedelta(seconds=8)
+
+
 class Toolbox:
     """What actions and probes reach the world with (``ports.tools.Tools``)."""
 
-    def __init__(self, http: Mapping[str, HttpSpec], prometheus: Mapping[str, PrometheusSpec]) -> None:
+    def __init__(
+        self,
+        http: Mapping[str, HttpSpec],
+        prometheus: Mapping[str, PrometheusSpec],
+        *,
+        postgres: Mapping[str, PostgresSpec] | None = None,
+        redis: Mapping[str, RedisSpec] | None = None,
+        clusters: Mapping[str, ClusterSpec] | None = None,
+        cluster_label: str = "cluster",
+    ) -> None:
         """Keep the descriptions; nothing is connected before it is used."""
+        self._postgres_specs = postgres or {}
+        self._redis_specs = redis or {}
+        self._postgres: dict[str, PostgresClient] = {}
+        self._redis: dict[str, RedisClient] = {}
+        self._cluster_specs = clusters or {}
+        self._cluster_label = cluster_label
+        self._clusters: dict[str, KubernetesClient] = {}
         self._http_specs = http
         self._prometheus_specs = prometheus
         self._http: dict[str, HttpClient] = {}
@@ -51,6 +108,12 @@ class Toolbox:
             await service.close()
         for prometheus in self._prometheus.values():
             await prometheus.close()
+        for postgres in self._postgres.values():
+            await postgres.close()
+        for redis in self._redis.values():
+            await redis.close()
+        for cluster in self._clusters.values():
+            await cluster.close()
 
     def http(self, name: str) -> HttpClient:
         """Return the named service."""
@@ -70,8 +133,60 @@ class Toolbox:
             )
         return self._http[name]
 
+    def postgres(self, name: str) -> "PostgresClient":
+        """Return the named PostgreSQL."""
+        if name not in self._postgres:
+            from responder.clients.postgres import PostgresClient
+
+            spec = self._postgres_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.postgres", name, list(self._postgres_specs)))
+            self._postgres[name] = PostgresClient(name, spec.dsn, timeout=spec.timeout, parameters=spec.parameters)
+        return self._postgres[name]
+
+    def redis(self, name: str) -> "RedisClient":
+        """Return the named Redis."""
+        if name not in self._redis:
+            from responder.clients.redis import RedisClient
+
+            spec = self._redis_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.redis", name, list(self._redis_specs)))
+            self._redis[name] = RedisClient(
+                name, spec.url, password=spec.password, timeout=spec.timeout, parameters=spec.parameters
+            )
+        return self._redis[name]
+
+    def cluster(self, name: str) -> KubernetesClient:
+        """Return the named cluster."""
+        if name not in self._clusters:
+            spec = self._cluster_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("kubernetes.clusters", name, list(self._cluster_specs)))
+            self._clusters[name] = KubernetesClient(
+                name, spec.kubeconfig, spec.context, reconcilers=spec.reconcilers, timeout=spec.timeout
+            )
+        return self._clusters[name]
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster that an alert with these labels is about."""
+        named = labels.get(self._cluster_label, "")
+        if not named and len(self._cluster_specs) == 1:
+            return next(iter(self._cluster_specs))
+        if named in self._cluster_specs:
+            return named
+        known = ", ".join(self._cluster_specs) or "none"
+        said = f"the cluster {named!r} is not configured" if named else "the alert does not say which cluster"
+        raise Permanent(f"{said} (configured: {known})")
+
     def prometheus(self, labels: Mapping[str, str]) -> PrometheusClient:
-        """Return the one Prometheus whose matchers fit the alert; ``default`` serves when no other does."""
+        """Return the one that watches the alert's cluster, else the one whose matchers fit.
+
+        One without matchers serves when no other does.
+        """
+        cluster = self._cluster_specs.get(labels.get(self._cluster_label, ""))
+        if cluster is not None and cluster.prometheus is not None:
+            return self._prometheus_client(cluster.prometheus)
         fitting = [
             name
             for name, spec in self._prometheus_specs.items()

@@ -7,7 +7,7 @@ from typing import Protocol
 from responder.decide.rules import Rules
 from responder.domain.limits import Refusal
 from responder.domain.modes import Mode
-from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, is_kubernetes
 from responder.domain.verdicts import Verdict
 from responder.language.templates import MissingValue
 from responder.playbook.model import Playbook
@@ -64,6 +64,7 @@ def _option(playbook: Playbook, labels: Mapping[str, str], annotations: Mapping[
         connection = _connection(playbook, labels, rules)
         context = {"labels": labels, "annotations": annotations, "connection": connection}
         target = render_target(playbook, {**context, "cluster": _cluster(playbook, labels, rules)})
+        _check_cluster(playbook, target, rules)
     except _NotNamed as error:
         refusal = Refusal(error.verdict, f"{error.verdict.sentence} {error}")
     except ClusterMissing as error:
@@ -105,6 +106,16 @@ def _cluster(playbook: Playbook, labels: Mapping[str, str], rules: Rules) -> str
         return rules.cluster_of(labels)
     except ValueError as error:
         raise _NotNamed(Verdict.CLUSTER_UNKNOWN, error) from error
+
+
+def _check_cluster(playbook: Playbook, target: str, rules: Rules) -> None:
+    """Refuse a cluster that the playbook names, with an alert's values put in, and that the configuration lacks."""
+    cluster = target.partition(SEPARATOR)[0]
+    if playbook.cluster is None or rules.clusters is None or not is_kubernetes(target) or cluster in rules.clusters:
+        return
+    known = ", ".join(sorted(rules.clusters)) or "none"
+    why = ValueError(f"the cluster {cluster!r} is not configured (configured: {known})")
+    raise _NotNamed(Verdict.CLUSTER_UNKNOWN, why)
 
 
 def targets_of(options: Iterable[Option]) -> set[str]:

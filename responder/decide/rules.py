@@ -81,11 +81,13 @@ class Rules:
     is needed", empty without one, ``page_after`` how long a page waits for a fix. An alert that changed
     ``flap_changes`` times within ``flap_window`` is flapping. ``group_interval`` is the sender's; ``episode_ttl`` is
     how long an episode stays open that nothing confirms. ``asked`` are the sources whose own API can be asked.
+    ``clusters`` are the names of those there are; None: whatever a playbook names.
     """
 
     severity_of: Callable[[Labels], Severity] = medium
     connection_of: Callable[[str, Labels], str] = no_connection
     cluster_of: Callable[[Labels], str] = cluster_label
+    clusters: Collection[str] | None = None
     team_label: str = "team"
     max_mode: Mode = Mode.AUTO
     policies: Sequence[Policy] = ()

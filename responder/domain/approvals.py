@@ -1,6 +1,6 @@
 """Who may answer for a run, and what an answer makes of the open question. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,16 +14,18 @@ ROLES = ("viewer", "operator", "admin")
 """Each may do what those before it may."""
 
 
-def may_answer(allowed: Iterable[str], name: str, role: str) -> bool:
-    """Say whether ``approval.from`` names the person ``name``, or a role that theirs includes.
+def may_answer(allowed: Iterable[str], name: str, role: str, groups: Collection[str] = ()) -> bool:
+    """Say whether ``approval.from`` names the person ``name``, a role that theirs includes, or one of their ``groups``.
 
-    Entries of channels in which nobody can answer yet (``slack:``) match nobody.
+    ``groups`` are those that a Slack user is in (``access.slack``), without the ``@``.
     """
     for one in allowed:
         kind, _, wanted = one.partition(":")
         if kind == "user" and wanted and wanted == name:
             return True
         if kind == "role" and wanted in ROLES and role in ROLES and ROLES.index(role) >= ROLES.index(wanted):
+            return True
+        if kind == "slack" and wanted and wanted.removeprefix("@") in groups:
             return True
     return False
 
@@ -56,7 +58,8 @@ def _closed(asked: Approval | None, now: datetime) -> Refusal | None:
         return Refusal(Verdict.ACTED, _NOT_ASKED)
     if asked.state != "pending":
         by = f" by {asked.decided_by}" if asked.decided_by else ""
-        return Refusal(Verdict.ACTED, f"the question is closed already: {asked.state}{by}{_when(asked.decided_at)}")
+        word = "approved" if asked.state == "spent" else asked.state
+        return Refusal(Verdict.ACTED, f"the question is closed already: {word}{by}{_when(asked.decided_at)}")
     if asked.expires_at <= now:
         return Refusal(Verdict.APPROVAL_EXPIRED, f"the question expired{_when(asked.expires_at)}")
     return None

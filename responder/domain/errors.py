@@ -8,7 +8,9 @@
     ├── IntakeError            a webhook body cannot be accepted (answered with 4xx)
     ├── StepError              an action or a probe did not do what was asked
     │   ├── Temporary          certainly not applied; worth another try after ``retry_after``
+    │   │   └── Moved          the target has changed since it was read: plan again, at once
     │   ├── Permanent          certainly not applied; another try would fail the same way
+    │   │   └── Reconciled     something else keeps the field as it is and would undo the change
     │   ├── Uncertain          nobody knows whether it was applied: read back, never resend blindly
     │   └── Drifted            the target no longer holds what we left there: somebody else's edit stands
     ├── DeliveryError          a notification was not delivered
@@ -95,8 +97,16 @@ class Temporary(StepError):
         self.retry_after = retry_after
 
 
+class Moved(Temporary):
+    """Certainly not applied: the target has changed between the plan and the send, and is worth another plan."""
+
+
 class Permanent(StepError):
     """Certainly not applied, and another try would fail the same way."""
+
+
+class Reconciled(Permanent):
+    """Something else keeps the field as it is: a change would only start a quarrel."""
 
 
 class Uncertain(StepError):

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
+from responder.domain.buttons import Button
 from responder.domain.episodes import DecisionRow, Episode, Incident
 from responder.domain.records import Record
 from responder.domain.runs import Run, RunState
@@ -67,7 +68,8 @@ class Notification:
     ``title`` names alert and target; ``lines`` say what was done with figures (before → after, what the check
     measured) or why nothing was; ``by_hand`` is what a person can do; ``links`` are (text, URL) pairs. ``page`` is the
     sentence for the pager while a person is needed, empty otherwise. ``fallback`` is the whole outcome in one line.
-    ``about`` holds the labels that tell it from other incidents of its name.
+    ``about`` holds the labels that tell it from other incidents of its name. ``buttons`` are what can be pressed now,
+    where the channel has buttons and somebody hears of it when one is pressed.
     """
 
     incident_id: str
@@ -92,6 +94,7 @@ class Notification:
     run_id: str = ""
     labels: Mapping[str, str] | None = None
     about: str = ""
+    buttons: tuple[Button, ...] = ()
 
 
 Receipt = Mapping[str, JsonValue]
@@ -109,6 +112,21 @@ class Acknowledgement:
 
     by: str
     at: datetime
+
+
+PRESSED, PRESS_REFUSED = "button.pressed", "button.refused"
+"""What the audit log says of a click on an incident's message, with ``button`` and ``why`` among its details."""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A button of the incident's message was pressed; ``refused`` says why that did nothing, empty while it did."""
+
+    id: str
+    by: str
+    at: datetime
+    button: str
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +150,7 @@ class Account:
     Of a large incident it holds the alerts that matter most with their decisions, and the latest runs; ``beyond``
     counts the others.
     ``overdue`` says that its page was held back until its time was up, and that nobody has taken it since.
-    ``acknowledged`` is the latest acknowledgement.
+    ``acknowledged`` is the latest acknowledgement, ``clicks`` are the latest of them, oldest first.
     """
 
     incident: Incident
@@ -143,6 +161,7 @@ class Account:
     approvals: tuple["Approval", ...] = ()
     overdue: bool = False
     acknowledged: Acknowledgement | None = None
+    clicks: tuple[Click, ...] = ()
     beyond: Beyond = Beyond()
 
     @property

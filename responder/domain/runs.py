@@ -239,6 +239,8 @@ class Progress(BaseModel):
     tried: tuple[Tried, ...] = ()
     items: dict[str, dict[str, JsonValue]] = {}
     """What each step with a list is done to, by the step's id and the item's name; frozen in checking."""
+    portions: dict[str, tuple[dict[str, JsonValue], ...]] = {}
+    """The arguments of each portion of a gradual step, by the step's id; frozen in checking."""
     keep_until: datetime | None = None
     """From when on a change that helped is to be given back."""
     giving: str = ""

@@ -22,6 +22,17 @@ KUBERNETES_KINDS = frozenset(
 """Kinds of targets whose key begins with their cluster."""
 
 
+OTHER_KINDS = frozenset({"host", "http", "postgres", "redis"})
+"""Kinds of targets that are in no cluster."""
+NAMESPACE = "namespace"
+
+
+def is_kubernetes(key: str) -> bool:
+    """Whether ``key`` is one of a cluster: ``prod-eu/deployment/shop/api``; a service may be called ``job``, too."""
+    first, *rest = key.split(SEPARATOR)
+    return first not in OTHER_KINDS and rest[:1] != [] and rest[0] in KUBERNETES_KINDS
+
+
 def ancestors(key: str) -> tuple[str, ...]:
     """Return every proper path prefix of ``key``, longest first: ``a/b/c`` gives ``a/b``, ``a``."""
     parts = key.split(SEPARATOR)
@@ -34,16 +45,27 @@ def conflicts(one: str, other: str) -> bool:
 
 
 def connection_of(key: str) -> str:
-    """Return the part of ``key`` that names what it is reached through: ``http/checkout``, ``prod-eu/deployment``."""
+    """Return the part of ``key`` that names what it is reached through: ``http/checkout``, or the cluster."""
+    if is_kubernetes(key):
+        return key.partition(SEPARATOR)[0]
     return SEPARATOR.join(key.split(SEPARATOR)[:2])
 
 
 def covered(key: str, pattern: str) -> bool:
     """Say whether ``key`` or one above it fits ``pattern``; ``*`` stands for any text, as in a shell.
 
+    A Kubernetes object lies below its namespace too: ``*/namespace/shop`` covers ``prod-eu/deployment/shop/api``.
+
     What a pattern names covers everything below it: a brake that is too wide is safe, one that is too narrow is not.
     """
-    return any(fnmatchcase(one, pattern) for one in (key, *ancestors(key)))
+    return any(fnmatchcase(one, pattern) for one in (key, *ancestors(key), *_namespace_of(key)))
+
+
+def _namespace_of(key: str) -> tuple[str, ...]:
+    names = key.split(SEPARATOR)
+    if len(names) != 4 or not is_kubernetes(key):  # noqa: PLR2004 - cluster, kind, namespace, name
+        return ()
+    return (SEPARATOR.join((names[0], NAMESPACE, names[2])),)
 
 
 def is_protected(key: str, patterns: Iterable[str]) -> bool:

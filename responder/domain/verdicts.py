@@ -37,6 +37,7 @@ class Verdict(StrEnum):
     LABEL_MISSING = "label_missing", "The alert lacks a label that the playbook needs."
     TARGET_INVALID = "target_invalid", "The target that the playbook names for this alert is not valid."
     CLUSTER_UNKNOWN = "cluster_unknown", "The alert does not say which cluster it is about, or an unknown one."
+    RECONCILED = "reconciled", "Something else keeps what would be changed as it is, so nothing was done."
     CONNECTION_UNKNOWN = "connection_unknown", "No connection, or more than one, fits the alert."
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "The playbook has been tried as often as it may be; a person is asked."
     RECURRING = "recurring", "What it fixes keeps coming back; a person is asked to look for the cause."
@@ -90,6 +91,11 @@ class Verdict(StrEnum):
     TOO_MANY_ITEMS = (
         "too_many_items",
         "A step would have to be done to more items than it may; nothing was done, and a person is asked.",
+        True,
+    )
+    TOO_MANY_PORTIONS = (
+        "too_many_portions",
+        "A gradual step would take more portions than it may; nothing was done, and a person is asked.",
         True,
     )
     CLOCK_SUSPECT = "clock_suspect", "The store's clock cannot be trusted at the moment; nothing was changed.", True

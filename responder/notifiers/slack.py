@@ -50,9 +50,13 @@ class SlackNotifier:
 
     kind = "slack"
 
-    def __init__(self, client: SlackClient, *, post_every: float = POST_EVERY) -> None:
-        """``client`` carries the token; ``post_every`` is the least number of seconds between posts in a channel."""
+    def __init__(self, client: SlackClient, *, post_every: float = POST_EVERY, pressable: bool = False) -> None:
+        """``client`` carries the token; ``post_every`` is the least number of seconds between posts in a channel.
+
+        ``pressable`` puts buttons on messages: somebody must hear of it when one is pressed.
+        """
         self._client = client
+        self._pressable = pressable
         self._post_every = post_every
         self._free_at: dict[str, float] = {}
         self._ids: dict[str, str] = {}
@@ -60,7 +64,7 @@ class SlackNotifier:
 
     async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
         """Post or edit the message, then put what is new into its thread."""
-        text, body = fallback(notification), blocks(notification)
+        text, body = fallback(notification), blocks(notification, pressable=self._pressable)
         if receipt is None:
             event = {"incident": notification.incident_id, "attempt": attempt}
             await self._space(address)

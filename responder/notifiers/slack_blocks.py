@@ -1,17 +1,21 @@
 """An incident as Slack blocks. What came with an alert stands in plain text objects, which Slack does not interpret."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from responder.domain.buttons import Button, Press
 from responder.domain.notification import Entry, Notification
 from responder.notifiers.text import about, block, cut, heading, line, plain
 
 HEADER, SECTION, FALLBACK = 150, 2900, 3000
 """Characters; Slack takes 150, 3,000 and, when editing, 4,000 (docs.slack.dev, Block Kit and chat.update)."""
 TITLE, WHY, BY_HAND, SUMMARY, MEANING, LINE = 500, 700, 1500, 600, 650, 300
-"""Together with the links they stay below 11,000: Slack refuses about 13,200 (bolt-js issue 2509)."""
+"""Together with links and buttons they stay below 12,500: Slack refuses about 13,200 (bolt-js issue 2509)."""
 URL, LINKS = 500, 5
+LABEL, ASKS, SHOWS, CHOICE = 75, 100, 300, 30
+"""Characters of a button and its dialog (docs.slack.dev, button element and confirmation dialog object)."""
 _CALLS = re.compile(r"<(?=[!@#])")
 _ENTITY = re.compile(r"&(?=(?:lt|gt|amp);)")
 
@@ -33,9 +37,10 @@ def fallback(news: Notification) -> str:
     return cut(escaped(line(news.fallback, FALLBACK // 2)), FALLBACK)
 
 
-def blocks(news: Notification) -> Sequence[Block]:
-    """Return the message: at most seven blocks."""
-    return list(_blocks(news))
+def blocks(news: Notification, *, pressable: bool = False) -> Sequence[Block]:
+    """Return the message: at most eight blocks. With ``pressable`` somebody hears of it when a button is pressed."""
+    shown = [_button(one, place) for place, one in enumerate(news.buttons)] if pressable else []
+    return [*_blocks(news), *([{"type": "actions", "elements": shown}] if shown else [])]
 
 
 def _blocks(news: Notification) -> Iterator[Block]:
@@ -58,6 +63,37 @@ def _blocks(news: Notification) -> Iterator[Block]:
     notes = [_text(harmless(f"{one}: {line(facts[one], MEANING)}")) for one in ("meaning", "impact") if facts.get(one)]
     if notes:
         yield {"type": "context", "elements": notes}
+
+
+_STYLES: Mapping[Press, str] = {Press.APPROVE: "primary", Press.UNDO: "danger", Press.STOP: "danger"}
+
+
+def _button(one: Button, place: int) -> Block:
+    """Return a button whose value says which run and which revision of it was shown: what comes back is only that.
+
+    Slack refuses a message in which two have the same ``action_id``.
+    """
+    lines = [line(text, SHOWS) for text in one.shows]
+    dialog = {
+        "title": _text(harmless(line(one.asks, ASKS))),
+        "text": _text(harmless(block(lines, SHOWS) if len(lines) > 1 else cut("".join(lines) or one.label, SHOWS))),
+        "confirm": _text(harmless(line(one.label, CHOICE))),
+        "deny": _text("Cancel"),
+    }
+    style = {"style": _STYLES[one.press]} if one.press in _STYLES else {}
+    return {
+        "type": "button",
+        "action_id": f"responder_{one.press}:{place}",
+        "text": _text(harmless(line(one.label, LABEL))),
+        "value": value_of(one),
+        "confirm": dialog,
+        **style,
+    }
+
+
+def value_of(one: Button) -> str:
+    """Return what a button carries: incident, run and revision. Ids and digests only, so it is far below 2,000."""
+    return json.dumps({"incident": one.incident, "run": one.run, "revision": one.revision}, separators=(",", ":"))
 
 
 def thread(entries: Sequence[Entry]) -> tuple[str, Sequence[Block]]:

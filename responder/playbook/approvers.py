@@ -25,7 +25,11 @@ def check_approvers(findings: Findings, data: Keys, names: Names) -> None:
     allowed = _allowed(approval)
     certain = "role:viewer" not in allowed and _all_known(findings, approval, names.people)
     severity = "error" if certain and data.get("mode") in ("approve", "auto") else "warning"
-    able = {name for name, role in names.people.items() if may_answer(allowed, name, role)}
+    able = {
+        name
+        for name, role in names.people.items()
+        if may_answer(allowed, name, role, names.groups.get(name, frozenset()))
+    }
     path: Path = ("approval", "from") if "from" in approval else ("approval", "four_eyes")
     if not able:
         message = f"nobody whom access: names may answer: it takes {', '.join(allowed) or 'nobody'}"
@@ -46,7 +50,7 @@ def _allowed(approval: Keys) -> Sequence[str]:
 
 def _hint(allowed: Sequence[str]) -> str:
     if any(one.startswith("slack:") for one in allowed):
-        return "nobody can answer from Slack yet: add role:operator or user:NAME"
+        return "give somebody that group under access.slack, and notify.slack an app_token, or add role:operator"
     return "give somebody that name or role under access.tokens"
 
 

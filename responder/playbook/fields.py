@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, InstanceOf, WithJsonSchema
 from pydantic.config import JsonDict
 
 from responder.domain.limits import Rate
+from responder.domain.portions import MOST, Portion
 from responder.domain.runs import RunState
 from responder.language.durations import parse_duration
 from responder.language.intervals import TimeInterval
@@ -149,6 +150,22 @@ def _share(text: str) -> float:
     return share
 
 
+def _portion(text: str) -> Portion:
+    if text.strip().endswith("%"):
+        portion = Portion(_share(text), share=True)
+        if portion.most > MOST:
+            raise Wrong(f"{text} at a time is more than {MOST} portions: write 5% or more", "portion")
+        return portion
+    message = f"{text} is no portion: write a number above zero, such as 1, or a share, such as 25%"
+    try:
+        size = parse_threshold(text)
+    except ValueError as error:
+        raise Wrong(message, "portion") from error
+    if size.unit or size.value <= 0:
+        raise Wrong(message, "portion")
+    return Portion(int(size.value) if size.value.is_integer() else size.value)
+
+
 def _query(text: str) -> Template:
     if not text.strip():
         raise Wrong("the query is empty", "query")
@@ -263,6 +280,11 @@ ShareText = Annotated[
     float,
     _reader(_share, "a percentage such as 20%", "ratio", figures=True),
     _json_schema(type=["string", "number"], examples=["20%"]),
+]
+PortionText = Annotated[
+    InstanceOf[Portion],
+    _reader(_portion, "a number such as 1 or a percentage such as 25%", "portion", figures=True),
+    _json_schema(type=["string", "number"], examples=[1, "25%"]),
 ]
 ThresholdText = Annotated[
     InstanceOf[Threshold],

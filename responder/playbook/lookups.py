@@ -14,6 +14,8 @@ from responder.ports.catalogue import Catalogue
 
 SERVICE_INPUT = "service"
 """The input by which the actions and probes of ``http.…`` name a connection."""
+CONNECTION_INPUT, DATABASES = "connection", ("redis", "postgres")
+"""The input by which the probes of databases name a connection, and what they begin with."""
 CALL_INPUTS, PATH_INPUT = ("read", "send", "undo"), "path"
 """The inputs that say what is called: as method and path, and as the path of a GET."""
 _CALL = re.compile(r"([A-Z]+) +(/\S*)\s*")
@@ -40,6 +42,10 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
         if used.startswith("http.") and isinstance(service, str):
             _check_connection(findings, (*path, SERVICE_INPUT), service, "http", names)
             _check_calls(findings, path, arguments, service, names)
+        connection = arguments.get(CONNECTION_INPUT)
+        kind = used.partition(".")[0]
+        if kind in DATABASES and isinstance(connection, str):
+            _check_connection(findings, (*path, CONNECTION_INPUT), connection, kind, names)
     _check_verify(findings, data, names)
     _check_queries(findings, data, names)
 

@@ -3,7 +3,7 @@
 The YAML's own shape is in ``schema``; nothing here has been rendered for an alert yet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from responder.domain.limits import Cap, Limits
 from responder.domain.modes import Mode
+from responder.domain.portions import Portion
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.language.promql import longest_range
@@ -66,11 +67,21 @@ class ItemList:
 
 
 @dataclass(frozen=True, slots=True)
+class Gradual:
+    """How much of a step's change is made at once, and whether it is judged ``between`` the portions or at the end."""
+
+    by: Portion
+    verify: Literal["between", "end"] = "between"
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One action of a playbook; ``arguments`` are its YAML with templates still in the strings.
 
     ``accepts`` holds ``unfenced`` when the author takes the risk of an action that nobody can confirm in doubt.
-    ``items`` is the list that it is done to, one by one; once that is known, there is a step for each ``item``.
+    ``items`` is the list that it is done to, one by one; once that is known, there is a step for each ``item``. With
+    ``gradual`` there is, once that is worked out, a step for each ``portion``, counted from 1: its ``arguments`` are
+    values, without templates.
     """
 
     id: str
@@ -82,6 +93,8 @@ class Step:
     accepts: frozenset[str] = frozenset()
     items: ItemList | None = None
     item: JsonValue = None
+    gradual: Gradual | None = None
+    portion: int = 0
     when: tuple[Condition, ...] = ()
     verify: tuple[Condition, ...] = ()
 
@@ -179,6 +192,33 @@ class Playbook:
                 # What is judged after the last step of all is judged by the playbook anyway.
                 steps[-1] = replace(each[-1], verify=step.verify)
         return replace(self, steps=tuple(steps))
+
+    def in_portions(self, found: Mapping[str, Sequence[Mapping[str, JsonValue]]]) -> "Playbook":
+        """Return the playbook with a step for each portion that was worked out, by the ids of the steps.
+
+        Between them the step's checks are judged, or the playbook's where it has none, unless it says ``end``.
+        """
+        if not found:
+            return self
+        steps = [part for step in self.steps for part in self._portions(step, found.get(step.id, ()))]
+        return replace(self, steps=tuple(steps))
+
+    def _portions(self, step: Step, arguments: Sequence[Mapping[str, JsonValue]]) -> list[Step]:
+        if step.gradual is None or not arguments:
+            return [step]
+        between = step.gradual.verify == "between"
+        judged = (step.verify or self.verify or (OWN_RULE,)) if between else ()
+        each = [
+            replace(
+                step, id=f"{step.id}[{number}/{len(arguments)}]", gradual=None, arguments=given, portion=number,
+                verify=judged,
+            )
+            for number, given in enumerate(arguments, 1)
+        ]  # fmt: skip
+        if not between or step is self.steps[-1]:
+            # What is judged after the last step of all is judged by the playbook anyway.
+            each[-1] = replace(each[-1], verify=step.verify)
+        return each
 
     def capped(self, caps: tuple[Cap, ...]) -> "Playbook":
         """Return the playbook under ``caps`` besides its own limits."""

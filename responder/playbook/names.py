@@ -13,7 +13,8 @@ class Names:
     ``connections`` maps a kind (``http``) to the names configured for it. ``prometheus`` says whether one is
     configured: without it an alert's own rule cannot be evaluated. ``allow`` holds what each ``http`` connection lets
     through; of one that is not in it nothing is known. ``people`` maps whoever may use the API to their role, as far as
-    the configuration says; None when nothing is known of them.
+    the configuration says; None when nothing is known of them. ``groups`` maps those who can answer from Slack to the
+    groups that ``slack:@GROUP`` means.
     """
 
     connections: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -24,3 +25,4 @@ class Names:
     pagerduty: frozenset[str] = frozenset()
     prometheus: bool = False
     people: Mapping[str, str] | None = None
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -28,28 +28,40 @@ def top_templates(data: Keys) -> Iterator[tuple[Path, Template]]:
 
 
 def check_references(
-    findings: Findings, templates: Iterable[tuple[Path, Template]], ids: tuple[str, ...], listed: frozenset[str]
+    findings: Findings,
+    templates: Iterable[tuple[Path, Template]],
+    ids: tuple[str, ...],
+    listed: frozenset[str],
+    gradual: frozenset[str],
 ) -> None:
     """Complain about placeholders for a step that does not exist, or that has not run by then.
 
-    ``listed`` are the ids of steps that are done to a list: each item leaves images of its own.
+    ``listed`` are the ids of steps that are done to a list, ``gradual`` of those in portions: each item and each
+    portion leaves images of its own.
     """
     for path, template in templates:
         for reference in sorted(template.paths):
             if reference[0] == "steps" and reference[1] in listed:
                 message = f"{'.'.join(reference)}: the step is done to a list, and each item leaves images of its own"
                 findings.add(path, message, "unknown-step")
+            elif reference[0] == "steps" and reference[1] in gradual:
+                message = f"{'.'.join(reference)}: the step is gradual, and each portion leaves images of its own"
+                findings.add(path, message, "unknown-step")
+            elif reference[0] == "steps" and _is_input_of(path, ids, gradual):
+                message = f"{'.'.join(reference)}: the portions of a gradual step are worked out before the first step"
+                findings.add(path, message, "unknown-step", "take it from labels")
             elif reference[0] == "steps":
                 _check_step(findings, path, reference, ids)
-            elif reference[0] == "item" and not _has_item(path, ids, listed):
+            elif reference[0] == "item" and not _is_input_of(path, ids, listed):
                 message = f"{'.'.join(reference)}: there is an item only in the action of a step with items"
                 findings.add(path, message, "no-item", "give the step items:, or take it from labels")
 
 
-def _has_item(path: Path, ids: tuple[str, ...], listed: frozenset[str]) -> bool:
+def _is_input_of(path: Path, ids: tuple[str, ...], steps: frozenset[str]) -> bool:
+    """Say whether the place is in the action of one of ``steps``."""
     if path[0] != "steps" or not isinstance(path[1], int) or path[1] >= len(ids):
         return False
-    return ids[path[1]] in listed and path[2:3] not in (("when",), ("verify",), ("items",))
+    return ids[path[1]] in steps and path[2:3] not in (("when",), ("verify",), ("items",))
 
 
 def _check_step(findings: Findings, path: Path, reference: tuple[str, ...], ids: tuple[str, ...]) -> None:

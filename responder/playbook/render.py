@@ -75,7 +75,12 @@ def _cluster(playbook: Playbook, context: Context) -> str:
 
 
 def render_arguments(step: Step, context: Context) -> Action:
-    """Return the step's action with the alert's values put in, checked again as a whole."""
+    """Return the step's action with the alert's values put in, checked again as a whole.
+
+    A portion has its values already: they are never rendered twice.
+    """
+    if step.portion:
+        return step.action.model_validate(dict(step.arguments))
     return _render(step.action.name, step.action, step.arguments, context)
 
 

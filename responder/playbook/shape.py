@@ -21,6 +21,7 @@ from responder.playbook.fields import (
     Name,
     OneOrMany,
     Person,
+    PortionText,
     PositiveDuration,
     Query,
     RateText,
@@ -107,7 +108,7 @@ class ApprovalShape(Shape):
         json_schema_extra=ONE_OR_MANY,
         alias="from",
         min_length=1,
-        description="who may answer: role:operator (or higher), user:NAME; slack:@GROUP is for later",
+        description="who may answer: role:operator (or higher), user:NAME, slack:@GROUP (access.slack)",
     )
     timeout: PositiveDuration = Field(default=timedelta(minutes=30), description="how long the question stands")
     on_timeout: Literal["page", "skip"] = Field(default="page", description="what happens when nobody answers")
@@ -150,11 +151,24 @@ class ItemsShape(Shape):
     max: int = Field(ge=1, le=100, description="with more items than this nothing is done at all")
 
 
+class GradualShape(Shape):
+    """The change of one number, made in portions: each is a step of its own, with its record and its undo."""
+
+    by: PortionText = Field(
+        description="how much at a time: a number such as `1`, or a share of the whole change such as `25%`; with more "
+        "than 20 portions nothing is done"
+    )
+    verify: Literal["between", "end"] = Field(
+        default="between",
+        description="whether each portion is judged before the next, by the step's `verify` or else the playbook's, or "
+        "only all of them at the end",
+    )
+
+
 class StepShape(Shape):
     """One action, named by its key, and how it is carried out."""
 
     model_config = ConfigDict(extra="allow")
-    reserved: ClassVar[tuple[str, ...]] = ("gradual",)
 
     id: Name | None = Field(
         default=None, description="its name in templates and messages; the action's last name by default"
@@ -172,6 +186,9 @@ class StepShape(Shape):
     )
     items: ItemsShape | None = Field(
         default=None, description="done to each item of a list, judged after each; `{{ item.x }}` in the action"
+    )
+    gradual: GradualShape | None = Field(
+        default=None, description="made in portions, and stopped and undone at the first that does not hold"
     )
     when: list[ConditionShape] = Field(default=[], description="conditions for this step")
     verify: list[ConditionShape] = Field(default=[], description="checks after this step, before the next")

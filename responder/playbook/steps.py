@@ -12,9 +12,10 @@ from responder.playbook.arguments import check_arguments
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import build_condition
 from responder.playbook.lists import check_items
-from responder.playbook.model import ItemList, Step
+from responder.playbook.model import Gradual, ItemList, Step
+from responder.playbook.portions import check_gradual
 from responder.playbook.rules import Keys, items, mapping
-from responder.playbook.shape import ItemsShape, StepShape, key_names
+from responder.playbook.shape import GradualShape, ItemsShape, StepShape, key_names
 from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
 
@@ -36,6 +37,7 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
         action = catalogue.actions[name]
         _check_undo(findings, path, written, action)
         _check_reach(findings, (*path, name), mapping(written[name]), action, data.get("target"))
+        _check_kind(findings, (*path, name), action, data.get("target"))
         if data.get("mode") == "auto":
             _check_fence(findings, path, written, action)
         if irreversible and action.undoes != "impossible":
@@ -48,6 +50,8 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
             irreversible = name
         if "items" in written:
             yield from check_items(findings, path, written, data, catalogue)
+        if "gradual" in written:
+            check_gradual(findings, path, name, data, catalogue)
         yield from check_arguments(findings, (*path, name), action, written[name])
 
 
@@ -103,6 +107,15 @@ def _check_reach(findings: Findings, path: Path, arguments: Keys, action: type[A
         findings.add(path, message, "target-elsewhere", hint, at_key=True)
 
 
+def _check_kind(findings: Findings, path: Path, action: type[Action], target: object) -> None:
+    """What works on some kinds of Kubernetes objects has a target of one of them."""
+    kind = target.partition(SEPARATOR)[0] if isinstance(target, str) else "{{"
+    if action.kinds and "{{" not in kind and kind not in action.kinds:
+        message = f"{action.name} works on {', '.join(action.kinds)}, and the target is {target}"
+        hint = f"write it like {action.kinds[0]}/…: the cluster goes into `cluster:` or comes from the alert"
+        findings.add(path, message, "target-kind", hint, at_key=True)
+
+
 def _check_fence(findings: Findings, path: Path, written: Keys, action: type[Action]) -> None:
     accepted = written.get("accept")
     if unfenced(action) and accepted != "unfenced" and "unfenced" not in items(accepted):
@@ -147,6 +160,10 @@ def _build_items(shape: ItemsShape | None, catalogue: Catalogue) -> ItemList | N
     return None if shape is None else ItemList(catalogue.probes[shape.probe], shape.with_, shape.max)
 
 
+def _build_gradual(shape: GradualShape | None) -> Gradual | None:
+    return None if shape is None else Gradual(shape.by, shape.verify)
+
+
 def _build_step(shape: StepShape, step_id: str, catalogue: Catalogue) -> Step:
     (name, arguments), *_ = (shape.model_extra or {}).items()
     action = catalogue.actions[name]
@@ -159,6 +176,7 @@ def _build_step(shape: StepShape, step_id: str, catalogue: Catalogue) -> Step:
         undo=shape.undo or "automatic",
         accepts=frozenset(shape.accept),
         items=_build_items(shape.items, catalogue),
+        gradual=_build_gradual(shape.gradual),
         when=tuple(build_condition(condition, catalogue) for condition in shape.when),
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),
     )

@@ -1,22 +1,25 @@
 """The action contract: a frozen pydantic class that is its YAML arguments and knows how to do, tell and undo."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from responder.domain.portions import Portion
 from responder.domain.records import Direction, Record
 from responder.domain.targets import SEPARATOR
 from responder.ports.tools import Tools
 
 
 class Landed(StrEnum):
-    """Whether an effect is there, by marker or by value."""
+    """Whether an effect is there, by marker or by value; ``never``: it is not, and a late send can no longer land."""
 
     YES = "yes"
     NO = "no"
+    NEVER = "never"
     UNKNOWN = "unknown"
 
 
@@ -31,10 +34,14 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The owned fields as they are now, JSON-able, and the fence that refuses a stale send (an ETag, say)."""
+    """The owned fields as they are now, JSON-able, and the fence that refuses a stale send (an ETag, say).
+
+    ``note`` is what whoever reads the plan should know of them: who else has a say there.
+    """
 
     image: JsonValue
     fence: str = ""
+    note: str = ""
 
 
 class Action(BaseModel, ABC):
@@ -45,6 +52,8 @@ class Action(BaseModel, ABC):
     ``landed`` goes by. ``reach`` is what the action changes things through, with its arguments in braces; a run's
     target must be at or below it, since locks, limits and protection go by the target. ``changes`` is what two runs
     must not change at once, with arguments in braces: playbooks that share it need targets that lock each other out.
+    ``gradual`` says that it may change one number, and do so in ``portions``.
+    ``kinds`` are the kinds of Kubernetes targets that it works on; without any it is not for clusters.
     ``example`` is a playbook step that the tests load and the reference shows.
     """
 
@@ -58,6 +67,8 @@ class Action(BaseModel, ABC):
     permissions: ClassVar[tuple[Permission, ...]] = ()
     reach: ClassVar[str] = ""
     changes: ClassVar[str] = ""
+    gradual: ClassVar[bool] = False
+    kinds: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str]
 
     def arguments(self) -> dict[str, JsonValue]:
@@ -81,6 +92,21 @@ class Action(BaseModel, ABC):
     @abstractmethod
     def change(self, before: JsonValue) -> JsonValue:
         """Return the planned after-image; pure. Raises ValueError when its bounds do not allow it."""
+
+    @classmethod
+    def not_gradual(cls, arguments: Mapping[str, object]) -> str:
+        """Return why ``arguments``, templates still in them, cannot be carried out in portions; empty when they can."""
+        del arguments
+        return "" if cls.gradual else f"{cls.name} does not change a number"
+
+    def portions(self, before: JsonValue, by: Portion) -> tuple[Self, ...]:
+        """Return the actions that make the change from ``before`` together, one after another; pure.
+
+        None are needed where nothing is to be changed. Raises TooManyPortions, and ValueError where it cannot be done.
+        """
+        del before, by
+        msg = f"{self.name} cannot be done in portions"
+        raise ValueError(msg)
 
     @abstractmethod
     async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:

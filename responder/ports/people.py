@@ -10,6 +10,7 @@ from responder.domain.episodes import Episode
 from responder.domain.limits import Pause, Refusal
 from responder.domain.notification import Account
 from responder.domain.runs import Run
+from responder.ports.audit import Audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class People(Protocol):
         ...
 
     async def stop(self, run_id: str, actor: str) -> bool:
-        """Ask a run to stop; False when it is over."""
+        """Ask a run to stop; False when it is over. Its ``stop_by`` is whoever asked first."""
         ...
 
     async def roll_back(self, run_id: str, actor: str, reason: str) -> Run | Refusal:
@@ -85,6 +86,18 @@ class People(Protocol):
 
     async def acknowledge(self, incident_id: str, actor: str) -> bool:
         """Clear the needs-a-person latch and take the page that is held back or out; False when there is neither."""
+        ...
+
+    async def pressed(self, once: str, press: Audit, incident_id: str) -> bool:
+        """Write down a click in a chat, and raise what its incident's destinations are to be told.
+
+        ``once`` names the request: of equal ones, on whichever replica, one is taken up, and False is returned for the
+        others. Without an ``incident_id`` nobody is told.
+        """
+        ...
+
+    async def press_refused(self, refused: Audit, incident_id: str) -> None:
+        """Write down that a click did nothing, and raise what its incident's destinations are to be told."""
         ...
 
     async def clear_quarantine(self, target: str, actor: str) -> bool:

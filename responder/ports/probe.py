@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from responder.domain.errors import Permanent
+from responder.ports.action import Permission
 from responder.ports.tools import Tools
 
 Value = float | str | bool
@@ -24,7 +25,7 @@ class Reading:
 class Probe(BaseModel, ABC):
     """Base of every probe; a frozen pydantic class that is its ``with:`` arguments.
 
-    ``lists`` says that it can find the items of a step.
+    ``lists`` says that it can find the items of a step, ``permissions`` what it needs in a cluster.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +33,7 @@ class Probe(BaseModel, ABC):
     name: ClassVar[str]
     example: ClassVar[str]
     lists: ClassVar[bool] = False
+    permissions: ClassVar[tuple[Permission, ...]] = ()
 
     @abstractmethod
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:

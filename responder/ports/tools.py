@@ -1,9 +1,10 @@
 """What actions and probes reach the world with: thin clients, chosen by name from the configuration."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
@@ -47,6 +48,66 @@ class HttpService(Protocol):
         ...
 
 
+Object = dict[str, JsonValue]
+"""A Kubernetes object, as the API's JSON has it."""
+PatchKind = Literal["merge", "strategic", "json"]
+
+
+class Cluster(Protocol):
+    """One configured Kubernetes cluster; paths are the API's own (``domain.kubernetes`` makes them).
+
+    Everything raises Permanent with the API's sentence when it refuses (403, 404, 422 and the like), Temporary when
+    a change certainly did not happen (refused connection, 409 Conflict, 429) or nothing could be read, and Uncertain
+    when a change may have happened (timeout, reset, 5xx after sending). A change passes ``gate`` before its first byte;
+    one with ``dry_run`` goes through everything at the server but is not kept there.
+    """
+
+    @property
+    def reconcilers(self) -> "ReconcilerPolicy":
+        """What to do about fields that somebody else keeps as they are."""
+        ...
+
+    async def get(self, path: str) -> Object:
+        """Return one object."""
+        ...
+
+    async def find(self, path: str) -> Object | None:
+        """Return one object, None when the API knows its kind and there is none."""
+        ...
+
+    async def list(self, path: str, labels: str = "", fields: str = "") -> tuple[Object, ...]:
+        """Return all objects there, selected by the API's own selectors; more than it may be is Permanent."""
+        ...
+
+    async def text(self, path: str, query: Mapping[str, str]) -> str:
+        """Return what is no JSON: logs."""
+        ...
+
+    async def patch(
+        self,
+        path: str,
+        body: JsonValue,
+        kind: PatchKind = "merge",
+        gate: Gate | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> Object:
+        """Change an object; ``metadata.resourceVersion`` in the body refuses what is stale. Returns it as it is now."""
+        ...
+
+    async def create(self, path: str, body: Object, gate: Gate | None = None, *, dry_run: bool = False) -> Object:
+        """Create an object, or post to a subresource such as ``eviction``."""
+        ...
+
+    async def delete(self, path: str, options: Object, gate: Gate | None = None, *, dry_run: bool = False) -> Object:
+        """Delete an object under ``options`` (``preconditions``, ``propagationPolicy``)."""
+        ...
+
+
+ReconcilerPolicy = Literal["refuse", "warn", "allow"]
+"""What to do about a field that something else keeps as it is: not touch it, say so in the plan, or neither."""
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """One series of an instant query: its labels, its value (may be NaN) and when it was evaluated (not sampled)."""
@@ -75,6 +136,93 @@ class Prometheus(Protocol):
         ...
 
 
+Row = Mapping[str, JsonValue]
+"""A row of a result, by column; statements return numbers, texts and truths only."""
+
+
+class PostgresSession(Protocol):
+    """A session that nobody else uses for the same effect, until its block ends."""
+
+    async def read(self, statement: str, *values: object) -> Sequence[Row]:
+        """Read; raises Temporary or Permanent."""
+        ...
+
+    async def change(self, statement: str, *values: object, certain: bool = True) -> Sequence[Row]:
+        """Pass the gate and change something, once.
+
+        Raises Permanent when the server refuses it, Temporary when it is busy, Uncertain when there is no answer. A
+        refusal half-way through what is not ``certain`` to happen as a whole is Uncertain, too.
+        """
+        ...
+
+
+class Postgres(Protocol):
+    """A configured PostgreSQL as a target: few connections, short statements, no retries."""
+
+    @property
+    def parameters(self) -> frozenset[str] | None:
+        """The parameters that may be set here; None leaves it to the action."""
+        ...
+
+    def behind(self, gate: Gate) -> "Postgres":
+        """Return it with a gate that each change passes."""
+        ...
+
+    async def read(self, statement: str, *values: object) -> Sequence[Row]:
+        """Read; raises Temporary or Permanent."""
+        ...
+
+    def fenced(self, key: str) -> AbstractAsyncContextManager[PostgresSession]:
+        """Give a session that holds the advisory lock of ``key``; raises Temporary.
+
+        Whoever held it is waited for and then ended, so that what it may have sent is done or never will be.
+        """
+        ...
+
+
+Reply = object
+"""What Redis answered to a command: a number, a text, a list, a mapping, None."""
+
+
+class RedisSession(Protocol):
+    """A connection that nobody else uses for the same effect, until its block ends."""
+
+    async def read(self, *command: str | int) -> Reply:
+        """Ask; raises Temporary or Permanent."""
+        ...
+
+    async def change(self, *commands: Sequence[str | int]) -> Sequence[Reply]:
+        """Pass the gate and send commands as one, once, in order.
+
+        Raises Permanent when the first one is refused, Uncertain when there is no answer or a later one is refused.
+        """
+        ...
+
+
+class Redis(Protocol):
+    """A configured Redis as a target: few connections, short answers, no retries."""
+
+    @property
+    def parameters(self) -> frozenset[str] | None:
+        """The parameters that may be set here; None leaves it to the action."""
+        ...
+
+    def behind(self, gate: Gate) -> "Redis":
+        """Return it with a gate that each change passes."""
+        ...
+
+    async def read(self, *command: str | int) -> Reply:
+        """Ask; raises Temporary or Permanent."""
+        ...
+
+    def fenced(self, key: str) -> AbstractAsyncContextManager[RedisSession]:
+        """Give a connection that bears the name ``key``; raises Temporary.
+
+        Whoever bore it is disconnected first: what it may have sent is done or never will be.
+        """
+        ...
+
+
 class Tools(Protocol):
     """The tool box handed to actions and probes."""
 
@@ -82,6 +230,25 @@ class Tools(Protocol):
         """Return the named service; raises Permanent with the known names when there is none."""
         ...
 
+    def cluster(self, name: str) -> Cluster:
+        """Return the named cluster; raises Permanent with the known names when there is none."""
+        ...
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster that an alert with these labels is about.
+
+        Raises Permanent when it does not say, and there is not just one.
+        """
+        ...
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus that answers for an alert with these labels; raises Permanent when none does."""
+        ...
+
+    def postgres(self, name: str) -> Postgres:
+        """Return the named PostgreSQL; raises Permanent with the known names when there is none."""
+        ...
+
+    def redis(self, name: str) -> Redis:
+        """Return the named Redis; raises Permanent with the known names when there is none."""
         ...

@@ -10,6 +10,19 @@ from responder.settings.model import Settings
 
 def cross_check(settings: Settings, modes: Mapping[str, Mode]) -> tuple[Complaint, ...]:
     """Return what is missing once the playbooks (name to mode) may do what they say; empty when nothing is."""
+    return (*_nobody_is_told(settings, modes), *_nobody_hears(settings))
+
+
+def _nobody_hears(settings: Settings) -> tuple[Complaint, ...]:
+    slack = settings.notify.slack
+    if not settings.access.slack or (slack is not None and slack.pressable):
+        return ()
+    message = "access.slack: it names people, and nothing hears of what they press"
+    hint = "add notify: { slack: { app_token_file: … } } (Socket Mode), or signing_secret_file"
+    return (Complaint(settings.file, 1, 1, message, "nobody-hears", hint, severity="warning"),)
+
+
+def _nobody_is_told(settings: Settings, modes: Mapping[str, Mode]) -> tuple[Complaint, ...]:
     reach = {name: strictest((mode, settings.max_mode)).reach for name, mode in modes.items()}
     acting = sorted(name for name, far in reach.items() if far >= Mode.APPROVE.reach)
     if not acting or settings.page is not None:

@@ -13,6 +13,7 @@ from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.settings.http import NO_AUTH, HttpAuth, HttpConfig
 
+Reconcilers = Literal["refuse", "warn", "allow"]
 Role = Literal["viewer", "operator", "admin"]
 
 
@@ -71,12 +72,30 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class SlackUser:
+    """Who a Slack user is here: the name in the audit log, and what they may do.
+
+    ``groups`` are what ``approval.from`` calls ``slack:@GROUP``. With ``teams`` the role counts for the incidents of
+    these teams only; for all others it is viewer.
+    """
+
+    name: str
+    role: Role
+    groups: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
-    """Who may use the API. ``users`` gives roles to the users of the web configuration file (viewer otherwise)."""
+    """Who may use the API. ``users`` gives roles to the users of the web configuration file (viewer otherwise).
+
+    ``slack`` says who Slack's users are, by their ids; whoever is not in it may press nothing.
+    """
 
     tokens: tuple[Token, ...] = ()
     users: Mapping[str, Role] = field(default_factory=dict)
     anonymous: bool = False
+    slack: Mapping[str, SlackUser] = field(default_factory=dict)
 
 
 _USUAL = {str(severity): severity for severity in Severity} | {
@@ -112,7 +131,10 @@ class PrometheusSettings:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Kubernetes cluster; ``prometheus`` names the one that watches it."""
+    """A Kubernetes cluster, as the pod's service account unless there is a kubeconfig.
+
+    ``prometheus`` names the one that watches it.
+    """
 
     kubeconfig: Path | None = None
     context: str | None = None
@@ -121,10 +143,14 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesSettings:
-    """The clusters, and the alert label that names one."""
+    """The clusters, and the alert label that names one.
+
+    ``reconcilers`` says what to do about fields that something else keeps as they are.
+    """
 
     cluster_label: str = "cluster"
     clusters: Mapping[str, Cluster] = field(default_factory=dict)
+    reconcilers: Reconcilers = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +166,21 @@ class HttpConnection:
 
 @dataclass(frozen=True, slots=True)
 class RedisConnection:
-    """A Redis as a target."""
+    """A Redis as a target; ``parameters`` may be set there (None: what the action allows by itself)."""
 
     url: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
     matchers: tuple[Matcher, ...] = ()
+    parameters: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresConnection:
-    """A PostgreSQL as a target."""
+    """A PostgreSQL as a target; ``parameters`` as for Redis."""
 
     dsn: str = field(repr=False)
     matchers: tuple[Matcher, ...] = ()
+    parameters: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +221,17 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class SlackSettings:
-    """A Slack app; ``signing_secret`` proves that a click comes from Slack."""
+    """A Slack app. ``signing_secret`` proves that a click comes from Slack; ``app_token`` opens Socket Mode."""
 
     token: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
+    app_token: str | None = field(default=None, repr=False)
     api_url: str = "https://slack.com/api/"
+
+    @property
+    def pressable(self) -> bool:
+        """Whether the responder hears of it when a button is pressed."""
+        return self.signing_secret is not None or self.app_token is not None
 
 
 @dataclass(frozen=True, slots=True)

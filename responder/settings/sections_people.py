@@ -1,7 +1,7 @@
 """Reading who may send, who may use the API, and who is told."""
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 from responder.language.suggest import did_you_mean
 from responder.settings.http import HttpConfig
@@ -13,14 +13,13 @@ from responder.settings.model import (
     PageSettings,
     Role,
     Route,
-    SlackSettings,
     SourceSettings,
     Token,
 )
 from responder.settings.reader import Fields, Node, with_file
 from responder.settings.sections_http import AUTH_KEYS, read_auth, read_http
+from responder.settings.sections_slack import ROLES, read_slack, read_slack_users
 
-_ROLES: tuple[Role, ...] = get_args(Role)
 _SHORTEST_TOKEN = 8
 _CHANNELS = ("slack", "pagerduty", "console")
 _NAMES_A_SOURCE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -71,19 +70,20 @@ def _hmac(node: Node) -> HmacSettings:
 
 
 def read_access(node: Node) -> Access:
-    """Read the tokens, the roles of users and whether no credentials are needed."""
-    fields = node.keys(("tokens", "users", "anonymous"))
+    """Read the tokens, the roles of users, who Slack's users are, and whether no credentials are needed."""
+    fields = node.keys(("tokens", "users", "anonymous", "slack"))
     tokens = tuple(_token(one) for one in fields.get("tokens").items())
     names = [token.name for token in tokens]
     for place, name in enumerate(names):
         if name in names[:place]:
             fields.get("tokens").items()[place].complain(f"a second token named {name!r}", "duplicate")
     users = {name: _role(one) for name, one in fields.get("users").named().items()}
-    return Access(tokens, users, fields.read("anonymous", Node.flag, otherwise=False))
+    anonymous = fields.read("anonymous", Node.flag, otherwise=False)
+    return Access(tokens, users, anonymous, read_slack_users(fields.get("slack")))
 
 
 def _role(node: Node) -> Role:
-    return cast("Role", node.choice(_ROLES))
+    return cast("Role", node.choice(ROLES))
 
 
 def _token(node: Node) -> Token:
@@ -104,18 +104,9 @@ def read_notify(node: Node) -> Notify:
     """Read the channels."""
     fields = node.keys(_CHANNELS)
     return Notify(
-        slack=fields.read("slack", _slack, None),
+        slack=fields.read("slack", read_slack, None),
         pagerduty=fields.read("pagerduty", _pagerduty, None),
         console=fields.read("console", Node.flag, otherwise=False),
-    )
-
-
-def _slack(node: Node) -> SlackSettings:
-    fields = node.keys((*with_file("token", "signing_secret"), "api_url"))
-    return SlackSettings(
-        token=fields.required_secret("token", "the bot's token, xoxb-…"),
-        signing_secret=fields.secret("signing_secret"),
-        api_url=fields.read("api_url", Node.url, "https://slack.com/api/").rstrip("/") + "/",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import cast
 
 from responder.language.matchers import Matcher
 from responder.settings.model import (
@@ -12,6 +13,7 @@ from responder.settings.model import (
     KubernetesSettings,
     PostgresConnection,
     PrometheusSettings,
+    Reconcilers,
     RedisConnection,
     RedisSettings,
     StoreSettings,
@@ -19,6 +21,8 @@ from responder.settings.model import (
 from responder.settings.reader import Node, split_url, with_file
 from responder.settings.sections_http import HTTP_KEYS, http_of, read_http
 
+IN_CLUSTER = "in-cluster"
+"""Stands for the mapping of a cluster: the one that the responder runs in, as its pod's service account."""
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "*")
@@ -87,12 +91,21 @@ def read_prometheus(node: Node) -> Mapping[str, PrometheusSettings]:
 
 def read_kubernetes(node: Node, prometheus: Mapping[str, PrometheusSettings]) -> KubernetesSettings:
     """Read the clusters."""
-    fields = node.keys(("cluster_label", "clusters"))
+    fields = node.keys(("cluster_label", "clusters", "reconcilers"))
     clusters = {name: _cluster(one, prometheus) for name, one in fields.get("clusters").named().items()}
-    return KubernetesSettings(fields.read("cluster_label", Node.text, "cluster"), clusters)
+    usual: Reconcilers = "refuse"
+    reconcilers = fields.read("reconcilers", _reconcilers, usual)
+    return KubernetesSettings(fields.read("cluster_label", Node.text, "cluster"), clusters, reconcilers)
+
+
+def _reconcilers(node: Node) -> Reconcilers:
+    words: tuple[Reconcilers, ...] = ("refuse", "warn", "allow")
+    return cast("Reconcilers", node.choice(words))
 
 
 def _cluster(node: Node, prometheus: Mapping[str, PrometheusSettings]) -> Cluster:
+    if node.value == IN_CLUSTER:
+        return Cluster()
     fields = node.keys(("kubeconfig", "context", "prometheus"))
     return Cluster(
         kubeconfig=fields.read("kubeconfig", Node.file_path, None),
@@ -140,20 +153,25 @@ def _allowed(node: Node) -> str:
 def _redis(node: Node) -> RedisConnection:
     if isinstance(node.value, str):
         return RedisConnection(_redis_url(node))
-    fields = node.keys(("url", "matchers", *with_file("password")))
+    fields = node.keys(("url", "matchers", "parameters", *with_file("password")))
     url = fields.required("url", _redis_url, "", "redis://host:6379/0")
-    return RedisConnection(url, fields.secret("password"), fields.get("matchers").matchers())
+    parameters = fields.read("parameters", _parameters, None)
+    return RedisConnection(url, fields.secret("password"), fields.get("matchers").matchers(), parameters)
+
+
+def _parameters(node: Node) -> frozenset[str]:
+    return frozenset(one.text().lower() for one in node.items())
 
 
 def _postgres(node: Node) -> PostgresConnection:
-    fields = node.keys((*with_file("dsn"), "matchers"))
+    fields = node.keys((*with_file("dsn"), "matchers", "parameters"))
     dsn = fields.required_secret("dsn", "postgresql://user:password@host/name")
     parts = split_url(dsn)
     if dsn and not dsn.startswith("unread:") and (parts is None or parts.scheme not in _POSTGRES_SCHEMES):
         node.complain("the dsn is not a URL of postgresql", "url", "write it like postgresql://user:password@host/name")
     elif parts is not None and parts.password:
         node.secret(parts.password)
-    return PostgresConnection(dsn, fields.get("matchers").matchers())
+    return PostgresConnection(dsn, fields.get("matchers").matchers(), fields.read("parameters", _parameters, None))
 
 
 def read_playbooks(node: Node) -> tuple[Path, ...]:

@@ -159,6 +159,11 @@ FACTS: Mapping[str, Fact] = {
     "message_gone": Fact("info"),
     # people
     "asked": Fact("info", lambda m, f: m.asked.labels(_text(f, "what")).inc()),
+    "slack_asked": Fact("info", lambda m, f: m.slack_asked.labels(_text(f, "what"), _text(f, "status")).inc()),
+    "slack_reply_failed": Fact("warning"),
+    "slack_socket": Fact("info", lambda m, f: m.slack_connected.set(_number(f, "connected"))),
+    "slack_socket_moves": Fact("debug"),
+    "slack_envelope_failed": Fact("warning"),
     "brake": Fact("warning", lambda m, f: m.brakes.labels(_text(f, "source")).set(_number(f, "in_force"))),
     # keeping house
     "worker_waits": Fact("warning", about="queue"),
@@ -197,6 +202,8 @@ class Telemetry:
         if name == "reload" and not fields.get("ok"):
             level = "error"
         if name == "tell_later" and fields.get("counted", True):
+            level = "warning"
+        if name == "slack_socket" and not fields.get("connected"):
             level = "warning"
         if name == "playbooks" and fields.get("errors"):
             level = "warning"

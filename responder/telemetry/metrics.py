@@ -102,6 +102,15 @@ class Metrics:
             "notification_duration_seconds", "One message to its channel.", _FAST
         )
         self.asked = self._counter("people_requests_total", "What people asked for.", "what")
+        self.slack_asked = self._counter(
+            "slack_requests_total",
+            "Buttons pressed and commands typed in Slack, and what became of them.",
+            "what",
+            "status",
+        )
+        self.slack_connected = self._gauge(
+            "slack_socket_connected", "1 while Socket Mode is connected; 0 also where it is not configured."
+        )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"responder_{name}", text, labels, registry=self.registry)

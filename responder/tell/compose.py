@@ -1,16 +1,17 @@
 """From an incident's account to what people are told: pure, from the state now, never from what was told before."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headline, Line, Notification
-from responder.domain.records import Record, RecordState
+from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
+from responder.tell.buttons import asks_a_person, buttons, standing
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import entries
 from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
@@ -42,8 +43,6 @@ _PLACES = (
     ("namespace",),
 )
 """Labels that say where, the most telling first: for alerts that no playbook has a target for."""
-_CAN_GO_BACK = frozenset({RecordState.APPLIED, RecordState.UNDO_FAILED})
-"""Changes that still stand and that a person's rollback would put back."""
 _IN_DOUBT = frozenset({RecordState.UNCERTAIN, RecordState.UNDO_UNCERTAIN})
 """What keeps other runs off the target when the run ends with it."""
 _QUIET = frozenset({"run", "joined", "acted"})
@@ -80,6 +79,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         resolved=not firing(account),
         run_id=run.id if run else "",
         about=_about(account, worst, name),
+        buttons=buttons(account),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
 
@@ -178,11 +178,11 @@ def _decision(one: DecisionRow) -> str:
 
 def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> str:
     """Return what a person can do: how to take back what still stands, the playbook's words, who to tell."""
-    stands = _stands(account, run)
+    stands = standing(account, run)
     back = f"responder rollback {stands[0].run_id}" if stands else ""
     if word in OVER:
         return f"To take it back: {back}" if back else ""
-    if not _asks(account):
+    if not asks_a_person(account):
         return docs.by_hand[:BY_HAND].strip()
     left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
     first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
@@ -197,18 +197,6 @@ def _clearing(account: Account, run: Run | None) -> str:
     if run is None or not any(one.run_id == run.id and one.state in _IN_DOUBT for one in account.records):
         return ""
     return f"No new run touches the target until somebody has looked: responder clear {run.id}"
-
-
-def _asks(account: Account) -> bool:
-    """Say whether a person is asked now."""
-    return bool(account.incident.needs_person) or (account.overdue and unsolved(account))
-
-
-def _stands(account: Account, run: Run | None) -> Sequence[Record]:
-    """Return what a rollback would put back: the changes of the run, or of the one it was to undo, once it is over."""
-    over = {one.id for one in account.runs if one.state.final or one.state is RunState.KEPT}
-    mine = {run.id, run.of_run} & over if run is not None else set()
-    return [one for one in account.records if one.run_id in mine and one.state in _CAN_GO_BACK]
 
 
 def _facts(account: Account, word: Headline, run: Run | None, docs: Docs, heading: str) -> Iterator[tuple[str, str]]:

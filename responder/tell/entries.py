@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from responder.domain.episodes import EpisodeState
-from responder.domain.notification import ASKED_TO_LOOK, Account, Approval, Entry
+from responder.domain.notification import ASKED_TO_LOOK, Account, Approval, Click, Entry
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import quoted
@@ -32,6 +32,7 @@ def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
         *(entry for approval in account.approvals for entry in _approval(approval)),
         *_person(account, now),
         *_taken(account),
+        *(_click(one) for one in account.clicks),
     ]
     ordered = sorted(found, key=lambda entry: (entry.at, entry.key))
     return tuple(Entry(entry.key, entry.at, short(entry.text, LINE)) for entry in ordered[-ENTRIES:])
@@ -113,6 +114,12 @@ def _taken(account: Account) -> Iterator[Entry]:
     taken = account.acknowledged
     if taken is not None:
         yield Entry(f"acknowledged:{taken.at.isoformat()}", taken.at, f"✔ acknowledged by {taken.by}")
+
+
+def _click(one: Click) -> Entry:
+    if one.refused:
+        return Entry(f"click:{one.id}", one.at, f"✖ nothing done for {one.by}: {one.refused}")
+    return Entry(f"click:{one.id}", one.at, f"{one.by} pressed {one.button}")
 
 
 def _person(account: Account, now: datetime) -> Iterator[Entry]:

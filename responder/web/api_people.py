@@ -1,33 +1,23 @@
 """What people ask for over the API: answers, stops, rollbacks, pauses and the way back from each."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import cast
 
 from aiohttp import web
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from responder.domain.approvals import may_answer
-from responder.domain.brakes import KINDS, PAUSE_VARIABLE, SCOPES, is_scope
-from responder.domain.ids import new_id
-from responder.domain.limits import Pause, Refusal
-from responder.domain.runs import Run, RunState
-from responder.domain.verdicts import Verdict
-from responder.language.durations import parse_duration
-from responder.web.api import brakes, find
+from responder.domain.brakes import SCOPES
+from responder.domain.runs import RunState
+from responder.web import asks
+from responder.web.api import find
 from responder.web.auth import Caller
 from responder.web.body import body_of
-from responder.web.parts import PARTS, Parts, Refused
+from responder.web.parts import PARTS, Refused
 from responder.web.routes import Route
 
 _COMMENT = 2000
 """Characters of a comment or reason that are kept."""
-_LIFTED_BY = {
-    "file": "remove the file, where this process sees it",
-    "environment": f"take {PAUSE_VARIABLE} away and start it again",
-    "store": "look again: it was put on this moment",
-}
 _COMMENT_KEY = {"comment": "shown with the answer"}
 
 
@@ -97,14 +87,6 @@ def _texts(*names: str) -> dict[str, type]:
     return dict.fromkeys(names, str)
 
 
-def _asked(parts: Parts, caller: Caller, what: str, subject: str) -> None:
-    parts.on_fact("asked", what=what, subject=subject, actor=caller.name)
-
-
-def _conflict(refusal: Refusal) -> Refused:
-    return Refused(409, refusal.reason)
-
-
 async def approve(request: web.Request, caller: Caller) -> JsonValue:
     """Approve a plan; the hash says which one was seen."""
     body = await _body(request, _texts("plan_hash", "comment"))
@@ -120,47 +102,13 @@ async def reject(request: web.Request, caller: Caller) -> JsonValue:
 
 
 async def _answer(request: web.Request, caller: Caller, body: Mapping[str, str], *, approved: bool) -> JsonValue:
-    parts = request.app[PARTS]
-    run = await _run(parts, request.match_info["id"])
-    await check_approver(parts, run, caller, approved=approved)
-    plan_hash, comment = body.get("plan_hash", ""), body.get("comment", "")
-    refusal = await parts.people.answer(run.id, approved, caller.name, plan_hash, comment)
-    if refusal is not None and refusal.verdict is Verdict.NOT_ALLOWED:
-        raise Refused(403, refusal.reason, f"it takes two of {', '.join(await parts.approvers(run)) or 'nobody'}")
-    if refusal is not None:
-        raise _conflict(refusal)
-    _asked(parts, caller, "approve" if approved else "reject", run.id)
-    said: dict[str, JsonValue] = {"run": run.id, "answer": "approved" if approved else "rejected", "by": caller.name}
-    still_open = (await parts.people.page("approvals", {"run": run.id, "state": "pending"}, 1, "")).items
-    waits = approved and any(one["first_by"] == caller.name for one in still_open)
-    return {**said, "waits_for": "a second person's yes"} if waits else said
-
-
-async def check_approver(parts: Parts, run: Run, caller: Caller, *, approved: bool) -> None:
-    """Raise Refused (403) unless the playbook's ``approval.from`` names the caller or its role; that is audited."""
-    allowed = await parts.approvers(run)
-    if may_answer(allowed, caller.name, caller.role):
-        return
-    reason = f"{caller.name} ({caller.role}) may not answer for {run.playbook}"
-    await parts.people.refuse_answer(run.id, approved, caller.name, reason)
-    parts.on_fact("access_refused", path=f"/runs/{run.id}", remote="", status=403, caller=caller.name)
-    raise Refused(403, reason, f"it takes {', '.join(allowed) or 'nobody'}")
-
-
-async def _run(parts: Parts, run_id: str) -> Run:
-    run = await parts.people.run(run_id)
-    if run is None:
-        raise Refused(404, f"there is no run {run_id[:60]!r}", "/api/v1/runs lists them")
-    return run
+    given = asks.Answer(approved, body.get("plan_hash", ""), body.get("comment", ""))
+    return await asks.answer(request.app[PARTS], caller, request.match_info["id"], given)
 
 
 async def stop(request: web.Request, caller: Caller) -> JsonValue:
     """Ask a run to stop."""
-    parts = request.app[PARTS]
-    run = await _run(parts, request.match_info["id"])
-    if not await parts.people.stop(run.id, caller.name):
-        raise Refused(409, f"run {run.id} is over: {run.state}", "roll it back instead")
-    _asked(parts, caller, "stop", run.id)
+    run = await asks.stop(request.app[PARTS], caller, request.match_info["id"])
     waits = {"waits_for": run.reason} if run.state is RunState.PARKED else {}
     return {"run": run.id, "stopping": True, **waits}
 
@@ -169,11 +117,7 @@ async def roll_back(request: web.Request, caller: Caller) -> JsonValue:
     """Create a run that undoes another."""
     body = await _body(request, _texts("reason"))
     parts = request.app[PARTS]
-    run = await _run(parts, request.match_info["id"])
-    made = await parts.people.roll_back(run.id, caller.name, body.get("reason", ""))
-    if isinstance(made, Refusal):
-        raise _conflict(made)
-    _asked(parts, caller, "rollback", run.id)
+    made = await asks.roll_back(parts, caller, request.match_info["id"], body.get("reason", ""))
     return await find(parts, "runs", made.id)
 
 
@@ -181,42 +125,13 @@ async def pause(request: web.Request, caller: Caller) -> JsonValue:
     """Put a pause or halt in force."""
     body = await _body(request, _texts("scope", "kind", "reason", "for"))
     parts = request.app[PARTS]
-    kind, scope = body.get("kind", "pause"), body.get("scope", "all")
-    if kind not in KINDS:
-        raise Refused(400, f"kind is {kind[:20]!r}", " or ".join(KINDS))
-    if not is_scope(scope):
-        raise Refused(400, f"scope is {scope[:60]!r}", SCOPES)
-    now = parts.now()
-    new = Pause(new_id(), kind, scope, body.get("reason", ""), caller.name, now, _until(body.get("for", ""), now))
-    await parts.people.pause(new)
-    _asked(parts, caller, kind, scope)
-    return await find(parts, "pauses", new.id)
-
-
-def _until(text: str, now: datetime) -> datetime | None:
-    if not text:
-        return None
-    try:
-        length = parse_duration(text)
-        if not length:
-            raise Refused(400, "a pause of zero length is none", 'write for: "30m"')
-        return now + length
-    except (ValueError, OverflowError) as error:
-        raise Refused(400, f"for: {error}") from error
+    brake = asks.Brake(body.get("kind", "pause"), body.get("scope", "all"), body.get("reason", ""), body.get("for", ""))
+    return await find(parts, "pauses", (await asks.put_on(parts, caller, brake)).id)
 
 
 async def resume(request: web.Request, caller: Caller) -> JsonValue:
     """Lift pauses."""
-    parts = request.app[PARTS]
-    which = request.match_info["id"]
-    lifted = await parts.people.resume(which, caller.name)
-    left = await brakes(parts)
-    if not lifted and which != "all":
-        own = next((one for one in left if one["id"] == which), None)
-        if own is not None:
-            raise Refused(409, f"{own['actor']} has put this on", _LIFTED_BY[str(own["source"])])
-        raise Refused(404, f"there is no pause {which[:60]!r} in force", "/api/v1/status lists those in force")
-    _asked(parts, caller, "resume", which)
+    lifted, left = await asks.lift(request.app[PARTS], caller, request.match_info["id"])
     return {"lifted": lifted, "pauses": cast("list[JsonValue]", left)}
 
 
@@ -226,18 +141,13 @@ async def reset(request: web.Request, caller: Caller) -> JsonValue:
     name = request.match_info["name"]
     if not await parts.people.reset(name, caller.name):
         raise Refused(404, f"the playbook {name[:60]!r} has not tripped", "/api/v1/status lists those that have")
-    _asked(parts, caller, "reset", name)
+    asks.noted(parts, caller, "reset", name)
     return {"playbook": name, "reset_by": caller.name}
 
 
 async def acknowledge(request: web.Request, caller: Caller) -> JsonValue:
     """Clear the needs-a-person latch."""
-    parts = request.app[PARTS]
-    found = await find(parts, "incidents", request.match_info["id"])
-    incident_id = str(found["id"])
-    if not await parts.people.acknowledge(incident_id, caller.name):
-        raise Refused(409, f"incident {incident_id} asks for nobody", "nothing to acknowledge")
-    _asked(parts, caller, "ack", incident_id)
+    incident_id = await asks.take(request.app[PARTS], caller, request.match_info["id"])
     return {"incident": incident_id, "acknowledged_by": caller.name}
 
 
@@ -247,7 +157,7 @@ async def clear(request: web.Request, caller: Caller) -> JsonValue:
     target = request.match_info["target"]
     if not await parts.people.clear_quarantine(target, caller.name):
         raise Refused(404, f"the target {target[:100]!r} is not in quarantine")
-    _asked(parts, caller, "clear_quarantine", target)
+    asks.noted(parts, caller, "clear_quarantine", target)
     return {"target": target, "cleared_by": caller.name}
 
 
@@ -264,5 +174,5 @@ async def redrive(request: web.Request, caller: Caller) -> JsonValue:
         raise Refused(400, str(error)) from error
     if not found:
         raise Refused(404, f"there is no dead {kind[:20]} {row_id[:60]!r}")
-    _asked(parts, caller, "redrive", row_id)
+    asks.noted(parts, caller, "redrive", row_id)
     return {"kind": kind, "id": row_id}

@@ -9,6 +9,8 @@ from responder.web.auth import PASSWORDS, Passwords
 from responder.web.middleware import answer
 from responder.web.parts import PARTS, Parts
 from responder.web.routes import Route
+from responder.web.slack.desk import Desk
+from responder.web.slack.http import add_routes
 from responder.web.webhook import receive
 
 _PATHS = {"/quarantines/{target}": "/quarantines/{target:.+}"}
@@ -20,8 +22,8 @@ def api_routes() -> tuple[Route, ...]:
     return (*reading_routes(), *asking_routes())
 
 
-def make_application(parts: Parts) -> web.Application:
-    """Return the application; pages and chat interactions may add their own routes before it starts."""
+def make_application(parts: Parts, desk: Desk | None = None) -> web.Application:
+    """Return the application, with what Slack calls where there is a ``desk``; pages may add their own routes."""
     app = web.Application(middlewares=[answer], client_max_size=parts.bounds.api_bytes)
     app[PARTS] = parts
     app[PASSWORDS] = Passwords()
@@ -31,6 +33,8 @@ def make_application(parts: Parts) -> web.Application:
     app.router.add_get("/-/ready", health.ready)
     app.router.add_post("/-/reload", health.reload)
     app.router.add_get("/metrics", health.metrics)
+    if desk is not None:
+        add_routes(app, desk)
     routes = api_routes()
     for route in routes:
         path = _PATHS.get(route.path, route.path)

@@ -25,10 +25,11 @@ _REMEMBERED = 256
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller; ``name`` is what the audit log says."""
+    """An authenticated caller; ``name`` is what the audit log says, ``groups`` are those of a Slack user."""
 
     name: str
     role: Role
+    groups: frozenset[str] = frozenset()
 
 
 class Passwords:

@@ -68,7 +68,7 @@ def _action(name: str, action: type[Action]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _permissions(action: type[Action]) -> str:
+def _permissions(action: type[Action] | type[Probe]) -> str:
     rows = [
         (code(one.group or "core"), code(one.resource), ", ".join(code(verb) for verb in one.verbs))
         for one in action.permissions
@@ -95,7 +95,10 @@ def probes_page() -> str:
 
 
 def _probe(name: str, probe: type[Probe]) -> str:
-    parts = [f"## {name}", prose(probe), "**Inputs**", _inputs(name, probe), "**Example**"]
+    parts = [f"## {name}", prose(probe), "**Inputs**", _inputs(name, probe)]
+    if probe.permissions:
+        parts += ["**Permissions**", _permissions(probe)]
+    parts.append("**Example**")
     return "\n\n".join(part for part in [*parts, block(probe.example, "yaml")] if part)
 
 

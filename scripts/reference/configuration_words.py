@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, str] = {
     "team_label": "The alert label that names the team.",
     "prometheus": "The Prometheus servers that conditions are evaluated on, by a name. Of several, all but one need "
     "`matchers`.",
-    "kubernetes": "The clusters.",
+    "kubernetes": "The Kubernetes clusters. Nothing of them is read before the first use.",
     "connections": "What playbooks may look at and change besides clusters, by kind and name.",
     "time_intervals": "Alertmanager's own form, used by name in playbooks.",
     "policies": "Upper bounds for every playbook, by alert: on the mode, and on the effects of all of them together. "
@@ -41,7 +41,9 @@ SECTIONS: Mapping[str, str] = {
     "the page is held back. PagerDuty services in `routes` are called and taken back at the same moments.",
     "routes": "Who hears of which incidents. The first that matches wins; with `continue: true` the next are looked at "
     "as well.",
-    "protect": "Targets that no playbook may change, with `*` for any text.",
+    "protect": "Targets that no playbook may change, with `*` for any text. `*/namespace/NAME` covers what is in the "
+    "namespace. Of every cluster `kube-system` is protected without being told, and so is the namespace that the "
+    "responder itself runs in.",
     "retention": "How long is kept what is over.",
     "external_url": "How people reach the responder, for links in messages; the flag `--web.external-url` goes before "
     "it.",
@@ -72,6 +74,13 @@ WORDS: Mapping[str, str] = {
     "access.tokens.[].role": "What its holder may do: look; approve, stop and undo; everything.",
     "access.tokens.[].token": "The secret itself.",
     "access.users": "Roles of the users in the web configuration file; viewer otherwise.",
+    "access.slack": "Who the users of Slack are, by their member ids (`U…`): whoever is not here may press nothing.",
+    "access.slack.NAME": "A user; Slack shows the id in the profile, under *Copy member ID*.",
+    "access.slack.NAME.name": "Who this is; appears in the audit log and the thread. A person has one name everywhere: "
+    "that of their token, too.",
+    "access.slack.NAME.role": "What they may do: look; approve, stop and undo; everything.",
+    "access.slack.NAME.groups": "What `approval.from` means by `slack:@GROUP`.",
+    "access.slack.NAME.teams": "The role counts for the incidents of these teams; for all others it is viewer.",
     "access.anonymous": "Ask for no credentials at all. Refused unless only this machine can reach the listener.",
     "severity.label": "The alert label that says it.",
     "severity.map": "What its values mean; goes before the usual words (`page`, `error`, `warning`, `info`, …).",
@@ -79,10 +88,13 @@ WORDS: Mapping[str, str] = {
     "prometheus.NAME": "How it is reached.",
     "prometheus.NAME.matchers": "The alerts it answers for; none: all.",
     "kubernetes.cluster_label": "The alert label that names the cluster.",
+    "kubernetes.reconcilers": "What to do about a field that something else keeps as it is (an autoscaler, Argo CD, "
+    "Flux): `refuse` to change it, `warn` in the plan, or `allow` it without a word.",
     "kubernetes.clusters": "The clusters by name, as the label has it.",
-    "kubernetes.clusters.NAME.kubeconfig": NOT_YET + "how to reach it; none: as the pod's service account.",
-    "kubernetes.clusters.NAME.context": NOT_YET + "which context of the kubeconfig.",
-    "kubernetes.clusters.NAME.prometheus": NOT_YET + "the Prometheus that watches it.",
+    "kubernetes.clusters.NAME.kubeconfig": "How to reach it; none: as the pod's service account. "
+    "`in-cluster` may stand for the mapping.",
+    "kubernetes.clusters.NAME.context": "Which context of the kubeconfig; none: its current one.",
+    "kubernetes.clusters.NAME.prometheus": "The Prometheus that watches it: the one that is asked about its alerts.",
     "connections.http": "HTTP services: targets `http/NAME`.",
     "connections.http.NAME": "How it is reached.",
     "connections.http.NAME.allow": "What may be called: a method and a path, `*` for any.",
@@ -90,12 +102,17 @@ WORDS: Mapping[str, str] = {
     "Without this and without ETags, a send whose answer was lost is never repeated: a person is asked.",
     "connections.http.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "connections.http.NAME.timeout": "How long one call may take.",
-    "connections.redis": "Redis servers: targets `redis/NAME`. No action that ships changes one yet.",
+    "connections.redis": "Redis servers: targets `redis/NAME`. How to let a responder in: "
+    "[Change databases](../how-to/change-databases.md).",
     "connections.redis.NAME.url": "`redis://host:6379/0`; a bare URL may stand for the mapping.",
     "connections.redis.NAME.password": "Goes before one in the URL.",
+    "connections.redis.NAME.parameters": "The parameters that `redis.config_set` may set there, instead of the usual "
+    "ones.",
     "connections.redis.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
-    "connections.postgres": "PostgreSQL databases: targets `postgres/NAME`. No action that ships changes one yet.",
+    "connections.postgres": "PostgreSQL databases: targets `postgres/NAME`; never one that holds a "
+    "responder's store. How to let a responder in: [Change databases](../how-to/change-databases.md).",
     "connections.postgres.NAME.dsn": "`postgresql://user:password@host/name`.",
+    "connections.postgres.NAME.parameters": "What `postgres.set_parameter` may set there, instead of the usual ones.",
     "connections.postgres.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "time_intervals.[].name": "What playbooks call it.",
     "time_intervals.[].time_intervals": "The intervals, as in Alertmanager: `times`, `weekdays`, `days_of_month`, "
@@ -109,7 +126,10 @@ WORDS: Mapping[str, str] = {
     "policies.[].limits.concurrent": "Runs at the same time, from before their first change until they have ended.",
     "notify.slack": "A Slack app.",
     "notify.slack.token": "The bot's token, `xoxb-…`.",
-    "notify.slack.signing_secret": NOT_YET + "proves that a click on a button comes from Slack.",
+    "notify.slack.signing_secret": "Proves that a click comes from Slack: lets Slack call `/slack/interactions` and "
+    "`/slack/commands`. Not needed with Socket Mode.",
+    "notify.slack.app_token": "An app-level token, `xapp-…`, with the scope `connections:write`: clicks and "
+    "commands come through a connection that the responder opens (Socket Mode). No public URL is needed.",
     "notify.slack.api_url": "Where Slack is.",
     "notify.pagerduty": "PagerDuty, through the Events API v2.",
     "notify.pagerduty.services": "The services by a name, which routes and playbooks use.",

@@ -7,6 +7,7 @@ from typing import Any, cast
 from responder.web import openapi
 from responder.web.application import api_routes, make_application
 from responder.web.parts import Bounds, Parts
+from responder.web.slack.desk import Desk
 from scripts.reference.markdown import code, page, summary, table
 
 BASE = "/api/v1"
@@ -21,7 +22,7 @@ def http_api_page() -> str:
         '`access.anonymous` is set. Errors answer `{"error": …, "hint": …}`. Lists answer '
         '`{"items": […], "next": cursor-or-null}`, newest first. '
         f"The same as OpenAPI 3.1: `GET {DOCUMENT}`.",
-        "## Webhooks, health and metrics",
+        "## Webhooks, Slack, health and metrics",
         table(("Request", "What it does"), ((code(f"{method} {path}"), text) for method, path, text in plain_routes())),
         "## API",
         table(("Request", "What it does", "Role"), _operations()),
@@ -37,7 +38,8 @@ def document() -> Mapping[str, Any]:
 def plain_routes() -> list[tuple[str, str, str]]:
     """Return the routes that are not part of the API, each with its method, path and meaning."""
     # Registering asks for nothing but the bounds and the version.
-    app = make_application(cast("Parts", SimpleNamespace(bounds=Bounds(), version="")))
+    parts = cast("Parts", SimpleNamespace(bounds=Bounds(), version=""))
+    app = make_application(parts, cast("Desk", SimpleNamespace()))
     found = []
     for route in app.router.routes():
         path = route.resource.canonical if route.resource else ""

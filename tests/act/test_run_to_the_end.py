@@ -40,6 +40,15 @@ async def test_a_change_that_does_not_help_is_undone(bed: Bed, target: Target) -
     assert len(ledger.effects(target.ledger.entries, "workers")) == 2
 
 
+async def test_two_steps_on_one_number_add_up(bed: Bed, target: Target) -> None:
+    again = SECOND_STEP.replace("cache", "workers").replace(
+        "json:\n        megabytes: 128", "set:\n        workers:\n          by: 1"
+    )
+    run = await bed.work(await bed.begin(playbook_text(more_steps=again, verify="equals: 7")))
+    assert run.state is RunState.VERIFIED, run.reason
+    assert ledger.twice(target.ledger.entries) == []
+
+
 @pytest.mark.promise(15)
 async def test_an_unknown_check_is_never_success_and_asks_a_person(bed: Bed, target: Target) -> None:
     text = playbook_text(verify="equals: 6").replace("pointer: /workers", "pointer: /nowhere")

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, fuzz, guards, resume, seeds, soak, storm
+from tests.attack import chaos, crash, databases, fuzz, guards, resume, seeds, soak, storm
 from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
 
@@ -21,7 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     crashing = campaigns.add_parser("crash", help="die at every point of every scenario, on SQLite and PostgreSQL")
     crashing.add_argument("--every", type=int, default=1, help="only each n-th case, for a shorter campaign")
     crashing.add_argument(
-        "--scenario", action="append", default=[], choices=[one.name for one in SCENARIOS], help="only this one"
+        "--scenario",
+        action="append",
+        default=[],
+        choices=[one.name for one in (*SCENARIOS, *databases.SCENARIOS)],
+        help="only this one",
     )
     fuzzing = campaigns.add_parser("fuzz", help="nonsense for whatever reads text from outside")
     fuzzing.add_argument("--cases", type=int, default=1_000_000)
@@ -55,7 +59,10 @@ def _crash(given: argparse.Namespace) -> bool:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(private_cluster(durable=True))
         stores = [("sqlite", "sqlite"), ("postgresql", server.database())]
-        result = crash.campaign(stores, every=given.every, only=given.scenario, say=_say)
+        result = crash.Result()
+        if not given.scenario or set(given.scenario) & {one.name for one in SCENARIOS}:
+            result.add(crash.campaign(stores, every=given.every, only=given.scenario, say=_say))
+        result.add(databases.campaign(stores, every=given.every, only=given.scenario, say=_say))
     for finding in result.findings.every:
         _say(finding)
     if result.missed:

@@ -145,23 +145,25 @@ def discover(ward: Ward, *, wait: bool = True, scenarios: Sequence[Scenario] = S
     return found
 
 
-def _those(places: Places) -> list[Scenario]:
-    return [scenario for scenario in SCENARIOS if scenario.name in places]
+def _those(places: Places, among: Sequence[Scenario]) -> list[Scenario]:
+    return [scenario for scenario in among if scenario.name in places]
 
 
-def singles(places: Places, *modes: Mode, embedded: bool = False) -> Iterator[Case]:
+def singles(
+    places: Places, *modes: Mode, embedded: bool = False, among: Sequence[Scenario] = SCENARIOS
+) -> Iterator[Case]:
     """Yield a case for each point and mode."""
-    for scenario in _those(places):
+    for scenario in _those(places, among):
         for mode, (name, occurrence) in itertools.product(modes, places[scenario.name]):
             # An answer is lost after the deed, and on its way: a SQLite file is not on one.
             if mode != "lost" or name in EFFECTS or (name.endswith(":after") and not embedded):
                 yield Case(scenario, (Plan(name, occurrence, mode),))
 
 
-def pairs(places: Places) -> Iterator[Case]:
+def pairs(places: Places, among: Sequence[Scenario] = SCENARIOS) -> Iterator[Case]:
     """Yield cases that die at a point, and at another one while they recover."""
     seconds = itertools.cycle(SECOND)
-    for scenario in _those(places):
+    for scenario in _those(places, among):
         for (name, occurrence), second in zip(places[scenario.name], seconds, strict=False):
             yield Case(scenario, (Plan(name, occurrence, "kill"), Plan(ANY, second, "kill")))
 

@@ -71,15 +71,17 @@ def broken(text: str, how: Break) -> str:
 
 
 def _broken(copy: Path, guard: str, how: Break, tests: Sequence[str]) -> Outcome:
-    module = copy / "responder" / how.path
-    sound = module.read_text(encoding="utf-8")
+    modules = {one: copy / "responder" / one.path for one in how.every}
+    sound = {one: module.read_text(encoding="utf-8") for one, module in modules.items()}
     said = ""
     for test in tests:
-        module.write_text(broken(sound, how), encoding="utf-8")
+        for one, module in modules.items():
+            module.write_text(broken(sound[one], one), encoding="utf-8")
         try:
             code, said = _run(copy, test)
         finally:
-            module.write_text(sound, encoding="utf-8")
+            for one, module in modules.items():
+                module.write_text(sound[one], encoding="utf-8")
         if code != _FAILED:
             continue
         code, said = _run(copy, test)

@@ -93,6 +93,7 @@ class Victim:
     acknowledged: list[str] = field(default_factory=list)
     losing: bool = False
     lost_at: float = 0.0
+    prefix: str = "http/checkout"
     _life: int = 0
 
     # --- life and death ---
@@ -169,6 +170,10 @@ class Victim:
             self.losing, self.lost_at = False, time.monotonic()
 
     def _again(self) -> None:
+        dead, until = self.pid, time.monotonic() + _START
+        # On a busy machine the other threads of a killed process live on for a moment, and so do its locks on files.
+        while not self.frozen and Path(f"/proc/{dead}").exists() and time.monotonic() < until:
+            time.sleep(_PAUSE / 2)
         self.let_time_pass()
         self.start()
 
@@ -224,7 +229,7 @@ class Victim:
 
     def runs(self, item: str) -> list[JsonObject]:
         """Return the runs of an item, the newest first."""
-        return self.items(f"runs?target=http/checkout/{item}")
+        return self.items(f"runs?target={self.prefix}/{item}")
 
     def items(self, path: str) -> list[JsonObject]:
         """Return the first rows of a list."""
@@ -354,16 +359,28 @@ async def _end_leases(url: str) -> None:
 
 
 @contextlib.contextmanager
-def victim(store: str, target_url: str, forks: Launcher) -> Iterator[Victim]:
-    """Give a started responder over ``store``: ``sqlite`` for a file of its own, else the URL of a PostgreSQL."""
+def victim(
+    store: str,
+    target_url: str,
+    forks: Launcher,
+    *,
+    playbooks: Mapping[str, str] = PLAYBOOKS,
+    connections: Mapping[str, object] | None = None,
+) -> Iterator[Victim]:
+    """Give a started responder over ``store``: ``sqlite`` for a file of its own, else the URL of a PostgreSQL.
+
+    ``connections`` are more than that to the target.
+    """
     with private_directory("attack") as directory:
         url = f"sqlite:///{directory}/responder.db" if store == "sqlite" else store
         (directory / "playbooks").mkdir()
         (directory / "token").write_text(TOKEN, encoding="utf-8")
         (directory / "token").chmod(0o600)
-        for name, text in PLAYBOOKS.items():
+        for name, text in playbooks.items():
             (directory / "playbooks" / name).write_text(text, encoding="utf-8")
-        (directory / "responder.yml").write_text(json.dumps(config(url, target_url)), encoding="utf-8")
+        settings = config(url, target_url)
+        settings["connections"] |= connections or {}
+        (directory / "responder.yml").write_text(json.dumps(settings), encoding="utf-8")
         made = Victim(directory, url, forks)
         try:
             made.start()

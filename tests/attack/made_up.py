@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, Temporary, Uncertain
-from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus
+from responder.ports.tools import Cluster, Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 
 
 class Dead(BaseException):
@@ -37,7 +37,11 @@ class Service:
 
     def edit(self, item: str, workers: int) -> None:
         """Change a resource by hand."""
-        self._put(item, {"workers": workers})
+        self.hold(item, {"workers": workers})
+
+    def hold(self, item: str, json: JsonValue) -> None:
+        """Have a resource, whatever it was before."""
+        self._put(item, json)
 
     def unseen(self) -> list[Landed]:
         """Return what has landed since this was asked last."""
@@ -111,6 +115,22 @@ class Tools:
         """Return the service."""
         return self.service
 
+    def cluster(self, name: str) -> Cluster:
+        """Have none."""
+        raise Permanent("there is no cluster here")
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Have none."""
+        raise Permanent("there is no cluster here")
+
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Have none."""
         raise Permanent("there is no Prometheus here")
+
+    def postgres(self, name: str) -> Postgres:
+        """Have none."""
+        raise Permanent("there is no PostgreSQL here")
+
+    def redis(self, name: str) -> Redis:
+        """Have none."""
+        raise Permanent("there is no Redis here")

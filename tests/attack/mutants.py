@@ -1,16 +1,25 @@
 """Each guard of ``docs/reference/safety.md``, and how it is broken on purpose: which words are replaced by which."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """What is replaced: ``old`` stands exactly once in ``path`` below ``responder/``."""
+    """What is replaced: ``old`` stands exactly once in ``path`` below ``responder/``.
+
+    ``also`` is a second guard of the same, in another module, which has to go with it before anybody can tell.
+    """
 
     path: str
     old: str
     new: str
+    also: "Break | None" = None
+
+    @property
+    def every(self) -> Sequence["Break"]:
+        """Both of them."""
+        return (self,) if self.also is None else (self, self.also)
 
 
 _EFFECTS = "act/effects.py"
@@ -29,9 +38,15 @@ BREAKS: Mapping[str, Break] = {
     "A commit without an answer is read back": Break(
         "stores/postgres.py", "return await self._read_back(deliveries, error)", "raise translate(error) from error"
     ),
-    "Any bytes have an answer": Break("web/webhook.py", "raise Refused(error.status, str(error)) from error", "raise"),
+    "Any bytes have an answer": Break(
+        "intake/wire.py",
+        'raise IntakeError(\n            f"the body is not JSON',
+        'raise ArithmeticError(\n            f"the body is not JSON',
+    ),
     "One run for an episode, playbook and target": Break(
-        _DECIDED, "elif not any(not run.state.final and run.state not in HELPED for run in self._runs):", "else:"
+        _DECIDED,
+        "        if not done:\n            return None\n        if len(done)",
+        "        if done is not None:\n            return None\n        if len(done)",
     ),
     "Alerts on one target join one run": Break(
         "decide/bench.py", "return self._joinable.get(pair)", "return None if pair else self._joinable.get(pair)"
@@ -42,8 +57,10 @@ BREAKS: Mapping[str, Break] = {
     ),
     "One send per call, one key per direction": Break(
         _EFFECTS,
+        "        return Outcome(Sent.IN_DOUBT, replace(record, message=str(error)))\n"
         "    return Outcome(Sent.LANDED, await _applied(engine, run, action, record, observed))",
-        "    await action.apply(run.target, replace(record, id=record.id[::-1], fence=''), engine.tools)\n"
+        "        not_applied = await _close(engine, run, record, RecordState.NOT_APPLIED, str(error))\n"
+        "        return Outcome(Sent.NOT_YET, not_applied)\n"
         "    return Outcome(Sent.LANDED, await _applied(engine, run, action, record, observed))",
     ),
     "The lease's epoch guards each write, the fence each send": Break(
@@ -82,10 +99,14 @@ BREAKS: Mapping[str, Break] = {
     ),
     "A mass failure is left to a person": Break(_LIMITS, "if sick <= share.allows(population):", "if sick >= 0:"),
     "The store's clock does not go back": Break(
-        "stores/core/clock.py", "max(reading.source + mark.offset, mark.at)", "reading.source + mark.offset"
+        "stores/core/clock.py",
+        "        at = source + reckoning.offset\n        if mark is not None and expected is None:\n",
+        "        at = source\n        if mark is not None and at < source:\n",
     ),
     "No effect for what is over or out of date": Break(
-        _STORED, "if evidence_at is None or not sight.firing(run):", "if evidence_at is None:"
+        _STORED,
+        "return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)\n    if authority.evidence_at is not None:",
+        "return None\n    if authority.evidence_at is not None:",
     ),
     "A missing label means no effect": Break(
         "language/templates.py", "if _is_empty(value) and not may_be_empty:", "if expression is None:"
@@ -101,10 +122,14 @@ BREAKS: Mapping[str, Break] = {
         "return did_not_help(found.run, playbook, found.reason)",
         "return _helped(found.run, playbook, standing)",
     ),
+    "A portion that does not hold is the last one, and takes those before it back with it": Break(
+        "playbook/model.py", 'step.gradual.verify == "between"', 'step.gradual.verify == "after each"'
+    ),
     "Drift is left alone": Break(
         _EFFECTS,
         "if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):",
         "if record.state is RecordState.DRIFTED:",
+        Break("actions/http_request.py", "if current.image != record.observed:", "if not current.image:"),
     ),
     "In doubt, a person is asked, and the target is left alone": Break(
         "act/during.py", ', quarantine=f"Run {run.id}: {reason}"))', "))"
@@ -119,7 +144,7 @@ BREAKS: Mapping[str, Break] = {
         "act/before.py", "if run.progress.plan_hash != approval.plan_hash:", "if not run.progress.plan_hash:"
     ),
     "Only those whom `approval.from` names may answer": Break(
-        "web/api_people.py", "if may_answer(allowed, caller.name, caller.role):", "if caller.name:"
+        "web/asks.py", "if may_answer(allowed, caller.name, caller.role, caller.groups):", "if caller.name:"
     ),
     "Four eyes are two people's": Break(_APPROVED, "if _same(actor, asked.first_by):", "if not actor:"),
     "A yes outlives the turn that took it": Break(

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import Unavailable, Uncertain
 from responder.ports.store import NewDelivery
-from responder.ports.tools import Gate, HttpReply, HttpService, Prometheus
+from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 from responder.stores.core.database import Order
 from responder.stores.core.store import SqlStore
 from responder.stores.postgres import PostgresDatabase, PostgresStore
@@ -243,6 +243,37 @@ class _Service:
         return reply
 
 
+class _Session:
+    """A session of a database whose changes meet their points."""
+
+    def __init__(self, session: Any, direction: str, points: Points) -> None:  # noqa: ANN401 -- of either database
+        self._session, self._direction, self._points = session, direction, points
+        self.read = session.read
+
+    async def change(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 -- as above
+        self._points.meet(f"{self._direction}:before")
+        answer = await self._session.change(*given, **named)
+        if self._points.meet(f"{self._direction}:after"):
+            raise Uncertain("the answer was lost")
+        return answer
+
+
+class _Database:
+    """A database whose effects meet their points; looks pass by (``ports.tools.Postgres`` and ``Redis``)."""
+
+    def __init__(self, database: Any, points: Points) -> None:  # noqa: ANN401 -- either of them
+        self._database, self._points = database, points
+        self.parameters, self.read = database.parameters, database.read
+
+    def behind(self, gate: Gate) -> "_Database":
+        return _Database(self._database.behind(gate), self._points)
+
+    @asynccontextmanager
+    async def fenced(self, key: str) -> AsyncIterator[Any]:
+        async with self._database.fenced(key) as session:
+            yield _Session(session, key.rpartition(":")[2], self._points)
+
+
 @dataclass(frozen=True, slots=True)
 class WatchedTools:
     """The configured tools; each effect meets its points."""
@@ -257,6 +288,14 @@ class WatchedTools:
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels."""
         return self.tools.prometheus(labels)
+
+    def postgres(self, name: str) -> Postgres:
+        """Return the named PostgreSQL."""
+        return _Database(self.tools.postgres(name), self.points)
+
+    def redis(self, name: str) -> Redis:
+        """Return the named Redis."""
+        return _Database(self.tools.redis(name), self.points)
 
     async def close(self) -> None:
         """Give the connections back."""

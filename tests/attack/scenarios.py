@@ -16,7 +16,7 @@ _FAILING_STEP = """\
       json:
         workers: 9
 """
-_HARDER_STEP = """\
+HARDER_STEP = """\
   - id: harder
     retries: 3
     http.request:
@@ -27,7 +27,21 @@ _HARDER_STEP = """\
         workers:
           by: 2
 """
-_LISTED = """\
+_PORTIONS = """\
+    gradual:
+      by: 1
+    verify:
+      - name: not too many
+        probe: http.get
+        with:
+          service: checkout
+          path: "/admin/{{ labels.item }}"
+          pointer: /workers
+        at_most: 6
+        within: 250ms
+"""
+"""Of three workers that the scenario ``gradual`` adds, the third is too much."""
+LISTED = """\
 schema: 1
 name: listed
 mode: auto
@@ -62,7 +76,7 @@ verify:
     at_most: 5
     within: 250ms
 """
-LEVELS = {"names": [{"name": f"to-{to}", "to": to} for to in (5, 6, 7)]}
+LEVELS: JsonObject = {"names": [{"name": f"to-{to}", "to": to} for to in (5, 6, 7)]}
 """To what the scenario ``listed`` sets its item, one after the other; the second one is too much."""
 BEFORE, AFTER = 4, 5
 """What an item is set to before a case, and what the first step makes of it."""
@@ -75,10 +89,11 @@ PLAYBOOKS: Mapping[str, str] = {
         "helpless": change_item("helpless", wanted=99, within="250ms"),
         "breaks": change_item("breaks", more_steps=_FAILING_STEP),
         "asks": change_item("asks", mode="approve"),
-        "escalates": change_item("escalates", more_steps=_HARDER_STEP, wanted=6, within="250ms")
+        "escalates": change_item("escalates", more_steps=HARDER_STEP, wanted=6, within="250ms")
         + "steps_until: verified\n",
         "lends": change_item("lends").replace("equals: 5", "at_least: 1") + "revert_after: 500ms\n",
-        "listed": _LISTED,
+        "listed": LISTED,
+        "gradual": change_item("gradual", more_keys=_PORTIONS, adds=3),
         "patient": change_item("patient", wanted=99, within="2m"),
     }.items()
 }
@@ -156,6 +171,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("escalates", _ends("verified"), _simply("escalates"), lands=(AFTER, BEFORE, BEFORE + 2)),
     Scenario("lends", _ends("verified"), _simply("lends"), lands=(AFTER, BEFORE)),
     Scenario("listed", _ends("rolled_back"), _simply("listed"), lands=(AFTER, AFTER + 1, AFTER, BEFORE)),
+    Scenario("gradual", _ends("rolled_back"), _simply("gradual"), lands=(5, 6, 7, 6, 5, 4)),
     Scenario("approval", _ends("verified"), _approval),
     Scenario("stop", _ends("rolled_back"), _stop),
     Scenario("rollback", _ends("verified") | {("rollback", "rolled_back")}, _rollback),

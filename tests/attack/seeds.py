@@ -49,17 +49,15 @@ from responder.stores.core.database import Database
 from responder.stores.core.store import SqlStore
 from responder.stores.schema import runs
 from responder.stores.sqlite import SqliteDatabase
+from tests.attack.day_judge import as_it_was, ends_hold, steps_once
+from tests.attack.day_kinds import A_DAY, KINDS
 from tests.attack.inline import inline
 from tests.attack.made_up import Dead, Service, Tools
-from tests.attack.scenarios import BEFORE, PLAYBOOKS
+from tests.attack.scenarios import BEFORE, LEVELS
 from tests.bed.alerts import alert, resolved, webhook
 from tests.bed.processes import memory
 from tests.bed.stores import embedded
 
-ITEMS = {
-    f"item-{number}": playbook for number, playbook in enumerate(("kept", "helpless", "breaks", "asks", "patient"))
-}
-"""What can fire, and which playbook fits."""
 STEPS = 60
 _MORNING = datetime(2026, 1, 5, 6, tzinfo=UTC)
 """When each day begins; the machine's own clock has no part in it."""
@@ -67,6 +65,8 @@ _DRAIN = 200
 """Turns until everything must be over when nothing hinders it any more."""
 _PATIENT = 40
 """Turns of these in which no time is skipped; what is tried again every two seconds goes on so until its deadline."""
+_TIDY = 20
+"""Turns of these between two looks at what was taken up too often."""
 _CHUNK = 5
 """Seeds that a process takes at once."""
 _TELL = 500
@@ -85,6 +85,8 @@ class Day:
     story: list[str] = field(default_factory=list)
     paused: bool = False
     edited: set[str] = field(default_factory=set)
+    kinds: dict[str, str] = field(default_factory=dict)
+    """What can fire, and which playbook fits."""
     store: SqlStore = field(init=False)
     engine: Engine = field(init=False)
     decider: Decider = field(init=False)
@@ -129,8 +131,8 @@ class Day:
 
     async def deliver(self) -> None:
         """An alert fires, is repeated, or ends; sometimes the same body comes again."""
-        item = self.draw.choice(list(ITEMS))
-        one = alert({"alertname": ITEMS[item], "item": item}, starts_at=self.store.now() - timedelta(minutes=1))
+        item = self.draw.choice(list(self.kinds))
+        one = alert({"alertname": self.kinds[item], "item": item}, starts_at=self.store.now() - timedelta(minutes=1))
         if self.draw.random() < 0.3:
             one = resolved(one, self.store.now())
         body = json.dumps(webhook([one], group_by=["item"])).encode()
@@ -153,6 +155,10 @@ class Day:
             self.story.append("  it dies")
             self.seen["deaths in an effect"] += 1
             await self.again()
+
+    async def tidy(self) -> None:
+        """What was taken up too often is set aside, as housekeeping does."""
+        self.seen["set aside"] += len(await self.store.set_aside())
 
     async def pause(self) -> None:
         """A person pauses everything, or lifts it."""
@@ -177,7 +183,7 @@ class Day:
         page = await self.store.page("runs", {}, 50, "")
         what = self.draw.randrange(3)
         if what == 0:
-            item = self.draw.choice(list(ITEMS))
+            item = self.draw.choice(list(self.kinds))
             self.service.edit(item, self.draw.choice((BEFORE, 7)))
             self.seen["edits by hand"] += 1
             self.edited.add(item)
@@ -209,12 +215,21 @@ class Day:
         keys = {one.key for one in self.service.ledger}
         self.seen["effects"] += len(keys)
         self.seen["undone"] += sum(key.endswith(":undo") for key in keys)
-        for run in (await self.store.page("runs", {}, 200, "")).items:
+        runs = (await self.store.page("runs", {}, 200, "")).items
+        for run in runs:
             self.seen["runs"] += 1
             self.seen[f"ended {run['state']}"] += 1
+            self.seen["not given back"] += run["verdict"] == "not_given_back"
             if not run["finished_at"]:
                 self.wrong.append(f"run {run['id']} of {run['playbook']} stays {run['state']}")
-        for record in (await self.store.page("records", {}, 200, "")).items:
+        records = (await self.store.page("records", {}, 200, "")).items
+        incidents = {str(one["id"]): one for one in (await self.store.page("incidents", {}, 200, "")).items}
+        untouched = {item: self.service.resources[item] for item in self.kinds if item not in self.edited}
+        self.wrong += steps_once(records, self.service.ledger)
+        self.wrong += as_it_was(records, self.service.ledger, untouched)
+        self.wrong += ends_hold(runs, records, incidents)
+        for record in records:
+            self.seen["of items and portions"] += "[" in str(record["step"])
             key, state = f"{record['id']}:do", record["state"]
             self.seen["in doubt to the end"] += state in {"uncertain", "undo_uncertain"}
             if (state == "not_applied") and key in keys:
@@ -247,8 +262,10 @@ async def play(seed: int, directory: Path, steps: int = STEPS) -> Played:
     """Play one seed over a new store in ``directory``."""
     embedded(directory / "day.db")
     day = Day(directory, random.Random(seed))  # noqa: S311 -- the same day each time is the point
-    for item in ITEMS:
-        day.service.edit(item, BEFORE)
+    for number, kind in enumerate(day.draw.sample(list(KINDS), A_DAY)):
+        day.kinds[f"item-{number}"] = kind
+        day.service.edit(f"item-{number}", BEFORE)
+    day.service.hold("levels", LEVELS)
     await day.begin()
     try:
         await _happen(day, steps)
@@ -263,8 +280,8 @@ async def play(seed: int, directory: Path, steps: int = STEPS) -> Played:
 def _playbooks() -> tuple[Catalogue, Library]:
     """Return what can be done and the playbooks of every day, which no day changes."""
     with _folder() as folder:
-        for name, text in PLAYBOOKS.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        for name, text in KINDS.items():
+            (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
         kinds = catalogue()
         return kinds, load_library((folder,), kinds, None, {})
 
@@ -279,7 +296,7 @@ def _folder() -> Iterator[Path]:
 async def _happen(day: Day, steps: int) -> None:
     happenings: tuple[tuple[int, Callable[[], Awaitable[None]]], ...] = (
         (6, day.deliver), (10, day.work), (5, day.wait), (3, day.answer), (2, day.trouble), (1, day.pause),
-        (1, day.meddle), (1, day.again),
+        (1, day.meddle), (1, day.again), (1, day.tidy),
     )  # fmt: skip
     for _ in range(steps):
         [what] = day.draw.choices([one for _, one in happenings], [weight for weight, _ in happenings])
@@ -297,9 +314,11 @@ async def _drain(day: Day) -> None:
         await day.pause()
     for turn in range(_DRAIN):
         await day.work()
+        if turn % _TIDY == 0:
+            await day.tidy()
         await day.look()
         left, due = await _open(day.store)
-        if day.wrong or (not left and turn >= len(ITEMS)):
+        if day.wrong or (not left and turn >= A_DAY):
             return
         ahead = (due - day.store.now()).total_seconds() if due is not None else 0
         day.seconds += max(ahead, 0.5 if turn < _PATIENT else 60)

@@ -2,7 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+from pydantic import JsonValue
+
+from tests.attack.day_judge import as_it_was, ends_hold, steps_once
 from tests.attack.load import judge_all
+from tests.attack.made_up import Landed
 from tests.attack.soak import Report
 from tests.attack.takeover import most_at_once
 from tests.attack.verdict import Findings
@@ -58,3 +63,52 @@ def test_only_what_landed_forward_on_its_items_counts_against_a_limit() -> None:
     others = [entry("b", "7:do", 5), entry("a", "8:undo", 4), entry("a", "9:do", 5, applied=False)]
     assert most_at_once([*effects, *others], ["a"]) == 3
     assert most_at_once([], ["a"]) == 0
+
+
+def row(**fields: JsonValue) -> dict[str, JsonValue]:
+    """Return a record, or a run, of a simulated day."""
+    return {"id": "r", "run": "run", "step": "add[1/3]", "target": "http/checkout/a", "state": "applied"} | fields
+
+
+def test_a_portion_that_landed_under_two_records_shows() -> None:
+    ledger = [Landed("r:do", "a", {"workers": 5}), Landed("s:do", "a", {"workers": 6})]
+    assert list(steps_once([row(), row(id="s", step="add[2/3]")], ledger)) == []
+    assert len(list(steps_once([row(), row(id="s")], ledger))) == 1
+
+
+@pytest.mark.parametrize(("state", "holds", "wrong"), [("undone", 4, 0), ("undone", 5, 1), ("applied", 4, 1)])
+def test_an_item_that_is_not_as_its_records_say_shows(state: str, holds: int, wrong: int) -> None:
+    records = [row(state=state, observed={"workers": 5})]
+    ledger = [Landed("r:do", "a", {"workers": 5})]
+    assert len(list(as_it_was(records, ledger, {"a": {"workers": holds}}))) == wrong
+
+
+def lent(**fields: JsonValue) -> dict[str, JsonValue]:
+    kept: dict[str, JsonValue] = {
+        "id": "run", "playbook": "lends", "state": "verified", "verdict": "verified", "stop_by": "", "of_run": "",
+        "incident": "i",
+    }  # fmt: skip
+    return kept | fields
+
+
+@pytest.mark.parametrize(
+    ("ended", "left", "status", "wrong"),
+    [
+        (lent(), "undone", "resolved", 0),
+        (lent(), "applied", "open", 1),
+        (lent(stop_by="ana"), "applied", "resolved", 0),
+        (lent(verdict="not_given_back"), "applied", "open", 0),
+        (lent(verdict="not_given_back"), "applied", "resolved", 1),
+        (lent(state="rolled_back"), "applied", "open", 1),
+    ],
+)
+def test_what_is_left_behind_an_end_and_not_told_shows(
+    ended: dict[str, JsonValue], left: str, status: str, wrong: int
+) -> None:
+    incidents = {"i": {"group_key": "g", "status": status, "needs_person": "look"}}
+    assert len(list(ends_hold([ended], [row(state=left)], incidents))) == wrong
+
+
+def test_a_second_step_that_stands_behind_one_that_helped_shows() -> None:
+    helped = lent(playbook="escalates")
+    assert len(list(ends_hold([helped], [row(), row(id="s")], {}))) == 1

@@ -44,20 +44,20 @@ def judge(account: Account, victim: Victim, found: Findings) -> None:
     case, item, effects = account.case, account.item, account.effects
     runs = victim.runs(item)
     records = [record for run in runs for record in victim.items(f"records?run={run['id']}")]
-    _ends(account, runs, victim, found)
+    ends(account, runs, victim, found)
     _once(case, effects, found)
     _foreseen(case, effects, records, found)
     _what_the_ends_say(account, runs, found)
-    _decided(case, item, victim, found)
+    decided(case, item, victim, found)
 
 
-def _ends(account: Account, runs: Sequence[JsonObject], victim: Victim, found: Findings) -> None:
+def ends(account: Account, runs: Sequence[JsonObject], victim: Victim, found: Findings) -> None:
     """Every run ends, and as its scenario ends when nobody hurts it."""
     case, scenario = account.case, account.scenario
-    ends = Counter((run["kind"], run["state"]) for run in runs)
+    counts = Counter((run["kind"], run["state"]) for run in runs)
     if not runs:
         found.lost.append(f"{case}: no run")
-    for (kind, state), count in ends.items():
+    for (kind, state), count in counts.items():
         if state not in FINAL:
             found.violations.append(f"{case}: a {kind} run stays {state}")
         elif (kind, state) not in scenario.ends or count > 1:
@@ -111,7 +111,7 @@ def _what_the_ends_say(account: Account, runs: Sequence[JsonObject], found: Find
         found.violations.append(f"{case}: the target was set to {landed} instead of {wanted}")
 
 
-def _decided(case: str, item: str, victim: Victim, found: Findings) -> None:
+def decided(case: str, item: str, victim: Victim, found: Findings) -> None:
     """What was acknowledged has its episode and its decision."""
     if item not in victim.acknowledged:
         found.violations.append(f"{case}: never acknowledged")

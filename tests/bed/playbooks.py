@@ -12,7 +12,7 @@ limits:
   mass_failure: off
 LIMITSsteps:
   - id: change
-RETRIES    http.request:
+RETRIESMORE_KEYS    http.request:
       service: checkout
       read: "GET /admin/{{ labels.item }}"
       send: "PUT /admin/{{ labels.item }}"
@@ -27,7 +27,6 @@ MORE_STEPSverify:
     equals: WANTED
     within: WITHIN
 """
-_ONE_MORE = "      set:\n        workers:\n          by: 1"
 
 
 def change_item(
@@ -38,16 +37,18 @@ def change_item(
     limits: str = "",
     retries: int = 3,
     sets: int | None = None,
+    adds: int = 1,
+    more_keys: str = "",
     more_steps: str = "",
     checked: str = "item",
     wanted: int = 5,
     within: str = "1s",
 ) -> str:
-    """Return a playbook that gives the item of an alert one worker more, or ``sets`` how many it has.
+    """Return a playbook that ``adds`` workers to the item of an alert, or ``sets`` how many it has.
 
-    It is for alerts called ``alertname``, by default as the playbook. ``limits`` and ``more_steps`` are further lines
-    of these keys; no number of sick items stops it. The label ``checked`` names the item that must have ``wanted``
-    workers ``within`` a duration.
+    It is for alerts called ``alertname``, by default as the playbook. ``limits``, ``more_keys`` (of the step) and
+    ``more_steps`` are further lines; no number of sick items stops it. The label ``checked`` names the item that must
+    have ``wanted`` workers ``within`` a duration.
     """
     values = {
         "ALERTNAME": alertname or name,
@@ -55,7 +56,10 @@ def change_item(
         "MODE": mode,
         "LIMITS": limits,
         "RETRIES": f"    retries: {retries}\n" if retries else "",
-        "CHANGE": _ONE_MORE if sets is None else f"      json:\n        workers: {sets}",
+        "MORE_KEYS": more_keys,
+        "CHANGE": f"      set:\n        workers:\n          by: {adds}"
+        if sets is None
+        else f"      json:\n        workers: {sets}",
         "MORE_STEPS": more_steps,
         "CHECKED": checked,
         "WANTED": str(wanted),

@@ -22,6 +22,7 @@ class Mode(StrEnum):
     REFUSE = "refuse"  # nobody listens; open connections are reset
     RESET = "reset"  # accepts and resets
     CUT = "cut"  # resets after `after` bytes of replies
+    LOSE_REQUEST = "lose_request"  # the request is dropped and the connection reset
     LOSE_REPLY = "lose_reply"  # the request arrives, its reply is dropped and the connection reset
 
 
@@ -53,6 +54,7 @@ class Proxy:
     _after: int = 0
     _when: bytes = b""
     _once: bool = False
+    _skip: int = 0
     _links: set[_Link] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _listener: asyncio.Server | None = None
@@ -77,14 +79,16 @@ class Proxy:
         after: int = 0,
         when: bytes = b"",
         once: bool = False,
+        skip: int = 0,
     ) -> None:
         """Change to `mode`, for open connections too.
 
         `delay` is for LATENCY, `after` for CUT. `when` limits CUT and LOSE_REPLY to replies that follow a request with
-        these bytes (``b"COMMIT"``); `once` returns to PASS after the first one struck.
+        these bytes (``b"COMMIT"``), and LOSE_REQUEST to such requests; `once` returns to PASS after the first one
+        struck. `skip` lets so many replies of LOSE_REPLY through first: PostgreSQL prepares before it executes.
         """
         self.mode, self._delay, self._after = mode, delay.total_seconds(), after
-        self._when, self._once = when, once
+        self._when, self._once, self._skip = when, once, skip
         for link in list(self._links):
             link.replied, link.armed = 0, False
             if mode in {Mode.REFUSE, Mode.RESET}:
@@ -145,6 +149,9 @@ class Proxy:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(_CHUNK):
                 await self._pause()
+                if self.mode is Mode.LOSE_REQUEST and self._when in chunk:
+                    self._strike(link)
+                    return
                 link.armed = link.armed or self._when in chunk
                 link.server.write(chunk)
                 await link.server.drain()
@@ -166,6 +173,9 @@ class Proxy:
     def _kept(self, link: _Link, chunk: bytes) -> bytes:
         """Return what of a reply reaches the client; anything shorter than the chunk means a reset."""
         if not link.armed or self.mode not in {Mode.CUT, Mode.LOSE_REPLY}:
+            return chunk
+        if self.mode is Mode.LOSE_REPLY and self._skip:
+            self._skip -= 1
             return chunk
         return b"" if self.mode is Mode.LOSE_REPLY else chunk[: max(0, self._after - link.replied)]
 

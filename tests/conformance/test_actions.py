@@ -1,157 +1,118 @@
-"""What the engine relies on, for every action of the catalogue, and for ``http.request`` in each of its shapes.
+"""What the engine relies on, for every action of the catalogue in each of its shapes.
 
-Another action joins by a line in ``SHAPES``: how it is written and which resource of the target it works on.
+Another action joins with its shapes and the bed they are tried on: a module like ``bed_http.py``, and a line in
+``BEDS``. What an action cannot do by its kind is left out by what its class says, and what is expected instead is a
+test of its own: an **event** (``effect``) has no before-image to put back and no drift, so it proves by identity that
+it happened, and must spare what it did not record; what is ``impossible`` to undo says so and touches nothing.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import pytest
-from pydantic import JsonValue
 
+from responder.act.gate import Gated
 from responder.app import catalogue
-from responder.clients.toolbox import HttpSpec, Toolbox
+from responder.clients.toolbox import Toolbox
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
-from responder.domain.ids import new_id
-from responder.domain.records import Direction, Record, RecordState
+from responder.domain.kubernetes import KINDS
+from responder.domain.records import RecordState
 from responder.playbook.schema import load_playbook
-from responder.ports.action import Action, Landed, Snapshot
-from responder.stores.core.types import decode, encode
-from tests.bed import ledger
-from tests.bed.target_peer import Target
+from responder.ports.action import Landed
+from tests.conformance import bed_http, bed_kubernetes, bed_postgres, bed_redis
+from tests.conformance.action_bed import (
+    ACTIONS,
+    SECRET,
+    Bed,
+    BedKind,
+    Shape,
+    applied,
+    intended,
+    landed,
+    stored,
+    stored_object,
+)
 
-ACTIONS = catalogue().actions
-SECRET = "planted-credential-1"
-START: dict[str, JsonValue] = {"workers": 4, "paused": False, "mode": "normal", "colour": "blue"}
-OURS = frozenset({"workers", "paused", "mode"})
-
-
-@dataclass(frozen=True)
-class Shape:
-    """One way to write an action. ``blind`` has no way to read, so nobody can tell whether it landed or drifted."""
-
-    action: str
-    arguments: Mapping[str, JsonValue]
-    blind: bool = False
-
-    def make(self) -> Action:
-        return ACTIONS[self.action].model_validate(self.arguments)
-
-
-def http(blind: bool = False, **arguments: JsonValue) -> Shape:  # noqa: FBT001, FBT002 - a property of the shape
-    return Shape("http.request", {"service": "shop", "send": "PATCH /admin/it", **arguments}, blind)
-
-
-READ = "GET /admin/it"
-SHAPES = {
-    "json": http(read=READ, json={"paused": True, "mode": "low"}),
-    "set by": http(read=READ, set={"workers": {"by": 2}}),
-    "set by, bounded": http(read=READ, set={"workers": {"by": 100, "max": 8}}),
-    "set down, bounded": http(read=READ, set={"workers": {"by": -100, "min": 1}}),
-    "set to": http(read=READ, set={"workers": {"to": 7}}),
-    "another line to undo": http(read=READ, json={"paused": True}, undo="PUT /admin/it"),
-    "post": http(read=READ, send="PUT /admin/it", json={"paused": True}),
-    "read and undo_json": http(read=READ, json={"paused": True}, undo_json={"paused": False}),
-    "blind": http(blind=True, json={"paused": True}, undo_json={"paused": False}),
+BEDS: Mapping[str, BedKind] = {
+    "postgres": bed_postgres.KIND,
+    "redis": bed_redis.KIND,
+    "http": bed_http.KIND,
+    "kubernetes": bed_kubernetes.KIND,
 }
-SEEING = {name: shape for name, shape in SHAPES.items() if not shape.blind}
-PUTS = {name for name, shape in SHAPES.items() if "PUT" in json.dumps(dict(shape.arguments))}
+TARGETS = {"node": "node/{{ labels.it }}"} | {
+    word: word + "/{{ labels.namespace }}/{{ labels.it }}" for word, kind in KINDS.items() if kind.namespaced
+}
 
 
-@pytest.fixture(params=SHAPES)
-def shape(request: pytest.FixtureRequest) -> Shape:
-    return SHAPES[str(request.param)]
-
-
-@pytest.fixture(params=SEEING)
-def seeing(request: pytest.FixtureRequest) -> Shape:
-    return SEEING[str(request.param)]
-
-
-def toolbox(url: str, *, seconds: float = 10) -> Toolbox:
-    credentials = {"Authorization": f"Bearer {SECRET}"}
-    return Toolbox({"shop": HttpSpec(url, ("* /admin/*",), credentials, lambda: None, timedelta(seconds=seconds))}, {})
+def these(
+    *,
+    seeing: bool = False,
+    states: bool = False,
+    events: bool = False,
+    restoring: bool = False,
+    editable: bool = False,
+    picking: bool = False,
+    fenceless: bool = False,
+    faults: str = "",
+) -> pytest.MarkDecorator:
+    """Run a test for the shapes that are asked for, on their beds; with ``faults`` for each of the bed's, too."""
+    cases = []
+    for bed, kind in BEDS.items():
+        marks = [pytest.mark.server] if kind.server else []
+        for name, shape in kind.shapes.items():
+            effect = shape.kind.effect
+            if (seeing and shape.blind) or (states and effect != "state") or (events and effect != "event"):
+                continue
+            if (restoring and not shape.restores) or (faults and shape.brief):
+                continue
+            if (editable and shape.binary) or (picking and shape.single):
+                continue
+            if fenceless and shape.kind.fence != "none":
+                continue
+            for fault in getattr(kind.kind, faults) if faults else ("",):
+                given = (shape, (kind, shape), *([fault] if faults else []))
+                cases.append(pytest.param(*given, id=" ".join(filter(None, (bed, name, fault))), marks=marks))
+    names = "shape, opening, fault" if faults else "shape, opening"
+    return pytest.mark.parametrize(names, cases)
 
 
 @pytest.fixture
-async def tools(target: Target) -> AsyncIterator[Toolbox]:
-    target.resources["it"] = dict(START)
-    box = toolbox(target.url)
-    yield box
-    await box.close()
+def opened(opening: tuple[BedKind, Shape], request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Bed]:
+    """Start the servers of the bed before a loop runs."""
+    kind, shape = opening
+    return kind.open(request, shape)
 
 
 @pytest.fixture
-async def hasty(target: Target) -> AsyncIterator[Toolbox]:
-    """Tools that soon give up on a target that hangs; whoever only looks has patience with a busy machine."""
-    box = toolbox(target.url, seconds=0.4)
-    yield box
-    await box.close()
+async def bed(opened: AbstractAsyncContextManager[Bed]) -> AsyncIterator[Bed]:
+    async with opened as one:
+        yield one
 
 
-def record_of(action: Action, snapshot: Snapshot) -> Record:
-    """Return the record as it comes back from a store."""
-    return Record(
-        id=new_id(),
-        run_id="run",
-        index=0,
-        step="it",
-        action=action.name,
-        target="http/shop/it",
-        arguments=stored_object(action.arguments()),
-        before=stored(snapshot.image),
-        planned=stored(action.change(snapshot.image)),
-        state=RecordState.INTENDED,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        fence=snapshot.fence,
-    )
-
-
-def stored(value: JsonValue) -> JsonValue:
-    return decode(encode(value))
-
-
-def stored_object(value: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    kept = stored(dict(value))
-    assert isinstance(kept, dict)
-    return kept
-
-
-async def intended(action: Action, tools: Toolbox) -> Record:
-    return record_of(action, await action.snapshot("t", tools))
-
-
-async def applied(action: Action, tools: Toolbox) -> Record:
-    record = await intended(action, tools)
-    return replace(record, state=RecordState.APPLIED, observed=stored(await action.apply("t", record, tools)))
-
-
-async def landed(action: Action, record: Record, direction: Direction, tools: Toolbox) -> Landed:
-    return await action.landed("t", record, direction, tools)
-
-
-def owned(target: Target) -> dict[str, object]:
-    return {key: value for key, value in target.resources["it"].items() if key in OURS}
-
-
-def changes(target: Target) -> int:
-    return sum(entry.changed for entry in target.ledger.entries)
+def sending(bed: Bed, fault: str) -> Toolbox:
+    """Return tools that need not wait long for a target that hangs."""
+    return bed.hasty if "hang" in fault else bed.tools
 
 
 # --- the class ------------------------------------------------------------------------------------------------------
 
 
 def test_every_action_of_the_catalogue_is_held_to_this() -> None:
-    assert {shape.action for shape in SHAPES.values()} == set(ACTIONS)
+    assert {shape.action for kind in BEDS.values() for shape in kind.shapes.values()} == set(ACTIONS)
 
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_an_example_loads_as_a_step(name: str) -> None:
     kind = ACTIONS[name]
     step = "\n".join(f"    {line}" for line in kind.example.splitlines())
+    target = (
+        TARGETS.get(kind.kinds[0]) if kind.kinds else f"{kind.reach.partition('/')[0] or 'http'}/{{{{ labels.it }}}}"
+    )
+    undo = "    undo: none\n" if kind.undoes == "impossible" and "undo:" not in kind.example else ""
     text = f"""\
 schema: 1
 name: example
@@ -159,11 +120,11 @@ summary: An example.
 mode: observe
 matchers:
   - alertname="A"
-target: http/checkout
+target: {target}
 steps:
   - id: it
 {step}
-verify:
+{undo}verify:
   - query: up
     above: 0
 """
@@ -184,6 +145,10 @@ def test_every_action_says_what_it_is(name: str) -> None:
     assert all(info.description for info in kind.model_fields.values())
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(shape, id=f"{bed} {name}") for bed, kind in BEDS.items() for name, shape in kind.shapes.items()],
+)
 def test_arguments_make_the_same_action_again(shape: Shape) -> None:
     action = shape.make()
     again = type(action).model_validate(stored_object(action.arguments()))
@@ -192,255 +157,309 @@ def test_arguments_make_the_same_action_again(shape: Shape) -> None:
     assert json.loads(json.dumps(action.arguments())) == action.arguments()
 
 
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_cannot_be_gradual_says_so(name: str) -> None:
+    assert ACTIONS[name].gradual or ACTIONS[name].not_gradual({})
+
+
 # --- snapshot, apply, undo ------------------------------------------------------------------------------------------
 
 
-async def test_a_snapshot_survives_the_store_and_changes_nothing(shape: Shape, target: Target, tools: Toolbox) -> None:
-    snapshot = await shape.make().snapshot("t", tools)
+@these()
+async def test_a_snapshot_survives_the_store_and_changes_nothing(shape: Shape, bed: Bed) -> None:
+    world = await bed.world()
+    snapshot = await shape.make().snapshot(shape.target, bed.tools)
     assert stored(snapshot.image) == snapshot.image
-    assert target.ledger.entries == []
-    assert snapshot.image is None or set(snapshot.image) <= OURS  # type: ignore[arg-type]  # an object of owned keys
+    assert await bed.changes() == 0
+    assert await bed.world() == world
 
 
-async def test_the_plan_is_what_comes_true(seeing: Shape, target: Target, tools: Toolbox) -> None:
-    action = seeing.make()
-    record = await applied(action, tools)
+@these(seeing=True)
+async def test_the_plan_is_what_comes_true(shape: Shape, bed: Bed) -> None:
+    action = shape.make()
+    record = await applied(action, bed.tools, shape.target)
     assert record.observed == record.planned
     assert record.planned is not None
-    assert record.planned.items() <= target.resources["it"].items()  # type: ignore[union-attr]  # an object
-    assert not await action.drifted("t", record, tools)
+    assert await bed.holds(record.planned)
+    assert await bed.changes() == 1
+    assert not await action.drifted(shape.target, record, bed.tools)
 
 
 @pytest.mark.promise(16)
-async def test_undo_restores_the_owned_fields_and_nothing_else(shape: Shape, target: Target, tools: Toolbox) -> None:
+@these(restoring=True)
+async def test_undo_restores_the_owned_fields_and_nothing_else(shape: Shape, bed: Bed) -> None:
+    world = await bed.world()
     action = shape.make()
-    record = await applied(action, tools)
-    assert changes(target) == 1
-    await action.undo("t", record, tools)
-    before = {key: value for key, value in START.items() if key in (record.planned or ())}  # type: ignore[operator]  # as above
-    assert before.items() <= target.resources["it"].items()
-    if not any(line in PUTS for line, one in SHAPES.items() if one is shape):
-        assert target.resources["it"] == START
+    record = await applied(action, bed.tools, shape.target)
+    assert await bed.changes() == 1
+    await action.undo(shape.target, record, bed.tools)
+    assert record.before is None or await bed.holds(record.before)
+    if not shape.replaces:
+        assert await bed.world() == world
 
 
-async def test_only_owned_keys_are_sent_in_both_directions(shape: Shape, target: Target, tools: Toolbox) -> None:
+@these(events=True)
+async def test_an_event_that_cannot_be_undone_says_so_and_touches_nothing(shape: Shape, bed: Bed) -> None:
+    if shape.restores:
+        pytest.skip("what is compensated is held to the tests of undo")
     action = shape.make()
-    await action.undo("t", await applied(action, tools), tools)
-    assert len(target.ledger.entries) == 2
-    given = shape.arguments.get("json") or shape.arguments.get("set") or {}
-    assert isinstance(given, dict)
-    assert all(set(entry.body) == set(given) for entry in target.ledger.entries)
-
-
-async def test_a_put_replaces_what_we_do_not_own_on_a_service_that_takes_it_for_the_whole(
-    target: Target, tools: Toolbox
-) -> None:
-    """What the description of ``send`` warns of, and what ``PATCH`` is for."""
-    await applied(SHAPES["post"].make(), tools)
-    assert "colour" not in target.resources["it"]
-
-
-async def test_each_send_carries_a_key_of_its_direction_and_the_fence(
-    seeing: Shape, target: Target, tools: Toolbox
-) -> None:
-    action = seeing.make()
-    record = await applied(action, tools)
-    await action.undo("t", record, tools)
-    do, undo = target.ledger.entries
-    assert (do.key, undo.key) == (f"{record.id}:do", f"{record.id}:undo")
-    assert do.headers["If-Match"] == record.fence
-    assert undo.headers["If-Match"] not in {"", record.fence}
+    record = await applied(action, bed.tools, shape.target)
+    world = await bed.world()
+    with pytest.raises(Permanent):
+        await action.undo(shape.target, record, bed.tools)
+    assert await bed.world() == world
+    assert await bed.changes() == 1
 
 
 # --- twice ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_second_apply_of_the_same_record_changes_nothing(shape: Shape, target: Target, tools: Toolbox) -> None:
+@these()
+async def test_a_second_apply_of_the_same_record_changes_nothing(shape: Shape, bed: Bed) -> None:
+    """It is answered as the first one, or refused; either way the target has changed once."""
+    if shape.kind.fence == "none":
+        pytest.skip("nothing refuses it: it is never sent a second time, see below")
     action = shape.make()
-    record = await applied(action, tools)
-    after = dict(target.resources["it"])
-    await action.apply("t", replace(record, state=RecordState.INTENDED), tools)
-    assert target.resources["it"] == after
-    assert ledger.twice(target.ledger.entries) == []
-    assert changes(target) == 1
+    record = await applied(action, bed.tools, shape.target)
+    after = await bed.world()
+    with contextlib.suppress(Temporary, Permanent):
+        again = await action.apply(shape.target, replace(record, state=RecordState.INTENDED), bed.tools)
+        assert stored(again) == record.observed
+    assert await bed.world() == after
+    assert await bed.changes() == 1
 
 
-async def test_a_second_apply_is_refused_by_the_fence_where_keys_mean_nothing(
-    seeing: Shape, target: Target, tools: Toolbox
-) -> None:
-    target.settings.keys = False
-    action = seeing.make()
-    record = await applied(action, tools)
-    with pytest.raises(Temporary):
-        await action.apply("t", replace(record, state=RecordState.INTENDED), tools)
-    assert changes(target) == 1
-
-
-async def test_a_second_undo_changes_nothing(shape: Shape, target: Target, tools: Toolbox) -> None:
+@these(fenceless=True)
+async def test_what_nothing_refuses_is_not_sent_twice(shape: Shape, bed: Bed) -> None:
     action = shape.make()
-    record = await applied(action, tools)
-    await action.undo("t", record, tools)
-    await action.undo("t", replace(record, state=RecordState.UNDO_INTENDED), tools)
-    assert changes(target) == 2
-    assert ledger.twice(target.ledger.entries) == []
+    assert not action.repeatable(await intended(action, bed.tools, shape.target), bed.tools)
+
+
+@these(restoring=True)
+async def test_a_second_undo_changes_nothing(shape: Shape, bed: Bed) -> None:
+    if shape.kind.fence == "none":
+        pytest.skip("nothing refuses it")
+    action = shape.make()
+    record = await applied(action, bed.tools, shape.target)
+    await action.undo(shape.target, record, bed.tools)
+    after = await bed.world()
+    await action.undo(shape.target, replace(record, state=RecordState.UNDO_INTENDED), bed.tools)
+    assert await bed.world() == after
+    assert await bed.changes() == 2
 
 
 # --- landed ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.promise(6)
-@pytest.mark.parametrize("fault", ["lost_reply", "applied_error", "applied_hang"])
-async def test_landed_tells_what_was_applied_and_reported_as_failed(
-    shape: Shape, target: Target, tools: Toolbox, hasty: Toolbox, fault: str
-) -> None:
+@these(faults="landing")
+async def test_landed_tells_what_was_applied_and_reported_as_failed(shape: Shape, bed: Bed, fault: str) -> None:
+    action, tools = shape.make(), sending(bed, fault)
+    record = await intended(action, bed.tools, shape.target)
+    await bed.fault(fault)
+    with pytest.raises(Uncertain):
+        await action.apply(shape.target, record, tools)
+    await bed.heal()
+    assert await landed(action, record, "do", bed.tools) is (Landed.UNKNOWN if shape.blind else Landed.YES)
+    if shape.restores:
+        record = replace(record, state=RecordState.APPLIED, observed=record.planned)
+        await bed.fault(fault)
+        with pytest.raises(Uncertain):
+            await action.undo(shape.target, record, tools)
+        await bed.heal()
+        assert await landed(action, record, "undo", bed.tools) is (Landed.UNKNOWN if shape.blind else Landed.YES)
+    assert await bed.changes() == (2 if shape.restores else 1)
+
+
+@these(faults="losing")
+async def test_landed_tells_what_was_never_applied(shape: Shape, bed: Bed, fault: str) -> None:
+    action, tools = shape.make(), sending(bed, fault)
+    record = await intended(action, bed.tools, shape.target)
+    await bed.fault(fault)
+    with pytest.raises(Uncertain):
+        await action.apply(shape.target, record, tools)
+    await bed.heal()
+    assert await landed(action, record, "do", bed.tools) is (Landed.UNKNOWN if shape.blind else Landed.NO)
+    if shape.restores:
+        record = await applied(action, bed.tools, shape.target)
+        await bed.fault(fault)
+        with pytest.raises(Uncertain):
+            await action.undo(shape.target, record, tools)
+        await bed.heal()
+        assert await landed(action, record, "undo", bed.tools) is (Landed.UNKNOWN if shape.blind else Landed.NO)
+        assert await bed.changes() == 1
+
+
+@these(seeing=True, faults="losing")
+async def test_what_was_never_applied_lands_once_when_it_is_sent_again(shape: Shape, bed: Bed, fault: str) -> None:
     action = shape.make()
-    sending = hasty if "hang" in fault else tools
-    record = await intended(action, tools)
-    target.fault(fault)
+    record = await intended(action, bed.tools, shape.target)
+    await bed.fault(fault)
     with pytest.raises(Uncertain):
-        await action.apply("t", record, sending)
-    assert await landed(action, record, "do", tools) is (Landed.UNKNOWN if shape.blind else Landed.YES)
-    record = replace(record, state=RecordState.APPLIED, observed=record.planned)
-    target.fault(fault)
-    with pytest.raises(Uncertain):
-        await action.undo("t", record, sending)
-    assert await landed(action, record, "undo", tools) is (Landed.UNKNOWN if shape.blind else Landed.YES)
-    assert len(ledger.effects(target.ledger.entries)) == 2
+        await action.apply(shape.target, record, sending(bed, fault))
+    await bed.heal()
+    if not action.repeatable(record, bed.tools):
+        pytest.skip("it is left to a person")
+    assert stored(await action.apply(shape.target, record, bed.tools)) == record.planned
+    assert await landed(action, record, "do", bed.tools) is Landed.YES
+    assert await bed.changes() == 1
 
 
-@pytest.mark.parametrize("fault", ["503", "reset", "hang"])
-async def test_landed_tells_what_was_never_applied(
-    shape: Shape, target: Target, tools: Toolbox, hasty: Toolbox, fault: str
-) -> None:
+@these(seeing=True, states=True, editable=True)
+async def test_landed_does_not_know_what_somebody_else_has_changed(shape: Shape, bed: Bed) -> None:
     action = shape.make()
-    sending = hasty if "hang" in fault else tools
-    record = await intended(action, tools)
-    target.fault(fault)
-    with pytest.raises(Uncertain):
-        await action.apply("t", record, sending)
-    assert await landed(action, record, "do", tools) is (Landed.UNKNOWN if shape.blind else Landed.NO)
-    record = await applied(action, tools)
-    target.fault(fault)
-    with pytest.raises(Uncertain):
-        await action.undo("t", record, sending)
-    assert await landed(action, record, "undo", tools) is (Landed.UNKNOWN if shape.blind else Landed.NO)
-    assert changes(target) == 1
+    record = await applied(action, bed.tools, shape.target)
+    await bed.edit_owned()
+    assert await landed(action, record, "do", bed.tools) is Landed.UNKNOWN
+    assert await landed(action, record, "undo", bed.tools) is Landed.UNKNOWN
 
 
-async def test_landed_does_not_know_what_somebody_else_has_changed(
-    seeing: Shape, target: Target, tools: Toolbox
-) -> None:
-    action = seeing.make()
-    record = await applied(action, tools)
-    target.resources["it"] |= {"workers": 5, "paused": "partly", "mode": "odd"}
-    assert await landed(action, record, "do", tools) is Landed.UNKNOWN
-    assert await landed(action, record, "undo", tools) is Landed.UNKNOWN
-
-
-@pytest.mark.parametrize("fault", ["503", "reset", "404"])
-async def test_landed_guesses_nothing_when_the_target_cannot_be_read(
-    seeing: Shape, target: Target, tools: Toolbox, fault: str
-) -> None:
-    action = seeing.make()
-    record = await intended(action, tools)
-    target.fault(fault, on="read")
+@these(seeing=True, faults="unreadable")
+async def test_landed_guesses_nothing_when_the_target_cannot_be_read(shape: Shape, bed: Bed, fault: str) -> None:
+    action = shape.make()
+    record = await intended(action, bed.tools, shape.target)
+    await bed.unread(fault)
     with pytest.raises(StepError):
-        await landed(action, record, "do", tools)
-    assert target.ledger.entries == []
+        await landed(action, record, "do", sending(bed, fault))
+    await bed.heal()
+    assert await bed.changes() == 0
 
 
 # --- drift ----------------------------------------------------------------------------------------------------------
 
 
-async def test_somebody_elses_edit_of_an_owned_field_is_drift_and_stands(
-    seeing: Shape, target: Target, tools: Toolbox
-) -> None:
-    action = seeing.make()
-    record = await applied(action, tools)
-    target.resources["it"] |= {"workers": 5, "paused": "partly", "mode": "odd"}
-    edited = dict(target.resources["it"])
-    assert await action.drifted("t", record, tools)
+@these(seeing=True, states=True, restoring=True, editable=True)
+async def test_somebody_elses_edit_of_an_owned_field_is_drift_and_stands(shape: Shape, bed: Bed) -> None:
+    action = shape.make()
+    record = await applied(action, bed.tools, shape.target)
+    await bed.edit_owned()
+    edited = await bed.world()
+    assert await action.drifted(shape.target, record, bed.tools)
     with pytest.raises(Drifted):
-        await action.undo("t", record, tools)
-    assert target.resources["it"] == edited
+        await action.undo(shape.target, record, bed.tools)
+    assert await bed.world() == edited
 
 
 @pytest.mark.promise(16)
-async def test_somebody_elses_edit_beside_ours_is_no_drift_and_survives(
-    seeing: Shape, target: Target, tools: Toolbox
-) -> None:
-    action = seeing.make()
-    record = await applied(action, tools)
-    target.resources["it"]["colour"] = "red"
-    assert not await action.drifted("t", record, tools)
-    if seeing.arguments["send"] == "PATCH /admin/it" and "undo" not in seeing.arguments:
-        await action.undo("t", record, tools)
-        assert target.resources["it"] == {**START, "colour": "red"}
+@these(seeing=True, states=True, restoring=True)
+async def test_somebody_elses_edit_beside_ours_is_no_drift_and_survives(shape: Shape, bed: Bed) -> None:
+    action = shape.make()
+    await bed.edit_beside()
+    world = await bed.world()
+    record = await applied(action, bed.tools, shape.target)
+    assert not await action.drifted(shape.target, record, bed.tools)
+    await bed.edit_beside()
+    assert not await action.drifted(shape.target, record, bed.tools)
+    await action.undo(shape.target, record, bed.tools)
+    if not shape.replaces:
+        assert await bed.world() == world
 
 
-async def test_an_edit_between_the_snapshot_and_the_send_is_not_overwritten(
-    seeing: Shape, target: Target, tools: Toolbox
-) -> None:
-    action = seeing.make()
-    record = await intended(action, tools)
-    target.resources["it"] |= {"workers": 5}
-    with pytest.raises(Temporary):
-        await action.apply("t", record, tools)
-    assert target.resources["it"] == {**START, "workers": 5}
+@these(seeing=True, states=True)
+async def test_an_edit_between_the_snapshot_and_the_send_is_not_overwritten(shape: Shape, bed: Bed) -> None:
+    action = shape.make()
+    record = await intended(action, bed.tools, shape.target)
+    await bed.edit_owned()
+    edited = await bed.world()
+    with pytest.raises(StepError) as raised:
+        await action.apply(shape.target, record, bed.tools)
+    assert not isinstance(raised.value, Uncertain)
+    assert await bed.world() == edited
+
+
+@these(events=True, seeing=True, picking=True)
+async def test_an_event_happens_to_what_was_recorded_and_to_nothing_else(shape: Shape, bed: Bed) -> None:
+    """What came later and would have been picked as well was in nobody's plan."""
+    action = shape.make()
+    record = await intended(action, bed.tools, shape.target)
+    await bed.edit_beside()
+    beside = await intended(action, bed.tools, shape.target)
+    await action.apply(shape.target, record, bed.tools)
+    assert await bed.holds(record.planned)
+    assert not await bed.holds(beside.planned)
+
+
+@these(events=True, seeing=True)
+async def test_an_event_spares_what_has_become_something_else(shape: Shape, bed: Bed) -> None:
+    action = shape.make()
+    record = await intended(action, bed.tools, shape.target)
+    await bed.edit_owned()
+    edited = await bed.world()
+    with contextlib.suppress(Temporary, Permanent):
+        await action.apply(shape.target, record, bed.tools)
+    assert await bed.world() == edited
 
 
 # --- refused, cancelled ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"), [("409", Temporary), ("429", Temporary), ("403", Permanent), ("422", Permanent)]
-)
-async def test_a_refusal_says_that_nothing_happened(
-    shape: Shape, target: Target, tools: Toolbox, fault: str, kind: type[StepError]
-) -> None:
+@these(faults="refusals")
+async def test_a_refusal_says_that_nothing_happened(shape: Shape, bed: Bed, fault: str) -> None:
     action = shape.make()
-    record = await intended(action, tools)
-    target.fault(fault)
-    with pytest.raises(kind):
-        await action.apply("t", record, tools)
-    assert target.resources["it"] == START
+    record = await intended(action, bed.tools, shape.target)
+    world = await bed.world()
+    await bed.fault(fault)
+    with pytest.raises(bed.refusals[fault]):
+        await action.apply(shape.target, record, bed.tools)
+    await bed.heal()
+    assert await bed.world() == world
 
 
-async def test_a_cancelled_apply_leaves_nothing_half_done(shape: Shape, target: Target) -> None:
-    target.resources["it"] = dict(START)
-    target.settings.latency_ms = 10_000
-    patient = toolbox(target.url, seconds=30)
+@pytest.mark.promise(10)
+@these()
+async def test_a_gate_that_is_closed_keeps_everything_as_it_is(shape: Shape, bed: Bed) -> None:
+    """A pause that comes between the permission and the first byte holds, for changes and for what undoes them."""
+
+    async def closed() -> None:
+        raise Temporary("paused")
+
+    gated = Gated(bed.tools, closed)
     action = shape.make()
-    record = replace(record_of(action, Snapshot({**START})), fence="")
-    task = asyncio.create_task(action.apply("t", record, patient))
+    record = await intended(action, bed.tools, shape.target)
+    with pytest.raises(Temporary, match="paused"):
+        await action.apply(shape.target, record, gated)
+    assert await bed.changes() == 0
+    if shape.restores:
+        record = await applied(action, bed.tools, shape.target)
+        with pytest.raises(Temporary, match="paused"):
+            await action.undo(shape.target, record, gated)
+        assert await bed.changes() == 1
+
+
+@these()
+async def test_a_cancelled_apply_leaves_nothing_half_done(shape: Shape, bed: Bed) -> None:
+    if not bed.stalls:
+        pytest.skip("this target cannot be made slow")
+    action = shape.make()
+    record = await intended(action, bed.tools, shape.target)
+    world = await bed.world()
+    await bed.stall()
+    task = asyncio.create_task(action.apply(shape.target, record, bed.tools))
     await asyncio.sleep(0.05)  # it has no event for "the request has arrived"; earlier or later must not matter
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    target.settings.latency_ms = 0
-    assert target.resources["it"] == START
-    now = await intended(action, patient)
-    await action.apply("t", now, patient)
-    assert changes(target) == 1
-    await patient.close()
+    await bed.heal()
+    assert await bed.world() == world
+    now = await intended(action, bed.tools, shape.target)
+    await action.apply(shape.target, now, bed.tools)
+    assert await bed.changes() == 1
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.promise(19)
-@pytest.mark.parametrize("fault", ["", "403", "503", "reset"])
-async def test_no_credential_gets_into_what_is_kept_or_said(
-    shape: Shape, target: Target, tools: Toolbox, fault: str
-) -> None:
+@these(faults="telling")
+async def test_no_credential_gets_into_what_is_kept_or_said(shape: Shape, bed: Bed, fault: str) -> None:
     action = shape.make()
     said = [repr(action), json.dumps(action.arguments())]
-    record = await intended(action, tools)
+    record = await intended(action, bed.tools, shape.target)
     if fault:
-        target.fault(fault)
+        await bed.fault(fault)
     try:
-        said.append(repr(await action.apply("t", record, tools)))
+        said.append(repr(await action.apply(shape.target, record, sending(bed, fault))))
     except StepError as error:
         said.append(f"{error!r} {error} {error.__cause__!r}")
-    assert target.ledger.entries[0].headers["Authorization"] == f"Bearer {SECRET}"
+    assert await bed.used_credentials()
     assert SECRET not in repr(record) + "".join(said)

@@ -10,12 +10,102 @@ from pydantic import JsonValue, ValidationError
 
 from responder.actions.http_request import Adjust, HttpRequest
 from responder.clients.toolbox import Toolbox
-from responder.domain.errors import Permanent, Uncertain
-from tests.bed import target_peer
+from responder.domain.errors import Permanent, Temporary, Uncertain
+from responder.domain.portions import Portion
+from tests.bed import ledger, target_peer
 from tests.bed.target_peer import Target
-from tests.conformance.test_actions import READ, SHAPES, applied, http, toolbox, tools
+from tests.conformance.action_bed import Shape, applied, intended, stored_object
+from tests.conformance.bed_http import READ, SHAPES, START, http, toolbox
 
-__all__ = ["tools"]  # a fixture
+OURS = frozenset({"workers", "paused", "mode"})
+SEEING = [shape for shape in SHAPES.values() if not shape.blind]
+
+
+@pytest.fixture
+async def tools(target: Target) -> AsyncIterator[Toolbox]:
+    target.resources["it"] = dict(START)
+    box = toolbox(target.url)
+    yield box
+    await box.close()
+
+
+@pytest.fixture(params=SHAPES)
+def shape(request: pytest.FixtureRequest) -> Shape:
+    return SHAPES[str(request.param)]
+
+
+@pytest.fixture(params=SEEING, ids=lambda shape: str(shape.arguments))
+def seeing(request: pytest.FixtureRequest) -> Shape:
+    found = request.param
+    assert isinstance(found, Shape)
+    return found
+
+
+# --- what is sent ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_snapshot_holds_owned_keys_only(seeing: Shape, tools: Toolbox) -> None:
+    image = (await seeing.make().snapshot("t", tools)).image
+    assert isinstance(image, dict)
+    assert set(image) <= OURS
+
+
+async def test_only_owned_keys_are_sent_in_both_directions(shape: Shape, target: Target, tools: Toolbox) -> None:
+    action = shape.make()
+    await action.undo("t", await applied(action, tools), tools)
+    assert len(target.ledger.entries) == 2
+    given = shape.arguments.get("json") or shape.arguments.get("set") or {}
+    assert isinstance(given, dict)
+    assert all(set(entry.body) == set(given) for entry in target.ledger.entries)
+
+
+async def test_a_put_replaces_what_we_do_not_own_on_a_service_that_takes_it_for_the_whole(
+    target: Target, tools: Toolbox
+) -> None:
+    """What the description of ``send`` warns of, and what ``PATCH`` is for."""
+    await applied(SHAPES["post"].make(), tools)
+    assert "colour" not in target.resources["it"]
+
+
+async def test_each_send_carries_a_key_of_its_direction_and_the_fence(
+    seeing: Shape, target: Target, tools: Toolbox
+) -> None:
+    action = seeing.make()
+    record = await applied(action, tools)
+    await action.undo("t", record, tools)
+    do, undo = target.ledger.entries
+    assert (do.key, undo.key) == (f"{record.id}:do", f"{record.id}:undo")
+    assert do.headers["If-Match"] == record.fence
+    assert undo.headers["If-Match"] not in {"", record.fence}
+
+
+async def test_a_repeated_send_is_answered_by_its_key(shape: Shape, target: Target, tools: Toolbox) -> None:
+    action = shape.make()
+    record = await applied(action, tools)
+    assert await action.apply("t", record, tools) == record.observed
+    assert ledger.twice(target.ledger.entries) == []
+
+
+async def test_a_second_apply_is_refused_by_the_fence_where_keys_mean_nothing(
+    seeing: Shape, target: Target, tools: Toolbox
+) -> None:
+    target.settings.keys = False
+    action = seeing.make()
+    record = await applied(action, tools)
+    with pytest.raises(Temporary):
+        await action.apply("t", record, tools)
+    assert len(ledger.effects(target.ledger.entries)) == 1
+
+
+async def test_an_edit_between_the_snapshot_and_the_send_is_worth_another_try(
+    seeing: Shape, target: Target, tools: Toolbox
+) -> None:
+    action = seeing.make()
+    record = await intended(action, tools)
+    target.resources["it"] |= {"workers": 5}
+    with pytest.raises(Temporary):
+        await action.apply("t", record, tools)
+    assert target.resources["it"] == {**START, "workers": 5}
 
 
 # --- any before-image -----------------------------------------------------------------------------------------------
@@ -203,3 +293,27 @@ async def test_a_weak_etag_is_no_fence(target: Target, tools: Toolbox, monkeypat
     monkeypatch.setattr(Target, "_etag", lambda self, name: f"W/{strong(self, name)}")
     snapshot = await SHAPES["json"].make().snapshot("t", tools)
     assert snapshot.fence == ""
+
+
+# --- in portions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_it_can_be_gradual_where_it_sets_a_number(name: str) -> None:
+    shape = SHAPES[name]
+    assert (not type(shape.make()).not_gradual(shape.arguments)) == ("set" in shape.arguments)
+
+
+@pytest.mark.parametrize("by", [Portion(1), Portion(1.5), Portion(0.5, share=True)])
+@pytest.mark.parametrize("name", [name for name, one in SHAPES.items() if not one.make().not_gradual(one.arguments)])
+def test_portions_lead_to_where_the_whole_would_and_back_again(name: str, by: Portion) -> None:
+    action = SHAPES[name].make()
+    images: list[JsonValue] = [{"workers": START["workers"]}]
+    for part in action.portions(images[0], by):
+        assert type(part).model_validate(stored_object(part.arguments())) == part
+        images.append(part.change(images[-1]))
+    assert len(images) > 2
+    assert images[-1] == action.change(images[0])
+    for part, before, after in zip(action.portions(images[0], by), images, images[1:], strict=False):
+        assert part.change(after) == after, "a portion that is made already changes nothing"
+        assert part.change(before) == after

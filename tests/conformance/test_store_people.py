@@ -1,5 +1,6 @@
 """Lists, pauses and the rest of what people ask for; and keeping house."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -7,9 +8,10 @@ import pytest
 
 from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.limits import Pause
+from responder.domain.notification import PRESS_REFUSED, PRESSED
 from responder.domain.runs import PlannedStep, Progress, RunState
 from responder.domain.verdicts import Verdict
-from responder.ports.store import DeliveryProgress
+from responder.ports.store import Audit, DeliveryProgress
 from responder.stores.core import migrate
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
@@ -251,3 +253,41 @@ async def test_a_playbook_text_stays_while_a_run_or_a_file_needs_it(store: SqlSt
 async def test_a_store_that_works_answers_a_ping(store: SqlStore) -> None:
     await store.ping()
     assert await store.schema_version() == migrate.head()
+
+
+@pytest.mark.promise(17)
+async def test_of_equal_requests_on_two_replicas_one_is_taken_up(store: SqlStore, replica: SqlStore) -> None:
+    one = await started(store, tell=["slack:#a"])
+    press = Audit(PRESSED, one.incident_id, "ana", {"button": "Stop"})
+    for number in range(3):
+        taken = await asyncio.gather(*(at.pressed(f"once {number}", press, "") for at in (store, replica) * 2))
+        assert sorted(taken) == [False, False, False, True]
+    assert await actions_of(store, one.incident_id) == [PRESSED] * 3
+
+
+async def test_clicks_are_in_the_account_and_their_incident_is_told_again(store: SqlStore) -> None:
+    one = await started(store, tell=["slack:#a"])
+    before = await _wanted(store)
+    assert await store.pressed("once", Audit(PRESSED, one.incident_id, "ana", {"button": "Stop"}), one.incident_id)
+    await store.press_refused(Audit(PRESS_REFUSED, one.incident_id, "ana", {"button": "Stop", "why": "late"}),
+                              one.incident_id)  # fmt: skip
+    account = await store.account(one.incident_id)
+    assert account is not None
+    assert [(click.by, click.button, click.refused) for click in account.clicks] == [
+        ("ana", "Stop", ""), ("ana", "Stop", "late"),
+    ]  # fmt: skip
+    assert await _wanted(store) == before + 2
+
+
+async def _wanted(store: SqlStore) -> int:
+    (item,) = (await store.page("outbox", {}, 2, "")).items
+    return int(str(item["want_rev"]))
+
+
+async def test_whoever_asks_first_has_stopped_a_run(store: SqlStore, replica: SqlStore) -> None:
+    one = await acting(store)
+    assert await store.stop(one.id, "ana")
+    assert await replica.stop(one.id, "ben")
+    found = await store.run(one.id)
+    assert found is not None
+    assert found.stop_by == "ana"

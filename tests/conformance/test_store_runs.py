@@ -277,6 +277,38 @@ async def test_a_person_that_is_needed_keeps_the_incident_open(store: SqlStore) 
     assert await store.untold() == 0
 
 
+async def _kept_behind_a_closed_incident(store: SqlStore) -> Run:
+    one = await acting(store, tell=["console:"])
+    await applied(store, one)
+    await _close_episodes(store, one)
+    await store.keep(replace(one, state=RunState.KEPT, due_at=store.now()), RunEnd())
+    assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
+    return await claimed(store, one.id)
+
+
+async def test_whoever_asks_for_a_person_behind_a_closed_incident_opens_it_again(store: SqlStore) -> None:
+    one = await _kept_behind_a_closed_incident(store)
+    await finished(store, one, needs_person="it was not given back")
+    listed = (await by_id(store, "incidents"))[one.incident_id]
+    assert (listed["status"], listed["needs_person"]) == ("open", "it was not given back")
+    assert await store.untold() == 1
+    assert "incident.reopened" in await actions_of(store, one.incident_id)
+    assert await store.acknowledge(one.incident_id, "ann")
+    assert (await by_id(store, "incidents"))[one.incident_id]["status"] == "resolved"
+
+
+async def test_where_the_group_has_another_incident_by_then_that_one_asks(store: SqlStore) -> None:
+    one = await _kept_behind_a_closed_incident(store)
+    account = await store.account(one.incident_id)
+    assert account is not None
+    now_open = replace(account.incident, id=new_id(), resolved_at=None, closed_reason="")
+    await write(store, incidents=[now_open])
+    await finished(store, one, needs_person="it was not given back")
+    listed = await by_id(store, "incidents")
+    assert (listed[one.incident_id]["status"], listed[one.incident_id]["needs_person"]) == ("resolved", "")
+    assert (listed[now_open.id]["status"], listed[now_open.id]["needs_person"]) == ("open", "it was not given back")
+
+
 async def test_only_the_run_that_asked_for_a_person_can_take_it_back(store: SqlStore) -> None:
     one = await acting(store)
     await applied(store, one)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import Episode, EpisodeState
-from responder.domain.notification import Account, Acknowledgement, Beyond
+from responder.domain.notification import PRESS_REFUSED, PRESSED, Account, Acknowledgement, Beyond, Click
 from responder.domain.runs import FORMAT, Run, RunState
 from responder.stores.core import rows
 from responder.stores.core.database import Database
@@ -34,6 +34,9 @@ EPISODES, RUNS = 200, 50
 """So many alerts and runs of an incident are read whole: a message shows a few of them, its thread some dozens."""
 ACKNOWLEDGED = "incident.acknowledged"
 _OPEN: ColumnElement[str] = literal_column(f"'{EpisodeState.OPEN.value}'")
+CLICKS = 20
+"""So many of the latest clicks are told."""
+_CLICKED = (PRESSED, PRESS_REFUSED)
 
 
 def latest_acknowledgement(column: ColumnElement[T]) -> ScalarSelect[T]:
@@ -81,6 +84,10 @@ class AccountStatements:
             # Each by the index on the subject: joined, the whole log might be read for them.
             latest_acknowledgement(audit.c.actor).label("acknowledged_by"),
             latest_acknowledgement(audit.c.at).label("acknowledged_at"),
+            exists()
+            .where(audit.c.subject == incidents.c.id, audit.c.action.in_(_CLICKED))
+            .correlate(incidents)
+            .label("clicked"),
         ).where(self._of(incidents.c.id))
 
     @cached_property
@@ -142,6 +149,12 @@ class AccountStatements:
         return select(decisions).where(its).order_by(decisions.c.first_at, decisions.c.id)
 
     @cached_property
+    def clicks(self) -> Select[Any]:
+        """What was pressed on their messages."""
+        wanted = self._of(audit.c.subject) & audit.c.action.in_(_CLICKED)
+        return select(audit).where(wanted).order_by(audit.c.seq)
+
+    @cached_property
     def approvals(self) -> Select[Any]:
         """The questions that the runs ``runs_read(key)`` asked."""
         its = self._db.among(approvals.c.run_id, "runs_read")
@@ -170,6 +183,8 @@ async def read_accounts(
     home |= about
     known = db.give("episodes_read", key=sorted(about))
     taken = [rows.decision(one) for one in await db.fetch(tx, statements.decisions, known)] if about else []
+    clicked = any(head.clicked for head in heads)
+    of_click = _grouped(await db.fetch(tx, statements.clicks, given) if clicked else [], lambda one: str(one.subject))
     # Each statement sees what was committed before it: what belongs to a later run or episode comes with the next look.
     beyond = await _beyond(db, statements, tx, [(row, of_episode[row.id], of_run[row.id]) for row in heads])
     of_record = _grouped(made, lambda one: home[one.run_id])
@@ -186,9 +201,15 @@ async def read_accounts(
             overdue=row.overdue,
             beyond=beyond[row.id],
             acknowledged=row.acknowledged_at and Acknowledgement(row.acknowledged_by, row.acknowledged_at),
+            clicks=tuple(_click(one) for one in of_click[row.id][-CLICKS:]),
         )
         for row in heads
     }
+
+
+def _click(row: Any) -> Click:  # noqa: ANN401 - a row
+    why = str(row.details.get("why") or "") if row.action == PRESS_REFUSED else ""
+    return Click(str(row.seq), row.actor, row.at, str(row.details.get("button", "")), why)
 
 
 async def _beyond(

@@ -15,6 +15,7 @@ from responder.ports.store import Audit, RunEnd
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Dirty, Gone, Order, Patch, Rows, Write
 from responder.stores.core.part import Part, audit_values, write_audit
+from responder.stores.core.reopening import put_to_people
 from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, lost
 from responder.stores.core.together import Together
 from responder.stores.core.trips import counts_against, trip
@@ -73,15 +74,16 @@ class EndingPart(Part):
             doubts = {one.run.target: _doubt(one, now) for one in ours if one.end.quarantine}
             entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
             entries += [entry for one in ours for entry in one.audit]
-            latched = _latched(latches, ours, joined)
-            about = sorted({*(one.run.incident_id for one in ours), *(row["id"] for row in latched)})
+            seen = await put_to_people(tx, _latched(latches, ours, joined), latches)
+            entries += seen.audit
+            about = sorted({*(one.run.incident_id for one in ours), *(row["id"] for row in seen.latches), *seen.about})
             # A kept change that a person takes back has nothing left to wait for.
             await self.nudge_runs(tx, now, sorted({one.run.of_run for one in ours if one.run.of_run}))
             writes: list[Write] = [
                 Patch(runs, [_final(one.run, now) for one in ours if one.run.state.final]),
                 Patch(runs, [_kept(one.run, held[one.run.id], now) for one in ours if not one.run.state.final]),
                 Patch(episodes, due),
-                Patch(incidents, latched),
+                Patch(incidents, seen.latches),
                 Gone(slots, [{"run_id": one.run.id} for one in ours]),
                 Gone(ledger, [{"run_id": one.run.id, "record_id": ""} for one in ours]),  # reserved and not used
                 Rows(quarantines, list(doubts.values()), ("target",), _DOUBT),

@@ -33,7 +33,10 @@ class IncidentStatements:
         )
 
     def _locked(self, which: ColumnElement[bool]) -> Select[Any]:
-        columns = (incidents.c.id, incidents.c.needs_person, incidents.c.needs_person_run, incidents.c.resolved_at)
+        columns = (
+            incidents.c.id, incidents.c.needs_person, incidents.c.needs_person_run, incidents.c.resolved_at,
+            incidents.c.closed_reason, incidents.c.group_hash, incidents.c.team,
+        )  # fmt: skip
         return select(*columns).where(which).order_by(incidents.c.id).with_for_update()
 
     @cached_property

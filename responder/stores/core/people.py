@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import case, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.approvals import answered
@@ -29,6 +29,7 @@ from responder.stores.schema import (
     deliveries,
     episodes,
     incidents,
+    meta,
     outbox,
     quarantines,
     records,
@@ -37,6 +38,10 @@ from responder.stores.schema import (
 
 _ANSWERED = {"pending": "run.first_yes", "approved": "run.approved", "rejected": "run.rejected"}
 """What the audit log says of an answer, by what it makes of the question."""
+_ONCE = "pressed/"
+"""Before the key in ``meta`` of a request that was taken up."""
+_REPLAYS = timedelta(days=1)
+"""How long such a key is kept: what comes again later is refused for its age, after five minutes of a right clock."""
 _SHORTEST_ROLLBACK = timedelta(minutes=10)
 """A rollback has at least this long, however short the run that it undoes was."""
 _STILL_THERE = tuple(
@@ -113,7 +118,10 @@ class PeoplePart(Part):
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
             asked = await tx.execute(
-                update(runs).where(runs.c.id == run_id, runs.c.finished_at.is_(None)).values(stop_by=actor)
+                update(runs)
+                .where(runs.c.id == run_id, runs.c.finished_at.is_(None))
+                # The first who asked is named: who comes later is told so.
+                .values(stop_by=case((runs.c.stop_by == "", actor), else_=runs.c.stop_by))
             )
             if asked.rowcount != 1:
                 return False
@@ -187,6 +195,27 @@ class PeoplePart(Part):
             await write_audit(tx, now, [Audit("target.cleared", target, actor)])
         return True
 
+    async def pressed(self, once: str, press: Audit, incident_id: str) -> bool:
+        """Write down a click, and tell the incident's destinations; False when ``once`` was seen before."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            await tx.execute(delete(meta).where(meta.c.key.like(f"{_ONCE}%"), meta.c.value < _stamp(now - _REPLAYS)))
+            new = self.db.insert(meta).values(key=_ONCE + once, value=_stamp(now)).on_conflict_do_nothing()
+            if (await tx.execute(new.returning(meta.c.key))).first() is None:
+                return False
+            await write_audit(tx, now, [press])
+            if incident_id:
+                await self.mark_dirty(tx, now, [incident_id])
+        return True
+
+    async def press_refused(self, refused: Audit, incident_id: str) -> None:
+        """Write down that a click did nothing, and tell the incident's destinations."""
+        async with self.db.writing(Order.CONTROL) as tx:
+            now = self.now()
+            await write_audit(tx, now, [refused])
+            if incident_id:
+                await self.mark_dirty(tx, now, [incident_id])
+
     async def redrive(self, kind: str, row_id: str, actor: str) -> bool:
         """Bring a dead delivery or outbox item (``incident|destination``) back."""
         async with self.db.writing(Order.CONTROL) as tx:
@@ -206,6 +235,11 @@ class PeoplePart(Part):
                 return False
             await write_audit(tx, now, [Audit(f"{kind}.redriven", row_id, actor)])
         return True
+
+
+def _stamp(at: datetime) -> str:
+    """Return an instant as a text that sorts as it does."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 async def _run(tx: AsyncConnection, run_id: str) -> Run | None:

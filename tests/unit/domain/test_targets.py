@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from responder.domain.limits import Pause, Subject
-from responder.domain.targets import conflicts, is_protected
+from responder.domain.targets import conflicts, connection_of, is_protected
 
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -18,6 +18,7 @@ NOW = datetime(2026, 1, 5, tzinfo=UTC)
         ("*protected*", "http/svc/protected1"),
         ("http/svc", "http/svc/workers/deep"),
         ("*/namespace/kube-system", "prod-eu/namespace/kube-system"),
+        ("*/namespace/kube-system", "prod-eu/deployment/kube-system/coredns"),
         ("*/deployment/*/responder", "prod-eu/deployment/ops/responder"),
     ],
 )
@@ -35,3 +36,9 @@ def test_a_target_conflicts_with_what_stands_above_and_below_it() -> None:
     assert conflicts("http/svc", "http/svc/a")
     assert conflicts("http/svc/a", "http/svc")
     assert not conflicts("http/svc/a", "http/svc/ab")
+
+
+def test_a_target_is_reached_through_its_connection_or_its_cluster() -> None:
+    assert connection_of("http/checkout/workers") == "http/checkout"
+    assert connection_of("http/job/it") == "http/job"
+    assert connection_of("prod-eu/deployment/shop/api") == connection_of("prod-eu/node/worker-1") == "prod-eu"

@@ -8,18 +8,21 @@ from responder.app import catalogue
 from responder.playbook.schema import load_playbook
 
 CATALOGUE = catalogue()
-START = 'name: example\nmatchers:\n  - alertname="HighLoad"\ntarget: http/checkout\n'
+START = 'name: example\nmatchers:\n  - alertname="HighLoad"\ntarget: TARGET\n'
 
 
-def as_item(key: str, example: str) -> str:
-    item = textwrap.indent(example.strip(), "    ")
-    return f"{START}{key}:\n  - {item[4:]}\n"
+def as_item(key: str, example: str, target: str = "http/checkout", more: str = "") -> str:
+    item = textwrap.indent(example.strip() + more, "    ")
+    return f"{START}{key}:\n  - {item[4:]}\n".replace("TARGET", target)
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE.actions))
 def test_the_example_of_an_action_is_a_step(name: str) -> None:
-    playbook = load_playbook(as_item("steps", CATALOGUE.actions[name].example), "a.yaml", CATALOGUE, None)
-    assert playbook.steps[0].action is CATALOGUE.actions[name]
+    kind = CATALOGUE.actions[name]
+    target = f"{kind.kinds[0] if kind.kinds else name.partition('.')[0]}/checkout"
+    undo = "\nundo: none" if kind.undoes == "impossible" and "undo:" not in kind.example else ""
+    playbook = load_playbook(as_item("steps", kind.example, target, undo), "a.yaml", CATALOGUE, None)
+    assert playbook.steps[0].action is kind
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE.probes))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from responder.app import catalogue as real_catalogue
 from responder.domain.errors import PlaybookError
 from responder.domain.limits import Limits, Rate, Share
 from responder.domain.modes import Mode
@@ -193,6 +194,31 @@ def test_auto_without_verify_is_flagged_only_where_the_alerts_rule_cannot_be_ask
     assert rules(text, Names(connections={"http": frozenset({"checkout"})}, prometheus=True)) == []
     flagged = [("warning", "verify-missing")]
     assert rules(text, Names(connections={"http": frozenset({"checkout"})})) == flagged
+
+
+@pytest.mark.parametrize(
+    ("connection", "found"), [("cache", []), ("cahce", ["unknown-connection"]), ('"{{ connection }}"', [])]
+)
+def test_a_probe_of_a_database_names_a_connection_that_exists(connection: str, found: list[str]) -> None:
+    text = f"""\
+name: cache
+matchers:
+  - alertname="RedisFull"
+target: redis/cache
+steps:
+  - redis.config_set:
+      parameter: maxmemory-policy
+      value: allkeys-lru
+verify:
+  - name: memory
+    probe: redis.info
+    with:
+      connection: {connection}
+      figure: memory_ratio
+    below: 90%
+"""
+    names = Names(connections={"redis": frozenset({"cache"})})
+    assert [complaint.rule for complaint in examine(text, "a.yaml", real_catalogue(), names)[1]] == found
 
 
 def test_warnings_do_not_keep_a_playbook_from_loading() -> None:

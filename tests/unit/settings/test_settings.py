@@ -260,6 +260,15 @@ def test_a_connection_is_picked_by_matchers_or_by_being_the_only_one(folder: Pat
         read(folder, text).connections.pick("redis", {"x": "1"})
 
 
+def test_a_connection_says_which_parameters_may_be_set(folder: Path) -> None:
+    kinds = "redis: { a: { url: redis://a, parameters: [ Hz ] }, b: redis://b }"
+    text = f"connections: {{ {kinds}, postgres: {{ c: {{ dsn: postgresql://u@h/d, parameters: [] }} }} }}"
+    settings = read(folder, text)
+    assert settings.connections_redis["a"].parameters == frozenset({"hz"})
+    assert settings.connections_redis["b"].parameters is None
+    assert settings.connections_postgres["c"].parameters == frozenset()
+
+
 def test_http_config_gives_the_headers_to_send(folder: Path) -> None:
     text = """\
 prometheus:

@@ -44,7 +44,7 @@ async def shown(story: Story) -> str:
     parts = {
         "console": out.getvalue(),
         "slack text": fallback(news),
-        "slack blocks": json.dumps(blocks(news), ensure_ascii=False, indent=1),
+        "slack blocks": json.dumps(blocks(news, pressable=True), ensure_ascii=False, indent=1),
         "slack thread": reply,
         "pagerduty": json.dumps(client.events, ensure_ascii=False, indent=1),
     }
@@ -70,5 +70,5 @@ def test_every_golden_belongs_to_a_story() -> None:
 @pytest.mark.parametrize("name", sorted(EVERY))
 def test_slack_would_take_every_message_for_a_post_and_for_an_edit(name: str) -> None:
     news = EVERY[name].told()
-    for body in (blocks(news), thread(news.entries)[1]):
+    for body in (blocks(news, pressable=True), thread(news.entries)[1]):
         assert refusal(fallback(news), body, None, None, update=True) is None

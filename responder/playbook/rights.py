@@ -1,0 +1,89 @@
+"""What playbooks need to be allowed in a cluster: the least that their steps and probes get by with."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from responder.domain.kubernetes import KINDS
+from responder.domain.targets import SEPARATOR
+from responder.playbook.model import Condition, Playbook
+from responder.ports.action import Permission
+
+PLURALS = {kind.plural: word for word, kind in KINDS.items()}
+CLUSTER_WIDE = frozenset(kind.plural for kind in KINDS.values() if not kind.namespaced)
+_EVERYWHERE = frozenset({"applications"})
+"""Resources that are listed across namespaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Verbs on a resource, and the playbooks that need them."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    playbooks: tuple[str, ...]
+
+    @property
+    def cluster_wide(self) -> bool:
+        """Whether a Role of a namespace cannot give it."""
+        return self.resource.partition(SEPARATOR)[0] in CLUSTER_WIDE | _EVERYWHERE
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is about objects that live in another namespace than the targets."""
+        return self.group.endswith((".fluxcd.io", "argoproj.io"))
+
+
+def rules_for(playbooks: Iterable[Playbook]) -> tuple[Rule, ...]:
+    """Return what all of them together need, in the order of groups and resources."""
+    verbs: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    users: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for playbook in playbooks:
+        for permission in _needed(playbook):
+            key = (permission.group, permission.resource)
+            verbs[key].update(permission.verbs)
+            users[key].add(playbook.name)
+    return tuple(Rule(*key, tuple(sorted(verbs[key])), tuple(sorted(users[key]))) for key in sorted(verbs))
+
+
+def _needed(playbook: Playbook) -> Iterator[Permission]:
+    kind = _kind(None if playbook.target is None else playbook.target.text)
+    for step in playbook.steps:
+        if step.action.kinds:
+            yield from _of_kind(step.action.permissions, kind)
+        if step.items is not None:
+            yield from _of_kind(step.items.probe.permissions, _kind(step.items.arguments.get("of")))
+        for condition in (*step.when, *step.verify):
+            yield from _of_condition(condition)
+    for condition in (*playbook.when, *playbook.verify):
+        yield from _of_condition(condition)
+
+
+def _of_condition(condition: Condition) -> Iterable[Permission]:
+    if condition.probe is None:
+        return ()
+    return _of_kind(condition.probe.permissions, _kind(condition.arguments.get("of")))
+
+
+def _kind(of: JsonValue) -> str:
+    """Return the kind that a target begins with, empty when only the alert will tell."""
+    kind = of.partition(SEPARATOR)[0] if isinstance(of, str) else ""
+    return kind if kind in KINDS else ""
+
+
+def _of_kind(permissions: Collection[Permission], kind: str) -> Iterator[Permission]:
+    """Leave out the rights to kinds that are not meant; if nobody can tell which is, all stay."""
+    for permission in permissions:
+        word = PLURALS.get(permission.resource)
+        others = word is not None and _alternative(permissions, permission)
+        if not kind or not others or word == kind:
+            yield permission
+
+
+def _alternative(permissions: Collection[Permission], one: Permission) -> bool:
+    """Whether a right is one of several of the same sort, by kind: the target is one of them."""
+    same = [other for other in permissions if other.resource in PLURALS and other.verbs == one.verbs]
+    return len(same) > 1

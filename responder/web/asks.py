@@ -1,0 +1,149 @@
+"""What people ask for, whichever way they ask: the API, a button, a command in a chat. One set of rules for all."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from responder.domain.approvals import may_answer
+from responder.domain.brakes import KINDS, PAUSE_VARIABLE, SCOPES, is_scope
+from responder.domain.ids import new_id
+from responder.domain.limits import Pause, Refusal
+from responder.domain.runs import Run
+from responder.domain.verdicts import Verdict
+from responder.language.durations import parse_duration
+from responder.web.api import Row, brakes, find
+from responder.web.auth import Caller
+from responder.web.parts import Parts, Refused
+
+_LIFTED_BY = {
+    "file": "remove the file, where this process sees it",
+    "environment": f"take {PAUSE_VARIABLE} away and start it again",
+    "store": "look again: it was put on this moment",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A yes to exactly one plan, or a no to whatever plan there is."""
+
+    approved: bool
+    plan_hash: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """A pause or halt as it is asked for; ``length`` is how long it lasts, empty for until it is lifted."""
+
+    kind: str = "pause"
+    scope: str = "all"
+    reason: str = ""
+    length: str = ""
+
+
+def noted(parts: Parts, caller: Caller, what: str, subject: str) -> None:
+    """Tell that somebody asked for something and was heard."""
+    parts.on_fact("asked", what=what, subject=subject, actor=caller.name)
+
+
+async def answer(parts: Parts, caller: Caller, run_id: str, given: Answer) -> JsonValue:
+    """Answer the open question of a run; raises Refused (403, 404, 409)."""
+    run = await run_of(parts, run_id)
+    await check_approver(parts, run, caller, approved=given.approved)
+    refusal = await parts.people.answer(run.id, given.approved, caller.name, given.plan_hash, given.comment)
+    if refusal is not None and refusal.verdict is Verdict.NOT_ALLOWED:
+        raise Refused(403, refusal.reason, f"it takes two of {', '.join(await parts.approvers(run)) or 'nobody'}")
+    if refusal is not None:
+        raise Refused(409, refusal.reason)
+    noted(parts, caller, "approve" if given.approved else "reject", run.id)
+    word = "approved" if given.approved else "rejected"
+    said: dict[str, JsonValue] = {"run": run.id, "answer": word, "by": caller.name}
+    still_open = (await parts.people.page("approvals", {"run": run.id, "state": "pending"}, 1, "")).items
+    waits = given.approved and any(one["first_by"] == caller.name for one in still_open)
+    return {**said, "waits_for": "a second person's yes"} if waits else said
+
+
+async def check_approver(parts: Parts, run: Run, caller: Caller, *, approved: bool) -> None:
+    """Raise Refused (403) unless the playbook's ``approval.from`` names the caller or its role; that is audited."""
+    allowed = await parts.approvers(run)
+    if may_answer(allowed, caller.name, caller.role, caller.groups):
+        return
+    reason = f"{caller.name} ({caller.role}) may not answer for {run.playbook}"
+    await parts.people.refuse_answer(run.id, approved, caller.name, reason)
+    parts.on_fact("access_refused", path=f"/runs/{run.id}", remote="", status=403, caller=caller.name)
+    raise Refused(403, reason, f"it takes {', '.join(allowed) or 'nobody'}")
+
+
+async def run_of(parts: Parts, run_id: str) -> Run:
+    """Return a run; raises Refused (404)."""
+    run = await parts.people.run(run_id)
+    if run is None:
+        raise Refused(404, f"there is no run {run_id[:60]!r}", "/api/v1/runs lists them")
+    return run
+
+
+async def stop(parts: Parts, caller: Caller, run_id: str) -> Run:
+    """Ask a run to stop; raises Refused (404, 409). Its ``stop_by`` says who asked first."""
+    run = await run_of(parts, run_id)
+    if not await parts.people.stop(run.id, caller.name):
+        raise Refused(409, f"run {run.id} is over: {run.state}", "roll it back instead")
+    noted(parts, caller, "stop", run.id)
+    return await run_of(parts, run.id)
+
+
+async def roll_back(parts: Parts, caller: Caller, run_id: str, reason: str) -> Run:
+    """Create a run that undoes another; raises Refused (404, 409)."""
+    run = await run_of(parts, run_id)
+    made = await parts.people.roll_back(run.id, caller.name, reason)
+    if isinstance(made, Refusal):
+        raise Refused(409, made.reason)
+    noted(parts, caller, "rollback", run.id)
+    return made
+
+
+async def put_on(parts: Parts, caller: Caller, brake: Brake) -> Pause:
+    """Put a pause or halt in force; raises Refused (400)."""
+    if brake.kind not in KINDS:
+        raise Refused(400, f"kind is {brake.kind[:20]!r}", " or ".join(KINDS))
+    if not is_scope(brake.scope):
+        raise Refused(400, f"scope is {brake.scope[:60]!r}", SCOPES)
+    now = parts.now()
+    new = Pause(new_id(), brake.kind, brake.scope, brake.reason, caller.name, now, _until(brake.length, now))
+    await parts.people.pause(new)
+    noted(parts, caller, brake.kind, brake.scope)
+    return new
+
+
+def _until(text: str, now: datetime) -> datetime | None:
+    if not text:
+        return None
+    try:
+        length = parse_duration(text)
+        if not length:
+            raise Refused(400, "a pause of zero length is none", 'write for: "30m"')
+        return now + length
+    except (ValueError, OverflowError) as error:
+        raise Refused(400, f"for: {error}") from error
+
+
+async def lift(parts: Parts, caller: Caller, which: str) -> tuple[int, list[Row]]:
+    """Lift pauses by id, by scope or ``all``; returns how many, and what is still in force. Raises Refused."""
+    lifted = await parts.people.resume(which, caller.name)
+    left = await brakes(parts)
+    if not lifted and which != "all":
+        own = next((one for one in left if one["id"] == which), None)
+        if own is not None:
+            raise Refused(409, f"{own['actor']} has put this on", _LIFTED_BY[str(own["source"])])
+        raise Refused(404, f"there is no pause {which[:60]!r} in force", "/api/v1/status lists those in force")
+    noted(parts, caller, "resume", which)
+    return lifted, left
+
+
+async def take(parts: Parts, caller: Caller, incident_id: str) -> str:
+    """Take an incident over, and return its id; raises Refused (404, 409)."""
+    found = str((await find(parts, "incidents", incident_id))["id"])
+    if not await parts.people.acknowledge(found, caller.name):
+        raise Refused(409, f"incident {found} asks for nobody", "nothing to acknowledge")
+    noted(parts, caller, "ack", found)
+    return found

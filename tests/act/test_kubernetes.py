@@ -1,0 +1,227 @@
+"""A run on a cluster from the first look to the end: kept when it helped, taken back exactly when it did not."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from responder.act.actor import take_turn
+from responder.clients.toolbox import ClusterSpec, Toolbox
+from responder.domain.runs import Run, RunState
+from responder.domain.verdicts import Verdict
+from responder.ports.store import RunStore
+from tests.act_bed import Bed, needs_person, open_bed
+from tests.bed.kube.cluster import Cluster
+from tests.bed.kube.images import Behaviour
+from tests.bed.stores import embedded
+from tests.conformance.bed_kubernetes import workload
+
+WEB = "prod-eu/deployment/shop/web"
+PLAYBOOK = """\
+schema: 1
+name: mend-web
+summary: Mend it.
+mode: auto
+matchers:
+  - alertname="Overloaded"
+target: deployment/shop/web
+steps:
+  - id: it
+    {step}
+verify:
+  - name: it runs
+    probe: kubernetes.{probe}
+    within: {within}
+"""
+ROLLED_OUT = "rollout\n    with: { of: deployment/shop/web }\n    equals: true"
+NEVER_SO = "pods\n    with: { of: deployment/shop/web, read: ready }\n    equals: 99"
+SCALE_OUT = "kubernetes.scale: { by: 2, max: 10 }"
+
+
+def text(step: str, probe: str, within: str = "20s") -> str:
+    return PLAYBOOK.format(step=step, probe=probe, within=within)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    async with Cluster(nodes=1) as one:
+        one.apply(workload("Deployment", "web", "shop:1"))
+        one.settled()
+        yield one
+
+
+@pytest.fixture
+async def bed(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Bed]:
+    opened = await open_bed(embedded(tmp_path / "responder.db"), "http://127.0.0.1:1")
+    path = cluster.kubeconfig(tmp_path / "kubeconfig", user="responder")
+    rights = [
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]},
+        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
+    ]
+    cluster.allow("responder", rights)
+    tools = Toolbox({}, {}, clusters={"prod-eu": ClusterSpec(path)})
+    yield replace(opened, engine=replace(opened.engine, tools=tools), tools=tools)
+    await tools.close()
+    await opened.store.close()
+
+
+class DeadTurn(BaseException):
+    """The process ended here."""
+
+
+class Dying:
+    """A store whose turn ends when it calls ``call``, before or after that was done."""
+
+    def __init__(self, bed: Bed, call: str, *, done: bool) -> None:
+        self._bed, self._call, self._done = bed, call, done
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._bed.store, name)
+        if name != self._call:
+            return found
+
+        async def dies(*arguments: object) -> object:
+            if self._done:
+                await found(*arguments)
+            raise DeadTurn
+
+        return dies
+
+
+async def die(bed: Bed, run: Run, call: str, *, done: bool) -> None:
+    engine = replace(bed.engine, store=cast("RunStore", Dying(bed, call, done=done)))
+    [claimed] = await bed.store.claim_runs(1)
+    assert claimed.id == run.id
+    with pytest.raises(DeadTurn):
+        await take_turn(engine, claimed)
+
+
+async def go_on(bed: Bed, run: Run) -> Run:
+    """Take turns under the lease that there is: what another replica does when it has run out."""
+    for _ in range(400):
+        found = await bed.store.run(run.id)
+        assert found is not None
+        if found.state.final:
+            return found
+        await take_turn(bed.engine, found)
+    raise AssertionError("it did not come to its end")
+
+
+def replicas(cluster: Cluster) -> int:
+    return int(cluster.get("Deployment", "shop", "web")["spec"]["replicas"])
+
+
+def images(cluster: Cluster) -> set[str]:
+    return {pod["spec"]["containers"][0]["image"] for pod in cluster.pods("shop", "web")}
+
+
+async def test_a_bad_rollout_is_taken_back_and_verified(bed: Bed, cluster: Cluster) -> None:
+    cluster.images["shop:bad"] = Behaviour.crashes()
+    cluster.apply(workload("Deployment", "web", "shop:bad"))
+    await cluster.until(lambda: "shop:bad" in images(cluster))
+    run = await bed.work(await bed.begin(text("kubernetes.rollout_undo: {}", ROLLED_OUT), target=WEB), turns=2000)
+    assert (run.state, run.verdict) == (RunState.VERIFIED, Verdict.VERIFIED)
+    assert images(cluster) == {"shop:1"}
+    assert len(cluster.ledger.effects()) == 1
+    assert await needs_person(bed, run) == ""
+
+
+async def test_a_scale_out_that_does_not_help_is_taken_back_and_edits_beside_it_survive(
+    bed: Bed, cluster: Cluster
+) -> None:
+    run = await bed.begin(text(SCALE_OUT, NEVER_SO, within="1s"), target=WEB)
+    await bed.work(run, until=frozenset({RunState.VERIFYING}))
+    assert replicas(cluster) == 4
+    edit = {"spec": {"minReadySeconds": 3, "template": {"metadata": {"labels": {"colour": "red"}}}}}
+    cluster.patch("Deployment", "shop", "web", edit)
+    run = await bed.work(run, turns=2000)
+    assert run.state is RunState.ROLLED_BACK
+    found = cluster.get("Deployment", "shop", "web")["spec"]
+    assert (found["replicas"], found["minReadySeconds"]) == (2, 3)
+    assert found["template"]["metadata"]["labels"]["colour"] == "red"
+    assert [entry.after["spec"]["replicas"] for entry in cluster.ledger.effects() if entry.after] == [4, 2]
+
+
+async def test_somebody_elses_count_stands(bed: Bed, cluster: Cluster) -> None:
+    run = await bed.begin(text(SCALE_OUT, NEVER_SO, within="1s"), target=WEB)
+    await bed.work(run, until=frozenset({RunState.VERIFYING}))
+    cluster.patch("Deployment", "shop", "web", {"spec": {"replicas": 7}})
+    run = await bed.work(run, turns=2000)
+    assert replicas(cluster) == 7
+    assert len(cluster.ledger.effects()) == 1
+    assert "Somebody else has changed the target since" in await needs_person(bed, run)
+
+
+@pytest.mark.promise(4)
+async def test_a_change_that_a_dead_turn_left_is_known_by_its_marker(bed: Bed, cluster: Cluster) -> None:
+    run = await bed.begin(text(SCALE_OUT, ROLLED_OUT), target=WEB)
+    await die(bed, run, "settle", done=False)
+    await cluster.until(lambda: len(cluster.pods("shop", "web")) == 4)  # its controller has written into it since
+    run = await go_on(bed, run)
+    assert run.state is RunState.VERIFIED
+    assert replicas(cluster) == 4
+    assert len(cluster.ledger.effects()) == 1
+
+
+@pytest.mark.promise(4)
+async def test_a_send_that_a_dead_turn_never_made_is_planned_again_on_a_busy_object(bed: Bed, cluster: Cluster) -> None:
+    run = await bed.begin(text(SCALE_OUT, ROLLED_OUT), target=WEB)
+    await die(bed, run, "intend", done=True)
+    cluster.set_status("Deployment", "shop", "web", {"conditions": []})
+    run = await go_on(bed, run)
+    assert run.state is RunState.VERIFIED
+    assert replicas(cluster) == 4
+    assert len(cluster.ledger.effects()) == 1
+    assert await needs_person(bed, run) == ""
+
+
+async def test_an_object_that_changes_under_the_plan_is_planned_again(bed: Bed, cluster: Cluster) -> None:
+    class Busy:
+        """A store between whose permission and the send the controller writes into the object."""
+
+        left = 2
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(bed.store, name)
+
+        async def intend(self, *given: object) -> object:
+            if self.left:
+                self.left -= 1
+                cluster.set_status("Deployment", "shop", "web", {"observedGeneration": 50 + self.left})
+            return await bed.store.intend(*given)  # type: ignore[arg-type]  # whatever it takes
+
+    bed.engine = replace(bed.engine, store=cast("RunStore", Busy()))
+    run = await bed.work(await bed.begin(text(SCALE_OUT, ROLLED_OUT), target=WEB), turns=2000)
+    assert run.state is RunState.VERIFIED
+    assert replicas(cluster) == 4
+    assert len(cluster.ledger.effects()) == 1
+
+
+async def test_what_an_autoscaler_keeps_is_refused_by_name(bed: Bed, cluster: Cluster) -> None:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    cluster.apply(
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"scaleTargetRef": reference, "minReplicas": 2, "maxReplicas": 5},
+        }
+    )
+    run = await bed.work(await bed.begin(text(SCALE_OUT, ROLLED_OUT), target=WEB))
+    assert run.verdict is Verdict.RECONCILED
+    assert "the autoscaler web keeps the number of replicas" in run.reason
+    assert cluster.ledger.effects() == []
+
+
+@pytest.mark.promise(13)
+async def test_a_run_that_only_observes_sends_nothing_that_is_kept(bed: Bed, cluster: Cluster) -> None:
+    observed = text(SCALE_OUT, ROLLED_OUT).replace("mode: auto", "mode: observe")
+    run = await bed.work(await bed.begin(observed, target=WEB))
+    assert run.state is RunState.OBSERVED
+    assert run.progress.plan[0].after == {"replicas": 4}
+    assert [entry.dry_run for entry in cluster.ledger.entries] == [True]
+    assert cluster.ledger.effects() == []

@@ -1,0 +1,301 @@
+"""The ``kubernetes.…`` actions on a cluster of the tests' own, whose controllers work only when they are told to."""
+
+import copy
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import JsonValue
+
+from responder.clients.toolbox import ClusterSpec, Toolbox
+from responder.domain.errors import Permanent, Temporary
+from responder.domain.kubernetes import MARKER, place_of
+from responder.domain.reconcilers import at
+from tests.bed.kube.access import ADMINS, known
+from tests.bed.kube.cluster import Cluster
+from tests.bed.kube.store import Store
+from tests.bed.web import JsonObject
+from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
+
+DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
+STATEFULSET, CRONJOB = "eu/statefulset/shop/db", "eu/cronjob/shop/nightly"
+KINDS = ("Deployment", "StatefulSet", "CronJob", "HorizontalPodAutoscaler", "Node")
+
+
+def kube(name: str, target: str = DEPLOYMENT, *, binary: bool = False, **arguments: JsonValue) -> Shape:
+    """Return a shape of ``kubernetes.NAME``; what shares the way through faults with another one is brief."""
+    shape = Shape(f"kubernetes.{name}", arguments, target=target, binary=binary)
+    return replace(shape, single=shape.kind.effect == "event", brief=True)
+
+
+def thorough(shape: Shape) -> Shape:
+    """Return a shape that goes through every fault."""
+    return replace(shape, brief=False)
+
+
+SHAPES = {
+    "scale by": thorough(kube("scale", by=2, max=10)),
+    "scale by, bounded": kube("scale", by=20, max=4),
+    "scale down": kube("scale", by=-1),
+    "scale to": kube("scale", to=5),
+    "scale a StatefulSet": kube("scale", STATEFULSET, by=1, max=10),
+    "rollout_undo": thorough(kube("rollout_undo")),
+    "rollout_undo to": kube("rollout_undo", to_revision=1),
+    "rollout_restart": thorough(kube("rollout_restart")),
+    "rollout_pause": kube("rollout_pause", binary=True),
+    "rollout_resume": kube("rollout_resume", "eu/deployment/shop/held", binary=True),
+    "set_resources": kube("set_resources", container="c", limits={"cpu": "1", "memory": "1Gi"}),
+    "annotate": kube("annotate", annotations={"example.com/on-hold": "yes"}),
+    "patch": kube("patch", set={"/spec/minReadySeconds": 30}),
+    "hpa": kube("hpa", "eu/deployment/shop/scaled", min=3, max=9),
+    "cordon": kube("cordon", NODE, binary=True),
+    "uncordon": kube("uncordon", "eu/node/node-2", binary=True),
+    "taint": kube("taint", NODE, key="example.com/disk", value="failing", effect="NoSchedule"),
+    "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
+    "evict_pod": thorough(kube("evict_pod", POD)),
+    "delete_pod": thorough(kube("delete_pod", POD)),
+    "evict a pod of a Deployment": kube("evict_pod", DEPLOYMENT, pod="one"),
+}
+CONTAINER = {"name": "c", "image": "shop:3", "resources": {"limits": {"memory": "2Gi"}}}
+EDITS: Mapping[str, dict[str, Any]] = {
+    "scale": {"spec": {"replicas": 7}},
+    "rollout_undo": {"spec": {"template": {"spec": {"containers": [CONTAINER]}}}},
+    "rollout_restart": {"spec": {"template": {"metadata": {"annotations": {"somebody": "was here"}}}}},
+    "rollout_pause": {"spec": {"paused": True}},
+    "rollout_resume": {"spec": {"paused": False}},
+    "set_resources": {"spec": {"template": {"spec": {"containers": [CONTAINER]}}}},
+    "annotate": {"metadata": {"annotations": {"example.com/on-hold": "perhaps"}}},
+    "patch": {"spec": {"minReadySeconds": 7}},
+    "hpa": {"spec": {"minReplicas": 4}},
+    "cordon": {"spec": {"unschedulable": True}},
+    "uncordon": {"spec": {"unschedulable": False}},
+    "taint": {"spec": {"taints": [{"key": "example.com/disk", "value": "slow", "effect": "NoSchedule"}]}},
+    "suspend_cronjob": {"spec": {"suspend": True}},
+}
+"""What somebody else makes of what an action owns."""
+
+
+def workload(kind: str, name: str, image: str, **spec: JsonValue) -> dict[str, Any]:
+    """Return a manifest of two pods with one container."""
+    labels = {"app": name}
+    container = {"name": "c", "image": image, "resources": {"limits": {"memory": "512Mi"}}}
+    template = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [container]}}
+    body = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template, **spec}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": body}
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Return the world as it begins: two revisions of ``web``, and something for each action."""
+    return [
+        workload("Deployment", "web", "shop:1"),
+        workload("Deployment", "held", "shop:1", paused=True),
+        workload("Deployment", "scaled", "shop:1"),
+        workload("StatefulSet", "db", "db:1", serviceName="db"),
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "scaled", "namespace": "shop"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"},
+                "minReplicas": 2,
+                "maxReplicas": 5,
+            },
+        },
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "nightly", "namespace": "shop"},
+            "spec": {
+                "schedule": "0 3 * * *",
+                "jobTemplate": {
+                    "spec": {
+                        "template": {
+                            "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:1"}]}
+                        }
+                    }
+                },
+            },
+        },
+    ]
+
+
+def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest of one more pod of a ReplicaSet."""
+    owner = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": maker["metadata"]["name"],
+        "uid": maker["metadata"]["uid"],
+        "controller": True,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "one",
+            "namespace": "shop",
+            "labels": {"app": "web"},
+            "ownerReferences": [owner],
+        },
+        "spec": {"containers": [{"name": "c", "image": "shop:1"}]},
+    }
+
+
+@cache
+def beginning() -> Store:
+    """Return the store of a cluster as every test finds it; its objects are never changed in place."""
+    cluster = Cluster(nodes=2, automatic=False)
+    cluster.apply(manifests())
+    cluster.settled()
+    cluster.apply(workload("Deployment", "web", "shop:2"))
+    cluster.settled()
+    cluster.patch("Node", "", "node-2", {"spec": {"unschedulable": True}})
+    cluster.apply(pod(cluster.every("ReplicaSet", "shop")[-1]))
+    return cluster.store
+
+
+def begin(cluster: Cluster) -> None:
+    """Let a cluster be as every test finds it."""
+    start = beginning()
+    cluster.store.objects.update({resource: dict(found) for resource, found in start.objects.items()})
+    cluster.store.version = max(start.version, cluster.store.version)
+
+
+class KubernetesBed(Bed):
+    """The cluster, with what one shape works on."""
+
+    landing = ("lost_reply", "applied_error", "applied_hang")
+    losing = ("503", "reset", "hang")
+    refusals = {"409": Temporary, "429": Temporary, "403": Permanent, "422": Permanent}  # noqa: RUF012 - never written
+    telling = ("", "403", "503", "reset")
+    unreadable = ("503", "reset", "404")
+
+    def __init__(self, cluster: Cluster, shape: Shape, kubeconfig: Path) -> None:
+        self.cluster = cluster
+        self.action = shape.action.partition(".")[2]
+        self.place = place_of(POD if "pod" in shape.action else shape.target)
+        title = "HorizontalPodAutoscaler" if self.action == "hpa" else self.place.kind.title
+        self.object = (title, self.place.namespace, self.place.name)
+        self.tools, self.hasty = (
+            Toolbox({}, {}, clusters={"eu": ClusterSpec(kubeconfig, timeout=timedelta(seconds=seconds))})
+            for seconds in (10.0, 0.4)
+        )
+
+    async def world(self) -> JsonValue:
+        objects: list[JsonValue] = [_plain(one) for kind in KINDS for one in self.cluster.every(kind)]
+        pods: list[JsonValue] = [
+            [one["metadata"]["name"], one["metadata"]["uid"], _going(one)] for one in self.cluster.every("Pod")
+        ]
+        return [objects, pods]
+
+    async def changes(self) -> int:
+        return len(self.cluster.ledger.effects())
+
+    async def holds(self, image: JsonValue) -> bool:
+        found = self.cluster.find(*self.object)
+        assert isinstance(image, dict)
+        if self.action in {"evict_pod", "delete_pod"}:
+            return found is None or _going(found)
+        assert found is not None
+        return all(_seen(found, name) == _told(value) for name, value in image.items() if name not in _BESIDE)
+
+    async def fault(self, kind: str) -> None:
+        self.cluster.fault(kind)
+
+    async def unread(self, kind: str) -> None:
+        self.cluster.fault(kind, on="read")
+
+    async def heal(self) -> None:
+        self.cluster.faults.clear()
+
+    async def edit_owned(self) -> None:
+        if self.action not in EDITS:
+            one = self.cluster.get(*self.object)
+            manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": one["spec"]}
+            manifest["metadata"] = {name: one["metadata"][name] for name in ("name", "namespace", "ownerReferences")}
+            self.cluster.delete(*self.object, grace=0)
+            self.cluster.apply(manifest)
+            return
+        self.cluster.patch(*self.object, copy.deepcopy(EDITS[self.action]))
+
+    async def edit_beside(self) -> None:
+        self.cluster.patch(*self.object, {"metadata": {"labels": {"colour": "red"}}})
+
+    async def stall(self) -> None:
+        self.cluster.fault("slow", after_ms=10_000)
+
+    async def used_credentials(self) -> bool:
+        return {entry.user for entry in self.cluster.ledger.entries} == {"responder"}
+
+
+_BESIDE = frozenset({"back_to", "replicaset"})
+_PLACES: Mapping[str, tuple[str, ...]] = {
+    "replicas": ("spec", "replicas"),
+    "paused": ("spec", "paused"),
+    "suspend": ("spec", "suspend"),
+    "unschedulable": ("spec", "unschedulable"),
+    "min": ("spec", "minReplicas"),
+    "max": ("spec", "maxReplicas"),
+    "example.com/on-hold": ("metadata", "annotations", "example.com/on-hold"),
+    "/spec/minReadySeconds": ("spec", "minReadySeconds"),
+    "restarted_at": ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"),
+}
+
+
+def _seen(found: JsonObject, name: str) -> JsonValue:
+    """Return what an image calls ``name``, from the object itself."""
+    if name == "taint":
+        taints = {one["key"]: one.get("value", "") for one in found["spec"].get("taints", ())}
+        return taints.get("example.com/disk")
+    if name in {"images", "limits", "requests"}:
+        container = found["spec"]["template"]["spec"]["containers"][0]
+        amounts = container["resources"].get(name, {})
+        return {"c": container["image"]} if name == "images" else {one: amounts.get(one) for one in ("cpu", "memory")}
+    return at(found, *_PLACES[name]) or None
+
+
+def _told(value: JsonValue) -> JsonValue:
+    """Return what an image says, as ``_seen`` would: a restart has happened at the time of its record."""
+    return "2026-01-01T00:00:00Z" if value == "the time of the restart" else value or None
+
+
+def _plain(one: JsonObject) -> JsonObject:
+    """Return an object without what the server and our marker add, and without what is empty."""
+    kept = copy.deepcopy(one)
+    for name in ("resourceVersion", "generation", "managedFields"):
+        kept["metadata"].pop(name, None)
+    kept.pop("status", None)
+    kept["metadata"].get("annotations", {}).pop(MARKER, None)
+    return _full(kept)  # type: ignore[no-any-return]  # an object stays one
+
+
+def _full(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, dict):
+        inner = {name: _full(one) for name, one in value.items()}
+        return {name: one for name, one in inner.items() if one or (one == 0 and one is not False)}
+    return [_full(one) for one in value] if isinstance(value, list) else value
+
+
+def _going(one: JsonObject) -> bool:
+    return "deletionTimestamp" in one["metadata"]
+
+
+@asynccontextmanager
+async def opened(request: pytest.FixtureRequest, shape: Shape) -> AsyncIterator[Bed]:
+    """Open a bed in a cluster of its own."""
+    async with Cluster(nodes=0, automatic=False) as cluster:
+        begin(cluster)
+        cluster.access.tokens[SECRET] = known("responder", ADMINS)
+        path = request.getfixturevalue("tmp_path") / "kubeconfig"
+        bed = KubernetesBed(cluster, shape, cluster.kubeconfig(path, SECRET))
+        yield bed
+        await bed.tools.close()
+        await bed.hasty.close()
+
+
+KIND = BedKind(SHAPES, KubernetesBed, opened)

@@ -1,0 +1,137 @@
+"""What the probes of a cluster see: rollouts, pods, nodes, autoscalers, events and logs, as controllers leave them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from responder.app import catalogue
+from responder.clients.toolbox import ClusterSpec, Toolbox
+from responder.domain.errors import Permanent
+from responder.ports.probe import Probe, Reading
+from tests.bed.kube.cluster import Cluster
+from tests.bed.kube.images import Behaviour
+from tests.conformance.bed_kubernetes import workload
+
+PROBES = catalogue().probes
+WEB = "deployment/shop/web"
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    async with Cluster(nodes=2, automatic=False) as one:
+        one.apply(workload("Deployment", "web", "shop:1"))
+        one.settled()
+        yield one
+
+
+@pytest.fixture
+async def tools(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Toolbox]:
+    box = Toolbox({}, {}, clusters={"eu": ClusterSpec(cluster.kubeconfig(tmp_path / "kubeconfig"))})
+    yield box
+    await box.close()
+
+
+async def look(tools: Toolbox, name: str, **given: Any) -> Reading:  # noqa: ANN401 - whatever a probe takes
+    return await probe(name, **given).look({}, tools)
+
+
+def count(reading: Reading) -> float:
+    [value] = reading.values
+    assert isinstance(value, int | float)
+    return value
+
+
+def probe(name: str, **given: Any) -> Probe:  # noqa: ANN401 - whatever a probe takes
+    return PROBES[f"kubernetes.{name}"].model_validate(given)
+
+
+async def test_a_rollout_is_complete_when_every_pod_is_new_and_available(cluster: Cluster, tools: Toolbox) -> None:
+    assert (await look(tools, "rollout", of=WEB)).values == (True,)
+    cluster.images["shop:bad"] = Behaviour.crashes()
+    cluster.apply(workload("Deployment", "web", "shop:bad", progressDeadlineSeconds=30))
+    assert (await look(tools, "rollout", of=WEB)).values == (False,)  # its controller has not seen it yet
+    cluster.settled()
+    cluster.advance(60)
+    seen = await look(tools, "rollout", of=WEB)
+    assert seen.values == (False,)
+    assert "ProgressDeadlineExceeded" in seen.note
+    assert (await look(tools, "rollout", of=WEB, read="wanted")).values == (2,)
+    assert (await look(tools, "rollout", of="deployment/shop/gone")).values == ()
+
+
+async def test_pods_that_crash_are_counted_named_and_listed(cluster: Cluster, tools: Toolbox) -> None:
+    assert (await look(tools, "pods", of=WEB)).values == (0,)
+    assert (await look(tools, "pods", of=WEB, read="ready")).values == (2,)
+    cluster.images["shop:bad"] = Behaviour.crashes()
+    cluster.apply(workload("Deployment", "web", "shop:bad"))
+    cluster.settled()
+    cluster.advance(30)
+    seen = await look(tools, "pods", of=WEB, read="crash_looping")
+    assert count(seen) > 0
+    assert "CrashLoopBackOff" in seen.note
+    assert count(await look(tools, "pods", of=WEB, read="restarts")) > 0
+    listed = await probe("pods", of=WEB, read="crash_looping").items({}, tools)
+    assert len(listed) == seen.values[0]
+    assert all(isinstance(one, dict) and one["namespace"] == "shop" and str(one["name"]) in seen.note for one in listed)
+
+
+async def test_a_dead_node_is_not_ready(cluster: Cluster, tools: Toolbox) -> None:
+    assert (await look(tools, "nodes")).values == (0,)
+    cluster.kill_node("node-2")
+    cluster.advance(60)
+    seen = await look(tools, "nodes")
+    assert (seen.values, seen.note) == ((1,), "node-2")
+    assert await probe("nodes").items({}, tools) == ["node-2"]
+    assert (await look(tools, "nodes", node="node-1", read="ready")).values == (1,)
+    with pytest.raises(Permanent):
+        await look(tools, "nodes", node="../pods")
+
+
+async def test_what_a_drain_would_send_away_is_listed(cluster: Cluster, tools: Toolbox) -> None:
+    agent = workload("DaemonSet", "agent", "agent:1")
+    del agent["spec"]["replicas"]
+    cluster.apply(agent)
+    cluster.settled()
+    every = [
+        one
+        for node in ("node-1", "node-2")
+        for one in await probe("pods", of=f"node/{node}", read="movable").items({}, tools)
+    ]
+    names = {pod["metadata"]["name"] for pod in cluster.pods("shop", "web")}
+    assert {str(one["name"]) for one in every if isinstance(one, dict)} == names
+    assert len(await probe("pods", of="node/node-1", read="all").items({}, tools)) > len(every) / 2
+
+
+async def test_events_of_a_workload_are_those_of_its_pods_too(cluster: Cluster, tools: Toolbox) -> None:
+    cluster.images["shop:bad"] = Behaviour.crashes()
+    cluster.apply(workload("Deployment", "web", "shop:bad"))
+    cluster.settled()
+    cluster.advance(30)
+    seen = await look(tools, "events", of=WEB, reason="BackOff", since="1h")
+    assert count(seen) > 0
+    assert "BackOff web-" in seen.note
+    assert (await look(tools, "events", of=WEB, reason="BackOff", type="Normal")).values == (0,)
+
+
+async def test_lines_of_a_log_are_counted_and_only_matching_ones_shown(cluster: Cluster, tools: Toolbox) -> None:
+    [first, second] = [pod["metadata"]["name"] for pod in cluster.pods("shop", "web")]
+    cluster.log("shop", first, "token=planted-secret\npool exhausted\n")
+    cluster.log("shop", second, "pool exhausted\n")
+    seen = await look(tools, "logs", of=WEB, contains="pool exhausted")
+    assert (seen.values, seen.note) == ((2,), "pool exhausted; pool exhausted")
+    assert "planted" not in (await look(tools, "logs", of=f"pod/shop/{first}")).note
+
+
+@pytest.mark.parametrize("of", ["http/checkout", "deployment/shop", "deployment/../x", "cronjob/shop/nightly"])
+async def test_what_is_no_such_object_is_refused(tools: Toolbox, of: str) -> None:
+    with pytest.raises(Permanent):
+        await look(tools, "rollout", of=of)
+
+
+async def test_a_cluster_is_taken_from_the_alert_or_is_the_only_one(tools: Toolbox) -> None:
+    wanted = probe("rollout", of=WEB)
+    assert (await wanted.look({"cluster": "eu"}, tools)).values == (True,)
+    with pytest.raises(Permanent, match="'us' is not configured"):
+        await wanted.look({"cluster": "us"}, tools)
