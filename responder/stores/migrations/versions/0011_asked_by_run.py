@@ -1,12 +1,12 @@
 """Which incidents ask for a person because of a run: several do when their alerts joined it.
 
-Revision: 0015
+Revision: 0011
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
+revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
