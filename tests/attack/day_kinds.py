@@ -2,25 +2,13 @@
 
 from collections.abc import Mapping
 
-from tests.attack.scenarios import HARDER_STEP, LISTED, PLAYBOOKS
+from tests.attack.scenarios import HARDER_STEP, LISTED, PLAYBOOKS, in_portions
 from tests.bed.playbooks import change_item
 
 _UNTIL = "steps_until: verified\n"
 _ANYWAY = "at_least: 1"
 """What holds with the change and without it."""
-_BETWEEN = """\
-    gradual:
-      by: 1
-    verify:
-      - name: not too many
-        probe: http.get
-        with:
-          service: checkout
-          path: "/admin/{{ labels.item }}"
-          pointer: /workers
-        at_most: 99
-        within: 250ms
-"""
+_BETWEEN = in_portions(at_most=99)
 _AT_THE_END = "    gradual:\n      by: 50%\n      verify: end\n"
 
 

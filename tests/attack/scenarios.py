@@ -27,7 +27,11 @@ HARDER_STEP = """\
         workers:
           by: 2
 """
-_PORTIONS = """\
+
+
+def in_portions(at_most: int) -> str:
+    """Return the keys of a step that adds one worker at a time, as long as there are no more than ``at_most``."""
+    return f"""\
     gradual:
       by: 1
     verify:
@@ -35,12 +39,13 @@ _PORTIONS = """\
         probe: http.get
         with:
           service: checkout
-          path: "/admin/{{ labels.item }}"
+          path: "/admin/{{{{ labels.item }}}}"
           pointer: /workers
-        at_most: 6
+        at_most: {at_most}
         within: 250ms
 """
-"""Of three workers that the scenario ``gradual`` adds, the third is too much."""
+
+
 LISTED = """\
 schema: 1
 name: listed
@@ -93,7 +98,8 @@ PLAYBOOKS: Mapping[str, str] = {
         + "steps_until: verified\n",
         "lends": change_item("lends").replace("equals: 5", "at_least: 1") + "revert_after: 500ms\n",
         "listed": LISTED,
-        "gradual": change_item("gradual", more_keys=_PORTIONS, adds=3),
+        # Of three workers the third is too much.
+        "gradual": change_item("gradual", more_keys=in_portions(at_most=6), adds=3),
         "patient": change_item("patient", wanted=99, within="2m"),
     }.items()
 }

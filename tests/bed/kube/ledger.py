@@ -1,11 +1,10 @@
 """The book in which the API server writes down every request that wanted a change: what tests judge effects by."""
 
-import json
-import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bed.book import Book, read_book
 from tests.bed.web import JsonObject
 
 
@@ -46,42 +45,17 @@ class Entry:
         return self.after is not None
 
 
-@dataclass(slots=True)
-class Ledger:
-    """An append-only list of entries, in memory and, with a `path`, in a file of JSON lines that outlives us."""
-
-    path: Path | None = None
-    fsync: bool = False
-    entries: list[Entry] = field(default_factory=list)
-    _file: int | None = None
-
-    def append(self, entry: Entry) -> None:
-        """Keep `entry`; with a path it has left this process when this returns, with `fsync` it is on the disk."""
-        self.entries.append(entry)
-        if self.path is None:
-            return
-        if self._file is None:
-            self._file = os.open(self.path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
-        os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")  # one write: lines never mix
-        if self.fsync:
-            os.fsync(self._file)
+class Ledger(Book[Entry]):
+    """The entries of one cluster, in memory and perhaps in a file."""
 
     def effects(self, resource: str = "", name: str = "") -> list[Entry]:
         """Return the entries that made a difference; see `effects`."""
         return effects(self.entries, resource, name)
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
 
 def read(path: Path) -> list[Entry]:
     """Return what a ledger's file holds so far; empty when nothing was written."""
-    if not path.exists():
-        return []
-    return [Entry(**json.loads(line)) for line in path.read_text().splitlines()]
+    return read_book(path, Entry)
 
 
 def effects(entries: list[Entry], resource: str = "", name: str = "") -> list[Entry]:
