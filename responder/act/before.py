@@ -8,11 +8,11 @@ from responder.act.ends import refused, turn_back
 from responder.act.engine import Engine, Next, soon
 from responder.act.items import items_of
 from responder.act.look import look
-from responder.act.plan import Prepared, names_for, plan, plan_hash
+from responder.act.plan import Prepared, names_for, plan, plan_hash, unplanned
 from responder.act.portions import portions_of
 from responder.act.reach import failing, reach, reaching
 from responder.act.witness import last_look
-from responder.domain.errors import Permanent, Reconciled, Temporary
+from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
@@ -136,12 +136,8 @@ async def planned(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepare
     """Compute the plan, or say why it cannot be."""
     try:
         return await plan(engine, run, playbook)
-    except Temporary as error:
-        return Refusal(Verdict.TEMPORARY, str(error))
-    except Reconciled as error:
-        return Refusal(Verdict.RECONCILED, f"{Verdict.RECONCILED.sentence} {error}")
-    except Permanent as error:
-        return Refusal(Verdict.STEP_FAILED, str(error))
+    except (Temporary, Permanent) as error:
+        return unplanned(error)
 
 
 def with_plan(run: Run, prepared: tuple[Prepared, ...]) -> Run:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from responder.act.engine import EFFECT_SECONDS, Engine
-from responder.domain.errors import Permanent, Temporary
+from responder.domain.errors import Permanent, Reconciled, Temporary
+from responder.domain.limits import Refusal
 from responder.domain.runs import PlannedStep, Run
+from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook, Step
 from responder.playbook.render import render_arguments
 from responder.ports.action import Action, Snapshot
@@ -128,3 +130,14 @@ def plan_hash(run: Run, steps: Sequence[PlannedStep]) -> str:
         "steps": [step.model_dump(mode="json") for step in steps],
     }
     return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()
+
+
+def unplanned(error: Temporary | Permanent) -> Refusal:
+    """Say what it means that a plan could not be computed."""
+    match error:
+        case Temporary():
+            return Refusal(Verdict.TEMPORARY, str(error))
+        case Reconciled():
+            return Refusal(Verdict.RECONCILED, f"{Verdict.RECONCILED.sentence} {error}")
+        case Permanent():
+            return Refusal(Verdict.STEP_FAILED, str(error))

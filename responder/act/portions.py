@@ -8,7 +8,7 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from responder.act.engine import Engine
-from responder.act.plan import names_for, prepare
+from responder.act.plan import names_for, prepare, unplanned
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.limits import Refusal
 from responder.domain.portions import Portion, TooManyPortions
@@ -35,10 +35,8 @@ async def _portions(engine: Engine, run: Run, step: Step, by: Portion) -> tuple[
     try:
         ready = await prepare(engine, run, step, names_for(run))
         return tuple(part.arguments() for part in ready.action.portions(ready.snapshot.image, by))
-    except Temporary as error:
-        return Refusal(Verdict.TEMPORARY, str(error))
-    except Permanent as error:
-        return Refusal(Verdict.STEP_FAILED, str(error))
+    except (Temporary, Permanent) as error:
+        return unplanned(error)
     except TooManyPortions as error:
         return Refusal(Verdict.TOO_MANY_PORTIONS, f"{Verdict.TOO_MANY_PORTIONS.sentence} step {step.id}: {error}")
     except ValueError as error:

@@ -38,6 +38,7 @@ verify:
 ROLLED_OUT = "rollout\n    with: { of: deployment/shop/web }\n    equals: true"
 NEVER_SO = "pods\n    with: { of: deployment/shop/web, read: ready }\n    equals: 99"
 SCALE_OUT = "kubernetes.scale: { by: 2, max: 10 }"
+BIT_BY_BIT = f"{SCALE_OUT}\n    gradual: {{ by: 1, verify: end }}"
 
 
 def text(step: str, probe: str, within: str = "20s") -> str:
@@ -201,7 +202,20 @@ async def test_an_object_that_changes_under_the_plan_is_planned_again(bed: Bed, 
     assert len(cluster.ledger.effects()) == 1
 
 
-async def test_what_an_autoscaler_keeps_is_refused_by_name(bed: Bed, cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("probe", "state", "counts"), [(ROLLED_OUT, "verified", [3, 4]), (NEVER_SO, "rolled_back", [3, 4, 3, 2])]
+)
+async def test_a_scale_out_is_made_and_taken_back_bit_by_bit(
+    bed: Bed, cluster: Cluster, probe: str, state: str, counts: list[int]
+) -> None:
+    run = await bed.work(await bed.begin(text(BIT_BY_BIT, probe, within="2s"), target=WEB), turns=2000)
+    assert run.state == state, run.reason
+    seen = [entry.after["spec"]["replicas"] for entry in cluster.ledger.effects() if entry.after is not None]
+    assert seen == counts
+
+
+@pytest.mark.parametrize("step", [SCALE_OUT, BIT_BY_BIT])
+async def test_what_an_autoscaler_keeps_is_refused_by_name(bed: Bed, cluster: Cluster, step: str) -> None:
     reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
     cluster.apply(
         {
@@ -211,7 +225,7 @@ async def test_what_an_autoscaler_keeps_is_refused_by_name(bed: Bed, cluster: Cl
             "spec": {"scaleTargetRef": reference, "minReplicas": 2, "maxReplicas": 5},
         }
     )
-    run = await bed.work(await bed.begin(text(SCALE_OUT, ROLLED_OUT), target=WEB))
+    run = await bed.work(await bed.begin(text(step, ROLLED_OUT), target=WEB))
     assert run.verdict is Verdict.RECONCILED
     assert "the autoscaler web keeps the number of replicas" in run.reason
     assert cluster.ledger.effects() == []
