@@ -11,7 +11,7 @@ from responder.domain.errors import Drifted, Permanent, StepError, Uncertain
 from responder.domain.portions import Portion, apart
 from responder.domain.records import Direction, Record
 from responder.language.allow import is_own_path
-from responder.ports.action import Action, Landed, Snapshot
+from responder.ports.action import Action, Landed, Snapshot, landed_by_value
 from responder.ports.tools import HttpReply, Tools
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -253,12 +253,7 @@ http.request:
         if self.read is None:
             return Landed.UNKNOWN
         now = (await self.snapshot(target, tools)).image
-        before, after = record.before, record.observed if record.observed is not None else record.planned
-        if direction == "undo":
-            before, after = after, self._goal(record)
-        if now == after:
-            return Landed.YES
-        return Landed.NO if now == before else Landed.UNKNOWN
+        return landed_by_value(record, direction, now, self._goal(record))
 
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Send the before-image's owned keys back, unless somebody else has changed them since."""

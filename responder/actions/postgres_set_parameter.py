@@ -10,8 +10,8 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
 from responder.domain.records import Direction, Record
-from responder.ports.action import Action, Landed, Permission, Snapshot
-from responder.ports.inputs import connection_name
+from responder.ports.action import Action, Landed, Permission, Snapshot, landed_by_value
+from responder.ports.inputs import Plain, connection_name
 from responder.ports.tools import Postgres, PostgresSession, Row, Tools
 
 USUAL = frozenset(
@@ -99,7 +99,7 @@ postgres.set_parameter:
     parameter: str = Field(
         description="its name, such as work_mem; one of the usual ones, or of the connection's `parameters`"
     )
-    value: str | int | float = Field(description="what to set it to, as in postgresql.conf: 64MB, 30s, 0.05, on")
+    value: Plain[str | int | float] = Field(description="what to set it to, as in postgresql.conf: 64MB, 30s, 0.05, on")
     scope: Literal["system", "database", "role"] = Field(
         default="system", description="for the whole server, for the connection's database, or for a role"
     )
@@ -116,14 +116,6 @@ postgres.set_parameter:
             msg = f"{parameter} is never set from here: it decides about files, access or whether data is kept"
             raise ValueError(msg)
         return lowered
-
-    @field_validator("value")
-    @classmethod
-    def _plain(cls, value: str | float) -> str | int | float:
-        if isinstance(value, str) and (not value.strip() or not value.isprintable()):
-            msg = "the value is empty or holds control characters"
-            raise ValueError(msg)
-        return value
 
     @model_validator(mode="after")
     def _sound(self) -> "PostgresSetParameter":
@@ -161,12 +153,7 @@ postgres.set_parameter:
         """Compare it with what it was and should have become, once nobody can send that any more."""
         async with tools.postgres(connection_name(target)).fenced(record.key(direction)) as session:
             now = await self._now(session)
-        before, after = record.before, record.observed if record.observed is not None else record.planned
-        if direction == "undo":
-            before, after = after, before
-        if now == after:
-            return Landed.YES
-        return Landed.NO if now == before else Landed.UNKNOWN
+        return landed_by_value(record, direction, now, record.before)
 
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Set it as it was, or take the setting out, unless somebody else has changed it since."""

@@ -8,8 +8,8 @@ from pydantic import Field, JsonValue, field_validator
 
 from responder.domain.errors import Drifted, Permanent, Temporary, Uncertain
 from responder.domain.records import Direction, Record
-from responder.ports.action import Action, Landed, Permission, Snapshot
-from responder.ports.inputs import connection_name
+from responder.ports.action import Action, Landed, Permission, Snapshot, landed_by_value
+from responder.ports.inputs import Plain, connection_name
 from responder.ports.tools import Redis, RedisSession, Reply, Tools
 
 USUAL = frozenset(
@@ -67,7 +67,7 @@ redis.config_set:
     parameter: str = Field(
         description="its name, such as maxmemory-policy; one of the usual ones, or of the connection's `parameters`"
     )
-    value: str | int = Field(description="what to set it to, as in redis.conf: 512mb, allkeys-lru, 300")
+    value: Plain[str | int] = Field(description="what to set it to, as in redis.conf: 512mb, allkeys-lru, 300")
 
     @field_validator("parameter")
     @classmethod
@@ -80,14 +80,6 @@ redis.config_set:
             msg = f"{parameter} is never set from here: it decides about files, access or replication"
             raise ValueError(msg)
         return lowered
-
-    @field_validator("value")
-    @classmethod
-    def _plain(cls, value: str | int) -> str | int:
-        if isinstance(value, str) and (not value.strip() or not value.isprintable()):
-            msg = "the value is empty or holds control characters"
-            raise ValueError(msg)
-        return value
 
     async def snapshot(self, target: str, tools: Tools) -> Snapshot:
         """Read the parameter."""
@@ -118,12 +110,7 @@ redis.config_set:
         """Compare the parameter with what it was and should have become, once nobody can send that any more."""
         async with tools.redis(connection_name(target)).fenced(record.key(direction)) as session:
             now = self._image(await session.read("CONFIG", "GET", self.parameter))
-        before, after = record.before, record.observed if record.observed is not None else record.planned
-        if direction == "undo":
-            before, after = after, before
-        if now == after:
-            return Landed.YES
-        return Landed.NO if now == before else Landed.UNKNOWN
+        return landed_by_value(record, direction, now, record.before)
 
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Set the old value again, unless somebody else has set another one since."""

@@ -44,6 +44,16 @@ class Snapshot:
     note: str = ""
 
 
+def landed_by_value(record: Record, direction: Direction, now: JsonValue, goal: JsonValue) -> Landed:
+    """Compare what is there now with what was before and after the effect; ``goal`` is what an undo sends back."""
+    before, after = record.before, record.observed if record.observed is not None else record.planned
+    if direction == "undo":
+        before, after = after, goal
+    if now == after:
+        return Landed.YES
+    return Landed.NO if now == before else Landed.UNKNOWN
+
+
 class Action(BaseModel, ABC):
     """Base of every action; subclasses set the class variables and are found by scanning ``responder/actions``.
 

@@ -1,6 +1,6 @@
 """What inputs of several actions and probes have in common."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator
 
@@ -13,6 +13,16 @@ def _duration(text: str) -> str:
     return text
 
 
+def _plain(value: object) -> object:
+    if isinstance(value, str) and (not value.strip() or not value.isprintable()):
+        msg = "the value is empty or holds control characters"
+        raise ValueError(msg)
+    return value
+
+
+T = TypeVar("T")
+Plain = Annotated[T, AfterValidator(_plain)]
+"""A value that is written into a setting as it is: text is neither empty nor holds control characters."""
 DurationText = Annotated[str, AfterValidator(_duration)]
 """A duration such as ``5m``, kept as it is written."""
 
