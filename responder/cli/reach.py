@@ -23,7 +23,8 @@ _LARGEST = 65_536
 async def look_outside(settings: Settings, queries: Mapping[str, str]) -> list[Finding]:
     """Look at everything outside at once; ``queries`` are what a Prometheus is asked to read, each with its file."""
     looks = [*_looks(settings), *_reads(settings, queries)]
-    return list(await asyncio.gather(*(asyncio.to_thread(look) for look in looks)))
+    found = await asyncio.gather(*(asyncio.to_thread(look) for look in looks))
+    return list(dict.fromkeys(found))  # two looks at what is not there find the same
 
 
 def _reads(settings: Settings, queries: Mapping[str, str]) -> Iterator[Callable[[], Finding]]:

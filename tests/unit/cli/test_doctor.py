@@ -141,6 +141,13 @@ async def test_prometheus_is_asked_whether_it_understands_the_queries(
     assert f"✘ prometheus default: it refuses a query of {folder}/playbooks/look.yaml: 1:5: parse error" in said
 
 
+async def test_what_cannot_be_asked_is_said_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asking = "when:\n  - name: load\n    query: sum(load)\n    above: 1\n"
+    (folder / "playbooks" / "look.yaml").write_text(PLAYBOOK + asking)
+    assert await run_doctor(configure(folder, "prometheus: { default: { url: 'http://127.0.0.1:1' } }\n")) == 1
+    assert capsys.readouterr().out.count("prometheus default") == 1
+
+
 async def test_a_wrong_configuration_exits_2_with_its_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert await run_doctor(configure(folder, "max_mod: auto\n")) == 2
     assert "responder.yml:2:1" in capsys.readouterr().out
