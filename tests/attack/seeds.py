@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ from tests.bed.processes import memory
 from tests.bed.stores import embedded
 
 STEPS = 60
-_MORNING = datetime(2026, 1, 5, 6, tzinfo=UTC)
+MORNING = datetime(2026, 1, 5, 6, tzinfo=UTC)
 """When each day begins; the machine's own clock has no part in it."""
 _DRAIN = 200
 """Turns until everything must be over when nothing hinders it any more."""
@@ -70,6 +70,7 @@ _TIDY = 20
 _CHUNK = 5
 """Seeds that a process takes at once."""
 _TELL = 500
+_RULES = Rules(max_mode=Mode.AUTO, page="console:")
 
 
 @dataclass(slots=True)
@@ -79,6 +80,8 @@ class Day:
     directory: Path
     draw: random.Random
     seconds: float = 0.0
+    wall_ahead: float = 0.0
+    """By how much somebody has set the machine's clock forward."""
     service: Service = field(default_factory=Service)
     wrong: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
@@ -87,17 +90,20 @@ class Day:
     edited: set[str] = field(default_factory=set)
     kinds: dict[str, str] = field(default_factory=dict)
     """What can fire, and which playbook fits."""
+    texts: Mapping[str, str] = field(default_factory=lambda: KINDS)
+    """The playbooks there are, by their names."""
+    rules: Rules = _RULES
     store: SqlStore = field(init=False)
     engine: Engine = field(init=False)
     decider: Decider = field(init=False)
 
     async def begin(self) -> None:
         """Start the process, or start it again."""
-        database = SqliteDatabase(self.directory / "day.db", wall=lambda: _MORNING + timedelta(seconds=self.seconds))
+        database = SqliteDatabase(self.directory / "day.db", wall=self._wall)
         database.clock = AnchoredClock(lambda: self.seconds)
         self.store = SqlStore(database)
         await self.store.open()
-        kinds, library = _playbooks()
+        kinds, library = _playbooks(tuple(self.texts.items()))
         if not self.seen["lives"]:
             for playbook in library.playbooks.values():
                 await self.store.keep_playbook(playbook.name, playbook.revision, playbook.file, playbook.text)
@@ -112,10 +118,20 @@ class Day:
 
         clock = Virtual(self.store, lambda: self.seconds)
         self.engine = Engine(self.store, Tools(self.service), clock, playbook_of, lambda _: False, action_of, self.note)
-        rules = Rules(max_mode=Mode.AUTO, page="console:")
         self.decider = Decider(
-            self.store, lambda: library, lambda: rules, lambda _, body: parse("alertmanager", body), on_fact=self.note
+            self.store,
+            lambda: library,
+            lambda: self.rules,
+            lambda _, body: parse("alertmanager", body),
+            on_fact=self.note,
         )
+
+    async def glance(self) -> None:
+        """Look at the machine's clock, as the store does every few seconds by a clock that is not ours."""
+        await self.store.db._look()
+
+    def _wall(self) -> datetime:
+        return MORNING + timedelta(seconds=self.seconds + self.wall_ahead)
 
     def note(self, name: str, /, **fields: object) -> None:
         """Keep what must not happen."""
@@ -277,17 +293,19 @@ async def play(seed: int, directory: Path, steps: int = STEPS) -> Played:
 
 
 @functools.cache
-def _playbooks() -> tuple[Catalogue, Library]:
-    """Return what can be done and the playbooks of every day, which no day changes."""
-    with _folder() as folder:
-        for name, text in KINDS.items():
-            (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+def _playbooks(texts: tuple[tuple[str, str], ...]) -> tuple[Catalogue, Library]:
+    """Return what can be done and the playbooks by these names, which no day changes."""
+    with folder() as place:
+        for name, text in texts:
+            (place / f"{name}.yaml").write_text(text, encoding="utf-8")
         kinds = catalogue()
-        return kinds, load_library((folder,), kinds, None, {})
+        library = load_library((place,), kinds, None, {})
+        assert not library.complaints, library.complaints
+        return kinds, library
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def folder() -> Iterator[Path]:
     """Give a folder in memory where there is one: the disk is not what is tested here."""
     with TemporaryDirectory(prefix="bed-seed-", dir=memory()) as directory:
         yield Path(directory)
@@ -317,14 +335,14 @@ async def _drain(day: Day) -> None:
         if turn % _TIDY == 0:
             await day.tidy()
         await day.look()
-        left, due = await _open(day.store)
+        left, due = await still_open(day.store)
         if day.wrong or (not left and turn >= A_DAY):
             return
         ahead = (due - day.store.now()).total_seconds() if due is not None else 0
         day.seconds += max(ahead, 0.5 if turn < _PATIENT else 60)
 
 
-async def _open(store: SqlStore) -> tuple[int, datetime | None]:
+async def still_open(store: SqlStore) -> tuple[int, datetime | None]:
     """Return how many runs are not over, and when the first of them may be taken up."""
     at = func.max(runs.c.due_at, func.coalesce(runs.c.lease_until, runs.c.due_at), type_=runs.c.due_at.type)
     async with store.db.reading() as tx:
@@ -352,7 +370,7 @@ class Tally:
 def seeds(first: int, count: int, say: Callable[[str], None], jobs: int = 1, within: float = math.inf) -> Tally:
     """Play many, in so many processes, or as many as there is time for ``within`` so many seconds."""
     tally, until = Tally(first), time.monotonic() + within
-    with _folder() as place, multiprocessing.get_context("spawn").Pool(jobs, _settle, (place,)) as pool:
+    with folder() as place, multiprocessing.get_context("spawn").Pool(jobs, _settle, (place,)) as pool:
         for seed, one in pool.imap(_one, range(first, first + count), _CHUNK):
             tally.seen += one.seen
             tally.played += 1

@@ -18,6 +18,7 @@ from responder.stores.schema import HOLDS_INCIDENT, deliveries, episodes, incide
 TOUCHED = ("starts_at", "evidence_at", "reconsider_at", "after", "severity", "generator_url")
 """What an alert that is merely heard of again changes of its episode."""
 _NOW = bindparam("now", type_=Instant())
+_ABOUT_TO_ASK = ("awaiting_approval", "checking", "ready", "resolving")
 
 
 class SliceStatements:
@@ -52,6 +53,10 @@ class SliceStatements:
             .order_by(runs.c.id)
             .with_for_update()
         )  # fmt: skip
+        self.about_to_ask = select(runs.c.id).where(
+            runs.c.id.in_(select(run_episodes.c.run_id).where(db.among(run_episodes.c.episode_id, "ended"))),
+            runs.c.state.in_(_ABOUT_TO_ASK),
+        )
         self.progress = _progress(db)
 
 

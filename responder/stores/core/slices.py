@@ -12,7 +12,7 @@ from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.alerts import Severity
-from responder.domain.episodes import Decision, Episode, Group, Incident
+from responder.domain.episodes import Decision, Episode, EpisodeState, Group, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Usage
@@ -25,7 +25,15 @@ from responder.stores.core.database import Database, Order, Patch, Rows
 from responder.stores.core.heirs import hand_over
 from responder.stores.core.overlap import near_given
 from responder.stores.core.paging import hand_page
-from responder.stores.core.part import Part, Signs, audit_values, destinations_given, signs_in_force, signs_of
+from responder.stores.core.part import (
+    Part,
+    Signs,
+    audit_values,
+    destinations_given,
+    nudge_runs,
+    signs_in_force,
+    signs_of,
+)
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.slice_statements import TOUCHED, SliceStatements
 from responder.stores.core.usage import Pair, pairs_given, usage_of
@@ -178,6 +186,7 @@ class SqlSlice:
         if changes.joins:
             await self._still_open({run_id for run_id, _ in changes.joins})
         await self._db.write_rows(self._tx, [*self._episode_rows(changes.episodes), *self._new_rows(changes)])
+        await self._ask_no_more([one.id for one in changes.episodes if one.state is EpisodeState.CLOSED])
         if changes.tell:
             pairs = [(one, destination) for one, destinations in changes.tell.items() for destination in destinations]
             given = destinations_given(self._db, self._now, changes.tell.keys(), pairs)
@@ -216,6 +225,13 @@ class SqlSlice:
         found = [rows.episode(row) for row in await self._db.fetch(self._tx, query, given)]
         self._locked.update({one.id: one for one in found})
         return found
+
+    async def _ask_no_more(self, ended: Sequence[str]) -> None:
+        """Let the runs of alerts that ended look again when they ask people, or are about to."""
+        if ended:
+            given = self._db.give("ended", key=sorted(ended))
+            asking = await self._db.fetch(self._tx, self._statements.about_to_ask, given)
+            await nudge_runs(self._tx, self._now, [row.id for row in asking])
 
     async def _still_open(self, run_ids: set[str]) -> None:
         """Hold runs that are joined: one that ended meanwhile would never make the episode due again."""
