@@ -67,6 +67,10 @@ fuzz: venv ## Feed a million inputs to whatever reads text from outside
 seeds: venv ## Simulate days of alerts, deaths and people, each made from a seed
 	@$(PY) -m tests.attack seeds
 
+.PHONY: model
+model: venv ## Play made-up stories to the program and to a specification of a hundred lines, and compare the two
+	@$(PY) -m tests.attack model
+
 .PHONY: guards
 guards: venv servers ## Break each guard of docs/reference/safety.md on purpose, and see a test fail that holds it
 	@$(PY) -m tests.attack guards

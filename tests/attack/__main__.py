@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, databases, fuzz, guards, resume, seeds, soak, storm
+from tests.attack import chaos, crash, databases, fuzz, guards, model, resume, seeds, soak, storm
 from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
 
@@ -46,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sowing.add_argument("--count", type=int, default=20_000)
     sowing.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     sowing.add_argument("--seconds", type=float, default=math.inf, help="end after so long, whatever was played")
+    telling = campaigns.add_parser("model", help="the specification beside the real thing, through made-up stories")
+    telling.add_argument("--stories", type=int, default=2_000)
+    telling.add_argument("--steps", type=int, default=20, help="happenings in each")
+    telling.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     breaking = campaigns.add_parser("guards", help="break each guard, and see a test fail that holds it")
     breaking.add_argument("words", nargs="*", help="only the guards with one of these in their names")
     given = parser.parse_args(arguments)
@@ -116,6 +120,12 @@ def _seeds(given: argparse.Namespace) -> bool:
     return bool(tally.failed)
 
 
+def _model(given: argparse.Namespace) -> bool:
+    played, wrong = model.model(given.stories, given.steps, given.jobs, _say)
+    sys.stdout.write(f"model: {played:,} stories of up to {given.steps} happenings, {wrong} disagreements\n")
+    return bool(wrong)
+
+
 def _guards(given: argparse.Namespace) -> bool:
     outcomes = guards.campaign(given.words, _say)
     unheld = [one for one in outcomes if not one.noticed_by]
@@ -133,6 +143,7 @@ _CAMPAIGNS = {
     "crash": _crash,
     "fuzz": _fuzz,
     "guards": _guards,
+    "model": _model,
     "resume": _resume,
     "seeds": _seeds,
     "soak": _soak,

@@ -5,17 +5,27 @@ fire, and how the runs ended. A disagreement is made as short as it can be.
 """
 
 import asyncio
+import functools
 import json
+import multiprocessing
 import random
+import traceback
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from responder.decide.rules import Rules
 from responder.domain.ids import new_id
@@ -42,6 +52,7 @@ _STEP, _STRIDE = 0.25, 20.0
 """The shortest and the longest time that is skipped at once."""
 _GOES_ON = {"awaiting_approval": "asking"}
 _T = TypeVar("_T")
+FAULTS = ("refused", "lost", "gone", "dies before", "dies after")
 ITEMS = st.sampled_from(list(Kind))
 
 
@@ -91,9 +102,13 @@ class Model(RuleBasedStateMachine):
         """It fires since now; where it fires already, it had ended unseen."""
         self._deliver(item, self.now, None, copies)
 
-    @rule(item=ITEMS)
-    def ends(self, item: Kind) -> None:
-        self._deliver(item, self.spec.items[item].began, self.now, 1)
+    @rule(item=ITEMS, overtakes=st.booleans())
+    def ends(self, item: Kind, overtakes: bool) -> None:  # noqa: FBT001 -- hypothesis names it
+        """It is over; a notice that it fires may have been overtaken by that."""
+        began = self.spec.items[item].began
+        self._deliver(item, began, self.now, 1)
+        if overtakes:
+            self._deliver(item, began, None, 1)
 
     @precondition(lambda self: self.heard)
     @rule(data=st.data(), copies=st.integers(1, 2))
@@ -133,8 +148,10 @@ class Model(RuleBasedStateMachine):
         self._settle()
 
     @precondition(lambda self: self.spec.items[Kind.ASKS].run == "asking")
-    @rule(yes=st.booleans())
-    def answers(self, yes: bool) -> None:  # noqa: FBT001 -- hypothesis names it
+    @rule(yes=st.booleans(), holds=st.sampled_from((BEFORE, BEFORE, 7)))
+    def answers(self, yes: bool, holds: int) -> None:  # noqa: FBT001 -- hypothesis names it
+        """Somebody is asked, and somebody else may have been quicker at the item."""
+        self._edit(Kind.ASKS, holds)
         self._run(self._answer(yes=yes))
         self.spec.answered(Kind.ASKS, yes=yes, now=self.now)
         self._settle()
@@ -159,9 +176,13 @@ class Model(RuleBasedStateMachine):
 
     @rule(item=ITEMS, holds=st.sampled_from((3, BEFORE, 7)))
     def edits(self, item: Kind, holds: int) -> None:
-        self.day.service.edit(item, holds)
-        self.spec.edited(item, holds)
+        self._edit(item, holds)
         self._settle()
+
+    def _edit(self, item: Kind, holds: int) -> None:
+        if self.spec.items[item].holds != holds:
+            self.day.service.edit(item, holds)
+            self.spec.edited(item, holds)
 
     # --- time and trouble, which must make no difference ---
 
@@ -169,24 +190,17 @@ class Model(RuleBasedStateMachine):
     def waits(self, seconds: int) -> None:
         self._settle(seconds)
 
-    @precondition(lambda self: not self.day.service.faults)
-    @rule(fault=st.sampled_from(("refused", "lost", "gone", "dies before", "dies after")))
-    def trouble(self, fault: str) -> None:
-        self.day.service.faults.append(fault)
-        self._patience = _RECOVERS
-
-    @rule()
-    def restarts(self) -> None:
-        """The process is ended and started again."""
-        self._run(self.day.again())
-        self._settle()
-
-    @rule(jump=st.sampled_from((3600, -3600)), restarts=st.booleans())
-    def jumps(self, jump: int, restarts: bool) -> None:  # noqa: FBT001 -- hypothesis names it
-        """Somebody sets the machine's clock, while the process runs or while it does not."""
-        self.day.wall_ahead += jump
-        self._patience = _TRUSTED_AGAIN
-        if restarts:
+    @rule(what=st.sampled_from(("restart", "+3600", "-3600", *FAULTS)), restart=st.booleans())
+    def befalls(self, what: str, restart: bool) -> None:  # noqa: FBT001 -- hypothesis names it
+        """The process ends, somebody sets the machine's clock, or the next change meets with an accident."""
+        if what in FAULTS:
+            self.day.service.faults.clear()
+            self.day.service.faults.append(what)
+            self._patience = _RECOVERS
+        elif what != "restart":
+            self.day.wall_ahead += int(what)
+            self._patience = _TRUSTED_AGAIN
+        if restart or what == "restart":
             self._run(self.day.again())
         self._settle()
 
@@ -258,3 +272,44 @@ class Model(RuleBasedStateMachine):
             day.seconds = min(until, day.seconds + min(max(ahead, _STEP), _STRIDE))
             await day.glance()
             await day.work()
+
+
+def stories(count: int, steps: int, *, hastily: bool = False) -> str:
+    """Play so many stories of so many happenings; returns the first that goes wrong, made short, or nothing.
+
+    ``hastily``: always the same stories, and one that goes wrong is not made short.
+    """
+    wanted = settings(
+        max_examples=count,
+        stateful_step_count=steps,
+        derandomize=hastily,
+        phases=(Phase.generate,) if hastily else tuple(Phase),
+        database=None,
+        deadline=None,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_state_machine_as_test(Model, settings=wanted)
+    except AssertionError as error:
+        return "".join(traceback.format_exception(error, limit=-1))
+    return ""
+
+
+_AT_ONCE = 20
+"""Stories that a process takes at once."""
+
+
+def model(count: int, steps: int, jobs: int, say: Callable[[str], None]) -> tuple[int, int]:
+    """Play many in so many processes; returns how many, and how many shares of them met a disagreement."""
+    shares = [min(_AT_ONCE, count - first) for first in range(0, count, _AT_ONCE)]
+    played = wrong = 0
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for share, story in zip(shares, pool.imap(functools.partial(stories, steps=steps), shares), strict=True):
+            played += share
+            if story:
+                wrong += 1
+                say(story)
+            if played % (_AT_ONCE * 10) == 0:
+                say(f"{played:,} of {count:,} stories, {wrong} disagreements")
+    return played, wrong

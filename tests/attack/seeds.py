@@ -300,7 +300,7 @@ def _playbooks(texts: tuple[tuple[str, str], ...]) -> tuple[Catalogue, Library]:
             (place / f"{name}.yaml").write_text(text, encoding="utf-8")
         kinds = catalogue()
         library = load_library((place,), kinds, None, {})
-        assert not library.complaints, library.complaints
+        assert library.playbooks.keys() == dict(texts).keys(), library.complaints
         return kinds, library
 
 

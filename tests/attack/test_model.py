@@ -1,10 +1,18 @@
-"""The specification beside the real thing, for a few stories."""
+"""A few stories of ``make model``, and that it notices what is wrong."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.attack.model import Model
+from responder.decide import correlate
+from responder.decide.correlate import Change, Sighting
+from tests.attack.model import Model, stories
 
 TestModel = Model.TestCase
 TestModel.settings = settings(
-    max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=3, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
+
+
+def test_the_model_notices_an_alert_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(correlate, "_resolved", lambda known, *_, **__: Sighting(Change.IGNORED, known))
+    assert "wanted" in stories(5, steps=8, hastily=True)

@@ -5,12 +5,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from responder.domain.episodes import EpisodeState
 from responder.domain.ids import new_id
 from responder.domain.limits import NO_LIMITS, Refusal
 from responder.domain.notification import Approval
 from responder.domain.runs import Context, Progress, Run, RunState
 from responder.stores.core.store import SqlStore
-from tests.conformance.building import HOUR, actions_of, claimed, started, verdict
+from tests.conformance.building import HOUR, actions_of, claimed, episode, run, started, verdict, write
 
 
 async def _question(store: SqlStore, run: Run, plan_hash: str = "h") -> None:
@@ -97,3 +98,18 @@ async def test_an_answer_of_somebody_who_may_not_is_written_down(store: SqlStore
     assert (entry["action"], entry["actor"]) == ("run.answer_refused", "eve")
     assert entry["details"] == {"answer": "yes", "reason": "eve (viewer) may not"}
     assert (await _open(store, one))["state"] == "pending"
+
+
+async def test_who_asks_for_an_alert_that_ended_is_looked_at_at_once(store: SqlStore) -> None:
+    """Also when the question is put while the alert ends: the run is in somebody's hands then."""
+    ends, wait = [], []
+    for state in (RunState.AWAITING_APPROVAL, RunState.CHECKING):
+        firing = episode(store)
+        one = run(store, state=state)
+        await write(store, episodes=[firing], runs=[(one, frozenset({firing.id}))])
+        ends.append(replace(firing, state=EpisodeState.CLOSED, closed_at=store.now()))
+        wait.append(replace(await claimed(store, one.id), state=RunState.AWAITING_APPROVAL, due_at=store.now() + HOUR))
+    await store.save(wait[0])
+    await write(store, episodes=ends)
+    await store.save(wait[1])
+    assert {one.id for one in await store.claim_runs(10)} == {one.id for one in wait}
