@@ -51,6 +51,7 @@ from responder.stores.schema import runs
 from responder.stores.sqlite import SqliteDatabase
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
 from tests.attack.day_kinds import A_DAY, KINDS
+from tests.attack.day_order import in_order
 from tests.attack.inline import inline
 from tests.attack.made_up import Dead, Service, Tools
 from tests.attack.scenarios import BEFORE, LEVELS
@@ -228,6 +229,7 @@ class Day:
         self.wrong += steps_once(records, self.service.ledger)
         self.wrong += as_it_was(records, self.service.ledger, untouched)
         self.wrong += ends_hold(runs, records, incidents)
+        self.wrong += in_order(runs, records, self.service.ledger, self.edited)
         for record in records:
             self.seen["of items and portions"] += "[" in str(record["step"])
             key, state = f"{record['id']}:do", record["state"]

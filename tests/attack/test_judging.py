@@ -6,6 +6,7 @@ import pytest
 from pydantic import JsonValue
 
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
+from tests.attack.day_order import in_order
 from tests.attack.load import judge_all
 from tests.attack.made_up import Landed
 from tests.attack.soak import Report
@@ -112,3 +113,24 @@ def test_what_is_left_behind_an_end_and_not_told_shows(
 def test_a_second_step_that_stands_behind_one_that_helped_shows() -> None:
     helped = lent(playbook="escalates")
     assert len(list(ends_hold([helped], [row(), row(id="s")], {}))) == 1
+
+
+FIRST, SECOND = row(id="r", step="change"), row(id="s", step="harder")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "keys", "wrong"),
+    [
+        ("escalates", "r:do r:undo s:do s:undo", []),
+        ("escalates", "r:do s:do s:undo r:undo", ["harder landed without the undo of change"]),
+        ("breaks", "r:do s:do s:undo r:undo", []),
+        ("breaks", "r:do s:do r:undo s:undo", ["change was undone before harder"]),
+        ("breaks", "r:do r:undo s:do s:undo", ["harder landed after the first undo"]),
+        ("piles-up", "r:do s:do", []),
+    ],
+)
+def test_an_effect_that_landed_before_its_turn_shows(playbook: str, keys: str, wrong: list[str]) -> None:
+    ledger = [Landed(key, "a", {"workers": 5}) for key in keys.split()]
+    runs = [lent(playbook=playbook)]
+    assert list(in_order(runs, [FIRST, SECOND], ledger, ())) == [f"run run of {playbook}: {one}" for one in wrong]
+    assert list(in_order(runs, [FIRST, SECOND], ledger, {"a"})) == []
