@@ -4,7 +4,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install
 LOG := $(VENV)/install.log
-PYTEST_FLAGS ?= -n 2 --maxschedchunk 1
+# One worker more than there are cores in a small machine: some of them wait for a lease, or for another process.
+PYTEST_FLAGS ?= -n 3 --maxschedchunk 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,7 +21,7 @@ demo: $(VENV)/.base ## Watch alerts being handled: a made-up cluster, no server 
 
 .PHONY: test
 test: venv servers ## Run the tests (fewer: make test T=tests/unit)
-	@$(PY) -m pytest --quiet $(PYTEST_FLAGS) $(T)
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest --quiet $(PYTEST_FLAGS) $(T)
 
 .PHONY: check
 check: lint types imports test ## Run all that must hold: lint, types, import rules, tests

@@ -1,6 +1,7 @@
 """Fixtures of every test: real servers, started once per worker, and a clean place in them per test."""
 
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,11 +14,18 @@ from tests.bed.kube.process import ClusterProcess
 from tests.bed.kube.process import cluster_process as run_cluster
 from tests.bed.postgres import VARIABLE, Postgres, private_cluster
 from tests.bed.processes import free_port, memory
+from tests.bed.quick import spelled_once, translated_once
 from tests.bed.target_process import TargetProcess
 from tests.bed.target_process import target_process as run_target
 
 _TESTS = Path(__file__).parent
-_LONG = ("crash", "acceptance", "attack", "act", "conformance")
+_WAITING = ("crash", "attack", "acceptance")
+"""Folders of tests that take long, and wait more than they work: for leases, grace periods and other processes."""
+_WAITING_TOO = ("test_limits_hold.py", "test_benchmarks.py", "test_safety.py")
+_SERVED = ("act", "conformance", "line")
+"""Folders whose tests need a database each."""
+_BEGUN_BY = 0.75
+"""Of the other tests: when so many are through, the last of the waiting ones must have been begun."""
 _SERVERS = {"alertmanager", "durable_postgres", "postgres", "prometheus_server", "redis_server"}
 
 
@@ -29,20 +37,47 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a real server, so that ``-m "not server"`` runs anywhere; begin with what takes longest."""
+    """Mark what needs a real server, so that ``-m "not server"`` runs anywhere; spread what takes longest."""
     for item in items:
         if isinstance(item, pytest.Function) and _SERVERS.intersection(item.fixturenames):
             item.add_marker("server")
-    items.sort(key=_turn)
+    waiting = sorted(filter(_waits, items), key=_turn)
+    items[:] = _spread(waiting, sorted((item for item in items if not _waits(item)), key=_turn))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(_TESTS).parts[0]
+
+
+def _waits(item: pytest.Item) -> bool:
+    return _folder(item) in _WAITING or item.path.name in _WAITING_TOO
 
 
 def _turn(item: pytest.Item) -> int:
-    """Return when a test has its turn: one that takes a minute must not be begun when all others are through.
+    order, folder = (*_WAITING, *_SERVED), _folder(item)
+    return order.index(folder) if folder in order else len(order)
 
-    Long ones wait more than they work, so several at once share a machine well; the many short ones fill up the end.
+
+def _spread(waiting: list[pytest.Item], others: list[pytest.Item]) -> list[pytest.Item]:
+    """Put what waits between the modules of the others, evenly: so the machine always has something to work on.
+
+    What takes a minute must not be begun when all others are through; the many short ones fill up the end.
     """
-    folder = item.path.relative_to(_TESTS).parts[0]
-    return _LONG.index(folder) if folder in _LONG else len(_LONG)
+    spread, queue = list[pytest.Item](), deque(waiting)
+    for place, item in enumerate(others):
+        if place == 0 or item.path != others[place - 1].path:
+            due = len(waiting) * (1 - place / (len(others) * _BEGUN_BY))
+            while queue and len(queue) > due - 1:
+                spread.append(queue.popleft())
+        spread.append(item)
+    return [*spread, *queue]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Put no statement together twice."""
+    with spelled_once(), translated_once():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,8 @@ async def judgement(engine: Engine, run: Run, conditions: Sequence[Condition], s
     if all(check.done for check in checks):
         return Judgement(run, "pass", all_seen(run))
     until = _until(run, conditions, standing.now)
-    run = replace(run, progress=run.progress.model_copy(update={"verify_until": until}))
+    if until != run.progress.verify_until:
+        run = replace(run, progress=run.progress.model_copy(update={"verify_until": until}))
     if standing.now < until:
         return Next(run, at=min(standing.now + interval, until))
     return _at_the_end(run, conditions, standing.now)

@@ -13,8 +13,8 @@ from responder.domain.runs import Sample
 from responder.language.promql import same_expression, split_comparison
 from responder.language.templates import Place
 from responder.playbook.model import Condition
-from responder.playbook.render import render_probe
-from responder.ports.probe import Reading
+from responder.playbook.render import render_probe, render_query
+from responder.ports.probe import Probe, Reading
 from responder.ports.tools import Series, Tools
 
 LOOK_SECONDS = 8.0
@@ -38,7 +38,8 @@ async def look(
     """
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            age = await _age(condition, names, tools, since)
+            probe = render_probe(condition, names) if condition.probe is not None else None
+            age = await _age(condition, probe, names, tools, since)
             if age == "old":
                 return _too_old(at)
             missing = await _missing_requirement(condition, names, tools)
@@ -46,7 +47,7 @@ async def look(
                 return Sample(at=at, value=None, outcome="unknown", reason=missing)
             if condition.matchers:
                 return judge_labels(condition, labels_of(names), at)
-            sample = judge(condition, await _read(condition, names, tools), baseline, at)
+            sample = judge(condition, await _read(condition, probe, names, tools), baseline, at)
             return sample.model_copy(update={"data": age})
     except TimeoutError:
         return Sample(at=at, value=None, outcome="unknown", reason=f"no answer within {LOOK_SECONDS:g} s")
@@ -69,22 +70,19 @@ async def _missing_requirement(condition: Condition, names: Names, tools: Tools)
     return ""
 
 
-async def _read(condition: Condition, names: Names, tools: Tools) -> Reading:
+async def _read(condition: Condition, probe: Probe | None, names: Names, tools: Tools) -> Reading:
     labels = labels_of(names)
-    if condition.query is not None:
-        found = await tools.prometheus(labels).query(condition.query.render(names, Place.PROMQL))
-        return Reading(tuple(series.value for series in found))
-    return await render_probe(condition, names).look(labels, tools)
+    if probe is not None:
+        return await probe.look(labels, tools)
+    found = await tools.prometheus(labels).query(render_query(condition, names))
+    return Reading(tuple(series.value for series in found))
 
 
-async def _age(condition: Condition, names: Names, tools: Tools, since: timedelta | None) -> Age:
+async def _age(condition: Condition, probe: Probe | None, names: Names, tools: Tools, since: timedelta | None) -> Age:
     """Ask for the age of what the condition reads; before the value is read, which can then only be younger."""
     if since is None or condition.matchers:
         return ""
-    if condition.query is not None:
-        asked: tuple[str, ...] = (condition.query.render(names, Place.PROMQL),)
-    else:
-        asked = render_probe(condition, names).queries()
+    asked = probe.queries() if probe is not None else (render_query(condition, names),)
     if not asked:
         return ""
     required = [template.render(names, Place.PROMQL) for template in condition.requires]

@@ -1,5 +1,6 @@
 """The composition root: the only module that meets the adapters; everything is made here and closed in reverse."""
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ class ServeOptions:
         return {name: value for name, value in given.items() if value}
 
 
+@functools.cache  # no kind comes or goes while a program runs
 def catalogue() -> Catalogue:
     """Find every action and probe: a file in its folder, or an entry point of a third party."""
     actions = importlib.import_module("responder.actions")

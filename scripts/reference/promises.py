@@ -47,8 +47,10 @@ def marked() -> Mapping[int, Sequence[str]]:
     """Return the tests that hold each promise, as pytest names them."""
     found: defaultdict[int, list[str]] = defaultdict(list)
     for path in sorted(TESTS.rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for test in ast.walk(tree):
+        text = path.read_text(encoding="utf-8")
+        if "pytest.mark.promise" not in text:
+            continue
+        for test in ast.walk(ast.parse(text)):
             if isinstance(test, ast.FunctionDef | ast.AsyncFunctionDef):
                 for number in _promises(test.decorator_list):
                     found[number].append(f"{path.relative_to(TESTS.parent)}::{test.name}")

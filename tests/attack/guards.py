@@ -52,7 +52,7 @@ def campaign(only: Sequence[str], say: Callable[[str], None]) -> Sequence[Outcom
         for name in _COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, copy / name)  # bytecode, too: it holds for what is as old as its source
             elif source.exists():
                 shutil.copy(source, copy / name)
         for guard, tests in guards().items():

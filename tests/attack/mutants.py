@@ -122,6 +122,9 @@ BREAKS: Mapping[str, Break] = {
         "return did_not_help(found.run, playbook, found.reason)",
         "return _helped(found.run, playbook, standing)",
     ),
+    "What did not help is undone before the next means is tried": Break(
+        "act/checkpoints.py", 'if playbook.on_failure == "keep":', 'if playbook.on_failure != "ask":'
+    ),
     "A portion that does not hold is the last one, and takes those before it back with it": Break(
         "playbook/model.py", 'step.gradual.verify == "between"', 'step.gradual.verify == "after each"'
     ),

@@ -43,19 +43,19 @@ from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
 from responder.ports.store import NewDelivery
 from responder.stores import sqlite
-from responder.stores.core import part, slices
 from responder.stores.core.clock import AnchoredClock
-from responder.stores.core.database import Database
 from responder.stores.core.store import SqlStore
 from responder.stores.schema import runs
 from responder.stores.sqlite import SqliteDatabase
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
 from tests.attack.day_kinds import A_DAY, KINDS
+from tests.attack.day_order import in_order
 from tests.attack.inline import inline
 from tests.attack.made_up import Dead, Service, Tools
 from tests.attack.scenarios import BEFORE, LEVELS
 from tests.bed.alerts import alert, resolved, webhook
 from tests.bed.processes import memory
+from tests.bed.quick import spelled_once
 from tests.bed.stores import embedded
 
 STEPS = 60
@@ -244,6 +244,7 @@ class Day:
         self.wrong += steps_once(records, self.service.ledger)
         self.wrong += as_it_was(records, self.service.ledger, untouched)
         self.wrong += ends_hold(runs, records, incidents)
+        self.wrong += in_order(runs, records, self.service.ledger, self.edited)
         for record in records:
             self.seen["of items and portions"] += "[" in str(record["step"])
             key, state = f"{record['id']}:do", record["state"]
@@ -389,21 +390,8 @@ def quickly() -> Iterator[None]:
     """Play seeds without threads, and put no statement together twice: most of a day's time went into that."""
     with inline(), ExitStack() as kept:
         kept.enter_context(mock.patch.object(sqlite, "_engine", functools.cache(sqlite._engine)))
-        for module, name in ((sqlite, "Prepared"), (part, "Prepared"), (slices, "SliceStatements")):
-            kept.enter_context(mock.patch.object(module, name, _spelled_once(getattr(module, name))))
+        kept.enter_context(spelled_once())
         yield
-
-
-def _spelled_once(spell: Callable[[Database], object]) -> Callable[[Database], object]:
-    """Spell statements for the first store of all: each store here spells them alike, and keeps nothing in them."""
-    spelled: list[object] = []
-
-    def once(db: Database) -> object:
-        if not spelled:
-            spelled.append(spell(db))
-        return spelled[0]
-
-    return once
 
 
 _PROCESS = ExitStack()

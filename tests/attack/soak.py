@@ -2,7 +2,8 @@
 
 Most webhooks repeat what was said before, as Alertmanager's do; a few of them a second bring an alert that a playbook
 acts on, and some of these one that may act only so often. One replica is killed and frozen time and again; the other
-lives through everything, and its memory is measured. So is how long what was claimed waits for other hands.
+lives through everything, and its memory is measured. The target takes its time, so that each death and each freeze
+finds runs under way: how long each of them waits for other hands is measured, too.
 """
 
 import asyncio
@@ -15,17 +16,19 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 
 from tests.attack.load import Load, ends, judge_all
 from tests.attack.scenarios import PLAYBOOKS
-from tests.attack.takeover import BOUND, LIMITED, MOST, PLAYBOOK, Takeovers, most_at_once
+from tests.attack.takeover import BOUND, LIMITED, MOST, PLAYBOOK, STORE_AWAY, Hurt, Takeovers, most_at_once, too_late
 from tests.attack.verdict import Findings
 from tests.bed.postgres import Cluster, private_cluster
 from tests.bed.slack_peer import SlackPeer, slack
 from tests.bed.target_process import TargetProcess, target_process
+from tests.bed.waiting import NeverHappened, eventually
 from tests.process_bed import Responder, config, responder
 
 RATE = 200.0
@@ -41,6 +44,11 @@ LIMITED_OF = 4
 """Every so-manieth new alert is for the playbook with a limit: five times as many as it allows."""
 FROZEN = 36.0
 """Seconds for which a replica is frozen: longer than a lease."""
+SLOW_MS = 300
+"""How long the target takes for an answer: turns that wait for one are claimed meanwhile."""
+HELD = 3
+"""So many runs at least the replica that is to be hurt must have under way."""
+HELD_WITHIN = timedelta(seconds=15)
 TOLD_OF = 25
 """Every so-manieth alert goes to Slack, which takes one message a second."""
 WARM_UP = 0.25
@@ -75,8 +83,13 @@ class Report:
     runs: int
     findings: Findings
     memory: Sequence[tuple[float, float]]
-    takeover: float
+    hurt: Sequence[Hurt]
     at_once: int
+
+    @property
+    def takeover(self) -> float:
+        """The seconds from a death, or a freeze, to a successor's first action on a run: the longest."""
+        return max((one.longest for one in self.hurt), default=0.0)
 
     @property
     def slope(self) -> float:
@@ -88,37 +101,43 @@ class Report:
 
     def line(self) -> str:
         """Return the line to quote."""
-        found = self.findings
+        found, taken_over = self.findings, sum(one.held for one in self.hurt)
         return (
             f"{self.webhooks:,} webhooks in {self.seconds:.0f} s ({self.webhooks / self.seconds:.0f}/s), {self.faults}"
             f" faults, {self.runs:,} runs: {len(found.lost)} lost, {len(found.repeated)} duplicate effects,"
-            f" {len(found.violations)} other findings, longest takeover {self.takeover:.1f} s, at most {self.at_once}"
+            f" {len(found.violations)} other findings, {taken_over} runs taken over, the longest"
+            f" after {self.takeover:.1f} s of {BOUND:.0f} ({'; '.join(map(str, self.hurt))}), at most {self.at_once}"
             f" effects where {MOST} a minute are allowed, memory {self.memory[-1][1]:.0f} MiB"
             f" ({self.slope:+.2f} MiB a minute)"
         )
 
 
 async def kill_replica(stage: Stage) -> None:
-    """One replica dies and comes back."""
+    """One replica dies in the middle of its work, and comes back."""
+    await _busy(stage)
+    at = time.monotonic()
     await asyncio.to_thread(stage.mortal.kill)
-    stage.takeovers.begin()
+    await stage.takeovers.begin("SIGKILL", at)
     await asyncio.to_thread(stage.mortal.start)
 
 
 async def freeze_replica(stage: Stage) -> None:
     """One replica is stopped in the middle of whatever it does, for longer than a lease, and wakes up again."""
     assert stage.mortal.child is not None
+    await _busy(stage)
+    at = time.monotonic()
     os.kill(stage.mortal.child.pid, signal.SIGSTOP)
-    stage.takeovers.begin()
+    await stage.takeovers.begin("SIGSTOP", at)
     await asyncio.sleep(FROZEN)
     os.kill(stage.mortal.child.pid, signal.SIGCONT)
 
 
 async def restart_postgres(stage: Stage) -> None:
     """PostgreSQL dies as with its machine, and comes back."""
+    at = time.monotonic()
     await asyncio.to_thread(stage.cluster.crash)
     await asyncio.to_thread(stage.cluster.start)
-    stage.takeovers.begin()
+    await stage.takeovers.begin(STORE_AWAY, at, by_all=True)
 
 
 async def refuse_at_target(stage: Stage) -> None:
@@ -132,6 +151,16 @@ async def refuse_at_target(stage: Stage) -> None:
 async def limit_at_slack(stage: Stage) -> None:
     """Slack says 429."""
     stage.slack.faults.next("status", times=5, status=429, retry_after=2)
+
+
+async def _busy(stage: Stage) -> None:
+    """Wait until the replica that is to be hurt has runs under way; what comes of it is judged at the end."""
+
+    async def busy() -> bool:
+        return await stage.takeovers.held() >= HELD
+
+    with contextlib.suppress(NeverHappened):
+        await eventually(busy, HELD_WITHIN)
 
 
 FAULTS: tuple[Callable[[Stage], Awaitable[None]], ...] = (
@@ -149,7 +178,7 @@ async def soak(seconds: float, say: Callable[[str], None], *, rate: float = RATE
         server = stack.enter_context(private_cluster(durable=True))
         assert server.server is not None
         store = server.database()
-        target = stack.enter_context(target_process())
+        target = stack.enter_context(target_process(settings={"latency_ms": SLOW_MS}))
         workspace = await stack.enter_async_context(slack())
         settings = config(
             store,
@@ -162,25 +191,26 @@ async def soak(seconds: float, say: Callable[[str], None], *, rate: float = RATE
         )
         playbooks = {**PLAYBOOKS, f"{LIMITED}.yaml": PLAYBOOK}
         both = [stack.enter_context(responder(playbooks, settings, name)) for name in ("lasting", "mortal")]
-        for one in both:
-            await asyncio.to_thread(one.start)
+        takeovers = Takeovers(store)
+        await asyncio.to_thread(both[0].start)
+        await takeovers.know()
+        await asyncio.to_thread(both[1].start)
         # For each of them by itself: a frozen one must not take the connections that the other needs.
         connector = aiohttp.TCPConnector(limit=0, limit_per_host=64)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         load = Load([one.url for one in both], target, session)
-        stage = Stage(both[0], both[1], server.server, target, workspace, load, Takeovers(store))
+        stage = Stage(both[0], both[1], server.server, target, workspace, load, takeovers)
         began = time.monotonic()
         faults = await _disturbed(stage, seconds, rate, every, say)
         took, webhooks = time.monotonic() - began, load.taken
         runs = await ends(stage.lasting, load, SETTLE)
         await stage.takeovers.settled()
         findings = judge_all(load.items, runs, target.entries())
-        takeover, at_once = stage.takeovers.longest, most_at_once(target.entries(), stage.limited)
-        if takeover > BOUND:
-            findings.violations.append(f"something was claimed and in nobody's hands for {takeover:.0f} s")
+        at_once = most_at_once(target.entries(), stage.limited)
+        findings.violations += too_late(takeovers.seen)
         if at_once > MOST:
             findings.violations.append(f"{at_once} effects within a minute, and {MOST} are allowed")
-        return Report(took, webhooks, faults, len(runs), findings, stage.memory, takeover, at_once)
+        return Report(took, webhooks, faults, len(runs), findings, stage.memory, takeovers.seen, at_once)
 
 
 async def _disturbed(stage: Stage, seconds: float, rate: float, every: float, say: Callable[[str], None]) -> int:
@@ -197,7 +227,7 @@ async def _disturbed(stage: Stage, seconds: float, rate: float, every: float, sa
 async def _post(stage: Stage, seconds: float, rate: float) -> None:
     """Post at ``rate``, on time whatever the answers take, up to a bound."""
     under_way = set[asyncio.Task[None]]()
-    posts, began, sent = _posts(stage), time.monotonic(), 0
+    posts, began, sent = _posts(stage, rate), time.monotonic(), 0
     while (now := time.monotonic()) < began + seconds:
         while sent < (now - began) * rate and len(under_way) < _MOST_WAITING:
             task = asyncio.create_task(next(posts))
@@ -208,12 +238,12 @@ async def _post(stage: Stage, seconds: float, rate: float) -> None:
     await asyncio.gather(*under_way)
 
 
-def _posts(stage: Stage) -> Iterator[Coroutine[None, None, None]]:
+def _posts(stage: Stage, rate: float) -> Iterator[Coroutine[None, None, None]]:
     """Yield one webhook after the other: new ones evenly, else one of the latest again, now and then its end."""
     load = stage.load
     draw = random.Random(1)  # noqa: S311 -- a soak is repeatable as far as its load goes
     latest: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
-    each = round(RATE / NEW)
+    each = max(1, round(rate / NEW))
     number = 0
     while True:
         for turn in range(each):

@@ -6,10 +6,11 @@ import pytest
 from pydantic import JsonValue
 
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
+from tests.attack.day_order import in_order
 from tests.attack.load import judge_all
 from tests.attack.made_up import Landed
 from tests.attack.soak import Report
-from tests.attack.takeover import most_at_once
+from tests.attack.takeover import STORE_AWAY, Hurt, most_at_once, too_late
 from tests.attack.verdict import Findings
 from tests.bed.ledger import Entry
 from tests.bed.web import JsonObject
@@ -51,10 +52,17 @@ def test_a_run_that_says_something_else_than_the_target_is_a_violation() -> None
 
 def test_the_slope_of_memory_leaves_the_warm_up_out() -> None:
     samples = [(float(at), 50.0 + at) for at in range(10)] + [(float(at), 60 + 0.5 * (at - 10)) for at in range(10, 40)]
-    report = Report(40, 8000, 2, 100, Findings(), samples, 14.2, 9)
+    report = Report(40, 8000, 2, 100, Findings(), samples, [Hurt("SIGKILL", 4, 14.2), Hurt("SIGSTOP", 3, 5)], 9)
     assert round(report.slope) == 30
     assert report.line().startswith("8,000 webhooks in 40 s (200/s), 2 faults, 100 runs: 0 lost, 0 duplicate effects")
-    assert "longest takeover 14.2 s, at most 9 effects where 10 a minute are allowed" in report.line()
+    assert "7 runs taken over, the longest after 14.2 s of 35 (SIGKILL with 4 runs held: 14.2 s; " in report.line()
+    assert "at most 9 effects where 10 a minute are allowed" in report.line()
+
+
+def test_what_waits_longer_than_a_lease_shows_and_so_does_a_death_that_finds_nothing() -> None:
+    assert list(too_late([Hurt("SIGKILL", 4, 14.2), Hurt("SIGSTOP", 3, 30.4), Hurt(STORE_AWAY, 0, 0.0)])) == []
+    assert len(list(too_late([Hurt("SIGSTOP", 3, 35.1)]))) == 1
+    assert len(list(too_late([Hurt("SIGKILL", 0, 0.0)]))) == 1
 
 
 def test_only_what_landed_forward_on_its_items_counts_against_a_limit() -> None:
@@ -112,3 +120,24 @@ def test_what_is_left_behind_an_end_and_not_told_shows(
 def test_a_second_step_that_stands_behind_one_that_helped_shows() -> None:
     helped = lent(playbook="escalates")
     assert len(list(ends_hold([helped], [row(), row(id="s")], {}))) == 1
+
+
+FIRST, SECOND = row(id="r", step="change"), row(id="s", step="harder")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "keys", "wrong"),
+    [
+        ("escalates", "r:do r:undo s:do s:undo", []),
+        ("escalates", "r:do s:do s:undo r:undo", ["harder landed without the undo of change"]),
+        ("breaks", "r:do s:do s:undo r:undo", []),
+        ("breaks", "r:do s:do r:undo s:undo", ["change was undone before harder"]),
+        ("breaks", "r:do r:undo s:do s:undo", ["harder landed after the first undo"]),
+        ("piles-up", "r:do s:do", []),
+    ],
+)
+def test_an_effect_that_landed_before_its_turn_shows(playbook: str, keys: str, wrong: list[str]) -> None:
+    ledger = [Landed(key, "a", {"workers": 5}) for key in keys.split()]
+    runs = [lent(playbook=playbook)]
+    assert list(in_order(runs, [FIRST, SECOND], ledger, ())) == [f"run run of {playbook}: {one}" for one in wrong]
+    assert list(in_order(runs, [FIRST, SECOND], ledger, {"a"})) == []

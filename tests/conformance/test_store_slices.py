@@ -273,7 +273,10 @@ async def test_quarantines_reach_up_and_down(store: SqlStore) -> None:
         assert await slice_.quarantined(targets) == dict.fromkeys(targets[:3], "nobody knows")
 
 
-async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(store: SqlStore) -> None:
+async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responder.stores.sqlite._PERSIST_EVERY", HOUR)  # a clock that is kept meanwhile is one more
     counts = [await _statements_of(store, alerts) for alerts in (1, 2, 200)][1:]  # at first the driver learns the types
     assert counts[0] == counts[1]
     # SQLite writes table by table: there are no round trips to save. One of them hands pages over, when alerts regroup.
