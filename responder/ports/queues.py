@@ -80,6 +80,10 @@ class Outbox(Protocol):
         """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
         ...
 
+    async def hurry(self, destination: str) -> int:
+        """Make due what waits to be told at a destination that answers again; returns how much that is."""
+        ...
+
     async def give_up(self, item: OutboxItem, error: str) -> None:
         """Set the item aside as a dead letter."""
         ...

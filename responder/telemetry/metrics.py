@@ -101,6 +101,9 @@ class Metrics:
         self.notification_seconds = self._histogram(
             "notification_duration_seconds", "One message to its channel.", _FAST
         )
+        self.destination_up = self._gauge(
+            "destination_up", "0 while a destination fails again and again; there once it has done so.", "destination"
+        )
         self.asked = self._counter("people_requests_total", "What people asked for.", "what")
         self.slack_asked = self._counter(
             "slack_requests_total",

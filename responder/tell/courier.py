@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from responder.domain.errors import DeliveryError, StoreError
+from responder.domain.errors import DeliveryError, NotYet, StoreError
 from responder.domain.ids import new_id
 from responder.domain.notification import Account, Notification, Receipt
 from responder.ports.clock import Clock
@@ -183,8 +183,16 @@ class Courier:
             await self._settle(lane, item, error)
         else:
             await self._store.told(item, {**receipt, SEEN: seen}, rest)
-            lane.worked(self._clock.monotonic())
+            await self._answered(lane)
             self._told(item, self._clock.monotonic() - started)
+
+    async def _answered(self, lane: Lane) -> None:
+        """Note that a destination answers; where it did not for a while, nobody waits out a back-off any more."""
+        was_broken = lane.broken
+        lane.worked(self._clock.monotonic())
+        if was_broken:
+            hurried = await self._store.hurry(str(lane.destination))
+            self._on_fact("destination", destination=str(lane.destination), reachable=True, hurried=hurried)
 
     def _told(self, item: OutboxItem, seconds: float) -> None:
         self._on_fact(
@@ -229,8 +237,11 @@ class Courier:
         receipt = error.receipt if isinstance(error, Partly) else None
         now = self._clock.monotonic()
         if error.permanent:
-            lane.worked(now)
+            await self._answered(lane)
             await self._give_up(item, str(error))
+            return
+        if isinstance(error, NotYet) and error.retry_after is not None:
+            await self._later(item, error.retry_after.total_seconds(), error, counted=False, receipt=None)
             return
         if error.retry_after is not None:
             lane.wait(now, error.retry_after.total_seconds())
@@ -239,6 +250,8 @@ class Courier:
         # When the channel itself is down, no message is worn out by waiting for it.
         counted = not lane.broken
         lane.failed(now, self._jitter())
+        if counted and lane.broken:
+            self._on_fact("destination", destination=str(lane.destination), reachable=False, error=str(error))
         seconds = ITEM_PATIENCE * back_off(max(lane.failures, item.attempts), self._jitter())
         await self._later(item, seconds, error, counted=counted, receipt=receipt)
 

@@ -98,6 +98,17 @@ async def test_a_run_that_moves_on_is_told(store: SqlStore) -> None:
     assert (await _claim(store)).want_rev == 3
 
 
+async def test_what_waits_for_a_destination_is_due_at_once_when_that_answers_again(store: SqlStore) -> None:
+    waiting = {await _dirty(store, SLACK) for _ in range(3)}
+    elsewhere = await _dirty(store, CONSOLE)
+    for item in await store.claim_outbox(10, []):
+        await store.tell_later(item, store.now() + HOUR, "" if item.destination == SLACK else "down")
+    assert await store.claim_outbox(10, []) == []
+    assert await store.hurry(SLACK) == 3
+    assert {item.incident_id for item in await store.claim_outbox(10, [])} == waiting - {elsewhere}
+    assert await store.hurry(SLACK) == 0, "whoever tells them now is left alone"
+
+
 async def test_a_leftover_attempt_is_found_after_a_crash(store: SqlStore) -> None:
     await _dirty(store, CONSOLE)
     item = await _claim(store)

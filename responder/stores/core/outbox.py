@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Update, literal, update
+from sqlalchemy import Row, Update, literal, select, update
 
 from responder.domain.notification import Account, Receipt
 from responder.ports.queues import GAP
@@ -55,6 +55,17 @@ class OutboxPart(Part):
         if not error:
             values["attempts"] = max(0, item.attempts - 1)
         await self._put_back(item, values, dead=bool(error) and item.attempts >= MAX_ATTEMPTS, error=error)
+
+    async def hurry(self, destination: str) -> int:
+        """Make due what waits to be told at a destination that answers again; returns how much that is."""
+        now = self.now()
+        mine = (outbox.c.destination == destination) & (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead
+        put_off = mine & (outbox.c.due_at > now) & outbox.c.lease_until.is_(None)
+        waiting = select(outbox.c.incident_id, outbox.c.destination).where(put_off)
+        locked = waiting.order_by(outbox.c.incident_id).with_for_update(skip_locked=True).subquery("locked")
+        same = (outbox.c.incident_id == locked.c.incident_id) & (outbox.c.destination == locked.c.destination)
+        async with self.db.writing(Order.RECORD) as tx:
+            return (await tx.execute(update(outbox).where(same).values(due_at=now))).rowcount
 
     async def give_up(self, item: OutboxItem, error: str) -> None:
         """Set the item aside as a dead letter."""

@@ -109,6 +109,13 @@ class MemoryOutbox:
         if error and item.attempts >= MAX_ATTEMPTS:
             row.dead = error
 
+    async def hurry(self, destination: str) -> int:
+        now = self.clock.now()
+        mine = [row for row in self.rows.values() if row.item.destination == destination and row.due_at > now]
+        for row in mine:
+            row.due_at = now
+        return len(mine)
+
     async def give_up(self, item: OutboxItem, error: str) -> None:
         self._row(item).dead = error
 

@@ -9,12 +9,13 @@ import pytest
 
 from responder.clients.pagerduty import PagerDutyClient
 from responder.clients.slack import SlackClient
-from responder.domain.errors import DeliveryError
+from responder.domain.errors import DeliveryError, NotYet
 from responder.domain.notification import Account, Beyond, Notification, Receipt
 from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import SlackNotifier
 from responder.ports.notifier import Notifier
 from responder.tell.courier import Courier
+from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.web import Rate
@@ -74,8 +75,8 @@ def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
 async def peers(slack: SlackPeer, pagerduty: PagerDutyPeer) -> AsyncIterator[Callable[[], Office]]:
     """Give a way to open an office on both peers; opening another one is a restart."""
     slack.posts = Rate(None, 1.0)
-    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3))
-    pager = PagerDutyClient(api_url=pagerduty.url, timeout=timedelta(seconds=3))
+    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3), pace=FREE)
+    pager = PagerDutyClient(api_url=pagerduty.url, timeout=timedelta(seconds=3), pace=FREE)
     yield lambda: office(
         {
             "slack": SlackNotifier(chat, post_every=0.0),
@@ -369,6 +370,39 @@ async def test_no_message_is_worn_out_by_a_channel_that_is_down_for_hours() -> N
     for _ in range(4):
         await one.later(300)
     assert not any(row.behind() for row in rows)
+
+
+async def test_a_channel_that_is_back_hears_at_once_what_has_waited_for_it() -> None:
+    channel = Scripted(errors=[DeliveryError("down") for _ in range(1000)])
+    one = office({"slack": channel})
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(4)]
+    for _ in range(20):
+        await one.later(300)
+    channel.errors.clear()
+    waited = 0
+    while any(row.behind() for row in rows):
+        await one.later(1)
+        waited += 1
+        assert waited < 130, "the pause of the channel, not the four minutes that each message would wait by itself"
+        if channel.posted:
+            break
+    for _ in range(len(rows)):
+        await one.later(1)
+    assert not any(row.behind() for row in rows)
+    assert [fields["reachable"] for fields in one.said("destination")] == [False, True]
+
+
+async def test_who_is_paced_lets_the_others_of_its_destination_go_first_and_is_not_worn_out() -> None:
+    channel = Scripted(errors=[NotYet("edits are paced", retry_after=timedelta(seconds=30))])
+    one = office({"slack": channel})
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(3)]
+    await one.later(1)
+    assert [row.behind() for row in rows] == [True, False, False]
+    assert (rows[0].item.attempts, rows[0].item.attempt, rows[0].error) == (0, "", "")
+    await one.later(28)
+    assert rows[0].behind()
+    await one.later(2)
+    assert not rows[0].behind()
 
 
 async def test_an_unreachable_channel_is_tried_less_and_less_often() -> None:
