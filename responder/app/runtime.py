@@ -42,6 +42,7 @@ from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
 from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
 from responder.tell.courier import BATCH, Courier
+from responder.tell.digest import Storm
 from responder.worker import LocalWake, Worker
 
 POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.25}
@@ -180,6 +181,11 @@ class Runtime:
         """Return who hears that a person is needed where no decision names them."""
         return frozenset({self.rules.page} if self.rules.page else ())
 
+    def storm(self) -> Storm | None:
+        """Return when incidents are told in a digest, None for never."""
+        digest = self.settings.storms
+        return None if digest is None else Storm(digest.after, digest.within)
+
     def engine(self) -> Engine:
         """Return what act works with."""
         return Engine(
@@ -309,6 +315,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         external_url=runtime.settings.external_url,
         on_fact=runtime.on_fact,
         on_free=lambda: runtime.wake.notify("outbox"),
+        storm=runtime.storm,
     )
     decider = Decider(
         runtime.store,

@@ -57,9 +57,9 @@ DEFAULT_RETRY = timedelta(seconds=30)
 LONGEST_RETRY = timedelta(minutes=15)
 POSTS = Beat(1.05)
 """One message a second and channel, a little less for the way there (docs.slack.dev, rate limits, special tier)."""
-TIER_3 = Beat(1.5, burst=10)
+TIER_3 = Beat(1.25, burst=2)
 """At most 50 calls of one method in any minute, over all channels (docs.slack.dev, rate limits, Tier 3)."""
-TIER_2 = Beat(4.0, burst=5)
+TIER_2 = Beat(3.4, burst=2)
 """At most 20 calls of one method in any minute (the same, Tier 2)."""
 READ_PATIENCE = 2.0
 

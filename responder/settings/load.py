@@ -12,6 +12,7 @@ from responder.language.intervals import TimeInterval
 from responder.language.strict_yaml import Document, load, load_bytes
 from responder.settings import sections_people as people
 from responder.settings import sections_policies as policies
+from responder.settings import sections_routes as routes
 from responder.settings import sections_targets as targets
 from responder.settings.check import is_loopback
 from responder.settings.model import RETENTION, Access, Settings, SeverityRule, StoreSettings
@@ -36,6 +37,7 @@ KEYS = (
     "notify",
     "page",
     "routes",
+    "digest",
     "protect",
     "retention",
     "external_url",
@@ -128,6 +130,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         notify=notify,
         page=fields.read("page", lambda one: people.read_page(one, notify), None),
         routes=people.read_routes(fields.get("routes"), notify),
+        storms=fields.read("digest", routes.read_digest, usual.storms),
         protect=tuple(one.text() for one in fields.get("protect").items()),
         retention=_retention(fields.get("retention")),
         group_interval=fields.read("group_interval", Node.duration, usual.group_interval),

@@ -273,6 +273,14 @@ class Route:
     continue_: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class DigestSettings:
+    """When a chat channel gets one message for all: more than ``after`` incidents ``within`` a time."""
+
+    after: int = 5
+    within: timedelta = timedelta(minutes=5)
+
+
 DAY = timedelta(days=1)
 RETENTION: Mapping[str, timedelta] = {"deliveries": 7 * DAY, "history": 400 * DAY, "audit": 400 * DAY}
 """design.md §4: a week of bodies, a year and a month of what was done."""
@@ -314,6 +322,7 @@ class Settings:
     notify: Notify = Notify()
     page: PageSettings | None = None
     routes: Sequence[Route] = ()
+    storms: DigestSettings | None = DigestSettings()
     protect: tuple[str, ...] = ()
     retention: Mapping[str, timedelta] = field(default_factory=lambda: RETENTION)
     group_interval: timedelta = timedelta(minutes=5)

@@ -24,7 +24,7 @@ class OutboxPart(Part):
         skipped = self.db.give("skipped", name=sorted(skip))
         async with self.db.alone(Order.CLAIM) as tx:
             found = await self.db.fetch(tx, self.prepared.claim_outbox, {**claiming(self.db, limit), **skipped})
-        return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
+        return [item_of(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
 
     async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
         """Read everything about some incidents."""
@@ -97,7 +97,8 @@ def _name(item: OutboxItem) -> str:
     return f"{item.incident_id}|{item.destination}"
 
 
-def _item(row: Row[Any]) -> OutboxItem:
+def item_of(row: Row[Any]) -> OutboxItem:
+    """Return a claimed row."""
     return OutboxItem(
         incident_id=row.incident_id,
         destination=row.destination,
@@ -107,4 +108,5 @@ def _item(row: Row[Any]) -> OutboxItem:
         receipt=row.receipt,
         attempts=row.attempts,
         epoch=row.epoch,
+        digest=row.digest,
     )

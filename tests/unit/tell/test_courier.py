@@ -15,6 +15,7 @@ from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import SlackNotifier
 from responder.ports.notifier import Notifier
 from responder.tell.courier import Courier
+from responder.tell.digest import Storm
 from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
@@ -49,7 +50,7 @@ class Office:
         return [fields for one, fields in self.facts if one == name]
 
 
-def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
+def office(notifiers: Mapping[str, Notifier], *, storm: Storm | None = None, **options: float) -> Office:
     clock = Moved()
     outbox = MemoryOutbox(clock)
     facts: list[tuple[str, Mapping[str, object]]] = []
@@ -67,6 +68,7 @@ def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
         jitter=lambda: 0.0,
         sleep=clock.sleep,
         turn_seconds=options.get("turn_seconds", 5.0),
+        storm=lambda: storm,
     )
     return Office(outbox, clock, courier, facts)
 
@@ -538,3 +540,67 @@ async def test_an_incident_that_cannot_be_read_keeps_no_other_from_being_told() 
     await one.work()
     assert [news.incident_id for news in channel.posted] == ["i0", "i1", "i3"]
     assert one.outbox.rows["i2", "console"].error.startswith("ValueError")
+
+
+# --- a storm ------------------------------------------------------------------------------------------------------
+
+STORM = Storm(after=2, within=timedelta(days=3650))
+
+
+@pytest.fixture
+async def stormy(slack: SlackPeer) -> AsyncIterator[Office]:
+    """Give an office for which three incidents are a storm."""
+    slack.posts = Rate(None, 1.0)
+    chat = SlackClient(slack.token, api_url=slack.api_url, pace=FREE)
+    yield office({"slack": SlackNotifier(chat, post_every=0.0), "console": Scripted(kind="console")}, storm=STORM)
+    await chat.close()
+
+
+async def test_in_a_storm_a_channel_has_one_message_for_all_who_need_nobody(stormy: Office, slack: SlackPeer) -> None:
+    one = stormy
+    for number in range(2):
+        one.outbox.tell(other(FIXING, number), SLACK)
+    await one.later(1)
+    assert len(mine(slack)) == 2, "it is no storm yet"
+    rows = [one.outbox.tell(other(FIXING, number), SLACK) for number in range(2, 40)]
+    for _ in range(4):
+        await one.later(5)
+    assert not any(row.behind() for row in rows)
+    digest, *more = [text for text in mine(slack) if "incidents in a storm" in text]
+    assert more == []
+    assert "38 incidents in a storm: 38 fixing" in digest
+    assert len(mine(slack)) == 3
+
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(2, 40)]
+    for _ in range(10):
+        await one.later(5)
+    assert not any(row.behind() for row in rows)
+    assert any("38 incidents in a storm: 38 fixed" in text for text in mine(slack))
+    assert len(mine(slack)) == 3
+    blocks = next(one.blocks for one in slack.messages if "storm" in one.text)
+    assert sum("|open>" in str(block) for block in blocks) == 15, "the worst link to their incidents"
+
+
+async def test_who_needs_a_person_is_told_by_itself_whatever_storm_there_is(stormy: Office, slack: SlackPeer) -> None:
+    one = stormy
+    for number in range(20):
+        one.outbox.tell(other(FIXING, number), SLACK)
+    called = one.outbox.tell(other(ROLLED_BACK, 20), SLACK)
+    for _ in range(4):
+        await one.later(5)
+    assert not called.behind()
+    assert [text for text in mine(slack) if "needs you" in text]
+    later = one.outbox.tell(other(ROLLED_BACK, 3), SLACK)
+    for _ in range(10):
+        await one.later(5)
+    assert not later.behind()
+    assert len([text for text in mine(slack) if "needs you" in text]) == 2
+    assert any("19 incidents in a storm" in text for text in mine(slack)), "the digest no longer tells of it"
+
+
+async def test_only_what_people_read_like_a_conversation_is_digested(stormy: Office) -> None:
+    one = stormy
+    rows = [one.outbox.tell(other(FIXING, number), "console:") for number in range(20)]
+    await one.work()
+    assert not any(row.behind() for row in rows)
+    assert len(one.outbox.rows) == 20
