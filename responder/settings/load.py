@@ -105,6 +105,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
     prometheus = targets.read_prometheus(fields.get("prometheus"))
     connections = targets.ReadConnections(fields.get("connections"))
     notify = people.read_notify(fields.get("notify"))
+    intervals = _intervals(fields.get("time_intervals"))
     return Settings(
         listen=listen or usual.listen,
         external_url=flags.get("web.external-url", "").rstrip("/")
@@ -125,11 +126,11 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         connections_http=connections.http,
         connections_redis=connections.redis,
         connections_postgres=connections.postgres,
-        time_intervals=_intervals(fields.get("time_intervals")),
+        time_intervals=intervals,
         policies=tuple(policies.read_policy(one) for one in fields.get("policies").items()),
         notify=notify,
         page=fields.read("page", lambda one: people.read_page(one, notify), None),
-        routes=people.read_routes(fields.get("routes"), notify),
+        routes=routes.read_routes(fields.get("routes"), notify, intervals),
         storms=fields.read("digest", routes.read_digest, usual.storms),
         protect=tuple(one.text() for one in fields.get("protect").items()),
         retention=_retention(fields.get("retention")),

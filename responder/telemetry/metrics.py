@@ -83,6 +83,7 @@ class Metrics:
         self.episodes = self._counter(
             "episode_changes_total", "Episodes that opened, closed or otherwise changed.", "change"
         )
+        self.unrouted = self._counter("unrouted_incidents_total", "Incidents that began and that no route took.")
         self.http = self._histogram("http_request_duration_seconds", "HTTP requests served.", _FAST, "handler", "code")
         self.malformed = self._counter("malformed_requests_total", "Requests that were no well-formed HTTP.", "reason")
 

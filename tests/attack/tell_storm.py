@@ -81,8 +81,8 @@ class Report:
         size, told, more = self.size, self.told, self.told.p99() / self.quiet.p99() - 1
         return (
             f"{size.incidents:,} incidents in {size.channels} channels in {size.seconds:.0f} s: {told.limited} calls"
-            f" too many, {told.own} messages and {told.digests} digests, all last states told {told.told_after:.0f} s after"
-            f" the last ({self.allowed:.0f} s allowed), {len(self.findings.lost)} lost; changes p99"
+            f" too many, {told.own} messages and {told.digests} digests, all last states told {told.told_after:.0f} s"
+            f" after the last ({self.allowed:.0f} s allowed), {len(self.findings.lost)} lost; changes p99"
             f" {1000 * told.p99():.0f} ms, untold {1000 * self.quiet.p99():.0f} ms ({more:+.0%}); memory"
             f" {told.memory[1]:.0f} MiB half-way, {told.memory[-1]:.0f} MiB in the end"
         )

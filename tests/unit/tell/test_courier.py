@@ -604,3 +604,34 @@ async def test_only_what_people_read_like_a_conversation_is_digested(stormy: Off
     await one.work()
     assert not any(row.behind() for row in rows)
     assert len(one.outbox.rows) == 20
+
+
+async def test_at_slacks_real_limits_nothing_is_refused_and_every_last_state_is_told(slack: SlackPeer) -> None:
+    channels = ["C0ALERTS", "C0ONCALL"]
+    chat = SlackClient(slack.token, api_url=slack.api_url)
+    clock = Moved()
+    outbox = MemoryOutbox(clock)
+    storm = Storm(after=1, within=timedelta(days=3650))
+    courier = Courier(
+        outbox,
+        clock,
+        {"slack": SlackNotifier(chat)},
+        docs_of=lambda _: DOCS,
+        external_url=URL,
+        on_fact=_ignore,
+        storm=lambda: storm,
+    )
+    for place, channel in enumerate(channels):
+        outbox.tell(other(FIXING, place), f"slack:{channel}")
+    await courier.turn()
+    await courier.drain()
+    rows = [outbox.tell(other(FIXED, number), f"slack:{channels[number % 2]}") for number in range(40)]
+    async with asyncio.timeout(20):
+        while any(row.behind() for row in outbox.rows.values()):
+            await courier.turn()
+            await asyncio.sleep(0.05)
+    await courier.drain()
+    await chat.close()
+    assert slack.limited == 0
+    assert not any(row.dead for row in rows)
+    assert sorted("19 incidents" in text for text in mine(slack)) == [False, False, True, True]
