@@ -88,6 +88,14 @@ soak: venv servers ## Load two replicas for ten minutes while something goes wro
 storm: venv servers ## Send a hundred thousand alerts in a minute to one responder whose playbook may act on twenty
 	@$(PY) -m tests.attack storm
 
+.PHONY: telling
+telling: venv servers ## Kill a responder wherever it tells somebody something, and ask Slack and PagerDuty what they show
+	@$(PY) -m tests.attack telling
+
+.PHONY: tell-storm
+tell-storm: venv servers ## Tell two thousand incidents of one minute in twenty Slack channels, within Slack's limits
+	@$(PY) -m tests.attack tell-storm
+
 .PHONY: lock
 lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock

@@ -14,6 +14,7 @@ from responder.intake.formats import parse
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
 from responder.ports.notifier import Notifier
+from responder.ports.pace import Pace
 from responder.settings import HttpConfig, PageSettings, Settings
 from responder.tell.docs import Docs, DocsOf, Subject
 
@@ -125,8 +126,8 @@ class Channels:
     closers: tuple[Callable[[], Awaitable[None]], ...] = ()
 
 
-def channels_of(settings: Settings, console: TextIO) -> Channels:
-    """Return the configured channels; the console is always there."""
+def channels_of(settings: Settings, console: TextIO, pace: Pace) -> Channels:
+    """Return the configured channels, which keep to ``pace``; the console is always there."""
     from responder.notifiers.console import ConsoleNotifier
 
     found: dict[str, Notifier] = {"console": ConsoleNotifier(console)}
@@ -135,14 +136,14 @@ def channels_of(settings: Settings, console: TextIO) -> Channels:
         from responder.clients.slack import SlackClient
         from responder.notifiers.slack import SlackNotifier
 
-        slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url)
+        slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url, pace=pace)
         found["slack"] = SlackNotifier(slack, pressable=settings.notify.slack.pressable and bool(settings.access.slack))
         closers.append(slack.close)
     if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient
         from responder.notifiers.pagerduty import PagerDutyNotifier
 
-        pagerduty = PagerDutyClient(api_url=settings.notify.pagerduty.api_url)
+        pagerduty = PagerDutyClient(api_url=settings.notify.pagerduty.api_url, pace=pace)
         found["pagerduty"] = PagerDutyNotifier(pagerduty, settings.notify.pagerduty.services)
         closers.append(pagerduty.close)
     return Channels(found, tuple(closers))

@@ -21,6 +21,7 @@ from responder.app.brakes import BrakeWatch
 from responder.app.live import LiveTools, LiveWitness, StoreClock
 from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, rules_of
 from responder.clients.own_brakes import OwnBrakes
+from responder.clients.pace import LocalPace
 from responder.decide.decider import CLAIM as DELIVERIES
 from responder.decide.decider import Decider
 from responder.domain.brakes import PAUSE_VARIABLE
@@ -35,11 +36,13 @@ from responder.playbook.model import Playbook
 from responder.playbook.shelf import Shelf, fingerprint
 from responder.ports.action import Action
 from responder.ports.notifier import Notifier
+from responder.ports.pace import Pace
 from responder.ports.wake import Queue, Wake
 from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
 from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
 from responder.tell.courier import BATCH, Courier
+from responder.tell.digest import Storm
 from responder.worker import LocalWake, Worker
 
 POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.25}
@@ -79,6 +82,7 @@ class Runtime:
         self.tools = LiveTools()
         self.witness = LiveWitness()
         self.wake: Wake = LocalWake()
+        self.pace: Pace = LocalPace()
         self.rules = rules_of(settings)
         self._scopes: frozenset[Scope] = frozenset()
         """What playbooks bound their reach by: every run is counted under it."""
@@ -99,7 +103,7 @@ class Runtime:
 
     async def adopt(self, settings: Settings) -> None:
         """Put settings and their playbooks to use; what is wrong with single playbooks is told, not raised."""
-        tools, channels = toolbox(settings), channels_of(settings, sys.stdout)
+        tools, channels = toolbox(settings), channels_of(settings, sys.stdout, self.pace)
         witness = witnesses(settings)
         self.redactor.learn(settings.secrets)
         # Before the files are read: an edit in between must still look like one afterwards.
@@ -177,6 +181,11 @@ class Runtime:
         """Return who hears that a person is needed where no decision names them."""
         return frozenset({self.rules.page} if self.rules.page else ())
 
+    def storm(self) -> Storm | None:
+        """Return when incidents are told in a digest, None for never."""
+        digest = self.settings.storms
+        return None if digest is None else Storm(digest.after, digest.within)
+
     def engine(self) -> Engine:
         """Return what act works with."""
         return Engine(
@@ -219,7 +228,7 @@ class Runtime:
 @asynccontextmanager
 async def started(runtime: Runtime) -> AsyncIterator[None]:
     """Open the store, load everything, take turns; leaving the block stops claiming, ends the turns and closes."""
-    async with opened(runtime), AsyncExitStack() as stack:
+    async with _shared_pace(runtime), opened(runtime), AsyncExitStack() as stack:
         await _redis_wakes(runtime, stack)
         await _workers(runtime, stack)
         keeper = Housekeeper(
@@ -263,6 +272,24 @@ async def _close_tools(runtime: Runtime) -> None:
         await close()
 
 
+@asynccontextmanager
+async def _shared_pace(runtime: Runtime) -> AsyncIterator[None]:
+    """Keep the pace of messages together with the other replicas, where there is a Redis."""
+    if runtime.settings.redis is None:
+        yield
+        return
+    from responder.clients.redis_pace import RedisPace
+
+    def failed(error: str) -> None:
+        runtime.on_fact("redis_unavailable", error=error)
+
+    runtime.pace = shared = RedisPace(runtime.settings.redis.url, failed, runtime.settings.redis.password)
+    try:
+        yield
+    finally:
+        await shared.close()
+
+
 async def _redis_wakes(runtime: Runtime, stack: AsyncExitStack) -> None:
     if runtime.settings.redis is None:
         return
@@ -288,6 +315,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         external_url=runtime.settings.external_url,
         on_fact=runtime.on_fact,
         on_free=lambda: runtime.wake.notify("outbox"),
+        storm=runtime.storm,
     )
     decider = Decider(
         runtime.store,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from responder.cli import audit, brakes, people
+from responder.cli import audit, brakes, letters, people, routes
 from responder.cli.exits import Exit
 
 app = typer.Typer(
@@ -36,6 +36,8 @@ for command in (
     brakes.reset,
     brakes.clear,
     people.ack,
+    letters.letters,
+    routes.routes,
     audit.audit,
 ):
     app.command()(command)

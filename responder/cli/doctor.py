@@ -28,6 +28,7 @@ async def run_doctor(config_file: Path) -> int:
         return Exit.USAGE
     library = load_library(settings.playbooks, root.catalogue(), root.names_of(settings), {})
     found = [well("configuration", str(config_file)), *_playbooks(settings, library), *_secret_files(settings)]
+    found += _routes(settings)
     found += await look_at_store(settings.store)
     found += await look_outside(settings, _queries(library))
     found += await look_at_clusters(settings)
@@ -64,6 +65,16 @@ def _playbooks(settings: Settings, library: Library) -> Iterator[Finding]:
     elif not library.errors:
         acting = sum(mode.reach >= Mode.APPROVE.reach for mode in modes.values())
         yield well("playbooks", f"{len(modes)} loaded, {acting} of them may act")
+
+
+def _routes(settings: Settings) -> Iterator[Finding]:
+    """Say whether there are incidents of which nobody hears."""
+    if any(one.takes_all and not one.continue_ for one in settings.routes):
+        yield well("routes", f"{len(settings.routes)}, and every incident is told to somebody")
+    else:
+        count = len(settings.routes) or "none"
+        hint = 'end routes with one without matchers and incidents: all, such as { slack: "#alerts", incidents: all }'
+        yield note("routes", f"{count}; what none of them takes is told to nobody: {hint}")
 
 
 def _secret_files(settings: Settings) -> Iterator[Finding]:

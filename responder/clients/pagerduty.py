@@ -1,5 +1,6 @@
 """PagerDuty's Events API v2: one event a call, sent once."""
 
+import hashlib
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from responder.clients.pace import LocalPace, await_turn
 from responder.domain.errors import DeliveryError
+from responder.ports.pace import Beat, Pace
 
 if TYPE_CHECKING:  # loaded on first use: a `responder` without PagerDuty does not pay for it
     import aiohttp
@@ -16,6 +19,8 @@ ACCEPTED, TOO_MANY, SERVER_ERROR = 202, 429, 500
 SLOW_DOWN = timedelta(seconds=30)
 """What the rate limits page asks for when an answer does not say (developer.pagerduty.com)."""
 LONGEST_RETRY = timedelta(minutes=15)
+EVENTS = Beat(0.6, burst=20)
+"""At most 120 events in any minute for an integration key (developer.pagerduty.com, rate limits)."""
 SHOWN = 300
 """How many bytes of an error body are shown."""
 
@@ -30,8 +35,10 @@ class PagerDutyClient:
         timeout: timedelta = timedelta(seconds=10),
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """``timeout`` bounds one call with everything in it."""
+        """``timeout`` bounds one call with everything in it; ``pace`` is who else sends, nobody when none is given."""
+        self._pace = pace or LocalPace()
         self._url = f"{api_url.rstrip('/')}/v2/enqueue"
         self._timeout = timeout.total_seconds()
         self._tls = tls
@@ -45,6 +52,17 @@ class PagerDutyClient:
 
     async def send(self, event: Mapping[str, JsonValue]) -> None:
         """Enqueue one event; its dedup key makes a repetition harmless."""
+        routing_key = str(event.get("routing_key", ""))
+        key = f"pagerduty:{hashlib.sha256(routing_key.encode()).hexdigest()[:12]}"
+        await await_turn(self._pace, key, EVENTS)
+        try:
+            await self._send(event)
+        except DeliveryError as error:
+            if error.retry_after is not None:
+                await self._pace.rest(key, error.retry_after.total_seconds())
+            raise
+
+    async def _send(self, event: Mapping[str, JsonValue]) -> None:
         import aiohttp
 
         from responder.clients.sessions import plainly

@@ -1,12 +1,15 @@
 """Slack's Web API: four calls, one request each, every failure said in terms of what to do next."""
 
+import hashlib
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from responder.clients.pace import PATIENCE_SECONDS, LocalPace, await_turn
 from responder.domain.errors import DeliveryError
+from responder.ports.pace import Beat, Pace
 
 if TYPE_CHECKING:  # loaded on first use: a `responder` without Slack does not pay for it
     import aiohttp
@@ -52,6 +55,13 @@ HISTORY_LIMIT = 200
 TOO_MANY, SERVER_ERROR = 429, 500
 DEFAULT_RETRY = timedelta(seconds=30)
 LONGEST_RETRY = timedelta(minutes=15)
+POSTS = Beat(1.05)
+"""One message a second and channel, a little less for the way there (docs.slack.dev, rate limits, special tier)."""
+TIER_3 = Beat(1.25, burst=2)
+"""At most 50 calls of one method in any minute, over all channels (docs.slack.dev, rate limits, Tier 3)."""
+TIER_2 = Beat(3.4, burst=2)
+"""At most 20 calls of one method in any minute (the same, Tier 2)."""
+READ_PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +84,16 @@ class SlackClient:
         timeout: timedelta = timedelta(seconds=10),
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
+        pace: Pace | None = None,
     ) -> None:
-        """``timeout`` bounds one call with everything in it; nothing is sent twice in here."""
+        """``timeout`` bounds one call with everything in it; nothing is sent twice in here.
+
+        ``pace`` is who else calls with this token; none given: nobody.
+        """
         self._token = token
+        self._pace = pace or LocalPace()
+        self._app = f"slack:{hashlib.sha256(token.encode()).hexdigest()[:12]}"
+        self._ids: dict[str, str] = {}
         self._api_url = api_url
         self._timeout = timeout.total_seconds()
         self._tls = tls
@@ -93,7 +110,10 @@ class SlackClient:
         self, channel: str, text: str, blocks: Sequence[Json], metadata: Json, thread_ts: str | None = None
     ) -> tuple[str, str]:
         """Post a message, or a reply to ``thread_ts``; returns the channel's id and the message's ts."""
-        reply = await self._call(
+        key = f"post:{self._ids.get(channel, channel)}"
+        reply = await self._paced(
+            key,
+            POSTS,
             lambda web: web.chat_postMessage(
                 channel=channel,
                 text=text,
@@ -103,31 +123,44 @@ class SlackClient:
                 mrkdwn=False,
                 unfurl_links=False,
                 unfurl_media=False,
-            )
+            ),
         )
-        return str(reply["channel"]), str(reply["ts"])
+        channel_id = str(reply["channel"])
+        if self._ids.get(channel) != channel_id:
+            # Posts by name and by id are the same channel's.
+            self._ids |= {channel: channel_id, channel_id: channel_id}
+            await self._pace.rest(f"{self._app}:post:{channel_id}", POSTS.every)
+        return channel_id, str(reply["ts"])
 
     async def update(self, channel_id: str, ts: str, text: str, blocks: Sequence[Json]) -> None:
         """Edit a message of ours."""
-        await self._call(
-            lambda web: web.chat_update(channel=channel_id, ts=ts, text=text, blocks=[dict(block) for block in blocks])
+        await self._paced(
+            "chat.update",
+            TIER_3,
+            lambda web: web.chat_update(channel=channel_id, ts=ts, text=text, blocks=[dict(block) for block in blocks]),
         )
 
     async def history(self, channel_id: str, cursor: str = "") -> tuple[Sequence[Seen], str]:
         """Return a page of a channel's messages, newest first, and the cursor of the next."""
-        reply = await self._call(
+        reply = await self._paced(
+            "conversations.history",
+            TIER_3,
             lambda web: web.conversations_history(
                 channel=channel_id, cursor=cursor or None, limit=HISTORY_LIMIT, include_all_metadata=True
-            )
+            ),
+            READ_PATIENCE,
         )
         return _seen(reply), _cursor(reply)
 
     async def replies(self, channel_id: str, ts: str) -> Sequence[Seen]:
         """Return the latest replies of a thread, oldest first."""
-        reply = await self._call(
+        reply = await self._paced(
+            "conversations.replies",
+            TIER_3,
             lambda web: web.conversations_replies(
                 channel=channel_id, ts=ts, limit=HISTORY_LIMIT, include_all_metadata=True
-            )
+            ),
+            READ_PATIENCE,
         )
         return _seen(reply)
 
@@ -136,10 +169,13 @@ class SlackClient:
         cursor = ""
         for _ in range(LIST_PAGES):
             page = cursor or None
-            reply = await self._call(
+            reply = await self._paced(
+                "conversations.list",
+                TIER_2,
                 lambda web, page=page: web.conversations_list(  # type: ignore[misc] # a default binds the loop's value
                     cursor=page, limit=LIST_LIMIT, exclude_archived=True, types="public_channel,private_channel"
-                )
+                ),
+                READ_PATIENCE,
             )
             for one in reply.get("channels") or ():
                 if one.get("name") == name:
@@ -168,6 +204,23 @@ class SlackClient:
             # The constructor falls back to the environment's proxy; ours is the configured one or none.
             self._web.proxy = self._proxy
         return self._web
+
+    async def _paced(
+        self,
+        key: str,
+        beat: Beat,
+        send: "Callable[[AsyncWebClient], Awaitable[AsyncSlackResponse]]",
+        patience: float = PATIENCE_SECONDS,
+    ) -> Json:
+        """Send when it is its turn; what Slack asks for when it was too much, everybody keeps to."""
+        key = f"{self._app}:{key}"
+        await await_turn(self._pace, key, beat, patience)
+        try:
+            return await self._call(send)
+        except DeliveryError as error:
+            if error.retry_after is not None:
+                await self._pace.rest(key, error.retry_after.total_seconds())
+            raise
 
     async def _call(self, send: "Callable[[AsyncWebClient], Awaitable[AsyncSlackResponse]]") -> Json:
         """Send once and return the answer's fields."""

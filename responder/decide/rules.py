@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from responder.domain.alerts import Severity
 from responder.domain.limits import Cap
 from responder.domain.modes import Mode, strictest
+from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 
 Labels = Mapping[str, str]
@@ -34,6 +35,26 @@ class Policy(Protocol):
 
 class Route(Protocol):
     """Where the incidents of the alerts that all ``matchers`` fit are told."""
+
+    @property
+    def severities(self) -> Collection[Severity]:
+        """How urgent they are; none: however."""
+        ...
+
+    @property
+    def teams(self) -> Collection[str]:
+        """Whose they are; none: anybody's."""
+        ...
+
+    @property
+    def active(self) -> Sequence[TimeInterval]:
+        """When it tells; none: always."""
+        ...
+
+    @property
+    def mute(self) -> Sequence[TimeInterval]:
+        """When it does not tell."""
+        ...
 
     @property
     def matchers(self) -> Sequence[Matcher]:

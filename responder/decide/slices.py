@@ -8,7 +8,7 @@ from datetime import datetime
 from responder.decide.bench import Bench, Facts
 from responder.decide.candidates import Case, Judgement, judge
 from responder.decide.correlate import FRESH, VISIBLE, Change, Sighting, expire, see
-from responder.decide.destinations import destinations
+from responder.decide.destinations import Audience, audience
 from responder.decide.incidents import Shelf
 from responder.decide.memory import Memory
 from responder.decide.options import Candidates, Option, options_for, targets_of
@@ -194,7 +194,12 @@ class _Work:
         """Take over what was decided about one episode."""
         episode = case.episode
         lasts = episode.evidence_at + self.desk.rules.episode_ttl
-        again = lasts if found.retry_at is None else min(found.retry_at, lasts)
+        incident = self.shelf.by_id.get(episode.incident_id)
+        needed = found.may_act or bool(found.needs_person) or (incident is not None and bool(incident.needs_person))
+        hears = audience(
+            episode.labels, self.desk.rules, self.now, handled=found.handled, playbook=found.leading, page=needed
+        )
+        again = min(at for at in (lasts, found.retry_at, hears.opens_at) if at is not None)
         self.episodes[episode.id] = replace(episode, reconsider_at=again, after=found.after)
         self.decisions.extend(found.decisions)
         news = self.desk.memory.news(found.decisions)
@@ -207,17 +212,22 @@ class _Work:
             news = True
         if news:
             self.told.add(episode.incident_id)
-        incident = self.shelf.by_id.get(episode.incident_id)
-        needed = found.may_act or (incident is not None and bool(incident.needs_person))
-        self.audiences[episode.incident_id] |= destinations(
-            episode.labels, self.desk.rules, handled=found.handled, playbook=found.leading, page=needed
-        )
+        self._hear(episode, hears)
         wanted = found.may_change and not episode.suppressed  # whoever silenced it knows of it
         if wanted and self.desk.rules.page and episode.severity.wakes:
             self.holds[episode.incident_id] = self.now + self.desk.rules.page_after
         for decision in found.decisions:
             fields = {"verdict": decision.verdict, "playbook": decision.playbook, "episode": decision.episode_id}
             self.facts.append(("decision", {**fields, "target": decision.target, "reason": decision.reason}))
+
+    def _hear(self, episode: Episode, hears: Audience) -> None:
+        """Note who hears of an episode's incident, and that nobody does."""
+        self.audiences[episode.incident_id] |= hears.destinations
+        if hears.timed and hears.destinations:
+            self.told.add(episode.incident_id)  # a route that was silent may speak now
+        if hears.nobody and episode.incident_id in self.shelf.created:
+            alertname = episode.labels.get("alertname", "")
+            self.facts.append(("unrouted", {"incident": episode.incident_id, "alertname": alertname}))
 
 
 def _waits(episode: Episode, rules: Rules) -> bool:

@@ -14,6 +14,7 @@
     │   ├── Uncertain          nobody knows whether it was applied: read back, never resend blindly
     │   └── Drifted            the target no longer holds what we left there: somebody else's edit stands
     ├── DeliveryError          a notification was not delivered
+    │   └── NotYet             it was not sent: the channel may not be called again before ``retry_after``
     └── StoreError             the store did not do what was asked
         ├── Conflict           somebody else was first (a lost lease, a unique key)
         └── Unavailable        the store cannot be reached; nothing was decided
@@ -139,6 +140,10 @@ class DeliveryError(ResponderError):
         self.permanent = permanent
         self.uncertain = uncertain
         self.gone = gone
+
+
+class NotYet(DeliveryError):
+    """It was not sent: calls of its kind are paced. Others to the same destination need not wait for it."""
 
 
 class StoreError(ResponderError):

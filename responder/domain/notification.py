@@ -46,10 +46,11 @@ class Headline(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the account: a symbol (✔ ◐ ○ ✖ ↩ –) and a sentence."""
+    """One line of the account: a symbol (✔ ◐ ○ ✖ ↩ –) and a sentence; ``url`` leads to what it is about."""
 
     symbol: str
     text: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from responder.clients.slack import SlackClient
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
 from responder.notifiers.slack_blocks import blocks, fallback, thread
+from responder.notifiers.slack_digest import linked, linked_blocks
 
 INCIDENT_EVENT, ENTRIES_EVENT = "responder_incident", "responder_entries"
 POST_EVERY = 1.1
@@ -65,6 +66,8 @@ class SlackNotifier:
     async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
         """Post or edit the message, then put what is new into its thread."""
         text, body = fallback(notification), blocks(notification, pressable=self._pressable)
+        if linked(notification):
+            body = linked_blocks(notification)
         if receipt is None:
             event = {"incident": notification.incident_id, "attempt": attempt}
             await self._space(address)

@@ -45,7 +45,10 @@ GAP = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class OutboxItem:
-    """One (incident, destination) that is behind. ``attempt`` is a leftover first post, empty otherwise."""
+    """One (incident, destination) that is behind. ``attempt`` is a leftover first post, empty otherwise.
+
+    ``digest`` is the id of the digest that tells of it, None when a message of its own does, or is to.
+    """
 
     incident_id: str
     destination: str
@@ -55,6 +58,19 @@ class OutboxItem:
     receipt: Receipt | None
     attempts: int
     epoch: int
+    digest: str | None = None
+
+
+DIGEST = "digest-"
+"""How the id of a digest begins: the row of a message that tells of many incidents instead of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """An incident that a digest tells of. ``line`` is what it says; None where a message of its own tells it now."""
+
+    item: OutboxItem
+    line: Receipt | None
 
 
 class Outbox(Protocol):
@@ -78,6 +94,30 @@ class Outbox(Protocol):
 
     async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
         """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
+        ...
+
+    async def crowded(self, destination: str, after: int, within: timedelta) -> bool:
+        """Say whether more than ``after`` incidents that are told there were opened ``within`` the time until now."""
+        ...
+
+    async def claim_crowd(self, destination: str, limit: int) -> Sequence[OutboxItem]:
+        """Lease due items of one destination that have no message of their own."""
+        ...
+
+    async def gather(self, destination: str, gathered: Sequence[Gathered], within: timedelta, rest: timedelta) -> str:
+        """Complete items by letting the destination's digest tell of them; returns its id.
+
+        It is the one that has grown ``within`` the time until now, or a new one. Items without a line leave the digest
+        and stay leased. It is told anew when something changed; items are due again after ``rest`` if there is more.
+        """
+        ...
+
+    async def digest(self, digest_id: str, limit: int) -> Sequence[Receipt]:
+        """Read what a digest says of each of its incidents, at most ``limit``."""
+        ...
+
+    async def hurry(self, destination: str) -> int:
+        """Make due what waits to be told at a destination that answers again; returns how much that is."""
         ...
 
     async def give_up(self, item: OutboxItem, error: str) -> None:

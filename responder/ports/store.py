@@ -16,10 +16,12 @@ from responder.ports.audit import Audit
 from responder.ports.brakes import BrakeLog
 from responder.ports.people import Kind, Page, People
 from responder.ports.queues import (
+    DIGEST,
     DOUBT_LASTS,
     LEASE,
     MAX_ATTEMPTS,
     UNCLAIMED_AFTER,
+    Gathered,
     Inbox,
     NewDelivery,
     Outbox,
@@ -31,6 +33,7 @@ from responder.ports.sealing import Sealing
 from responder.ports.slices import DecideStore, DeliveryProgress, RunFact, Slice, SliceChanges
 
 __all__ = [
+    "DIGEST",
     "DOUBT_LASTS",
     "LEASE",
     "MAX_ATTEMPTS",
@@ -39,6 +42,7 @@ __all__ = [
     "Authority",
     "DecideStore",
     "DeliveryProgress",
+    "Gathered",
     "Housekeeping",
     "Inbox",
     "Kind",

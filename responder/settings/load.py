@@ -12,6 +12,7 @@ from responder.language.intervals import TimeInterval
 from responder.language.strict_yaml import Document, load, load_bytes
 from responder.settings import sections_people as people
 from responder.settings import sections_policies as policies
+from responder.settings import sections_routes as routes
 from responder.settings import sections_targets as targets
 from responder.settings.check import is_loopback
 from responder.settings.model import RETENTION, Access, Settings, SeverityRule, StoreSettings
@@ -36,6 +37,7 @@ KEYS = (
     "notify",
     "page",
     "routes",
+    "digest",
     "protect",
     "retention",
     "external_url",
@@ -103,6 +105,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
     prometheus = targets.read_prometheus(fields.get("prometheus"))
     connections = targets.ReadConnections(fields.get("connections"))
     notify = people.read_notify(fields.get("notify"))
+    intervals = _intervals(fields.get("time_intervals"))
     return Settings(
         listen=listen or usual.listen,
         external_url=flags.get("web.external-url", "").rstrip("/")
@@ -123,11 +126,12 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         connections_http=connections.http,
         connections_redis=connections.redis,
         connections_postgres=connections.postgres,
-        time_intervals=_intervals(fields.get("time_intervals")),
+        time_intervals=intervals,
         policies=tuple(policies.read_policy(one) for one in fields.get("policies").items()),
         notify=notify,
         page=fields.read("page", lambda one: people.read_page(one, notify), None),
-        routes=people.read_routes(fields.get("routes"), notify),
+        routes=routes.read_routes(fields.get("routes"), notify, intervals),
+        storms=fields.read("digest", routes.read_digest, usual.storms),
         protect=tuple(one.text() for one in fields.get("protect").items()),
         retention=_retention(fields.get("retention")),
         group_interval=fields.read("group_interval", Node.duration, usual.group_interval),

@@ -265,12 +265,33 @@ class PageSettings:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who hears of the incidents that match; ``continue_`` lets the next routes match too."""
+    """Who hears of the incidents that match; ``continue_`` lets the next routes match too.
+
+    ``active`` and ``mute`` are the times at which it tells and does not; ``times`` are their names.
+    """
 
     destinations: tuple[str, ...]
     matchers: tuple[Matcher, ...] = ()
     incidents: Literal["handled", "unhandled", "all"] = "handled"
     continue_: bool = False
+    severities: frozenset[Severity] = frozenset()
+    teams: frozenset[str] = frozenset()
+    active: tuple[TimeInterval, ...] = ()
+    mute: tuple[TimeInterval, ...] = ()
+    times: tuple[str, ...] = ()
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every incident fits that comes so far."""
+        return self.incidents == "all" and not (self.matchers or self.severities or self.teams)
+
+
+@dataclass(frozen=True, slots=True)
+class DigestSettings:
+    """When a chat channel gets one message for all: more than ``after`` incidents ``within`` a time."""
+
+    after: int = 5
+    within: timedelta = timedelta(minutes=5)
 
 
 DAY = timedelta(days=1)
@@ -314,6 +335,7 @@ class Settings:
     notify: Notify = Notify()
     page: PageSettings | None = None
     routes: Sequence[Route] = ()
+    storms: DigestSettings | None = DigestSettings()
     protect: tuple[str, ...] = ()
     retention: Mapping[str, timedelta] = field(default_factory=lambda: RETENTION)
     group_interval: timedelta = timedelta(minutes=5)

@@ -12,7 +12,6 @@ from responder.settings.model import (
     PagerDutySettings,
     PageSettings,
     Role,
-    Route,
     SourceSettings,
     Token,
 )
@@ -21,7 +20,7 @@ from responder.settings.sections_http import AUTH_KEYS, read_auth, read_http
 from responder.settings.sections_slack import ROLES, read_slack, read_slack_users
 
 _SHORTEST_TOKEN = 8
-_CHANNELS = ("slack", "pagerduty", "console")
+CHANNELS = ("slack", "pagerduty", "console")
 _NAMES_A_SOURCE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -102,7 +101,7 @@ def _token(node: Node) -> Token:
 
 def read_notify(node: Node) -> Notify:
     """Read the channels."""
-    fields = node.keys(_CHANNELS)
+    fields = node.keys(CHANNELS)
     return Notify(
         slack=fields.read("slack", read_slack, None),
         pagerduty=fields.read("pagerduty", _pagerduty, None),
@@ -121,8 +120,8 @@ def _pagerduty(node: Node) -> PagerDutySettings:
 
 def read_page(node: Node, notify: Notify) -> PageSettings | None:
     """Read where "a person is needed" goes: exactly one place."""
-    fields = node.keys((*_CHANNELS, "after"))
-    places = _destinations(fields, notify)
+    fields = node.keys((*CHANNELS, "after"))
+    places = read_destinations(fields, notify)
     if len(places) != 1:
         node.complain(
             "exactly one place to page is needed", "missing-key", "write page: { pagerduty: SERVICE }", at_key=True
@@ -132,29 +131,7 @@ def read_page(node: Node, notify: Notify) -> PageSettings | None:
     return PageSettings(places[0], fields.read("after", Node.duration, usual.after))
 
 
-def read_routes(node: Node, notify: Notify) -> tuple[Route, ...]:
-    """Read who hears of what, in order."""
-    return tuple(_route(one, notify) for one in node.items())
-
-
-def _route(node: Node, notify: Notify) -> Route:
-    fields = node.keys(("matchers", *_CHANNELS, "incidents", "continue"))
-    told = ("handled", "unhandled", "all")
-    incidents = fields.read("incidents", lambda one: one.choice(told), "handled")
-    places = _destinations(fields, notify)
-    if not places and not any(name in fields for name in _CHANNELS):
-        node.complain(
-            "this route tells nobody", "missing-key", 'add slack: "#channel" or pagerduty: SERVICE', at_key=True
-        )
-    return Route(
-        destinations=places,
-        matchers=fields.get("matchers").matchers(),
-        incidents=cast("Literal['handled', 'unhandled', 'all']", incidents),
-        continue_=fields.read("continue", Node.flag, otherwise=False),
-    )
-
-
-def _destinations(fields: Fields, notify: Notify) -> tuple[str, ...]:
+def read_destinations(fields: Fields, notify: Notify) -> tuple[str, ...]:
     """Read ``slack``, ``pagerduty`` and ``console`` of a route or page, and hold them against the channels."""
     found: list[str] = []
     if "slack" in fields:

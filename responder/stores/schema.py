@@ -321,12 +321,16 @@ outbox = Table(
     Column("lease_until", Instant),
     Column("attempts", Integer, nullable=False),
     Column("epoch", Integer, nullable=False),
+    Column("digest", Text),
     PrimaryKeyConstraint("incident_id", "destination"),
     Index("ix_outbox_changed_at", "changed_at", "incident_id", "destination"),
     _partial("ix_outbox_due", "urgency", "due_at", where="told_rev < want_rev AND NOT dead"),
     _partial("ix_outbox_dead", "changed_at", where="dead"),
+    _partial("ix_outbox_digest", "digest", where="digest IS NOT NULL"),
 )
-"""Behind while ``told_rev < want_rev``. ``urgency`` is the rank of the incident's severity, 0 first."""
+"""Behind while ``told_rev < want_rev``. ``urgency`` is the rank of the incident's severity, 0 first.
+
+In a storm ``digest`` is the row, at the same destination, whose message tells of the incident (``ports.queues``)."""
 
 holds = Table(
     "holds",

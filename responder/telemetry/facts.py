@@ -96,6 +96,10 @@ def _notification(result: str) -> Note:
     return note
 
 
+def _destination(metrics: Metrics, fields: Fields) -> None:
+    metrics.destination_up.labels(_text(fields, "destination")).set(bool(fields.get("reachable")))
+
+
 def _tell_later(metrics: Metrics, fields: Fields) -> None:
     # Pacing puts a message off without anything having failed.
     _notification("failed" if fields.get("counted", True) else "paced")(metrics, fields)
@@ -132,6 +136,7 @@ FACTS: Mapping[str, Fact] = {
     ),
     "episode": Fact("debug", lambda m, f: m.episodes.labels(_text(f, "change")).inc()),
     "decision": Fact("info", lambda m, f: m.decisions.labels(_text(f, "verdict")).inc()),
+    "unrouted": Fact("warning", lambda m, _: m.unrouted.inc(), about="alertname"),
     "run_created": Fact("info", lambda m, f: m.runs_started.labels(_text(f, "playbook"), _text(f, "mode")).inc()),
     # asking the sources
     "reconciled": Fact("debug", lambda m, f: m.reconciled.labels(_text(f, "source")).inc(_number(f, "alerts"))),
@@ -155,6 +160,7 @@ FACTS: Mapping[str, Fact] = {
     "tell_later": Fact("info", _tell_later),
     "tell_failed": Fact("warning", _notification("failed")),
     "tell_gave_up": Fact("error", _notification("dead")),
+    "destination": Fact("warning", _destination),
     "tell_waits_for_store": Fact("warning"),
     "message_gone": Fact("info"),
     # people

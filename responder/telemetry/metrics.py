@@ -83,6 +83,7 @@ class Metrics:
         self.episodes = self._counter(
             "episode_changes_total", "Episodes that opened, closed or otherwise changed.", "change"
         )
+        self.unrouted = self._counter("unrouted_incidents_total", "Incidents that began and that no route took.")
         self.http = self._histogram("http_request_duration_seconds", "HTTP requests served.", _FAST, "handler", "code")
         self.malformed = self._counter("malformed_requests_total", "Requests that were no well-formed HTTP.", "reason")
 
@@ -100,6 +101,9 @@ class Metrics:
         )
         self.notification_seconds = self._histogram(
             "notification_duration_seconds", "One message to its channel.", _FAST
+        )
+        self.destination_up = self._gauge(
+            "destination_up", "0 while a destination fails again and again; there once it has done so.", "destination"
         )
         self.asked = self._counter("people_requests_total", "What people asked for.", "what")
         self.slack_asked = self._counter(

@@ -9,20 +9,26 @@ from datetime import timedelta
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from responder.domain.errors import DeliveryError, StoreError
+from responder.domain.errors import DeliveryError, NotYet, StoreError
 from responder.domain.ids import new_id
 from responder.domain.notification import Account, Notification, Receipt
 from responder.ports.clock import Clock
 from responder.ports.notifier import Destination, Notifier
 from responder.ports.queues import GAP
-from responder.ports.store import Outbox, OutboxItem
+from responder.ports.store import DIGEST, Gathered, Outbox, OutboxItem
 from responder.tell.ahead import Ahead
 from responder.tell.compose import compose
+from responder.tell.digest import KINDS as DIGESTS
+from responder.tell.digest import PAUSE_SECONDS, Storm, alone, compose_digest, gathered, line_of
+from responder.tell.digest import READ as DIGEST_LINES
+from responder.tell.digest import REST as DIGEST_REST
 from responder.tell.docs import DocsOf
 from responder.tell.lanes import Lane, back_off
 
 BATCH = 16
 """Items of one claim."""
+CROWD = 100
+"""Items of one destination that are gathered into a digest at once."""
 TURN_SECONDS = 20.0
 """Everything that is sent for one item; with what it waited for its lane it stays within the lease of 30 s."""
 START_WITHIN_SECONDS = 8.0
@@ -75,8 +81,13 @@ class Courier:
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         turn_seconds: float = TURN_SECONDS,
+        storm: Callable[[], Storm | None] = lambda: None,
     ) -> None:
-        """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again."""
+        """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again.
+
+        ``storm`` says when incidents are told in a digest; None: never.
+        """
+        self._storm = storm
         self._store = store
         self._clock = clock
         self._notifiers = notifiers
@@ -118,8 +129,11 @@ class Courier:
 
     async def _tell_lane(self, lane: Lane, items: Sequence[OutboxItem], claimed: float) -> None:
         """Tell one destination its items, in order, at its pace; what there is no time for is handed back."""
-        ahead = Ahead(self._store, self._clock, items, one_by_one=lane.pace > 0)
         try:
+            items, crowded = await self._gathered(lane, items)
+            if crowded and not items:
+                lane.wait(self._clock.monotonic(), PAUSE_SECONDS)
+            ahead = Ahead(self._store, self._clock, items, one_by_one=lane.pace > 0)
             for place, item in enumerate(items):
                 delay = max(0.0, lane.free_at - self._clock.monotonic())
                 if self._clock.monotonic() + delay - claimed > START_WITHIN_SECONDS:
@@ -134,6 +148,42 @@ class Courier:
         finally:
             lane.task = None
             self._announce_free(lane)
+
+    async def _gathered(self, lane: Lane, items: Sequence[OutboxItem]) -> tuple[Sequence[OutboxItem], bool]:
+        """Let a digest tell of what needs no message of its own; returns the rest, and whether there was any."""
+        storm, name = self._storm(), str(lane.destination)
+        without = [item for item in items if gathered(item) or (item.receipt is None and not item.attempt)]
+        candidates = [item for item in without if not item.incident_id.startswith(DIGEST)]
+        if not candidates or lane.destination.kind not in DIGESTS or lane.destination.kind not in self._notifiers:
+            return items, False
+        stays = storm is not None and await self._store.crowded(name, storm.after, storm.within)
+        if stays:
+            candidates += await self._store.claim_crowd(name, CROWD)
+        candidates = [item for item in candidates if stays or gathered(item)]
+        if not candidates:
+            return items, False
+        accounts = await self._store.accounts([item.incident_id for item in candidates])
+        found = [self._for_digest(item, accounts.get(item.incident_id)) for item in candidates]
+        within = storm.within if storm is not None else Storm().within
+        chosen = [one for one in found if one is not None]
+        if chosen:
+            await self._store.gather(name, chosen, within, DIGEST_REST)
+        told = {one.item.incident_id for one in chosen if one.line is not None}
+        left = {one.item.incident_id: replace(one.item, receipt=None) for one in chosen if one.line is None}
+        every = {item.incident_id: item for item in (*items, *candidates)} | left
+        return [item for key, item in every.items() if key not in told], bool(told)
+
+    def _for_digest(self, item: OutboxItem, account: Account | None) -> Gathered | None:
+        """Return what a digest says of an item; None when it has nothing to do with one."""
+        if account is None:
+            return None
+        try:
+            news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it is told where it is told by itself
+            return None
+        if not alone(news):
+            return Gathered(item, line_of(news))
+        return Gathered(item, None) if gathered(item) else None
 
     def _announce_free(self, lane: Lane) -> None:
         delay = max(0.0, lane.free_at - self._clock.monotonic())
@@ -163,12 +213,21 @@ class Courier:
         if notifier is None:
             await self._give_up(item, f"there is no channel {lane.destination.kind!r}: configure it under notify")
             return
-        account = await account_now()
-        if account is None:
-            await self._give_up(item, "the incident is no longer there")
-            return
-        news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
-        rest, seen = rest_of(account.size), digest(news)
+        if item.incident_id.startswith(DIGEST):
+            lines = await self._store.digest(item.incident_id, DIGEST_LINES)
+            if not lines:
+                await self._store.told(item, item.receipt or {}, DIGEST_REST)
+                return
+            rest = DIGEST_REST
+            news = compose_digest(item.incident_id, lines, item.want_rev, item.destination, self._external_url)
+        else:
+            account = await account_now()
+            if account is None:
+                await self._give_up(item, "the incident is no longer there")
+                return
+            rest = rest_of(account.size)
+            news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+        seen = digest(news)
         if item.receipt is not None and not item.attempt and item.receipt.get(SEEN) == seen:
             await self._store.told(item, item.receipt, rest)
             return
@@ -183,8 +242,16 @@ class Courier:
             await self._settle(lane, item, error)
         else:
             await self._store.told(item, {**receipt, SEEN: seen}, rest)
-            lane.worked(self._clock.monotonic())
+            await self._answered(lane)
             self._told(item, self._clock.monotonic() - started)
+
+    async def _answered(self, lane: Lane) -> None:
+        """Note that a destination answers; where it did not for a while, nobody waits out a back-off any more."""
+        was_broken = lane.broken
+        lane.worked(self._clock.monotonic())
+        if was_broken:
+            hurried = await self._store.hurry(str(lane.destination))
+            self._on_fact("destination", destination=str(lane.destination), reachable=True, hurried=hurried)
 
     def _told(self, item: OutboxItem, seconds: float) -> None:
         self._on_fact(
@@ -229,8 +296,11 @@ class Courier:
         receipt = error.receipt if isinstance(error, Partly) else None
         now = self._clock.monotonic()
         if error.permanent:
-            lane.worked(now)
+            await self._answered(lane)
             await self._give_up(item, str(error))
+            return
+        if isinstance(error, NotYet) and error.retry_after is not None:
+            await self._later(item, error.retry_after.total_seconds(), error, counted=False, receipt=None)
             return
         if error.retry_after is not None:
             lane.wait(now, error.retry_after.total_seconds())
@@ -239,6 +309,8 @@ class Courier:
         # When the channel itself is down, no message is worn out by waiting for it.
         counted = not lane.broken
         lane.failed(now, self._jitter())
+        if counted and lane.broken:
+            self._on_fact("destination", destination=str(lane.destination), reachable=False, error=str(error))
         seconds = ITEM_PATIENCE * back_off(max(lane.failures, item.attempts), self._jitter())
         await self._later(item, seconds, error, counted=counted, receipt=receipt)
 

@@ -26,6 +26,7 @@ WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "runs": ("state", tuple(RunState)),
     "decisions": ("verdict", tuple(Verdict)),
     "deliveries": ("state", ("waiting", "done", "dead")),
+    "outbox": ("state", ("waiting", "told", "dead")),
 }
 """The filters that take certain words only."""
 _PAGE: Row = {

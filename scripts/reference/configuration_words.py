@@ -33,7 +33,7 @@ SECTIONS: Mapping[str, str] = {
     "`matchers`.",
     "kubernetes": "The Kubernetes clusters. Nothing of them is read before the first use.",
     "connections": "What playbooks may look at and change besides clusters, by kind and name.",
-    "time_intervals": "Alertmanager's own form, used by name in playbooks.",
+    "time_intervals": "Alertmanager's own form, used by name in playbooks and routes.",
     "policies": "Upper bounds for every playbook, by alert: on the mode, and on the effects of all of them together. "
     "All that match apply, and the strictest wins.",
     "notify": "The channels, and what they need.",
@@ -41,6 +41,8 @@ SECTIONS: Mapping[str, str] = {
     "the page is held back. PagerDuty services in `routes` are called and taken back at the same moments.",
     "routes": "Who hears of which incidents. The first that matches wins; with `continue: true` the next are looked at "
     "as well.",
+    "digest": "When a Slack channel gets one message for all that need nobody, edited and with the worst first, "
+    "instead of one for each: `off` for never. Who needs a person has a message of its own in every storm.",
     "protect": "Targets that no playbook may change, with `*` for any text. `*/namespace/NAME` covers what is in the "
     "namespace. Of every cluster `kube-system` is protected without being told, and so is the namespace that the "
     "responder itself runs in.",
@@ -145,11 +147,18 @@ WORDS: Mapping[str, str] = {
     "somebody answers with `responder ack`. What needs a person sooner (a fix that failed, was undone without another "
     "to try, or that nobody can tell the end of) is told at once, whatever its severity.",
     "routes.[].matchers": "The incidents it is about; none: all.",
+    "routes.[].severity": "How urgent, one or several, as `severity` maps it; none: however.",
+    "routes.[].team": "Whose, one or several, by the label `team_label`; none: anybody's.",
+    "routes.[].active_time_intervals": "Names of `time_intervals`: it tells in these only. What it takes meanwhile and "
+    "is still open is told then.",
+    "routes.[].mute_time_intervals": "Names of `time_intervals` in which it does not tell.",
     "routes.[].slack": "Channels.",
     "routes.[].pagerduty": "Services.",
     "routes.[].console": "The log.",
     "routes.[].incidents": "Those for which a playbook decided something, those for which none did, or all.",
     "routes.[].continue": "Look at the next routes as well.",
+    "digest.after": "So many incidents of a channel have messages of their own.",
+    "digest.within": "Within how long they began.",
     "retention.deliveries": "Webhook bodies.",
     "retention.history": "Incidents, decisions, runs and records.",
     "retention.audit": "The audit log.",

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, databases, fuzz, guards, model, resume, seeds, soak, storm
+from tests.attack import chaos, crash, databases, fuzz, guards, model, resume, seeds, soak, storm, tell_storm, telling
 from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
 
@@ -41,6 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     storming = campaigns.add_parser("storm", help="a hundred thousand alerts in a minute")
     storming.add_argument("--alerts", type=int, default=storm.ALERTS)
     storming.add_argument("--seconds", type=float, default=storm.SECONDS)
+    tells = campaigns.add_parser("telling", help="die wherever somebody is told something")
+    tells.add_argument("--every", type=int, default=1, help="only each n-th case, for a shorter campaign")
+    tells.add_argument("--stores", nargs="+", default=["sqlite", "postgresql"], choices=["postgresql", "sqlite"])
+    telling_all = campaigns.add_parser("tell-storm", help="two thousand incidents in a minute, in twenty channels")
+    telling_all.add_argument("--incidents", type=int, default=tell_storm.INCIDENTS)
+    telling_all.add_argument("--channels", type=int, default=tell_storm.CHANNELS)
+    telling_all.add_argument("--seconds", type=float, default=tell_storm.SECONDS)
     sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
     sowing.add_argument("--first", type=int, default=1)
     sowing.add_argument("--count", type=int, default=20_000)
@@ -114,6 +121,25 @@ def _storm(given: argparse.Namespace) -> bool:
     return bool(report.findings.every)
 
 
+def _tell_storm(given: argparse.Namespace) -> bool:
+    report = asyncio.run(tell_storm.tell_storm(tell_storm.Size(given.incidents, given.channels, given.seconds), _say))
+    for finding in report.findings.every[:20]:
+        _say(finding)
+    sys.stdout.write(f"{report.line()}\n")
+    more = report.told.p99() > report.quiet.p99() * (1 + tell_storm.MORE)
+    return bool(report.findings.every) or more
+
+
+def _telling(given: argparse.Namespace) -> bool:
+    with contextlib.ExitStack() as stack:
+        stores = [("sqlite", "sqlite")] if "sqlite" in given.stores else []
+        if "postgresql" in given.stores:
+            stores.append(("postgresql", stack.enter_context(private_cluster(durable=True)).database()))
+        result = telling.campaign(stores, every=given.every, say=_say)
+    sys.stdout.write(f"{telling.line(result)}\n")
+    return bool(result.findings.every)
+
+
 def _seeds(given: argparse.Namespace) -> bool:
     tally = seeds.seeds(given.first, given.count, _say, given.jobs, given.seconds)
     sys.stdout.write(f"{tally.line()}\n")
@@ -148,6 +174,8 @@ _CAMPAIGNS = {
     "seeds": _seeds,
     "soak": _soak,
     "storm": _storm,
+    "tell-storm": _tell_storm,
+    "telling": _telling,
 }
 
 

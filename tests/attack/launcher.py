@@ -15,20 +15,21 @@ import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 import aiosqlite
 
 from responder import app as root
-from responder.app import runtime, serving
+from responder.app import parts, runtime, serving
 from responder.clients.toolbox import Toolbox
 from responder.notifiers import console
 from responder.ports.brakes import NO_BRAKES, Brakes
+from responder.ports.pace import Pace
 from responder.ports.store import Store
 from responder.settings import Settings
 from responder.stores import postgres, registry, sqlite
 from responder.stores.core.store import SqlStore
-from tests.attack.points import Points, WatchedTools, read_plan, watch_store
+from tests.attack.points import Points, WatchedTools, read_plan, watch_channels, watch_store
 
 LOADED = (aiosqlite, console, serving, postgres, sqlite)
 """What a responder loads on first use, loaded before it is forked."""
@@ -91,8 +92,8 @@ def _be(order: Order) -> None:
 
 
 def _wrap(points: Points) -> None:
-    """Hand the composition root a store and tools that meet ``points``."""
-    open_store, toolbox = registry.open_store, root.toolbox
+    """Hand the composition root a store, tools and channels that meet ``points``."""
+    open_store, toolbox, channels_of = registry.open_store, root.toolbox, parts.channels_of
 
     def opened(url: str, password: str | None = None, brakes: Brakes = NO_BRAKES) -> Store:
         return watch_store(cast("SqlStore", open_store(url, password, brakes)), points)
@@ -100,7 +101,10 @@ def _wrap(points: Points) -> None:
     def tools(settings: Settings) -> Toolbox:
         return cast("Toolbox", WatchedTools(toolbox(settings), points))
 
-    vars(runtime).update(open_store=opened, toolbox=tools)
+    def channels(settings: Settings, console: TextIO, pace: Pace) -> parts.Channels:
+        return watch_channels(channels_of(settings, console, pace), points)
+
+    vars(runtime).update(open_store=opened, toolbox=tools, channels_of=channels)
 
 
 def _redirect(log: str) -> None:

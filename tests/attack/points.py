@@ -2,7 +2,8 @@
 
 They are met from outside: the launcher hands the composition root a store and tools that are wrapped here. A point is
 named ``{method of the store}:before`` (all statements sent, COMMIT not yet) or ``:after`` (committed, answer not used
-yet), and ``do:`` or ``undo:`` with the same two for an effect. Transactions that wrote nothing have no points.
+yet), and ``do:`` or ``undo:`` with the same two for an effect, ``slack.post:``, ``slack.update:`` and
+``pagerduty.send:`` for a message. Transactions that wrote nothing have no points.
 """
 
 import json
@@ -25,8 +26,9 @@ from sqlalchemy import Executable, UpdateBase, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from responder.app.parts import Channels
 from responder.clients.toolbox import Toolbox
-from responder.domain.errors import Unavailable, Uncertain
+from responder.domain.errors import DeliveryError, Unavailable, Uncertain
 from responder.ports.store import NewDelivery
 from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 from responder.stores.core.database import Order
@@ -300,3 +302,28 @@ class WatchedTools:
     async def close(self) -> None:
         """Give the connections back."""
         await self.tools.close()
+
+
+# --- the channels -------------------------------------------------------------------------------------------------
+
+_SENDS = (("slack", "post"), ("slack", "update"), ("pagerduty", "send"))
+
+
+def watch_channels(channels: Channels, points: Points) -> Channels:
+    """Let every message that is sent meet its points; looks pass by."""
+    for kind, name in _SENDS:
+        if kind in channels.notifiers:
+            client = vars(channels.notifiers[kind])["_client"]
+            setattr(client, name, _sending(f"{kind}.{name}", getattr(client, name), points))
+    return channels
+
+
+def _sending(name: str, send: Callable[..., Awaitable[Any]], points: Points) -> Callable[..., Awaitable[Any]]:
+    async def watched(*args: Any, **named: Any) -> Any:  # noqa: ANN401 -- whatever the client sends
+        points.meet(f"{name}:before")
+        answer = await send(*args, **named)
+        if points.meet(f"{name}:after"):
+            raise DeliveryError("the answer was lost", uncertain=True)
+        return answer
+
+    return watched

@@ -86,13 +86,14 @@ class SlackPeer:
     webhook_path: str = "/services/T0BED/B0BED/secret"
     webhook_channel: str = "C0ALERTS"
     channels: dict[str, str] = field(default_factory=lambda: {"alerts": "C0ALERTS", "oncall": "C0ONCALL"})
-    scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history"})
+    scopes: set[str] = field(default_factory=lambda: {"chat:write", "channels:history", "channels:read"})
     archived: set[str] = field(default_factory=set)
     edit_window_closed: bool = False
     posts: Rate = field(default_factory=lambda: Rate(1, 1.0))
     updates: Rate = field(default_factory=lambda: Rate(50, _PER_MINUTE))
     ephemerals: Rate = field(default_factory=lambda: Rate(100, _PER_MINUTE))
     reads: Rate = field(default_factory=lambda: Rate(50, _PER_MINUTE))
+    lists: Rate = field(default_factory=lambda: Rate(20, _PER_MINUTE))
     faults: Faults = field(default_factory=Faults)
     calls: list[Call] = field(default_factory=list)
     refused: list[Call] = field(default_factory=list)
@@ -144,6 +145,7 @@ class SlackPeer:
             "chat.update": self._update,
             "conversations.history": self._history,
             "conversations.join": self._join,
+            "conversations.list": self._list_channels,
             "conversations.replies": self._replies,
         }
         arguments: Mapping[str, Any] = {}
@@ -212,6 +214,14 @@ class SlackPeer:
     async def _join(self, arguments: Mapping[str, Any]) -> JsonObject:
         self._needs("channels:join")
         return {"channel": {"id": self._channel(arguments, by_name=False)}}
+
+    async def _list_channels(self, arguments: Mapping[str, Any]) -> JsonObject:
+        self._needs("channels:read")
+        _limit(self.lists)
+        shown = [{"id": one, "name": name, "is_channel": True} for name, one in self.channels.items()]
+        limit, start = int(arguments.get("limit") or _HISTORY_PAGE), int(arguments.get("cursor") or 0)
+        following = str(start + limit) if len(shown) > start + limit else ""
+        return {"channels": shown[start : start + limit], "response_metadata": {"next_cursor": following}}
 
     async def _update(self, arguments: Mapping[str, Any]) -> JsonObject:
         self._needs("chat:write")

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from responder.clients.pagerduty import PagerDutyClient
 from responder.clients.slack import SlackClient
@@ -20,6 +19,7 @@ from responder.notifiers.console import ConsoleNotifier
 from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import PartlyDelivered, SlackNotifier
 from responder.ports.notifier import Notifier
+from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.slack_peer import slack as serve_slack
@@ -43,13 +43,13 @@ class Bench:
 def slack_notifier(
     peer: SlackPeer, stack: AsyncExitStack, *, post_every: float = 0.0, timeout: timedelta = PATIENT
 ) -> SlackNotifier:
-    client = SlackClient(peer.token, api_url=peer.api_url, timeout=timeout)
+    client = SlackClient(peer.token, api_url=peer.api_url, timeout=timeout, pace=FREE)
     stack.push_async_callback(client.close)
     return SlackNotifier(client, post_every=post_every)
 
 
 def pagerduty_notifier(peer: PagerDutyPeer, stack: AsyncExitStack) -> PagerDutyNotifier:
-    client = PagerDutyClient(api_url=peer.url, timeout=PATIENT)
+    client = PagerDutyClient(api_url=peer.url, timeout=PATIENT, pace=FREE)
     stack.push_async_callback(client.close)
     return PagerDutyNotifier(client, {"payments": ROUTING_KEY})
 
@@ -180,23 +180,10 @@ async def test_a_first_post_whose_answer_was_lost_is_found_and_edited(
     assert "Fixed in 3m12s" in mine[0]
 
 
-class NamingSlack(SlackPeer):
-    """Also lists its channels."""
-
-    def app(self) -> web.Application:
-        app = super().app()
-        app.router.add_route("*", "/api/conversations.list", self._list)
-        return app
-
-    async def _list(self, _: web.Request) -> web.Response:
-        channels = [{"id": found, "name": name} for name, found in self.channels.items()]
-        return web.json_response({"ok": True, "channels": channels, "response_metadata": {"next_cursor": ""}})
-
-
 async def test_a_lost_post_is_found_after_a_restart_though_the_channel_is_known_by_name_only(
     stack: AsyncExitStack,
 ) -> None:
-    peer = await stack.enter_async_context(serve_slack(NamingSlack(posts=Rate(None, 1.0))))
+    peer = await stack.enter_async_context(serve_slack(SlackPeer(posts=Rate(None, 1.0))))
     await slack_notifier(peer, stack).deliver(FIRING, "#alerts", None, "attempt-1")
     found = await slack_notifier(peer, stack).find("#alerts", "attempt-1")
     assert found is not None

@@ -16,8 +16,9 @@ from responder.domain.errors import Conflict
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.queues import GAP
-from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
+from responder.ports.store import LEASE, MAX_ATTEMPTS, Gathered, OutboxItem
 from responder.stores.core.accounts import EPISODES, RUNS
+from responder.stores.core.digests import FIRST_AFTER
 from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import HOUR, advance, episode, finished, incident, run, started, write
@@ -96,6 +97,17 @@ async def test_a_run_that_moves_on_is_told(store: SqlStore) -> None:
     (one,) = await store.claim_runs(1)
     await finished(store, one, RunState.CANCELLED)
     assert (await _claim(store)).want_rev == 3
+
+
+async def test_what_waits_for_a_destination_is_due_at_once_when_that_answers_again(store: SqlStore) -> None:
+    waiting = {await _dirty(store, SLACK) for _ in range(3)}
+    elsewhere = await _dirty(store, CONSOLE)
+    for item in await store.claim_outbox(10, []):
+        await store.tell_later(item, store.now() + HOUR, "" if item.destination == SLACK else "down")
+    assert await store.claim_outbox(10, []) == []
+    assert await store.hurry(SLACK) == 3
+    assert {item.incident_id for item in await store.claim_outbox(10, [])} == waiting - {elsewhere}
+    assert await store.hurry(SLACK) == 0, "whoever tells them now is left alone"
 
 
 async def test_a_leftover_attempt_is_found_after_a_crash(store: SqlStore) -> None:
@@ -316,3 +328,86 @@ async def test_of_a_large_incident_what_matters_most_is_read_and_the_rest_is_cou
     assert (left.episodes, left.firing, left.runs) == (32, 31, 19)
     assert left.ends == {None, RunState.READY}
     assert account.size == EPISODES + RUNS + 1 + 32 + 19
+
+
+WITHIN, REST = timedelta(minutes=5), timedelta(seconds=15)
+LINE = {"line": "HighLatency · shop", "word": "Firing"}
+
+
+async def test_a_storm_is_more_incidents_at_one_destination_than_usual(store: SqlStore) -> None:
+    for _ in range(3):
+        await _dirty(store, SLACK)
+    await _dirty(store, CONSOLE)
+    assert not await store.crowded(SLACK, 3, WITHIN)
+    assert await store.crowded(SLACK, 2, WITHIN)
+    advance(store, WITHIN)
+    assert not await store.crowded(SLACK, 2, WITHIN)
+
+
+async def test_a_digest_is_told_like_every_message_and_says_what_its_incidents_are(store: SqlStore) -> None:
+    about = {await _dirty(store, SLACK) for _ in range(3)}
+    await _dirty(store, CONSOLE)
+    items = await store.claim_crowd(SLACK, 10)
+    assert {item.incident_id for item in items} == about
+    digest = await store.gather(SLACK, [Gathered(item, LINE) for item in items], WITHIN, REST)
+    assert await store.digest(digest, 10) == [LINE] * 3
+    assert await store.digest(digest, 2) == [LINE] * 2
+    assert [item.destination for item in await store.claim_outbox(10, [])] == [CONSOLE], "its first post waits a moment"
+
+    advance(store, FIRST_AFTER)
+    told = await _claim(store)
+    assert (told.incident_id, told.destination, told.receipt, told.attempt) == (digest, SLACK, None, "")
+    await store.announce(told, "attempt-1")
+    await store.told(told, {"ts": "1"}, REST)
+    assert await store.claim_outbox(10, []) == []
+
+
+async def test_what_a_digest_tells_of_makes_it_due_only_when_it_changed(store: SqlStore) -> None:
+    about = await _dirty(store, SLACK)
+    (item,) = await store.claim_crowd(SLACK, 10)
+    digest = await store.gather(SLACK, [Gathered(item, LINE)], WITHIN, REST)
+    advance(store, FIRST_AFTER)
+    await store.told(await _claim(store), {"ts": "1"}, REST)
+    for line, due in ((LINE, False), ({**LINE, "word": "Fixed"}, True)):
+        await write(store, tell={about: frozenset({SLACK})})
+        advance(store, REST)
+        (item,) = await store.claim_crowd(SLACK, 10)
+        assert item.digest == digest
+        assert await store.gather(SLACK, [Gathered(item, line)], WITHIN, REST) == digest
+        assert bool(await store.claim_outbox(10, [])) is due
+
+
+async def test_who_leaves_a_digest_stays_leased_and_has_nothing_to_edit(store: SqlStore) -> None:
+    await _dirty(store, SLACK)
+    (item,) = await store.claim_crowd(SLACK, 10)
+    digest = await store.gather(SLACK, [Gathered(item, LINE)], WITHIN, REST)
+    await write(store, tell={item.incident_id: frozenset({SLACK})})
+    advance(store, REST)
+    (item,) = await store.claim_crowd(SLACK, 10)
+    await store.gather(SLACK, [Gathered(item, None)], WITHIN, REST)
+    assert await store.digest(digest, 10) == []
+    assert await store.claim_crowd(SLACK, 10) == []
+    await store.told(item, {"ts": "2"})
+    advance(store, REST)
+    assert {one.incident_id for one in await store.claim_outbox(10, [])} == {digest}
+
+
+async def test_the_next_storm_has_a_message_of_its_own(store: SqlStore) -> None:
+    found = []
+    for _ in range(2):
+        await _dirty(store, SLACK)
+        (item,) = await store.claim_crowd(SLACK, 10)
+        found.append(await store.gather(SLACK, [Gathered(item, LINE)], WITHIN, REST))
+        advance(store, WITHIN)
+    assert found[0] != found[1]
+
+
+async def test_a_lost_lease_gathers_nothing(store: SqlStore) -> None:
+    await _dirty(store, SLACK)
+    (item,) = await store.claim_crowd(SLACK, 10)
+    advance(store, LEASE)
+    (again,) = await store.claim_crowd(SLACK, 10)
+    digest = await store.gather(SLACK, [Gathered(item, LINE)], WITHIN, REST)
+    assert await store.digest(digest, 10) == []
+    await store.gather(SLACK, [Gathered(again, LINE)], WITHIN, REST)
+    assert await store.digest(digest, 10) == [LINE]

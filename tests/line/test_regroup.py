@@ -23,6 +23,7 @@ from responder.stores.registry import open_store
 from responder.tell.courier import Courier
 from tests.act_bed import Wall
 from tests.bed.alerts import alert, resolved, webhook
+from tests.bed.paces import FREE
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.stores import embedded
 from tests.bed.web import Rate
@@ -74,7 +75,7 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path, slack: SlackPeer)
     store = open_store(url)
     await store.open()
     slack.posts = Rate(None, 1.0)
-    client = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3))
+    client = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3), pace=FREE)
     library, rules = load_library([], CATALOGUE, None, {}), Rules(routes=[ToSlack()])
     decider = Decider(
         store, lambda: library, lambda: rules, lambda _, body: parse("alertmanager", body), on_fact=_no_failure

@@ -38,6 +38,7 @@ async def hand_over(db: Database, tx: AsyncConnection, heirs: Mapping[str, str])
         )
         .where(
             old.c.receipt.is_not(None) | (old.c.attempt != ""),
+            old.c.digest.is_(None),  # what a digest says of it is no message that could be handed over
             new.c.receipt.is_(None),
             new.c.attempt == "",
             ~new.c.dead,  # what was set aside tells nothing: the message would stand still

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Update, literal, update
+from sqlalchemy import Row, Update, literal, select, update
 
 from responder.domain.notification import Account, Receipt
 from responder.ports.queues import GAP
@@ -24,7 +24,7 @@ class OutboxPart(Part):
         skipped = self.db.give("skipped", name=sorted(skip))
         async with self.db.alone(Order.CLAIM) as tx:
             found = await self.db.fetch(tx, self.prepared.claim_outbox, {**claiming(self.db, limit), **skipped})
-        return [_item(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
+        return [item_of(row) for row in sorted(found, key=lambda row: (row.urgency, row.due_at))]
 
     async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
         """Read everything about some incidents."""
@@ -56,6 +56,17 @@ class OutboxPart(Part):
             values["attempts"] = max(0, item.attempts - 1)
         await self._put_back(item, values, dead=bool(error) and item.attempts >= MAX_ATTEMPTS, error=error)
 
+    async def hurry(self, destination: str) -> int:
+        """Make due what waits to be told at a destination that answers again; returns how much that is."""
+        now = self.now()
+        mine = (outbox.c.destination == destination) & (outbox.c.told_rev < outbox.c.want_rev) & ~outbox.c.dead
+        put_off = mine & (outbox.c.due_at > now) & outbox.c.lease_until.is_(None)
+        waiting = select(outbox.c.incident_id, outbox.c.destination).where(put_off)
+        locked = waiting.order_by(outbox.c.incident_id).with_for_update(skip_locked=True).subquery("locked")
+        same = (outbox.c.incident_id == locked.c.incident_id) & (outbox.c.destination == locked.c.destination)
+        async with self.db.writing(Order.RECORD) as tx:
+            return (await tx.execute(update(outbox).where(same).values(due_at=now))).rowcount
+
     async def give_up(self, item: OutboxItem, error: str) -> None:
         """Set the item aside as a dead letter."""
         await self._put_back(item, {"error": error, "lease_until": None}, dead=True, error=error)
@@ -86,7 +97,8 @@ def _name(item: OutboxItem) -> str:
     return f"{item.incident_id}|{item.destination}"
 
 
-def _item(row: Row[Any]) -> OutboxItem:
+def item_of(row: Row[Any]) -> OutboxItem:
+    """Return a claimed row."""
     return OutboxItem(
         incident_id=row.incident_id,
         destination=row.destination,
@@ -96,4 +108,5 @@ def _item(row: Row[Any]) -> OutboxItem:
         receipt=row.receipt,
         attempts=row.attempts,
         epoch=row.epoch,
+        digest=row.digest,
     )

@@ -71,6 +71,7 @@ _PAGE_OUT = exists().where(schema.holds.c.incident_id == _i.id, schema.holds.c.s
 _NEEDS_PERSON = case(
     (_i.needs_person != "", _i.needs_person), (_i.resolved_at.is_(None) & _PAGE_OUT, ASKED_TO_LOOK), else_=""
 )
+_TOLD = case((exists().where(_o.incident_id == _i.id), "yes"), else_="no")
 _BEHIND = case((_o.dead, "dead"), (_o.told_rev < _o.want_rev, "waiting"), else_="told")
 
 LISTS: Mapping[str, _List] = {
@@ -83,6 +84,7 @@ LISTS: Mapping[str, _List] = {
             "status": _STATUS.label("status"),
             "acknowledged_by": latest_acknowledgement(schema.audit.c.actor),
             "acknowledged_at": latest_acknowledgement(schema.audit.c.at),
+            "told": _TOLD.label("told"),
         },
     ),
     "episodes": _list(

@@ -7,6 +7,7 @@ from responder.stores.core.aside import AsidePart
 from responder.stores.core.brakes import BrakesPart
 from responder.stores.core.clock import OnFact
 from responder.stores.core.database import Database
+from responder.stores.core.digests import DigestPart
 from responder.stores.core.effects import EffectsPart
 from responder.stores.core.housekeeping import HousekeepingPart
 from responder.stores.core.inbox import InboxPart
@@ -40,6 +41,7 @@ class SqlStore(
     RunsPart,
     EffectsPart,
     OutboxPart,
+    DigestPart,
     PeoplePart,
     BrakesPart,
     HousekeepingPart,

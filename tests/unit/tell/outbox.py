@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from responder.domain.errors import Conflict
 from responder.domain.notification import Account, Receipt
-from responder.ports.store import LEASE, MAX_ATTEMPTS, OutboxItem
+from responder.ports.store import DIGEST, LEASE, MAX_ATTEMPTS, Gathered, OutboxItem
 from tests.unit.tell.stories import START
 
 
@@ -108,6 +108,47 @@ class MemoryOutbox:
         row.due_at, row.error, row.lease_until = at, error, START
         if error and item.attempts >= MAX_ATTEMPTS:
             row.dead = error
+
+    async def crowded(self, destination: str, after: int, within: timedelta) -> bool:
+        since = self.clock.now() - within
+        here = [self.known[row.item.incident_id] for row in self._at(destination)]
+        return sum(one.incident.opened_at > since for one in here) > after
+
+    async def claim_crowd(self, destination: str, limit: int) -> Sequence[OutboxItem]:
+        claimed = await self.claim_outbox(limit, {row.item.destination for row in self.rows.values()} - {destination})
+        return [one for one in claimed if not one.incident_id.startswith(DIGEST)]
+
+    async def gather(self, destination: str, gathered: Sequence[Gathered], within: timedelta, rest: timedelta) -> str:
+        ids = [key for key, where in self.rows if key.startswith(DIGEST) and where == destination]
+        digest_id = ids[-1] if ids else f"{DIGEST}{len(self.rows)}"
+        for one in gathered:
+            row = self._row(one.item)
+            into = one.item.digest or digest_id
+            changed = one.line != one.item.receipt
+            if one.line is None:
+                row.item = replace(row.item, receipt=None, digest=None)
+            else:
+                row.item = replace(row.item, told_rev=one.item.want_rev, receipt=one.line, digest=into, attempts=0)
+                row.lease_until, row.due_at = START, self.clock.now() + rest
+            if changed:
+                key = (into, destination)
+                mark = self.rows.setdefault(key, Row(OutboxItem(*key, 0, 0, "", None, 0, 0)))
+                mark.item = replace(mark.item, want_rev=mark.item.want_rev + 1)
+        return digest_id
+
+    async def digest(self, digest_id: str, limit: int) -> Sequence[Receipt]:
+        rows = [row.item for row in self.rows.values() if row.item.digest == digest_id]
+        return [one.receipt for one in rows if one.receipt][:limit]
+
+    def _at(self, destination: str) -> Sequence[Row]:
+        return [row for (key, where), row in self.rows.items() if where == destination and not key.startswith(DIGEST)]
+
+    async def hurry(self, destination: str) -> int:
+        now = self.clock.now()
+        mine = [row for row in self.rows.values() if row.item.destination == destination and row.due_at > now]
+        for row in mine:
+            row.due_at = now
+        return len(mine)
 
     async def give_up(self, item: OutboxItem, error: str) -> None:
         self._row(item).dead = error

@@ -9,12 +9,14 @@ import pytest
 
 from responder.clients.pagerduty import PagerDutyClient
 from responder.clients.slack import SlackClient
-from responder.domain.errors import DeliveryError
+from responder.domain.errors import DeliveryError, NotYet
 from responder.domain.notification import Account, Beyond, Notification, Receipt
 from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import SlackNotifier
 from responder.ports.notifier import Notifier
 from responder.tell.courier import Courier
+from responder.tell.digest import Storm
+from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.web import Rate
@@ -48,7 +50,7 @@ class Office:
         return [fields for one, fields in self.facts if one == name]
 
 
-def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
+def office(notifiers: Mapping[str, Notifier], *, storm: Storm | None = None, **options: float) -> Office:
     clock = Moved()
     outbox = MemoryOutbox(clock)
     facts: list[tuple[str, Mapping[str, object]]] = []
@@ -66,6 +68,7 @@ def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
         jitter=lambda: 0.0,
         sleep=clock.sleep,
         turn_seconds=options.get("turn_seconds", 5.0),
+        storm=lambda: storm,
     )
     return Office(outbox, clock, courier, facts)
 
@@ -74,8 +77,8 @@ def office(notifiers: Mapping[str, Notifier], **options: float) -> Office:
 async def peers(slack: SlackPeer, pagerduty: PagerDutyPeer) -> AsyncIterator[Callable[[], Office]]:
     """Give a way to open an office on both peers; opening another one is a restart."""
     slack.posts = Rate(None, 1.0)
-    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3))
-    pager = PagerDutyClient(api_url=pagerduty.url, timeout=timedelta(seconds=3))
+    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3), pace=FREE)
+    pager = PagerDutyClient(api_url=pagerduty.url, timeout=timedelta(seconds=3), pace=FREE)
     yield lambda: office(
         {
             "slack": SlackNotifier(chat, post_every=0.0),
@@ -371,6 +374,39 @@ async def test_no_message_is_worn_out_by_a_channel_that_is_down_for_hours() -> N
     assert not any(row.behind() for row in rows)
 
 
+async def test_a_channel_that_is_back_hears_at_once_what_has_waited_for_it() -> None:
+    channel = Scripted(errors=[DeliveryError("down") for _ in range(1000)])
+    one = office({"slack": channel})
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(4)]
+    for _ in range(20):
+        await one.later(300)
+    channel.errors.clear()
+    waited = 0
+    while any(row.behind() for row in rows):
+        await one.later(1)
+        waited += 1
+        assert waited < 130, "the pause of the channel, not the four minutes that each message would wait by itself"
+        if channel.posted:
+            break
+    for _ in range(len(rows)):
+        await one.later(1)
+    assert not any(row.behind() for row in rows)
+    assert [fields["reachable"] for fields in one.said("destination")] == [False, True]
+
+
+async def test_who_is_paced_lets_the_others_of_its_destination_go_first_and_is_not_worn_out() -> None:
+    channel = Scripted(errors=[NotYet("edits are paced", retry_after=timedelta(seconds=30))])
+    one = office({"slack": channel})
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(3)]
+    await one.later(1)
+    assert [row.behind() for row in rows] == [True, False, False]
+    assert (rows[0].item.attempts, rows[0].item.attempt, rows[0].error) == (0, "", "")
+    await one.later(28)
+    assert rows[0].behind()
+    await one.later(2)
+    assert not rows[0].behind()
+
+
 async def test_an_unreachable_channel_is_tried_less_and_less_often() -> None:
     channel = Scripted(errors=[DeliveryError("down") for _ in range(1000)])
     one = office({"slack": channel})
@@ -504,3 +540,98 @@ async def test_an_incident_that_cannot_be_read_keeps_no_other_from_being_told() 
     await one.work()
     assert [news.incident_id for news in channel.posted] == ["i0", "i1", "i3"]
     assert one.outbox.rows["i2", "console"].error.startswith("ValueError")
+
+
+# --- a storm ------------------------------------------------------------------------------------------------------
+
+STORM = Storm(after=2, within=timedelta(days=3650))
+
+
+@pytest.fixture
+async def stormy(slack: SlackPeer) -> AsyncIterator[Office]:
+    """Give an office for which three incidents are a storm."""
+    slack.posts = Rate(None, 1.0)
+    chat = SlackClient(slack.token, api_url=slack.api_url, pace=FREE)
+    yield office({"slack": SlackNotifier(chat, post_every=0.0), "console": Scripted(kind="console")}, storm=STORM)
+    await chat.close()
+
+
+async def test_in_a_storm_a_channel_has_one_message_for_all_who_need_nobody(stormy: Office, slack: SlackPeer) -> None:
+    one = stormy
+    for number in range(2):
+        one.outbox.tell(other(FIXING, number), SLACK)
+    await one.later(1)
+    assert len(mine(slack)) == 2, "it is no storm yet"
+    rows = [one.outbox.tell(other(FIXING, number), SLACK) for number in range(2, 40)]
+    for _ in range(4):
+        await one.later(5)
+    assert not any(row.behind() for row in rows)
+    digest, *more = [text for text in mine(slack) if "incidents in a storm" in text]
+    assert more == []
+    assert "38 incidents in a storm: 38 fixing" in digest
+    assert len(mine(slack)) == 3
+
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(2, 40)]
+    for _ in range(10):
+        await one.later(5)
+    assert not any(row.behind() for row in rows)
+    assert any("38 incidents in a storm: 38 fixed" in text for text in mine(slack))
+    assert len(mine(slack)) == 3
+    blocks = next(one.blocks for one in slack.messages if "storm" in one.text)
+    assert sum("|open>" in str(block) for block in blocks) == 15, "the worst link to their incidents"
+
+
+async def test_who_needs_a_person_is_told_by_itself_whatever_storm_there_is(stormy: Office, slack: SlackPeer) -> None:
+    one = stormy
+    for number in range(20):
+        one.outbox.tell(other(FIXING, number), SLACK)
+    called = one.outbox.tell(other(ROLLED_BACK, 20), SLACK)
+    for _ in range(4):
+        await one.later(5)
+    assert not called.behind()
+    assert [text for text in mine(slack) if "needs you" in text]
+    later = one.outbox.tell(other(ROLLED_BACK, 3), SLACK)
+    for _ in range(10):
+        await one.later(5)
+    assert not later.behind()
+    assert len([text for text in mine(slack) if "needs you" in text]) == 2
+    assert any("19 incidents in a storm" in text for text in mine(slack)), "the digest no longer tells of it"
+
+
+async def test_only_what_people_read_like_a_conversation_is_digested(stormy: Office) -> None:
+    one = stormy
+    rows = [one.outbox.tell(other(FIXING, number), "console:") for number in range(20)]
+    await one.work()
+    assert not any(row.behind() for row in rows)
+    assert len(one.outbox.rows) == 20
+
+
+async def test_at_slacks_real_limits_nothing_is_refused_and_every_last_state_is_told(slack: SlackPeer) -> None:
+    channels = ["C0ALERTS", "C0ONCALL"]
+    chat = SlackClient(slack.token, api_url=slack.api_url)
+    clock = Moved()
+    outbox = MemoryOutbox(clock)
+    storm = Storm(after=1, within=timedelta(days=3650))
+    courier = Courier(
+        outbox,
+        clock,
+        {"slack": SlackNotifier(chat)},
+        docs_of=lambda _: DOCS,
+        external_url=URL,
+        on_fact=_ignore,
+        storm=lambda: storm,
+    )
+    for place, channel in enumerate(channels):
+        outbox.tell(other(FIXING, place), f"slack:{channel}")
+    await courier.turn()
+    await courier.drain()
+    rows = [outbox.tell(other(FIXED, number), f"slack:{channels[number % 2]}") for number in range(40)]
+    async with asyncio.timeout(20):
+        while any(row.behind() for row in outbox.rows.values()):
+            await courier.turn()
+            await asyncio.sleep(0.05)
+    await courier.drain()
+    await chat.close()
+    assert slack.limited == 0
+    assert not any(row.dead for row in rows)
+    assert sorted("19 incidents" in text for text in mine(slack)) == [False, False, True, True]
