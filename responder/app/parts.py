@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from responder.app.masked import Masked
 from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
@@ -15,6 +16,7 @@ from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
 from responder.ports.notifier import Notifier
 from responder.settings import HttpConfig, PageSettings, Settings
+from responder.telemetry import Privacy, Redactor
 from responder.tell.docs import Docs, DocsOf, Subject
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -125,8 +127,15 @@ class Channels:
     closers: tuple[Callable[[], Awaitable[None]], ...] = ()
 
 
-def channels_of(settings: Settings, console: TextIO) -> Channels:
-    """Return the configured channels; the console is always there."""
+def privacy_of(settings: Settings) -> Privacy:
+    """Return what is kept out beside the secrets; the names of people who are known here stay readable."""
+    access, privacy = settings.access, settings.privacy
+    people = {token.name for token in access.tokens} | {user.name for user in access.slack.values()} | set(access.users)
+    return Privacy(privacy.labels, privacy.patterns, privacy.personal, frozenset(people))
+
+
+def channels_of(settings: Settings, console: TextIO, redactor: Redactor) -> Channels:
+    """Return the configured channels, none of which is shown a secret; the console is always there."""
     from responder.notifiers.console import ConsoleNotifier
 
     found: dict[str, Notifier] = {"console": ConsoleNotifier(console)}
@@ -145,4 +154,4 @@ def channels_of(settings: Settings, console: TextIO) -> Channels:
         pagerduty = PagerDutyClient(api_url=settings.notify.pagerduty.api_url)
         found["pagerduty"] = PagerDutyNotifier(pagerduty, settings.notify.pagerduty.services)
         closers.append(pagerduty.close)
-    return Channels(found, tuple(closers))
+    return Channels({kind: Masked(one, redactor) for kind, one in found.items()}, tuple(closers))

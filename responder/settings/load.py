@@ -14,8 +14,9 @@ from responder.settings import sections_people as people
 from responder.settings import sections_policies as policies
 from responder.settings import sections_targets as targets
 from responder.settings.check import is_loopback
-from responder.settings.model import RETENTION, Access, Settings, SeverityRule, StoreSettings
+from responder.settings.model import RETENTION, Access, PrivacySettings, Settings, SeverityRule, StoreSettings
 from responder.settings.reader import Fields, Node, Reading, WrongSettings, read_secret_file
+from responder.settings.sections_privacy import read_privacy
 
 KEYS = (
     "store",
@@ -37,6 +38,7 @@ KEYS = (
     "page",
     "routes",
     "protect",
+    "privacy",
     "retention",
     "external_url",
     "group_interval",
@@ -129,6 +131,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         page=fields.read("page", lambda one: people.read_page(one, notify), None),
         routes=people.read_routes(fields.get("routes"), notify),
         protect=tuple(one.text() for one in fields.get("protect").items()),
+        privacy=fields.read("privacy", read_privacy, PrivacySettings()),
         retention=_retention(fields.get("retention")),
         group_interval=fields.read("group_interval", Node.duration, usual.group_interval),
         episode_ttl=fields.read("episode_ttl", Node.duration, usual.episode_ttl),

@@ -252,6 +252,15 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """What is kept out of everything that leaves: values of ``labels``, texts of ``patterns`` (RE2), personal data."""
+
+    labels: frozenset[str] = frozenset()
+    patterns: tuple[str, ...] = ()
+    personal: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class PageSettings:
     """Where "a person is needed" goes (``pagerduty:payments``).
 
@@ -315,6 +324,7 @@ class Settings:
     page: PageSettings | None = None
     routes: Sequence[Route] = ()
     protect: tuple[str, ...] = ()
+    privacy: PrivacySettings = PrivacySettings()
     retention: Mapping[str, timedelta] = field(default_factory=lambda: RETENTION)
     group_interval: timedelta = timedelta(minutes=5)
     episode_ttl: timedelta = timedelta(hours=24)

@@ -20,6 +20,7 @@ from responder.tell.ahead import Ahead
 from responder.tell.compose import compose
 from responder.tell.docs import DocsOf
 from responder.tell.lanes import Lane, back_off
+from responder.tell.veil import NoVeil, Veil
 
 BATCH = 16
 """Items of one claim."""
@@ -72,11 +73,15 @@ class Courier:
         external_url: str,
         on_fact: OnFact,
         on_free: Callable[[], None] = lambda: None,
+        veil: Veil | None = None,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         turn_seconds: float = TURN_SECONDS,
     ) -> None:
-        """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again."""
+        """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again.
+
+        ``veil`` keeps out of messages what nobody outside is to see.
+        """
         self._store = store
         self._clock = clock
         self._notifiers = notifiers
@@ -84,6 +89,7 @@ class Courier:
         self._external_url = external_url
         self._on_fact = on_fact
         self._on_free = on_free
+        self._veil = veil or NoVeil()
         self._jitter = jitter
         self._sleep = sleep
         self._turn_seconds = turn_seconds
@@ -167,7 +173,9 @@ class Courier:
         if account is None:
             await self._give_up(item, "the incident is no longer there")
             return
-        news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+        shown = self._veil.before(account)
+        news = compose(shown, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+        news = self._veil.after(news, account)
         rest, seen = rest_of(account.size), digest(news)
         if item.receipt is not None and not item.attempt and item.receipt.get(SEEN) == seen:
             await self._store.told(item, item.receipt, rest)

@@ -41,6 +41,8 @@ SECTIONS: Mapping[str, str] = {
     "the page is held back. PagerDuty services in `routes` are called and taken back at the same moments.",
     "routes": "Who hears of which incidents. The first that matches wins; with `continue: true` the next are looked at "
     "as well.",
+    "privacy": "What is masked beside the secrets of this file and what looks like a secret: in messages, answers and "
+    "logs ([Keep secrets out](../how-to/keep-secrets-out.md)).",
     "protect": "Targets that no playbook may change, with `*` for any text. `*/namespace/NAME` covers what is in the "
     "namespace. Of every cluster `kube-system` is protected without being told, and so is the namespace that the "
     "responder itself runs in.",
@@ -150,6 +152,10 @@ WORDS: Mapping[str, str] = {
     "routes.[].console": "The log.",
     "routes.[].incidents": "Those for which a playbook decided something, those for which none did, or all.",
     "routes.[].continue": "Look at the next routes as well.",
+    "privacy.labels": "Labels whose values are shown nowhere: `<hidden>` stands in messages, answers and logs. "
+    "Playbooks and matchers see them.",
+    "privacy.patterns": "What else is masked, as regular expressions (RE2).",
+    "privacy.personal": "Whether e-mail addresses and card numbers are masked, too.",
     "retention.deliveries": "Webhook bodies.",
     "retention.history": "Incidents, decisions, runs and records.",
     "retention.audit": "The audit log.",
