@@ -130,8 +130,8 @@ class Channels:
 def privacy_of(settings: Settings) -> Privacy:
     """Return what is kept out beside the secrets; the names of people who are known here stay readable."""
     access, privacy = settings.access, settings.privacy
-    people = {token.name for token in access.tokens} | {user.name for user in access.slack.values()} | set(access.users)
-    return Privacy(privacy.labels, privacy.patterns, privacy.personal, frozenset(people))
+    people = {one.name for one in (*access.tokens, *access.slack.values(), *access.pagerduty.values())}
+    return Privacy(privacy.labels, privacy.patterns, privacy.personal, frozenset(people | access.users.keys()))
 
 
 def channels_of(settings: Settings, console: TextIO, redactor: Redactor) -> Channels:
@@ -152,6 +152,7 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor) -> Chan
         from responder.notifiers.pagerduty import PagerDutyNotifier
 
         pagerduty = PagerDutyClient(api_url=settings.notify.pagerduty.api_url)
-        found["pagerduty"] = PagerDutyNotifier(pagerduty, settings.notify.pagerduty.services)
+        how = settings.notify.pagerduty
+        found["pagerduty"] = PagerDutyNotifier(pagerduty, how.services, interop=how.interop, changes=how.changes)
         closers.append(pagerduty.close)
     return Channels({kind: Masked(one, redactor) for kind, one in found.items()}, tuple(closers))

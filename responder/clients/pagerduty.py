@@ -32,7 +32,7 @@ class PagerDutyClient:
         proxy: str | None = None,
     ) -> None:
         """``timeout`` bounds one call with everything in it."""
-        self._url = f"{api_url.rstrip('/')}/v2/enqueue"
+        self._url = api_url.rstrip("/")
         self._timeout = timeout.total_seconds()
         self._tls = tls
         self._proxy = proxy
@@ -45,13 +45,20 @@ class PagerDutyClient:
 
     async def send(self, event: Mapping[str, JsonValue]) -> None:
         """Enqueue one event; its dedup key makes a repetition harmless."""
+        await self._post("/v2/enqueue", event)
+
+    async def send_change(self, event: Mapping[str, JsonValue]) -> None:
+        """Enqueue one change event: it calls nobody, and sent twice it is listed twice."""
+        await self._post("/v2/change/enqueue", event)
+
+    async def _post(self, path: str, event: Mapping[str, JsonValue]) -> None:
         import aiohttp
 
         from responder.clients.sessions import plainly
 
         try:
             async with self._open().post(
-                self._url, json=dict(event), allow_redirects=False, proxy=self._proxy
+                self._url + path, json=dict(event), allow_redirects=False, proxy=self._proxy
             ) as response:
                 body = await response.content.read(SHOWN)
                 if response.status != ACCEPTED:

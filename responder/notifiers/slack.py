@@ -5,12 +5,12 @@ import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 
 from responder.clients.slack import SlackClient
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
 from responder.notifiers.slack_blocks import blocks, fallback, thread
+from responder.ports.notifier import PartlyDelivered
 
 INCIDENT_EVENT, ENTRIES_EVENT = "responder_incident", "responder_entries"
 POST_EVERY = 1.1
@@ -20,17 +20,6 @@ THREAD_SECONDS = 8.0
 HISTORY_PAGES = 5
 REMEMBERED = 10_000
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
-
-
-class PartlyDelivered(DeliveryError):
-    """The message arrived, the thread is behind; ``receipt`` is what was told."""
-
-    def __init__(
-        self, message: str, receipt: Receipt, *, retry_after: timedelta | None = None, uncertain: bool = False
-    ) -> None:
-        """Keep the receipt for the next edit."""
-        super().__init__(message, retry_after=retry_after, uncertain=uncertain)
-        self.receipt = receipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from responder.settings.model import (
     Access,
     HmacSettings,
     Notify,
-    PagerDutySettings,
     PageSettings,
     Role,
     Route,
@@ -18,6 +17,7 @@ from responder.settings.model import (
 )
 from responder.settings.reader import Fields, Node, with_file
 from responder.settings.sections_http import AUTH_KEYS, read_auth, read_http
+from responder.settings.sections_pagerduty import read_pagerduty, read_pagerduty_users
 from responder.settings.sections_slack import ROLES, read_slack, read_slack_users
 
 _SHORTEST_TOKEN = 8
@@ -70,8 +70,8 @@ def _hmac(node: Node) -> HmacSettings:
 
 
 def read_access(node: Node) -> Access:
-    """Read the tokens, the roles of users, who Slack's users are, and whether no credentials are needed."""
-    fields = node.keys(("tokens", "users", "anonymous", "slack"))
+    """Read the tokens, the roles of users, who Slack's and PagerDuty's users are, and whether anybody may come."""
+    fields = node.keys(("tokens", "users", "anonymous", "slack", "pagerduty"))
     tokens = tuple(_token(one) for one in fields.get("tokens").items())
     names = [token.name for token in tokens]
     for place, name in enumerate(names):
@@ -79,7 +79,8 @@ def read_access(node: Node) -> Access:
             fields.get("tokens").items()[place].complain(f"a second token named {name!r}", "duplicate")
     users = {name: _role(one) for name, one in fields.get("users").named().items()}
     anonymous = fields.read("anonymous", Node.flag, otherwise=False)
-    return Access(tokens, users, anonymous, read_slack_users(fields.get("slack")))
+    slack, pagerduty = read_slack_users(fields.get("slack")), read_pagerduty_users(fields.get("pagerduty"))
+    return Access(tokens, users, anonymous, slack, pagerduty)
 
 
 def _role(node: Node) -> Role:
@@ -105,18 +106,9 @@ def read_notify(node: Node) -> Notify:
     fields = node.keys(_CHANNELS)
     return Notify(
         slack=fields.read("slack", read_slack, None),
-        pagerduty=fields.read("pagerduty", _pagerduty, None),
+        pagerduty=fields.read("pagerduty", read_pagerduty, None),
         console=fields.read("console", Node.flag, otherwise=False),
     )
-
-
-def _pagerduty(node: Node) -> PagerDutySettings:
-    fields = node.keys(("services", "api_url"))
-    services = {
-        name: one.keys(with_file("routing_key")).required_secret("routing_key", "of an Events API v2 integration")
-        for name, one in fields.get("services").named().items()
-    }
-    return PagerDutySettings(services, fields.read("api_url", Node.url, "https://events.pagerduty.com").rstrip("/"))
 
 
 def read_page(node: Node, notify: Notify) -> PageSettings | None:

@@ -16,9 +16,9 @@ SECTIONS: Mapping[str, str] = {
     "redis": "Wake-ups between replicas. Nothing is kept there; without it the queues are polled.",
     "max_mode": "The highest mode that any playbook may use here.",
     "brake_file": "A file that stops this process for as long as it is there: it pauses everything, unless its lines "
-    "say `halt`, scopes (`team:NAME`, `playbook:NAME`, `action:KIND`, `target:PATTERN`) or a reason. What cannot be "
-    "read halts everything, a missing folder too. `RESPONDER_PAUSE` in the environment says the same, with `;` between "
-    "the lines.",
+    "say `halt`, scopes (`team:NAME`, `playbook:NAME`, `action:KIND`, `incident:ID`, `target:PATTERN`) or a reason. "
+    "What cannot be read halts everything, a missing folder too. `RESPONDER_PAUSE` in the environment says the same, "
+    "with `;` between the lines.",
     "audit_heads_file": "A file to which the head of each sealed segment of the audit log is added, by each process: "
     "what shows that the log was cut off or forged as a whole. Beside a SQLite store unless given "
     "(`responder.db.heads.jsonl`); with PostgreSQL there is none unless given. Copy it to where whoever can change the "
@@ -82,6 +82,12 @@ WORDS: Mapping[str, str] = {
     "that of their token, too.",
     "access.slack.NAME.role": "What they may do: look; approve, stop and undo; everything.",
     "access.slack.NAME.groups": "What `approval.from` means by `slack:@GROUP`.",
+    "access.pagerduty": "Who the users of PagerDuty are, by their ids (`P…`). Where nobody is listed, whoever may "
+    "acknowledge there stops automation here.",
+    "access.pagerduty.NAME": "A user; the id ends the address of the user's page.",
+    "access.pagerduty.NAME.name": "Who this is; appears in the audit log and the thread.",
+    "access.pagerduty.NAME.role": "An acknowledgement counts from `operator` on.",
+    "access.pagerduty.NAME.teams": "The role counts for the incidents of these teams.",
     "access.slack.NAME.teams": "The role counts for the incidents of these teams; for all others it is viewer.",
     "access.anonymous": "Ask for no credentials at all. Refused unless only this machine can reach the listener.",
     "severity.label": "The alert label that says it.",
@@ -137,6 +143,13 @@ WORDS: Mapping[str, str] = {
     "notify.pagerduty.services": "The services by a name, which routes and playbooks use.",
     "notify.pagerduty.services.NAME.routing_key": "The integration key of the service.",
     "notify.pagerduty.api_url": "Where PagerDuty is.",
+    "notify.pagerduty.services.NAME.interop": "`alertmanager` where Alertmanager pages with the same key: its alert is "
+    "enriched (the same dedup key), not doubled.",
+    "notify.pagerduty.changes": "Whether each effect is told as a change event of the service, too.",
+    "notify.pagerduty.webhook_secret": "Proves that a webhook comes from PagerDuty: lets it call "
+    "`/pagerduty/webhook` when somebody acknowledges.",
+    "notify.pagerduty.on_acknowledge": "What an acknowledgement in PagerDuty does: `pause` begins nothing new for the "
+    "incident for a day, `note` writes it down.",
     "notify.console": "Write messages to the log.",
     "page.slack": "A channel.",
     "page.pagerduty": "A service.",

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import sqlite3
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -102,7 +101,7 @@ def _answers(running: Responder) -> str:
     texts.append(running.call("GET", "/api/v1/explain?alertname=Overloaded&customer=Wile%20E%20Coyote")[1])
     texts.append(running.call("GET", "/metrics")[1])
     for planted in PLANTED[::6]:
-        texts.append(running.call("GET", "/api/v1/runs/" + urllib.request.quote(planted, safe=""))[1])
+        texts.append(running.call("GET", "/api/v1/runs/" + quote(planted, safe=""))[1])
         texts.append(running.call("POST", "/api/v1/pauses", {"scope": planted, "kind": planted})[1])
         texts.append(running.call("POST", "/webhook/alertmanager", planted, planted.replace("\n", ""))[1])
     return "\n".join(texts)
@@ -127,7 +126,7 @@ async def test_none_of_fifty_planted_secrets_comes_out_anywhere(slack: SlackPeer
                 running.call, "POST", "/webhook/alertmanager", webhook(_alerts()), SETTINGS["webhook"]
             )
             assert status == 200, said
-            await eventually(lambda: list(slack.messages) and list(pagerduty.events), HALF_A_MINUTE)
+            await eventually(lambda: bool(slack.messages and pagerduty.events), HALF_A_MINUTE)
             reason = await eventually(lambda: asyncio.to_thread(_failed, running), HALF_A_MINUTE)
             assert "answered 403" in reason
             answers = await asyncio.to_thread(_answers, running)

@@ -1,5 +1,6 @@
 """One suite for every notifier, against peers that hold to the channels' documented limits."""
 
+import hashlib
 import io
 import json
 import unicodedata
@@ -18,8 +19,8 @@ from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
 from responder.notifiers.console import ConsoleNotifier
 from responder.notifiers.pagerduty import PagerDutyNotifier
-from responder.notifiers.slack import PartlyDelivered, SlackNotifier
-from responder.ports.notifier import Notifier
+from responder.notifiers.slack import SlackNotifier
+from responder.ports.notifier import Notifier, PartlyDelivered
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.slack_peer import slack as serve_slack
@@ -397,6 +398,67 @@ async def test_a_service_without_a_key_is_named(pagerduty: PagerDutyPeer, stack:
     with pytest.raises(DeliveryError, match="'search'") as error:
         await pagerduty_notifier(pagerduty, stack).deliver(ROLLED_BACK, "search", None, "a")
     assert error.value.permanent
+
+
+async def test_every_change_and_every_undo_is_a_change_event_once_and_calls_nobody(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    notifier = pagerduty_notifier(pagerduty, stack)
+    receipt: Receipt | None = None
+    for name in ("firing", "fixing", "fixing", "fixed", "fixed"):
+        receipt = await notifier.deliver(STORIES[name].told(), "payments", receipt, "a")
+    assert [one["payload"]["summary"] for one in pagerduty.changes] == [
+        "✔ workers: 4 → 6 (set-workers) (CheckoutErrorsHigh · http/checkout)"
+    ]
+    assert pagerduty.changes[0]["payload"]["source"] == "http/checkout"
+    assert pagerduty.events == []
+    await notifier.deliver(ROLLED_BACK, "payments", None, "a")
+    assert any("6 → 4" in one["payload"]["summary"] for one in pagerduty.changes)
+    assert pagerduty.rejected == []
+
+
+async def test_a_page_goes_out_before_changes_and_does_not_wait_for_them(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    pagerduty.faults.next("status", status=429, retry_after=9, on="/change/enqueue")
+    notifier = pagerduty_notifier(pagerduty, stack)
+    with pytest.raises(PartlyDelivered) as partly:
+        await notifier.deliver(ROLLED_BACK, "payments", None, "a")
+    assert partly.value.retry_after == timedelta(seconds=9)
+    assert len(pagerduty.incidents) == 1
+    await notifier.deliver(ROLLED_BACK, "payments", partly.value.receipt, "a")
+    assert [one["event_action"] for one in pagerduty.events] == ["trigger"]
+    assert len(pagerduty.changes) == 2
+
+
+async def test_what_takes_no_change_events_is_sent_none(pagerduty: PagerDutyPeer, stack: AsyncExitStack) -> None:
+    ruleset, quiet = "R" + ROUTING_KEY[1:], ROUTING_KEY
+    client = PagerDutyClient(api_url=pagerduty.url, timeout=PATIENT)
+    stack.push_async_callback(client.close)
+    await PagerDutyNotifier(client, {"payments": ruleset}).deliver(FIXED, "payments", None, "a")
+    await PagerDutyNotifier(client, {"payments": quiet}, changes=False).deliver(FIXED, "payments", None, "a")
+    pagerduty.faults.next("status", status=400, on="/change/enqueue")
+    await PagerDutyNotifier(client, {"payments": quiet}).deliver(FIXED, "payments", None, "a")
+    assert pagerduty.changes == []
+
+
+async def test_with_interop_alertmanagers_own_page_is_enriched_and_left_for_it_to_end(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    client = PagerDutyClient(api_url=pagerduty.url, timeout=PATIENT)
+    stack.push_async_callback(client.close)
+    notifier = PagerDutyNotifier(client, {"payments": ROUTING_KEY}, interop={"payments"}, changes=False)
+    key = hashlib.sha256(ROLLED_BACK.group_key.encode()).hexdigest()
+    theirs = {"summary": "[FIRING:1]", "source": "am", "severity": "critical"}
+    await client.send({"routing_key": ROUTING_KEY, "event_action": "trigger", "dedup_key": key, "payload": theirs})
+    receipt = await notifier.deliver(ROLLED_BACK, "payments", None, "a")
+    assert len(pagerduty.incidents) == 1
+    assert "undone" in pagerduty.incidents[0].events[1]["payload"]["custom_details"]
+    receipt = await notifier.deliver(replace(ROLLED_BACK, page="", resolved=False), "payments", receipt, "")
+    assert pagerduty.incidents[0].status == "triggered"
+    receipt = await notifier.deliver(ROLLED_BACK, "payments", receipt, "")
+    await notifier.deliver(replace(ROLLED_BACK, page="", resolved=True), "payments", receipt, "")
+    assert pagerduty.incidents[0].status == "resolved"
 
 
 # --- console ------------------------------------------------------------------------------------------------------
