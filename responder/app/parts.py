@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from responder.app.channels import more_channels
 from responder.app.masked import Masked
 from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
@@ -155,4 +156,7 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor) -> Chan
         how = settings.notify.pagerduty
         found["pagerduty"] = PagerDutyNotifier(pagerduty, how.services, interop=how.interop, changes=how.changes)
         closers.append(pagerduty.close)
+    more, give_back = more_channels(settings.notify)
+    found |= more
+    closers += give_back
     return Channels({kind: Masked(one, redactor) for kind, one in found.items()}, tuple(closers))

@@ -61,6 +61,7 @@ class SlackNotifier:
                 address, text, body, {"event_type": INCIDENT_EVENT, "event_payload": event}
             )
             self._remember_channel(address, channel)
+            self._posted(channel)
             self._make_sure(ts)
             message = _Message(channel, ts, frozenset())
         else:
@@ -104,6 +105,7 @@ class SlackNotifier:
                     text, body = thread([digests[digest] for digest in new])
                     event = {"event_type": ENTRIES_EVENT, "event_payload": {"entries": new}}
                     await self._client.post(message.channel, text, body, event, message.ts)
+                    self._posted(message.channel)
         except TimeoutError as error:
             self._sure.pop(message.ts, None)
             raise PartlyDelivered("the thread took too long", message.receipt(), uncertain=True) from error
@@ -155,6 +157,11 @@ class SlackNotifier:
                 return None
             self._ids[address] = found
         return self._ids[address]
+
+    def _posted(self, channel: str) -> None:
+        """Count the pace from when the post was answered: on its way it may have lost the time that it was ahead."""
+        free_at = asyncio.get_running_loop().time() + self._post_every
+        self._free_at[channel] = max(free_at, self._free_at.get(channel, 0.0))
 
     async def _space(self, channel: str) -> None:
         """Wait until the channel takes another post."""

@@ -262,12 +262,38 @@ class PagerDutySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """A service that is told by JSON; with ``secret`` it is signed."""
+
+    http: HttpConfig
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """The server that takes our mail; ``final_only`` says nothing of what passes by itself."""
+
+    host: str
+    port: int
+    tls: Literal["starttls", "implicit", "none"]
+    sender: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    final_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
-    """The channels; ``console`` writes to the log."""
+    """The channels; ``console`` writes to the log. URLs of ``teams``, ``slack_webhook`` and ``apprise`` are secrets."""
 
     slack: SlackSettings | None = None
     pagerduty: PagerDutySettings | None = None
     console: bool = False
+    webhook: Mapping[str, WebhookSettings] = field(default_factory=dict)
+    email: MailSettings | None = None
+    teams: Mapping[str, str] = field(default_factory=dict, repr=False)
+    slack_webhook: Mapping[str, str] = field(default_factory=dict, repr=False)
+    apprise: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

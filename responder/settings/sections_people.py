@@ -16,12 +16,19 @@ from responder.settings.model import (
     Token,
 )
 from responder.settings.reader import Fields, Node, with_file
+from responder.settings.sections_channels import (
+    MORE_CHANNELS,
+    more_destinations,
+    read_mail,
+    read_secret_urls,
+    read_webhooks,
+)
 from responder.settings.sections_http import AUTH_KEYS, read_auth, read_http
 from responder.settings.sections_pagerduty import read_pagerduty, read_pagerduty_users
 from responder.settings.sections_slack import ROLES, read_slack, read_slack_users
 
 _SHORTEST_TOKEN = 8
-_CHANNELS = ("slack", "pagerduty", "console")
+_CHANNELS = ("slack", "pagerduty", "console", *MORE_CHANNELS)
 _NAMES_A_SOURCE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -108,6 +115,11 @@ def read_notify(node: Node) -> Notify:
         slack=fields.read("slack", read_slack, None),
         pagerduty=fields.read("pagerduty", read_pagerduty, None),
         console=fields.read("console", Node.flag, otherwise=False),
+        webhook=read_webhooks(fields.get("webhook")),
+        email=fields.read("email", read_mail, None),
+        teams=read_secret_urls(fields.get("teams")),
+        slack_webhook=read_secret_urls(fields.get("slack_webhook")),
+        apprise=read_secret_urls(fields.get("apprise")),
     )
 
 
@@ -147,7 +159,7 @@ def _route(node: Node, notify: Notify) -> Route:
 
 
 def _destinations(fields: Fields, notify: Notify) -> tuple[str, ...]:
-    """Read ``slack``, ``pagerduty`` and ``console`` of a route or page, and hold them against the channels."""
+    """Read the channels of a route or page, and hold them against those that are configured."""
     found: list[str] = []
     if "slack" in fields:
         node = fields.get("slack")
@@ -159,6 +171,7 @@ def _destinations(fields: Fields, notify: Notify) -> tuple[str, ...]:
     if "pagerduty" in fields:
         known = notify.pagerduty.services if notify.pagerduty else {}
         found += [f"pagerduty:{_service(one, known)}" for one in fields.get("pagerduty").one_or_many()]
+    found += more_destinations(fields, notify)
     if fields.read("console", Node.flag, otherwise=False):
         found.append("console:")
     return tuple(found)

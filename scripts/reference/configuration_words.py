@@ -150,9 +150,34 @@ WORDS: Mapping[str, str] = {
     "`/pagerduty/webhook` when somebody acknowledges.",
     "notify.pagerduty.on_acknowledge": "What an acknowledgement in PagerDuty does: `pause` begins nothing new for the "
     "incident for a day, `note` writes it down.",
+    "notify.webhook": "Services of your own, by a name: each change of state as signed JSON "
+    "([Channels](../how-to/channels.md)).",
+    "notify.webhook.NAME.secret": "What the body is signed with (Standard Webhooks): a text, or `whsec_` and base64.",
+    "notify.email": "E-mail: a thread for each incident.",
+    "notify.email.host": "The server that takes mail.",
+    "notify.email.port": "Its port; default 587, with `tls: implicit` 465, with `tls: none` 25.",
+    "notify.email.tls": "How the connection is encrypted; `none` sends no password.",
+    "notify.email.username": "Who logs in; none: nobody does.",
+    "notify.email.password": "The password.",
+    "notify.email.from": "Whom the mail is from.",
+    "notify.email.states": "`final` says nothing of what passes by itself (firing, fixing, undoing) until a person is "
+    "needed.",
+    "notify.teams": "Workflows of Microsoft Teams, by a name: a card for each change of state.",
+    "notify.teams.NAME.url": "The workflow's address; whoever knows it may post.",
+    "notify.slack_webhook": "Incoming webhooks of Slack, by a name: a message for each change of state, without edits "
+    "and buttons.",
+    "notify.slack_webhook.NAME.url": "The webhook's address; whoever knows it may post.",
+    "notify.apprise": "Everything that Apprise speaks to, by a name. An extra: "
+    "`pip install 'alert-responder[apprise]'`.",
+    "notify.apprise.NAME.url": "Apprise's URL, such as `matrix://user:password@host/#room`.",
     "notify.console": "Write messages to the log.",
     "page.slack": "A channel.",
     "page.pagerduty": "A service.",
+    "page.webhook": "A service of your own.",
+    "page.email": "An address.",
+    "page.teams": "A workflow.",
+    "page.slack_webhook": "An incoming webhook.",
+    "page.apprise": "A service of Apprise's.",
     "page.console": "The log.",
     "page.after": "How long an incident may take before somebody is called although no fix has failed. It counts from "
     "the first alert of the incident that is `critical` or `high` and that a playbook in mode `approve` or `auto` is "
@@ -162,6 +187,11 @@ WORDS: Mapping[str, str] = {
     "routes.[].matchers": "The incidents it is about; none: all.",
     "routes.[].slack": "Channels.",
     "routes.[].pagerduty": "Services.",
+    "routes.[].webhook": "Services of your own.",
+    "routes.[].email": "Addresses.",
+    "routes.[].teams": "Workflows.",
+    "routes.[].slack_webhook": "Incoming webhooks.",
+    "routes.[].apprise": "Services of Apprise's.",
     "routes.[].console": "The log.",
     "routes.[].incidents": "Those for which a playbook decided something, those for which none did, or all.",
     "routes.[].continue": "Look at the next routes as well.",
