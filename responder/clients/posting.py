@@ -1,7 +1,7 @@
 """Channels that take a POST and nothing else: one request, sent once, and what its answer means."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,13 @@ class Poster:
         *,
         headers: Mapping[str, str] | None = None,
         timeout: timedelta = timedelta(seconds=10),
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
         proxy: str | None = None,
     ) -> None:
-        """``name`` is how errors call it, such as ``notify.teams.oncall``; ``timeout`` bounds one call in all."""
+        """``name`` is how errors call it, such as ``notify.teams.oncall``; ``timeout`` bounds one call in all.
+
+        ``tls`` makes the context on first use: that reads files.
+        """
         self._name = name
         self._url = url
         self._headers = dict(headers or {})
@@ -73,7 +76,7 @@ class Poster:
 
             from responder.clients.sessions import new_session
 
-            self._session = new_session(aiohttp.ClientTimeout(total=self._timeout), limit=8, tls=self._tls)
+            self._session = new_session(aiohttp.ClientTimeout(total=self._timeout), limit=8, tls=self._tls())
         return self._session
 
     def _refused(self, status: int, retry_after: str, body: bytes) -> DeliveryError:

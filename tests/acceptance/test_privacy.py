@@ -3,7 +3,9 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +17,7 @@ from tests.act_bed import playbook_text
 from tests.bed.alerts import alert, webhook
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.planted import SETTINGS, SHAPES
+from tests.bed.posting_peers import HookPeer, Mailbox, TeamsPeer, hook, mail_server, teams
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject, Rate, serving
@@ -33,8 +36,29 @@ async def _leak(request: web.Request) -> web.Response:
     return web.Response(status=403, text="\n".join([SETTINGS["connection"], *turned, json.dumps(told)]))
 
 
-def _settings(target: str, slack: SlackPeer, pagerduty: PagerDutyPeer) -> JsonObject:
-    secret = SETTINGS
+@dataclass
+class Places:
+    """Everywhere that people are told."""
+
+    slack: SlackPeer
+    pagerduty: PagerDutyPeer
+    hook: HookPeer
+    teams: TeamsPeer
+    mailbox: Mailbox
+
+    def told(self) -> Mapping[str, str]:
+        """Return what stands there."""
+        return {
+            "slack": "\n".join(json.dumps(one.blocks) + one.text for one in self.slack.messages),
+            "pagerduty": json.dumps([self.pagerduty.events, self.pagerduty.changes]).replace(ROUTING_KEY, ""),
+            "webhook": json.dumps(self.hook.events),
+            "teams": json.dumps(self.teams.cards),
+            "email": "\n".join(f"{one.items()}\n{one.get_content()}" for one in self.mailbox.mails),
+        }
+
+
+def _settings(target: str, places: Places) -> JsonObject:
+    secret, slack, pagerduty = SETTINGS, places.slack, places.pagerduty
     return config(
         "sqlite:///responder.db",
         target,
@@ -67,9 +91,29 @@ def _settings(target: str, slack: SlackPeer, pagerduty: PagerDutyPeer) -> JsonOb
             "console": True,
             "slack": {"token": slack.token, "signing_secret": secret["signing"], "api_url": slack.api_url},
             "pagerduty": {"services": {"payments": {"routing_key": ROUTING_KEY}}, "api_url": pagerduty.url},
+            "slack_webhook": {"alerts": slack.webhook_url},
+            "webhook": {"audit": {"url": places.hook.url, "secret": places.hook.secret}},
+            "teams": {"oncall": places.teams.url},
+            "email": {
+                "host": "127.0.0.1",
+                "port": places.mailbox.port,
+                "tls": "none",
+                "from": "responder@corp.example",
+            },
         },
         page={"pagerduty": "payments", "after": "1s"},
-        routes=[{"slack": "#alerts", "console": True, "pagerduty": "payments", "incidents": "all"}],
+        routes=[
+            {
+                "incidents": "all",
+                "slack": "#alerts",
+                "console": True,
+                "pagerduty": "payments",
+                "slack_webhook": "alerts",
+                "webhook": "audit",
+                "teams": "oncall",
+                "email": "oncall@corp.example",
+            }
+        ],
         privacy={"labels": ["customer"], "patterns": ["ACME-[0-9]{6}"]},
     )
 
@@ -100,7 +144,7 @@ def _answers(running: Responder) -> str:
         texts += [running.call("GET", f"/api/v1/{one}/{row['id']}")[1] for row in running.items(one)[:3]]
     texts.append(running.call("GET", "/api/v1/explain?alertname=Overloaded&customer=Wile%20E%20Coyote")[1])
     texts.append(running.call("GET", "/metrics")[1])
-    for planted in PLANTED[::6]:
+    for planted in PLANTED[::13]:
         texts.append(running.call("GET", "/api/v1/runs/" + quote(planted, safe=""))[1])
         texts.append(running.call("POST", "/api/v1/pauses", {"scope": planted, "kind": planted})[1])
         texts.append(running.call("POST", "/webhook/alertmanager", planted, planted.replace("\n", ""))[1])
@@ -119,29 +163,31 @@ async def test_none_of_fifty_planted_secrets_comes_out_anywhere(slack: SlackPeer
     slack.posts = Rate(None, 1.0)
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", _leak)
-    async with serving(app) as target:
-        with responder({"fix.yaml": playbook_text()}, _settings(target, slack, pagerduty)) as running:
-            await asyncio.to_thread(running.start)
-            status, said = await asyncio.to_thread(
-                running.call, "POST", "/webhook/alertmanager", webhook(_alerts()), SETTINGS["webhook"]
-            )
-            assert status == 200, said
-            await eventually(lambda: bool(slack.messages and pagerduty.events), HALF_A_MINUTE)
-            reason = await eventually(lambda: asyncio.to_thread(_failed, running), HALF_A_MINUTE)
-            assert "answered 403" in reason
-            answers = await asyncio.to_thread(_answers, running)
-            assert await asyncio.to_thread(running.stop) == 0
-            assert running.child is not None
-            log = running.child.output(limit=50_000_000)
-            kept = _kept(running)
-    told = "\n".join([*(json.dumps(one.blocks) + one.text for one in slack.messages), json.dumps(pagerduty.events)])
-    told = told.replace(ROUTING_KEY, "")
-    assert "<secret>" in told
+    async with AsyncExitStack() as stack:
+        target = await stack.enter_async_context(serving(app))
+        hooked = await stack.enter_async_context(hook())
+        carded = await stack.enter_async_context(teams())
+        mailed = await stack.enter_async_context(mail_server())
+        places = Places(slack, pagerduty, hooked, carded, mailed)
+        running = stack.enter_context(responder({"fix.yaml": playbook_text()}, _settings(target, places)))
+        await asyncio.to_thread(running.start)
+        status, said = await asyncio.to_thread(
+            running.call, "POST", "/webhook/alertmanager", webhook(_alerts()), SETTINGS["webhook"]
+        )
+        assert status == 200, said
+        await eventually(lambda: all("<secret>" in one for one in places.told().values()), HALF_A_MINUTE)
+        reason = await eventually(lambda: asyncio.to_thread(_failed, running), HALF_A_MINUTE)
+        assert "answered 403" in reason
+        answers = await asyncio.to_thread(_answers, running)
+        assert await asyncio.to_thread(running.stop) == 0
+        assert running.child is not None
+        log, kept, told = running.child.output(limit=50_000_000), _kept(running), places.told()
     assert "<secret>" in log
     assert "<secret>" in answers
-    for place, text in {"messages": told, "log": log, "answers": answers}.items():
+    for place, text in {**told, "log": log, "answers": answers}.items():
         assert _found(text, "Wile E Coyote", "ACME-123456", ROUTING_KEY) == [], place
     assert [kind for kind in _found(kept) if kind in SETTINGS] == []
+    assert places.hook.refused == places.teams.refused == pagerduty.rejected == []
 
 
 def _failed(running: Responder) -> str:
