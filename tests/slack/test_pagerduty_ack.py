@@ -82,6 +82,8 @@ async def test_an_acknowledgement_stops_automation_on_that_incident_and_no_other
         await one.thread("ana pressed Acknowledge in PagerDuty")
 
         await one.runtime.store.resume(brake.id, "ana")
+        again = await one.run("awaiting_approval")
+        assert again["id"] != run["id"], "it is looked at again at once, not when the pause would have ended"
         assert await send(one, event) == (202, "seen before")
         assert await one.runtime.store.brakes_in_force() == [], "what was lifted stays lifted, whatever is repeated"
 
