@@ -5,7 +5,7 @@ from responder.domain.notification import Account, Notification, Receipt
 from responder.domain.retold import retold
 from responder.ports.notifier import Notifier
 from responder.telemetry import Redactor
-from responder.tell.veil import veiled, without_labels
+from responder.tell.veil import outside, veiled, without_labels
 
 
 class Masked:
@@ -51,8 +51,7 @@ class Curtain:
 
     def before(self, account: Account) -> Account:
         """Return the account without secrets."""
-        texts = (account.incident, account.decisions, [run.reason for run in account.runs])
-        clean = self._redactor.clean(repr(texts)) and all(self._redactor.clean(repr(one)) for one in account.episodes)
+        clean = self._redactor.clean("\n".join(outside(account)))
         return account if clean else veiled(account, self._redactor.redact)
 
     def after(self, news: Notification, account: Account) -> Notification:

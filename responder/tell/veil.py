@@ -37,6 +37,18 @@ class NoVeil:
         return news
 
 
+def outside(account: Account) -> Iterator[str]:
+    """Return each text of an account that came from outside: what ``veiled`` puts in other words."""
+    yield account.incident.needs_person
+    yield from account.incident.group_labels.values()
+    for one in account.episodes:
+        yield one.generator_url
+        yield from one.labels.values()
+        yield from one.annotations.values()
+    yield from (run.reason for run in account.runs)
+    yield from (one.reason for one in account.decisions)
+
+
 def veiled(account: Account, say: Callable[[str], str]) -> Account:
     """Return ``account`` with what came from outside as ``say`` puts it: labels, annotations, reasons."""
 
