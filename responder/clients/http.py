@@ -1,7 +1,6 @@
 """HTTP services as targets: one base URL, an allow-list, no redirects, no other hosts, one send per call."""
 
 import asyncio
-import functools
 import json as jsonlib
 import math
 import re
@@ -17,7 +16,7 @@ from responder.clients.sessions import gates, new_session, plainly
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
 from responder.language.allow import allows, is_own_path, plain_path
 from responder.ports.tools import Gate, HttpReply
-from responder.telemetry import Redactor
+from responder.telemetry import shapes
 
 MAX_ANSWER_BYTES = 1024 * 1024
 READING = frozenset({"GET", "HEAD"})
@@ -162,7 +161,7 @@ class HttpClient:
         text = body.decode(errors="replace")
         for secret in self._secrets:
             text = text.replace(secret, "<secret>")
-        text = _shapes().redact(text)
+        text = shapes().redact(text)
         printable = "".join(sign if sign.isprintable() else " " for sign in text)
         return " ".join(printable.split())[:SHOWN]
 
@@ -177,12 +176,6 @@ class HttpClient:
             msg = f"{self._name}: the answer is not JSON"
             raise Permanent(msg) from error
         return decoded
-
-
-@functools.cache
-def _shapes() -> Redactor:
-    """Return what knows secrets by their shape: an error is kept in the store, and this part of it is the service's."""
-    return Redactor()
 
 
 def _secrets(headers: Iterable[str]) -> tuple[str, ...]:

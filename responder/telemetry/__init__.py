@@ -3,6 +3,6 @@
 from responder.telemetry.facts import FACTS, Telemetry
 from responder.telemetry.logs import configure_logging, log_last_words
 from responder.telemetry.metrics import Metrics
-from responder.telemetry.redact import Privacy, Redactor
+from responder.telemetry.redact import Privacy, Redactor, shapes
 
-__all__ = ["FACTS", "Metrics", "Privacy", "Redactor", "Telemetry", "configure_logging", "log_last_words"]
+__all__ = ["FACTS", "Metrics", "Privacy", "Redactor", "Telemetry", "configure_logging", "log_last_words", "shapes"]

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
@@ -182,6 +182,12 @@ class Redactor:
 
     def _is_secret(self, text: str) -> bool:
         return text in self._secrets or (self._known is not None and self._known.search(text) is not None)
+
+
+@cache
+def shapes() -> Redactor:
+    """Return what knows secrets by their shape alone: for texts that are cut before anything else looks at them."""
+    return Redactor()
 
 
 def without(text: str, hidden: Iterable[str]) -> str:
