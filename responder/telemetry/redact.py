@@ -17,6 +17,8 @@ from responder.telemetry.patterns import CARD, HIDDEN, NAMES, PERSONAL, SECRET, 
 MASK = SECRET
 _SHORTEST_PART = 6
 """A shorter secret is recognised as a whole value only: within other text it would be found by chance."""
+_WORD = re.compile(r"[A-Za-z]?[a-z]{0,8}")
+"""So is one that is a word, such as ``postgres``: to mask it everywhere would hide what people are told about."""
 IDENTITIES = frozenset(
     {"id", "incident", "incident_id", "run", "run_id", "of_run", "episode", "fingerprint", "revision", "playbook"}
     | {"plan_hash", "destination", "cursor", "next", "needs_person_run", "actor", "by", "caller", "name", "stop_by"}
@@ -66,7 +68,7 @@ class Redactor:
         if not new:
             return
         self._secrets |= new
-        forms = {form for secret in self._secrets if len(secret) >= _SHORTEST_PART for form in _forms(secret)}
+        forms = {form for secret in self._secrets if not _whole_only(secret) for form in _forms(secret)}
         ordered = sorted(forms, key=len, reverse=True)
         self._known = re.compile("|".join(re.escape(form) for form in ordered)) if ordered else None
         self._build()
@@ -120,7 +122,7 @@ class Redactor:
 
     def redact_json(self, value: JsonValue) -> JsonValue:
         """Return an answer as it may be given; one that holds nothing is looked through once, and given as it is."""
-        short = any(len(one) < _SHORTEST_PART for one in self._secrets)
+        short = any(_whole_only(one) for one in self._secrets)
         if not short and not self._hidden_in(value) and self.clean(json.dumps(value, ensure_ascii=False, default=str)):
             return value
         masked: JsonValue = self.redact_value(value)
@@ -196,6 +198,10 @@ def without(text: str, hidden: Iterable[str]) -> str:
         if value and value in text:
             text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", HIDDEN, text)
     return text
+
+
+def _whole_only(secret: str) -> bool:
+    return len(secret) < _SHORTEST_PART or _WORD.fullmatch(secret) is not None
 
 
 def _in_place(mask: str, match: "re.Match[str]") -> str:

@@ -188,3 +188,11 @@ def test_what_nobody_caught_is_logged_without_its_secrets(logged: io.StringIO, m
     line = json.loads(logged.getvalue())
     assert line["event"] == "uncaught"
     assert "logged in with <secret>" in line["exception"]
+
+
+def test_a_password_that_is_a_word_does_not_hide_what_people_are_told_about() -> None:
+    redactor = Redactor(["postgres", "abc"])
+    assert redactor.redact("postgres/main is down") == "postgres/main is down"
+    assert redactor.redact("postgresql://app:postgres@db/shop") == "postgresql://app:<secret>@db/shop"
+    assert redactor.redact_json({"a": ["postgres", "abc", "abcd"]}) == {"a": ["<secret>", "<secret>", "abcd"]}
+    assert redactor.holds_secret({"password": "postgres"})
