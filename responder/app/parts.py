@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from responder.app.channels import more_channels
+from responder.app.masked import Masked
 from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
@@ -16,6 +18,7 @@ from responder.playbook.render import render_text
 from responder.ports.notifier import Notifier
 from responder.ports.pace import Pace
 from responder.settings import HttpConfig, PageSettings, Settings
+from responder.telemetry import Privacy, Redactor
 from responder.tell.docs import Docs, DocsOf, Subject
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -126,8 +129,15 @@ class Channels:
     closers: tuple[Callable[[], Awaitable[None]], ...] = ()
 
 
-def channels_of(settings: Settings, console: TextIO, pace: Pace) -> Channels:
-    """Return the configured channels, which keep to ``pace``; the console is always there."""
+def privacy_of(settings: Settings) -> Privacy:
+    """Return what is kept out beside the secrets; the names of people who are known here stay readable."""
+    access, privacy = settings.access, settings.privacy
+    people = {one.name for one in (*access.tokens, *access.slack.values(), *access.pagerduty.values())}
+    return Privacy(privacy.labels, privacy.patterns, privacy.personal, frozenset(people | access.users.keys()))
+
+
+def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: Pace) -> Channels:
+    """Return the configured channels, which keep to ``pace`` and are shown no secret; the console is always there."""
     from responder.notifiers.console import ConsoleNotifier
 
     found: dict[str, Notifier] = {"console": ConsoleNotifier(console)}
@@ -144,6 +154,10 @@ def channels_of(settings: Settings, console: TextIO, pace: Pace) -> Channels:
         from responder.notifiers.pagerduty import PagerDutyNotifier
 
         pagerduty = PagerDutyClient(api_url=settings.notify.pagerduty.api_url, pace=pace)
-        found["pagerduty"] = PagerDutyNotifier(pagerduty, settings.notify.pagerduty.services)
+        how = settings.notify.pagerduty
+        found["pagerduty"] = PagerDutyNotifier(pagerduty, how.services, interop=how.interop, changes=how.changes)
         closers.append(pagerduty.close)
-    return Channels(found, tuple(closers))
+    more, give_back = more_channels(settings.notify)
+    found |= more
+    closers += give_back
+    return Channels({kind: Masked(one, redactor) for kind, one in found.items()}, tuple(closers))

@@ -19,7 +19,8 @@ from responder.act.reach import counted_under
 from responder.app import ServeOptions, catalogue, names_of, read_settings, toolbox, witnesses
 from responder.app.brakes import BrakeWatch
 from responder.app.live import LiveTools, LiveWitness, StoreClock
-from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, rules_of
+from responder.app.masked import Curtain
+from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, privacy_of, rules_of
 from responder.clients.own_brakes import OwnBrakes
 from responder.clients.pace import LocalPace
 from responder.decide.decider import CLAIM as DELIVERIES
@@ -40,7 +41,7 @@ from responder.ports.pace import Pace
 from responder.ports.wake import Queue, Wake
 from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
-from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
+from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging, log_last_words
 from responder.tell.courier import BATCH, Courier
 from responder.tell.digest import Storm
 from responder.worker import LocalWake, Worker
@@ -103,9 +104,9 @@ class Runtime:
 
     async def adopt(self, settings: Settings) -> None:
         """Put settings and their playbooks to use; what is wrong with single playbooks is told, not raised."""
-        tools, channels = toolbox(settings), channels_of(settings, sys.stdout, self.pace)
-        witness = witnesses(settings)
         self.redactor.learn(settings.secrets)
+        tools, channels = toolbox(settings), channels_of(settings, sys.stdout, self.redactor, self.pace)
+        witness = witnesses(settings)
         # Before the files are read: an edit in between must still look like one afterwards.
         seen = fingerprint(settings.playbooks, settings.files)
         # The store may refuse here; nothing has been put to use by then.
@@ -118,6 +119,7 @@ class Runtime:
         old, self.tools.current = self.tools.current, tools
         old_witness, self.witness.current = self.witness.current, witness
         self.settings, self.rules = settings, rules_of(settings)
+        self.redactor.configure(privacy_of(settings))
         self.brakes.file = settings.brake_file
         self.heads = heads_of(settings, self.store_url)
         old_channels, self.channels = self.channels, channels
@@ -316,6 +318,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         on_fact=runtime.on_fact,
         on_free=lambda: runtime.wake.notify("outbox"),
         storm=runtime.storm,
+        veil=Curtain(runtime.redactor),
     )
     decider = Decider(
         runtime.store,
@@ -344,8 +347,10 @@ async def run(options: ServeOptions) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     redactor = Redactor()
     configure_logging(options.log_level, options.log_format, redactor)
+    log_last_words()
     settings = read_settings(options.config_file, options.flags())
     redactor.learn(settings.secrets)
+    redactor.configure(privacy_of(settings))
     telemetry = Telemetry(Metrics())
     runtime = Runtime(options, settings, telemetry, redactor)
     stop = asyncio.Event()

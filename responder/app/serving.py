@@ -66,6 +66,7 @@ async def bound(runtime: Runtime) -> AsyncIterator[Web]:
         report=_report,
         verify=lambda: _verify(runtime),
         web_config=web_config,
+        mask=runtime.redactor.redact_json,
         suspicion=runtime.store.suspicion,
         version=__version__,
         started_at=datetime.now(UTC),

@@ -151,13 +151,20 @@ def run() -> None:
     try:
         app()
     except StoreError as error:
-        print(f"responder: {error}", file=sys.stderr)
+        _say(error)
         raise SystemExit(int(Exit.UNREACHABLE)) from None
     except ResponderError as error:
-        print(f"responder: {error}", file=sys.stderr)
+        _say(error)
         raise SystemExit(int(Exit.USAGE)) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(int(Exit.OK)) from None
+
+
+def _say(error: Exception) -> None:
+    """Print what is wrong, without a password that may stand in it."""
+    from responder.telemetry import Redactor
+
+    print(f"responder: {Redactor().redact(str(error))}", file=sys.stderr)

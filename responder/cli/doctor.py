@@ -16,6 +16,7 @@ from responder.language.promql_faults import askable
 from responder.playbook.library import Library, load_library
 from responder.playbook.lookups import NO_PROMETHEUS
 from responder.settings import Settings, WrongSettings, cross_check
+from responder.telemetry import Redactor
 
 
 async def run_doctor(config_file: Path) -> int:
@@ -32,8 +33,9 @@ async def run_doctor(config_file: Path) -> int:
     found += await look_at_store(settings.store)
     found += await look_outside(settings, _queries(library))
     found += await look_at_clusters(settings)
+    redactor = Redactor(settings.secrets)
     for finding in found:
-        print(finding)
+        print(redactor.redact(str(finding)))
     print(summary(found))
     return Exit.FINDINGS if any(finding.mark == "✘" for finding in found) else Exit.OK
 

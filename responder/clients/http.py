@@ -16,6 +16,7 @@ from responder.clients.sessions import gates, new_session, plainly
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
 from responder.language.allow import allows, is_own_path, plain_path
 from responder.ports.tools import Gate, HttpReply
+from responder.telemetry import shapes
 
 MAX_ANSWER_BYTES = 1024 * 1024
 READING = frozenset({"GET", "HEAD"})
@@ -160,6 +161,7 @@ class HttpClient:
         text = body.decode(errors="replace")
         for secret in self._secrets:
             text = text.replace(secret, "<secret>")
+        text = shapes().redact(text)
         printable = "".join(sign if sign.isprintable() else " " for sign in text)
         return " ".join(printable.split())[:SHOWN]
 

@@ -39,7 +39,7 @@ class PagerDutyClient:
     ) -> None:
         """``timeout`` bounds one call with everything in it; ``pace`` is who else sends, nobody when none is given."""
         self._pace = pace or LocalPace()
-        self._url = f"{api_url.rstrip('/')}/v2/enqueue"
+        self._url = api_url.rstrip("/")
         self._timeout = timeout.total_seconds()
         self._tls = tls
         self._proxy = proxy
@@ -52,24 +52,31 @@ class PagerDutyClient:
 
     async def send(self, event: Mapping[str, JsonValue]) -> None:
         """Enqueue one event; its dedup key makes a repetition harmless."""
+        await self._paced("/v2/enqueue", event)
+
+    async def send_change(self, event: Mapping[str, JsonValue]) -> None:
+        """Enqueue one change event: it calls nobody, and sent twice it is listed twice."""
+        await self._paced("/v2/change/enqueue", event)
+
+    async def _paced(self, path: str, event: Mapping[str, JsonValue]) -> None:
         routing_key = str(event.get("routing_key", ""))
         key = f"pagerduty:{hashlib.sha256(routing_key.encode()).hexdigest()[:12]}"
         await await_turn(self._pace, key, EVENTS)
         try:
-            await self._send(event)
+            await self._post(path, event)
         except DeliveryError as error:
             if error.retry_after is not None:
                 await self._pace.rest(key, error.retry_after.total_seconds())
             raise
 
-    async def _send(self, event: Mapping[str, JsonValue]) -> None:
+    async def _post(self, path: str, event: Mapping[str, JsonValue]) -> None:
         import aiohttp
 
         from responder.clients.sessions import plainly
 
         try:
             async with self._open().post(
-                self._url, json=dict(event), allow_redirects=False, proxy=self._proxy
+                self._url + path, json=dict(event), allow_redirects=False, proxy=self._proxy
             ) as response:
                 body = await response.content.read(SHOWN)
                 if response.status != ACCEPTED:

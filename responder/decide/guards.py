@@ -114,7 +114,8 @@ def protected(q: Question) -> Refusal | None:
 def stopped(q: Question) -> Refusal | None:
     """Refuse under a pause or halt."""
     playbook, team = q.option.playbook, q.rules.team_of(q.episode.labels)
-    return paused(q.bench.facts.pauses, Subject(playbook.name, q.option.target, team, playbook.actions), q.bench.now)
+    subject = Subject(playbook.name, q.option.target, team, playbook.actions, q.episode.incident_id)
+    return paused(q.bench.facts.pauses, subject, q.bench.now)
 
 
 def shown_otherwise(q: Question) -> Refusal | None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from responder.domain.limits import Pause
 
-SCOPES = "all, team:NAME, playbook:NAME, action:KIND or target:PATTERN"
+SCOPES = "all, team:NAME, playbook:NAME, action:KIND, incident:ID or target:PATTERN"
 """The forms of a scope; each name may hold ``*``."""
 KINDS = ("pause", "halt")
 PAUSE_VARIABLE = "RESPONDER_PAUSE"
@@ -20,7 +20,7 @@ NOT_SAID = frozenset({"", "0", "no", "off", "false"})
 """Values of a variable that say nothing."""
 SAID = frozenset({"1", "yes", "on", "true"})
 """Values of a variable that say no more than that everything is paused."""
-_SUBJECTS = frozenset({"team", "playbook", "action", "target"})
+_SUBJECTS = frozenset({"team", "playbook", "action", "incident", "target"})
 _LONGEST_SCOPE = 300
 
 

@@ -176,17 +176,18 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a brake is held against. What nobody knows (``team`` None, no ``actions``) every such brake covers."""
+    """What a brake is held against. ``team`` or ``incident`` None, no ``actions``: every such brake covers it."""
 
     playbook: str
     target: str
     team: str | None = None
     actions: tuple[str, ...] = ()
+    incident: str | None = None
 
 
 def subject_of(run: Run, actions: Iterable[str] = ()) -> Subject:
     """Return what brakes on ``run`` are held against, as far as it is about ``actions``."""
-    return Subject(run.playbook, run.target, run.context.team, tuple(actions))
+    return Subject(run.playbook, run.target, run.context.team, tuple(actions), run.incident_id)
 
 
 TRIP = "trip"
@@ -197,7 +198,8 @@ TRIP = "trip"
 class Pause:
     """A brake: ``pause`` refuses new forward effects, ``halt`` every effect, ``trip`` what nobody has approved.
 
-    ``scope`` is ``all``, or ``team:``, ``playbook:``, ``action:`` or ``target:`` with a pattern (shell wildcards).
+    ``scope`` is ``all``, or ``team:``, ``playbook:``, ``action:``, ``incident:`` or ``target:`` with a pattern (shell
+    wildcards).
     ``until`` None: till it is lifted. ``source`` says where it was put on: by a person in the store, or for this
     process alone by a file or its environment.
     """
@@ -230,15 +232,13 @@ class Pause:
         if self.until is not None and self.until <= now:
             return False
         about, _, pattern = self.scope.partition(":")
-        if about == "playbook":
-            return fnmatchcase(subject.playbook, pattern)
         if about == "target":
             return covered(subject.target, pattern)
-        if about == "team":
-            return subject.team is None or fnmatchcase(subject.team, pattern)
         if about == "action":
             return not subject.actions or any(fnmatchcase(one, pattern) for one in subject.actions)
-        return True
+        names = {"playbook": subject.playbook, "team": subject.team, "incident": subject.incident}
+        name = names.get(about)
+        return name is None or fnmatchcase(name, pattern)
 
 
 def paused(pauses: Iterable[Pause], subject: Subject, now: datetime) -> Refusal | None:

@@ -1,6 +1,7 @@
-"""PagerDuty: pages once when a person is needed, resolves when nobody is any more, and says nothing else."""
+"""PagerDuty: pages once when a person is needed, resolves when nobody is any more; what was changed is listed there."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from pydantic import JsonValue
@@ -8,13 +9,22 @@ from pydantic import JsonValue
 from responder.clients.pagerduty import PagerDutyClient
 from responder.domain.alerts import Severity
 from responder.domain.errors import DeliveryError
-from responder.domain.notification import Notification, Receipt
+from responder.domain.notification import Entry, Notification, Receipt
 from responder.notifiers.text import block, cut, line, plain
+from responder.ports.notifier import PartlyDelivered
 
 SUMMARY, DEDUP_KEY = 1024, 255
 """Characters (developer.pagerduty.com, Events API v2)."""
 FIELD, DETAIL, LINES, LINKS, URL = 250, 2000, 6000, 8, 2000
 """Characters of the parts: the event stays far below the 512 KB that PagerDuty takes."""
+OWN = "responder/"
+"""What a dedup key begins with that holds the id of an incident."""
+EFFECTS = frozenset({"applied", "uncertain", "undone", "undo_uncertain"})
+"""What may have become of a record for its target to be another than before."""
+CHANGES = 20
+"""Change events of one delivery: PagerDuty takes 120 calls a minute and key, and pages go first. More are counted."""
+RULESET = "R"
+"""Keys of rulesets begin with it; they take no change events."""
 SEVERITIES: Final[Mapping[Severity, str]] = {
     Severity.CRITICAL: "critical",
     Severity.HIGH: "error",
@@ -25,35 +35,113 @@ _DETAILS = ("tried", "undone", "state now", "checks", "target", "playbook", "mea
 
 
 class PagerDutyNotifier:
-    """Triggers and resolves, never acknowledges: that is for people to say."""
+    """Triggers and resolves, never acknowledges: that is for people to say. Every change is a change event."""
 
     kind = "pagerduty"
 
-    def __init__(self, client: PagerDutyClient, routing_keys: Mapping[str, str]) -> None:
-        """``routing_keys`` are the integration keys by the services' names."""
+    def __init__(
+        self,
+        client: PagerDutyClient,
+        routing_keys: Mapping[str, str],
+        *,
+        interop: Collection[str] = (),
+        changes: bool = True,
+    ) -> None:
+        """``routing_keys`` are the integration keys by the services' names.
+
+        At the services of ``interop`` Alertmanager pages with the same key: its alert is enriched, not doubled.
+        """
         self._client = client
         self._routing_keys = dict(routing_keys)
+        self._interop = frozenset(interop)
+        self._changes = changes
 
     async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
         """Trigger when a person is needed and was not yet called; resolve when none is needed and one was."""
-        told = dict(receipt or {})
         routing_key = self._routing_keys.get(address)
         if routing_key is None:
             raise DeliveryError(f"notify.pagerduty.services has no {address!r}", permanent=True)
-        called = told.get("triggered") is True
-        if bool(notification.page) == called:
+        told = await self._page(notification, address, routing_key, dict(receipt or {}))
+        if not self._changes or routing_key.startswith(RULESET):
             return told
-        dedup_key = str(told.get("dedup_key") or cut(f"responder/{notification.incident_id}", DEDUP_KEY))
+        return await self._tell_changes(notification, routing_key, told)
+
+    async def _page(
+        self, news: Notification, address: str, routing_key: str, told: dict[str, JsonValue]
+    ) -> dict[str, JsonValue]:
+        called = told.get("triggered") is True
+        if bool(news.page) == called:
+            return told
+        interop = address in self._interop
+        own = alertmanager_key(news.group_key) if interop else f"{OWN}{news.incident_id}"
+        dedup_key = str(told.get("dedup_key") or cut(own, DEDUP_KEY))
         event: dict[str, JsonValue] = {"routing_key": routing_key, "dedup_key": dedup_key}
-        if notification.page:
-            await self._client.send({**event, **_trigger(notification)})
-        else:
+        if news.page:
+            await self._client.send({**event, **_trigger(news)})
+        elif not interop or news.resolved:  # else the alert still fires, and Alertmanager's page is not ours to end
             await self._client.send({**event, "event_action": "resolve"})
-        return {"dedup_key": dedup_key, "triggered": bool(notification.page)}
+        return {**told, "dedup_key": dedup_key, "triggered": bool(news.page)}
+
+    async def _tell_changes(self, news: Notification, routing_key: str, told: dict[str, JsonValue]) -> Receipt:
+        """Send an event for each change that has none yet; whoever was called must not wait for one that fails."""
+        found = {digest: one for one in news.entries if (digest := _effect(one))}
+        before = told.get("changes")
+        known = [one for one in before if one in found] if isinstance(before, list) else []
+        new = [one for one in found if one not in known]
+        for digest in new[:CHANGES]:
+            try:
+                await self._client.send_change(_change(news, found[digest], routing_key, len(new) - CHANGES))
+            except DeliveryError as error:
+                if not error.permanent:
+                    receipt: Receipt = {**told, "changes": known}
+                    raise PartlyDelivered(
+                        str(error), receipt, retry_after=error.retry_after, uncertain=error.uncertain
+                    ) from error
+            known.append(digest)
+        return {**told, "changes": [*known, *new[CHANGES:]]} if known else told
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """Events cannot be read back; sending one again is harmless, its dedup key makes it the same."""
         return None
+
+
+def alertmanager_key(group_key: str) -> str:
+    """Return the key under which Alertmanager pages for a group: SHA-256 of it (notify/util.go, ``Key.Hash``)."""
+    return hashlib.sha256(group_key.encode(errors="replace")).hexdigest()
+
+
+def _effect(entry: Entry) -> str:
+    """Return what a change is remembered by, empty for what is none: ``record:ID:STATE`` says what became of it."""
+    about, _, rest = entry.key.partition(":")
+    is_one = about == "record" and rest.rpartition(":")[2] in EFFECTS
+    return hashlib.sha256(entry.key.encode(errors="replace")).hexdigest()[:12] if is_one else ""
+
+
+def _change(news: Notification, entry: Entry, routing_key: str, more: int) -> dict[str, JsonValue]:
+    facts = dict(news.facts)
+    others = f"; one of {more + CHANGES} changes" if more > 0 else ""
+    details = {
+        "incident": news.incident_id,
+        "target": line(facts.get("target", ""), FIELD),
+        "playbook": line(facts.get("playbook", ""), FIELD),
+        "because of": line(news.title, FIELD),
+    }
+    event: dict[str, JsonValue] = {
+        "routing_key": routing_key,
+        "payload": {
+            "summary": line(f"{entry.text} ({news.title}{others})", SUMMARY),
+            "source": line(facts.get("target") or news.source, FIELD) or "responder",
+            "timestamp": entry.at.isoformat(),
+            "custom_details": {name: value for name, value in details.items() if value},
+        },
+    }
+    links = _links(news)
+    return {**event, "links": links} if links else event
+
+
+def _links(news: Notification) -> list[JsonValue]:
+    shown = [(text, url) for text, url in news.links if len(url) <= URL and url.isprintable()][:LINKS]
+    return [{"href": url, "text": line(text, FIELD)} for text, url in shown]
 
 
 def _trigger(news: Notification) -> dict[str, JsonValue]:
@@ -68,8 +156,7 @@ def _trigger(news: Notification) -> dict[str, JsonValue]:
         "class": line(labels.get("alertname", ""), FIELD),
         "custom_details": _details(news, facts),
     }
-    shown = [(text, url) for text, url in news.links if len(url) <= URL and url.isprintable()][:LINKS]
-    links: list[JsonValue] = [{"href": url, "text": line(text, FIELD)} for text, url in shown]
+    links = _links(news)
     event: dict[str, JsonValue] = {
         "event_action": "trigger",
         "client": "responder",
@@ -77,7 +164,7 @@ def _trigger(news: Notification) -> dict[str, JsonValue]:
     }
     if links:
         event["links"] = links
-        event["client_url"] = shown[0][1]
+        event["client_url"] = next(url for _, url in news.links if len(url) <= URL and url.isprintable())
     return event
 
 

@@ -5,13 +5,13 @@ import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 
 from responder.clients.slack import SlackClient
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
 from responder.notifiers.slack_blocks import blocks, fallback, thread
 from responder.notifiers.slack_digest import linked, linked_blocks
+from responder.ports.notifier import PartlyDelivered
 
 INCIDENT_EVENT, ENTRIES_EVENT = "responder_incident", "responder_entries"
 POST_EVERY = 1.1
@@ -21,17 +21,6 @@ THREAD_SECONDS = 8.0
 HISTORY_PAGES = 5
 REMEMBERED = 10_000
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
-
-
-class PartlyDelivered(DeliveryError):
-    """The message arrived, the thread is behind; ``receipt`` is what was told."""
-
-    def __init__(
-        self, message: str, receipt: Receipt, *, retry_after: timedelta | None = None, uncertain: bool = False
-    ) -> None:
-        """Keep the receipt for the next edit."""
-        super().__init__(message, retry_after=retry_after, uncertain=uncertain)
-        self.receipt = receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +64,7 @@ class SlackNotifier:
                 address, text, body, {"event_type": INCIDENT_EVENT, "event_payload": event}
             )
             self._remember_channel(address, channel)
+            self._posted(channel)
             self._make_sure(ts)
             message = _Message(channel, ts, frozenset())
         else:
@@ -118,6 +108,7 @@ class SlackNotifier:
                     text, body = thread([digests[digest] for digest in new])
                     event = {"event_type": ENTRIES_EVENT, "event_payload": {"entries": new}}
                     await self._client.post(message.channel, text, body, event, message.ts)
+                    self._posted(message.channel)
         except TimeoutError as error:
             self._sure.pop(message.ts, None)
             raise PartlyDelivered("the thread took too long", message.receipt(), uncertain=True) from error
@@ -169,6 +160,11 @@ class SlackNotifier:
                 return None
             self._ids[address] = found
         return self._ids[address]
+
+    def _posted(self, channel: str) -> None:
+        """Count the pace from when the post was answered: on its way it may have lost the time that it was ahead."""
+        free_at = asyncio.get_running_loop().time() + self._post_every
+        self._free_at[channel] = max(free_at, self._free_at.get(channel, 0.0))
 
     async def _space(self, channel: str) -> None:
         """Wait until the channel takes another post."""

@@ -1,8 +1,10 @@
 """The notifier contract: post an incident's message once, then edit it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
+from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
 
 
@@ -22,6 +24,17 @@ class Destination:
         """Read what ``str`` wrote."""
         kind, _, address = text.partition(":")
         return cls(kind, address)
+
+
+class PartlyDelivered(DeliveryError):
+    """The message arrived, what goes with it is behind; ``receipt`` is what was told."""
+
+    def __init__(
+        self, message: str, receipt: Receipt, *, retry_after: timedelta | None = None, uncertain: bool = False
+    ) -> None:
+        """Keep the receipt for the next edit."""
+        super().__init__(message, retry_after=retry_after, uncertain=uncertain)
+        self.receipt = receipt
 
 
 class Notifier(Protocol):

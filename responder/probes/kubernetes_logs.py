@@ -13,6 +13,7 @@ from responder.ports.action import Permission
 from responder.ports.probe import Reading
 from responder.ports.tools import Object, Tools
 from responder.probes.kubernetes import POD, KubernetesProbe, checked_duration, pods_of
+from responder.telemetry import shapes
 
 MOST_PODS = 10
 MOST_BYTES = 64 * 1024
@@ -66,7 +67,7 @@ above: 0
             lines += [line for line in text.splitlines() if self.contains in line]
         if not pods:
             return Reading((), f"{place} has no pod with logs")
-        shown = [short(line, 120) for line in lines[-SHOWN:]] if self.contains else []
+        shown = [short(shapes().redact(line), 120) for line in lines[-SHOWN:]] if self.contains else []
         return Reading((len(lines),), "; ".join(shown))
 
     def _has_logs(self, pod: Object) -> bool:

@@ -15,8 +15,9 @@ from responder.settings import sections_policies as policies
 from responder.settings import sections_routes as routes
 from responder.settings import sections_targets as targets
 from responder.settings.check import is_loopback
-from responder.settings.model import RETENTION, Access, Settings, SeverityRule, StoreSettings
+from responder.settings.model import RETENTION, Access, PrivacySettings, Settings, SeverityRule, StoreSettings
 from responder.settings.reader import Fields, Node, Reading, WrongSettings, read_secret_file
+from responder.settings.sections_privacy import read_privacy
 
 KEYS = (
     "store",
@@ -39,6 +40,7 @@ KEYS = (
     "routes",
     "digest",
     "protect",
+    "privacy",
     "retention",
     "external_url",
     "group_interval",
@@ -133,6 +135,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         routes=routes.read_routes(fields.get("routes"), notify, intervals),
         storms=fields.read("digest", routes.read_digest, usual.storms),
         protect=tuple(one.text() for one in fields.get("protect").items()),
+        privacy=fields.read("privacy", read_privacy, PrivacySettings()),
         retention=_retention(fields.get("retention")),
         group_interval=fields.read("group_interval", Node.duration, usual.group_interval),
         episode_ttl=fields.read("episode_ttl", Node.duration, usual.episode_ttl),

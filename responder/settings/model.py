@@ -86,16 +86,27 @@ class SlackUser:
 
 
 @dataclass(frozen=True, slots=True)
+class PagerDutyUser:
+    """Who a PagerDuty user is here; with ``teams`` the role counts for the incidents of these teams only."""
+
+    name: str
+    role: Role
+    teams: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """Who may use the API. ``users`` gives roles to the users of the web configuration file (viewer otherwise).
 
-    ``slack`` says who Slack's users are, by their ids; whoever is not in it may press nothing.
+    ``slack`` says who Slack's users are, by their ids; whoever is not in it may press nothing. ``pagerduty`` says the
+    same of PagerDuty's users; where nobody is in it, whoever may acknowledge there counts.
     """
 
     tokens: tuple[Token, ...] = ()
     users: Mapping[str, Role] = field(default_factory=dict)
     anonymous: bool = False
     slack: Mapping[str, SlackUser] = field(default_factory=dict)
+    pagerduty: Mapping[str, PagerDutyUser] = field(default_factory=dict)
 
 
 _USUAL = {str(severity): severity for severity in Severity} | {
@@ -236,19 +247,62 @@ class SlackSettings:
 
 @dataclass(frozen=True, slots=True)
 class PagerDutySettings:
-    """PagerDuty services by name, each with its routing key."""
+    """PagerDuty services by name, each with its routing key.
+
+    At those of ``interop`` Alertmanager pages, too. ``changes``: each effect is told as a change event.
+    ``webhook_secret`` proves that an acknowledgement comes from PagerDuty, ``on_acknowledge`` says what it does.
+    """
 
     services: Mapping[str, str] = field(default_factory=dict, repr=False)
     api_url: str = "https://events.pagerduty.com"
+    interop: frozenset[str] = frozenset()
+    changes: bool = True
+    webhook_secret: str | None = field(default=None, repr=False)
+    on_acknowledge: Literal["pause", "note"] = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """A service that is told by JSON; with ``secret`` it is signed."""
+
+    http: HttpConfig
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """The server that takes our mail; ``final_only`` says nothing of what passes by itself."""
+
+    host: str
+    port: int
+    tls: Literal["starttls", "implicit", "none"]
+    sender: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    final_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """The channels; ``console`` writes to the log."""
+    """The channels; ``console`` writes to the log. URLs of ``teams``, ``slack_webhook`` and ``apprise`` are secrets."""
 
     slack: SlackSettings | None = None
     pagerduty: PagerDutySettings | None = None
     console: bool = False
+    webhook: Mapping[str, WebhookSettings] = field(default_factory=dict)
+    email: MailSettings | None = None
+    teams: Mapping[str, str] = field(default_factory=dict, repr=False)
+    slack_webhook: Mapping[str, str] = field(default_factory=dict, repr=False)
+    apprise: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """What is kept out of everything that leaves: values of ``labels``, texts of ``patterns`` (RE2), personal data."""
+
+    labels: frozenset[str] = frozenset()
+    patterns: tuple[str, ...] = ()
+    personal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +391,7 @@ class Settings:
     routes: Sequence[Route] = ()
     storms: DigestSettings | None = DigestSettings()
     protect: tuple[str, ...] = ()
+    privacy: PrivacySettings = PrivacySettings()
     retention: Mapping[str, timedelta] = field(default_factory=lambda: RETENTION)
     group_interval: timedelta = timedelta(minutes=5)
     episode_ttl: timedelta = timedelta(hours=24)

@@ -1,5 +1,6 @@
 """Reading ``http_config``: Prometheus' keys, verbatim, beside a URL."""
 
+import base64
 from pathlib import Path
 
 from responder.settings.http import NO_AUTH, TLS_VERSIONS, BasicAuth, HttpAuth, HttpConfig, OAuth2, TlsConfig
@@ -79,7 +80,10 @@ def _basic(node: Node) -> BasicAuth:
     name = fields.read("username_file", _plain_file, "") or fields.read("username", Node.text, "")
     if not name:
         node.complain('missing key "username"', "missing-key", "who calls", at_key=True)
-    return BasicAuth(name, fields.required_secret("password", "the user's password"))
+    password = fields.required_secret("password", "the user's password")
+    if password:
+        node.secret(base64.b64encode(f"{name}:{password}".encode()).decode("ascii"))  # as it stands in a header
+    return BasicAuth(name, password)
 
 
 def _plain_file(node: Node) -> str:

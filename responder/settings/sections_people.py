@@ -9,18 +9,25 @@ from responder.settings.model import (
     Access,
     HmacSettings,
     Notify,
-    PagerDutySettings,
     PageSettings,
     Role,
     SourceSettings,
     Token,
 )
 from responder.settings.reader import Fields, Node, with_file
+from responder.settings.sections_channels import (
+    MORE_CHANNELS,
+    more_destinations,
+    read_mail,
+    read_secret_urls,
+    read_webhooks,
+)
 from responder.settings.sections_http import AUTH_KEYS, read_auth, read_http
+from responder.settings.sections_pagerduty import read_pagerduty, read_pagerduty_users
 from responder.settings.sections_slack import ROLES, read_slack, read_slack_users
 
 _SHORTEST_TOKEN = 8
-CHANNELS = ("slack", "pagerduty", "console")
+CHANNELS = ("slack", "pagerduty", "console", *MORE_CHANNELS)
 _NAMES_A_SOURCE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
@@ -69,8 +76,8 @@ def _hmac(node: Node) -> HmacSettings:
 
 
 def read_access(node: Node) -> Access:
-    """Read the tokens, the roles of users, who Slack's users are, and whether no credentials are needed."""
-    fields = node.keys(("tokens", "users", "anonymous", "slack"))
+    """Read the tokens, the roles of users, who Slack's and PagerDuty's users are, and whether anybody may come."""
+    fields = node.keys(("tokens", "users", "anonymous", "slack", "pagerduty"))
     tokens = tuple(_token(one) for one in fields.get("tokens").items())
     names = [token.name for token in tokens]
     for place, name in enumerate(names):
@@ -78,7 +85,8 @@ def read_access(node: Node) -> Access:
             fields.get("tokens").items()[place].complain(f"a second token named {name!r}", "duplicate")
     users = {name: _role(one) for name, one in fields.get("users").named().items()}
     anonymous = fields.read("anonymous", Node.flag, otherwise=False)
-    return Access(tokens, users, anonymous, read_slack_users(fields.get("slack")))
+    slack, pagerduty = read_slack_users(fields.get("slack")), read_pagerduty_users(fields.get("pagerduty"))
+    return Access(tokens, users, anonymous, slack, pagerduty)
 
 
 def _role(node: Node) -> Role:
@@ -104,18 +112,14 @@ def read_notify(node: Node) -> Notify:
     fields = node.keys(CHANNELS)
     return Notify(
         slack=fields.read("slack", read_slack, None),
-        pagerduty=fields.read("pagerduty", _pagerduty, None),
+        pagerduty=fields.read("pagerduty", read_pagerduty, None),
         console=fields.read("console", Node.flag, otherwise=False),
+        webhook=read_webhooks(fields.get("webhook")),
+        email=fields.read("email", read_mail, None),
+        teams=read_secret_urls(fields.get("teams")),
+        slack_webhook=read_secret_urls(fields.get("slack_webhook")),
+        apprise=read_secret_urls(fields.get("apprise")),
     )
-
-
-def _pagerduty(node: Node) -> PagerDutySettings:
-    fields = node.keys(("services", "api_url"))
-    services = {
-        name: one.keys(with_file("routing_key")).required_secret("routing_key", "of an Events API v2 integration")
-        for name, one in fields.get("services").named().items()
-    }
-    return PagerDutySettings(services, fields.read("api_url", Node.url, "https://events.pagerduty.com").rstrip("/"))
 
 
 def read_page(node: Node, notify: Notify) -> PageSettings | None:
@@ -132,7 +136,7 @@ def read_page(node: Node, notify: Notify) -> PageSettings | None:
 
 
 def read_destinations(fields: Fields, notify: Notify) -> tuple[str, ...]:
-    """Read ``slack``, ``pagerduty`` and ``console`` of a route or page, and hold them against the channels."""
+    """Read the channels of a route or page, and hold them against those that are configured."""
     found: list[str] = []
     if "slack" in fields:
         node = fields.get("slack")
@@ -144,6 +148,7 @@ def read_destinations(fields: Fields, notify: Notify) -> tuple[str, ...]:
     if "pagerduty" in fields:
         known = notify.pagerduty.services if notify.pagerduty else {}
         found += [f"pagerduty:{_service(one, known)}" for one in fields.get("pagerduty").one_or_many()]
+    found += more_destinations(fields, notify)
     if fields.read("console", Node.flag, otherwise=False):
         found.append("console:")
     return tuple(found)

@@ -165,6 +165,7 @@ FACTS: Mapping[str, Fact] = {
     "message_gone": Fact("info"),
     # people
     "asked": Fact("info", lambda m, f: m.asked.labels(_text(f, "what")).inc()),
+    "pagerduty_event": Fact("info"),
     "slack_asked": Fact("info", lambda m, f: m.slack_asked.labels(_text(f, "what"), _text(f, "status")).inc()),
     "slack_reply_failed": Fact("warning"),
     "slack_socket": Fact("info", lambda m, f: m.slack_connected.set(_number(f, "connected"))),

@@ -1,8 +1,10 @@
-"""Logs: one line a fact, JSON or logfmt, on stderr; other libraries' lines take the same way."""
+"""Logs: one line a fact, JSON or logfmt, on stderr; other libraries' lines take the same way, and so do last words."""
 
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
+from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
@@ -31,7 +33,7 @@ def configure_logging(level: str, log_format: str, redactor: Redactor, stream: T
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
     ]
-    after: list[structlog.typing.Processor] = [_renderer(log_format), _Masking(redactor)]
+    after: list[structlog.typing.Processor] = [_Masked(_renderer(log_format), redactor)]
     structlog.configure(
         processors=[*before, *after],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -63,11 +65,42 @@ def _renderer(log_format: str) -> structlog.typing.Processor:
     return structlog.processors.LogfmtRenderer(key_order=["ts", "level", "event"])
 
 
-class _Masking:
-    """Masks secrets in the finished line, so that no field, message or traceback is forgotten."""
+class _Masked:
+    """Renders a line without secrets: no field, message or traceback is forgotten.
 
-    def __init__(self, redactor: Redactor) -> None:
+    The finished line is looked through once. Only where there is something in it the fields are masked one by one,
+    which leaves the line what it is, and it is rendered again.
+    """
+
+    def __init__(self, render: structlog.typing.Processor, redactor: Redactor) -> None:
+        self._render = render
         self._redactor = redactor
 
-    def __call__(self, _logger: object, _method: str, line: str | MutableMapping[str, Any]) -> str:
-        return self._redactor.redact(str(line))
+    def __call__(self, logger: Any, method: str, fields: MutableMapping[str, Any]) -> str:  # noqa: ANN401 - structlog's
+        kept = dict(fields)
+        line = str(self._render(logger, method, fields))
+        if self._redactor.clean(line):
+            return line
+        return self._redactor.known(str(self._render(logger, method, self._redactor.redact_value(kept))))
+
+
+def log_last_words() -> None:
+    """Log what nobody caught, in every thread, and what libraries warn of: Python itself would print it as it is."""
+    logging.captureWarnings(capture=True)
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        logging.getLogger("responder").critical("uncaught", exc_info=(kind, error, trace))
+
+    def in_thread(said: threading.ExceptHookArgs) -> None:
+        if said.exc_value is not None and said.exc_type is not SystemExit:
+            uncaught(said.exc_type, said.exc_value, said.exc_traceback)
+
+    def unraisable(said: "sys.UnraisableHookArgs") -> None:
+        if said.exc_value is not None:
+            uncaught(said.exc_type, said.exc_value, said.exc_traceback)
+
+    sys.excepthook = uncaught
+    threading.excepthook = in_thread
+    sys.unraisablehook = unraisable

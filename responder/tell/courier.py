@@ -24,6 +24,7 @@ from responder.tell.digest import READ as DIGEST_LINES
 from responder.tell.digest import REST as DIGEST_REST
 from responder.tell.docs import DocsOf
 from responder.tell.lanes import Lane, back_off
+from responder.tell.veil import NoVeil, Veil
 
 BATCH = 16
 """Items of one claim."""
@@ -78,6 +79,7 @@ class Courier:
         external_url: str,
         on_fact: OnFact,
         on_free: Callable[[], None] = lambda: None,
+        veil: Veil | None = None,
         jitter: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         turn_seconds: float = TURN_SECONDS,
@@ -85,9 +87,8 @@ class Courier:
     ) -> None:
         """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again.
 
-        ``storm`` says when incidents are told in a digest; None: never.
-        """
-        self._storm = storm
+        ``storm`` says when incidents are told in a digest; None: never. ``veil`` keeps out of messages what nobody
+        outside is to see.
         self._store = store
         self._clock = clock
         self._notifiers = notifiers
@@ -95,6 +96,7 @@ class Courier:
         self._external_url = external_url
         self._on_fact = on_fact
         self._on_free = on_free
+        self._veil = veil or NoVeil()
         self._jitter = jitter
         self._sleep = sleep
         self._turn_seconds = turn_seconds
@@ -173,12 +175,17 @@ class Courier:
         every = {item.incident_id: item for item in (*items, *candidates)} | left
         return [item for key, item in every.items() if key not in told], bool(told)
 
+    def _composed(self, account: Account, revision: int) -> Notification:
+        shown = self._veil.before(account)
+        news = compose(shown, revision, self._clock.now(), self._docs_of, self._external_url)
+        return self._veil.after(news, account)
+
     def _for_digest(self, item: OutboxItem, account: Account | None) -> Gathered | None:
         """Return what a digest says of an item; None when it has nothing to do with one."""
         if account is None:
             return None
         try:
-            news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+            news = self._composed(account, item.want_rev)
         except Exception:  # noqa: BLE001 - whatever is wrong with it is told where it is told by itself
             return None
         if not alone(news):
@@ -225,8 +232,7 @@ class Courier:
             if account is None:
                 await self._give_up(item, "the incident is no longer there")
                 return
-            rest = rest_of(account.size)
-            news = compose(account, item.want_rev, self._clock.now(), self._docs_of, self._external_url)
+            rest, news = rest_of(account.size), self._composed(account, item.want_rev)
         seen = digest(news)
         if item.receipt is not None and not item.attempt and item.receipt.get(SEEN) == seen:
             await self._store.told(item, item.receipt, rest)

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from responder.web import health, openapi
+from responder.web import health, openapi, pagerduty
 from responder.web.api import reading_routes
 from responder.web.api_people import asking_routes
 from responder.web.auth import PASSWORDS, Passwords
@@ -29,6 +29,7 @@ def make_application(parts: Parts, desk: Desk | None = None) -> web.Application:
     app[PASSWORDS] = Passwords()
     app.router.add_post("/webhook/{source}", receive)
     app.router.add_put("/webhook/{source}", receive)
+    app.router.add_post("/pagerduty/webhook", pagerduty.receive)
     app.router.add_get("/-/healthy", health.healthy)
     app.router.add_get("/-/ready", health.ready)
     app.router.add_post("/-/reload", health.reload)

@@ -70,6 +70,8 @@ def _of_router(request: web.Request, raised: web.HTTPException) -> Refused:
 
 def refusal(request: web.Request, refused: Refused) -> web.Response:
     """Answer JSON to the API, short text to everybody else (Alertmanager logs it verbatim)."""
+    error, hint = (str(request.app[PARTS].mask(text)) for text in (refused.error, refused.hint))
+    refused = Refused(refused.status, error, hint, refused.headers)
     if request.path.startswith("/api/"):
         body = {"error": refused.error, **({"hint": refused.hint} if refused.hint else {})}
         return web.json_response(body, status=refused.status, headers=refused.headers)

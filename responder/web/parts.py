@@ -71,6 +71,8 @@ class Parts:
     web_config: WebConfigFile
     version: str
     started_at: datetime
+    mask: Callable[[JsonValue], JsonValue] = lambda value: value
+    """Returns an answer without what nobody is to see: secrets, personal data, hidden labels."""
     suspicion: Callable[[], Suspicion | None] = lambda: None
     """Why the store's clock is doubted, None when it is trusted."""
     budget: ByteBudget = field(default_factory=ByteBudget)

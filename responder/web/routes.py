@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from responder.settings import Role
 from responder.web.auth import Caller, require
+from responder.web.parts import PARTS
 
 JsonHandler = Callable[[web.Request, Caller], Awaitable[JsonValue]]
 
@@ -41,6 +42,7 @@ class Route:
         async def handle(request: web.Request) -> web.Response:
             caller = await require(request, self.role)
             answer = await self.handler(request, caller)
+            answer = request.app[PARTS].mask(answer)
             return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
         return handle

@@ -16,9 +16,9 @@ SECTIONS: Mapping[str, str] = {
     "redis": "Wake-ups between replicas. Nothing is kept there; without it the queues are polled.",
     "max_mode": "The highest mode that any playbook may use here.",
     "brake_file": "A file that stops this process for as long as it is there: it pauses everything, unless its lines "
-    "say `halt`, scopes (`team:NAME`, `playbook:NAME`, `action:KIND`, `target:PATTERN`) or a reason. What cannot be "
-    "read halts everything, a missing folder too. `RESPONDER_PAUSE` in the environment says the same, with `;` between "
-    "the lines.",
+    "say `halt`, scopes (`team:NAME`, `playbook:NAME`, `action:KIND`, `incident:ID`, `target:PATTERN`) or a reason. "
+    "What cannot be read halts everything, a missing folder too. `RESPONDER_PAUSE` in the environment says the same, "
+    "with `;` between the lines.",
     "audit_heads_file": "A file to which the head of each sealed segment of the audit log is added, by each process: "
     "what shows that the log was cut off or forged as a whole. Beside a SQLite store unless given "
     "(`responder.db.heads.jsonl`); with PostgreSQL there is none unless given. Copy it to where whoever can change the "
@@ -43,6 +43,8 @@ SECTIONS: Mapping[str, str] = {
     "as well.",
     "digest": "When a Slack channel gets one message for all that need nobody, edited and with the worst first, "
     "instead of one for each: `off` for never. Who needs a person has a message of its own in every storm.",
+    "privacy": "What is masked beside the secrets of this file and what looks like a secret: in messages, answers and "
+    "logs ([Keep secrets out](../how-to/keep-secrets-out.md)).",
     "protect": "Targets that no playbook may change, with `*` for any text. `*/namespace/NAME` covers what is in the "
     "namespace. Of every cluster `kube-system` is protected without being told, and so is the namespace that the "
     "responder itself runs in.",
@@ -82,6 +84,12 @@ WORDS: Mapping[str, str] = {
     "that of their token, too.",
     "access.slack.NAME.role": "What they may do: look; approve, stop and undo; everything.",
     "access.slack.NAME.groups": "What `approval.from` means by `slack:@GROUP`.",
+    "access.pagerduty": "Who the users of PagerDuty are, by their ids (`P…`). Where nobody is listed, whoever may "
+    "acknowledge there stops automation here.",
+    "access.pagerduty.NAME": "A user; the id ends the address of the user's page.",
+    "access.pagerduty.NAME.name": "Who this is; appears in the audit log and the thread.",
+    "access.pagerduty.NAME.role": "An acknowledgement counts from `operator` on.",
+    "access.pagerduty.NAME.teams": "The role counts for the incidents of these teams.",
     "access.slack.NAME.teams": "The role counts for the incidents of these teams; for all others it is viewer.",
     "access.anonymous": "Ask for no credentials at all. Refused unless only this machine can reach the listener.",
     "severity.label": "The alert label that says it.",
@@ -137,9 +145,41 @@ WORDS: Mapping[str, str] = {
     "notify.pagerduty.services": "The services by a name, which routes and playbooks use.",
     "notify.pagerduty.services.NAME.routing_key": "The integration key of the service.",
     "notify.pagerduty.api_url": "Where PagerDuty is.",
+    "notify.pagerduty.services.NAME.interop": "`alertmanager` where Alertmanager pages with the same key: its alert is "
+    "enriched (the same dedup key), not doubled.",
+    "notify.pagerduty.changes": "Whether each effect is told as a change event of the service, too.",
+    "notify.pagerduty.webhook_secret": "Proves that a webhook comes from PagerDuty: lets it call "
+    "`/pagerduty/webhook` when somebody acknowledges.",
+    "notify.pagerduty.on_acknowledge": "What an acknowledgement in PagerDuty does: `pause` begins nothing new for the "
+    "incident for a day, `note` writes it down.",
+    "notify.webhook": "Services of your own, by a name: each change of state as signed JSON "
+    "([Channels](../how-to/channels.md)).",
+    "notify.webhook.NAME.secret": "What the body is signed with (Standard Webhooks): a text, or `whsec_` and base64.",
+    "notify.email": "E-mail: a thread for each incident.",
+    "notify.email.host": "The server that takes mail.",
+    "notify.email.port": "Its port; default 587, with `tls: implicit` 465, with `tls: none` 25.",
+    "notify.email.tls": "How the connection is encrypted; `none` sends no password.",
+    "notify.email.username": "Who logs in; none: nobody does.",
+    "notify.email.password": "The password.",
+    "notify.email.from": "Whom the mail is from.",
+    "notify.email.states": "`final` says nothing of what passes by itself (firing, fixing, undoing) until a person is "
+    "needed.",
+    "notify.teams": "Workflows of Microsoft Teams, by a name: a card for each change of state.",
+    "notify.teams.NAME.url": "The workflow's address; whoever knows it may post.",
+    "notify.slack_webhook": "Incoming webhooks of Slack, by a name: a message for each change of state, without edits "
+    "and buttons.",
+    "notify.slack_webhook.NAME.url": "The webhook's address; whoever knows it may post.",
+    "notify.apprise": "Everything that Apprise speaks to, by a name. An extra: "
+    "`pip install 'alert-responder[apprise]'`.",
+    "notify.apprise.NAME.url": "Apprise's URL, such as `matrix://user:password@host/#room`.",
     "notify.console": "Write messages to the log.",
     "page.slack": "A channel.",
     "page.pagerduty": "A service.",
+    "page.webhook": "A service of your own.",
+    "page.email": "An address.",
+    "page.teams": "A workflow.",
+    "page.slack_webhook": "An incoming webhook.",
+    "page.apprise": "A service of Apprise's.",
     "page.console": "The log.",
     "page.after": "How long an incident may take before somebody is called although no fix has failed. It counts from "
     "the first alert of the incident that is `critical` or `high` and that a playbook in mode `approve` or `auto` is "
@@ -154,11 +194,20 @@ WORDS: Mapping[str, str] = {
     "routes.[].mute_time_intervals": "Names of `time_intervals` in which it does not tell.",
     "routes.[].slack": "Channels.",
     "routes.[].pagerduty": "Services.",
+    "routes.[].webhook": "Services of your own.",
+    "routes.[].email": "Addresses.",
+    "routes.[].teams": "Workflows.",
+    "routes.[].slack_webhook": "Incoming webhooks.",
+    "routes.[].apprise": "Services of Apprise's.",
     "routes.[].console": "The log.",
     "routes.[].incidents": "Those for which a playbook decided something, those for which none did, or all.",
     "routes.[].continue": "Look at the next routes as well.",
     "digest.after": "So many incidents of a channel have messages of their own.",
     "digest.within": "Within how long they began.",
+    "privacy.labels": "Labels whose values are shown nowhere: `<hidden>` stands in messages, answers and logs. "
+    "Playbooks and matchers see them.",
+    "privacy.patterns": "What else is masked, as regular expressions (RE2).",
+    "privacy.personal": "Whether e-mail addresses and card numbers are masked, too.",
     "retention.deliveries": "Webhook bodies.",
     "retention.history": "Incidents, decisions, runs and records.",
     "retention.audit": "The audit log.",

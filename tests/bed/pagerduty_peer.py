@@ -3,13 +3,15 @@
 Source: developer.pagerduty.com, Events API v2 (trigger-events, send-change-events, rate limits).
 """
 
+import hashlib
+import hmac
 import json
 import math
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aiohttp import web
@@ -137,6 +139,30 @@ class PagerDutyPeer:
         known.status = "acknowledged" if event["event_action"] == "acknowledge" else "resolved"
         known.events.append(event)
         return True
+
+
+def acknowledged(incident_key: str, user: str = "PANA", **changes: Any) -> JsonObject:  # noqa: ANN401 -- fields of the event
+    """Return what PagerDuty sends when somebody acknowledges (developer.pagerduty.com, webhooks v3 overview)."""
+    event = {
+        "id": uuid.uuid4().hex,
+        "event_type": "incident.acknowledged",
+        "resource_type": "incident",
+        "occurred_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "agent": {"id": user, "type": "user_reference", "summary": "Ana Lopez"},
+        "client": None,
+        "data": {"id": "Q1", "type": "incident", "number": 7, "status": "acknowledged", "incident_key": incident_key},
+    }
+    return {"event": {**event, **changes}}
+
+
+def signed(secret: str, body: bytes, *others: str) -> dict[str, str]:
+    """Return the headers of a webhook; ``others`` are signatures under further secrets, as during an exchange."""
+    own = [f"v1={hmac.new(one.encode(), body, hashlib.sha256).hexdigest()}" for one in (*others, secret)]
+    return {
+        "X-PagerDuty-Signature": ",".join(own),
+        "X-Webhook-Id": uuid.uuid4().hex,
+        "Content-Type": "application/json",
+    }
 
 
 @asynccontextmanager

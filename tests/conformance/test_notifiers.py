@@ -1,5 +1,6 @@
 """One suite for every notifier, against peers that hold to the channels' documented limits."""
 
+import hashlib
 import io
 import json
 import unicodedata
@@ -7,23 +8,33 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
 
+from responder.clients.apprise_services import AppriseService
+from responder.clients.mail import Mailer
 from responder.clients.pagerduty import PagerDutyClient
+from responder.clients.posting import Poster
 from responder.clients.slack import SlackClient
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
+from responder.notifiers.apprise_services import AppriseNotifier
 from responder.notifiers.console import ConsoleNotifier
+from responder.notifiers.mail import MailNotifier
 from responder.notifiers.pagerduty import PagerDutyNotifier
-from responder.notifiers.slack import PartlyDelivered, SlackNotifier
-from responder.ports.notifier import Notifier
+from responder.notifiers.slack import SlackNotifier
+from responder.notifiers.slack_webhook import SlackWebhookNotifier
+from responder.notifiers.teams import TeamsNotifier
+from responder.notifiers.webhook import WebhookNotifier
+from responder.ports.notifier import Notifier, PartlyDelivered
 from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
+from tests.bed.posting_peers import hook, mail_server, teams
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.slack_peer import slack as serve_slack
-from tests.bed.web import Kind, Rate
+from tests.bed.web import Kind, Rate, serving
 from tests.unit.tell.stories import STORIES, hostile
 
 PATIENT, HASTY = timedelta(seconds=3), timedelta(seconds=0.2)
@@ -85,8 +96,53 @@ def free_slack(slack: SlackPeer) -> SlackPeer:
     return slack
 
 
-@pytest.fixture(params=["console", "slack", "pagerduty"])
-def bench(
+def posts_to(name: str, url: str, stack: AsyncExitStack, timeout: timedelta = PATIENT) -> Poster:
+    poster = Poster(name, url, timeout=timeout)
+    stack.push_async_callback(poster.close)
+    return poster
+
+
+async def _hook(stack: AsyncExitStack) -> Bench:
+    peer = await stack.enter_async_context(hook())
+    notifier = WebhookNotifier({"audit": (posts_to("notify.webhook.audit", peer.url, stack), peer.secret)})
+    return Bench(
+        notifier, "audit", lambda: [json.dumps(one, ensure_ascii=False) for one in peer.events], lambda: peer.refused
+    )
+
+
+async def _teams(stack: AsyncExitStack) -> Bench:
+    peer = await stack.enter_async_context(teams())
+    notifier = TeamsNotifier({"oncall": posts_to("notify.teams.oncall", peer.url, stack)})
+    return Bench(notifier, "oncall", lambda: [_texts(one["body"]) for one in peer.cards], lambda: peer.refused)
+
+
+async def _mail(stack: AsyncExitStack) -> Bench:
+    box = await stack.enter_async_context(mail_server())
+    notifier = MailNotifier(Mailer("127.0.0.1", box.port, tls="none"), "responder@corp.example")
+
+    def shown(one: EmailMessage) -> str:
+        return f"{one['Subject']}\n{one.get_content()}".replace("\r\n", "\n")
+
+    return Bench(notifier, "oncall@corp.example", lambda: [shown(one) for one in box.mails], list)
+
+
+async def _apprise(stack: AsyncExitStack) -> Bench:
+    told: list[str] = []
+
+    async def take(request: web.Request) -> web.Response:
+        said = await request.json()
+        told.append(f"{said['title']}\n{said['message']}")
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/any", take)
+    base = await stack.enter_async_context(serving(app))
+    service = AppriseService("notify.apprise.any", f"{base.replace('http', 'json')}/any")
+    return Bench(AppriseNotifier({"any": service}), "any", lambda: told, list)
+
+
+@pytest.fixture(params=["console", "slack", "pagerduty", "slack_webhook", "webhook", "teams", "email", "apprise"])
+async def bench(
     request: pytest.FixtureRequest, stack: AsyncExitStack, free_slack: SlackPeer, pagerduty: PagerDutyPeer
 ) -> Bench:
     """Give every notifier in turn."""
@@ -94,6 +150,10 @@ def bench(
         return Bench(
             slack_notifier(free_slack, stack), "#alerts", lambda: main_messages(free_slack), lambda: free_slack.refused
         )
+    if request.param == "slack_webhook":
+        poster = posts_to("notify.slack_webhook.alerts", free_slack.webhook_url, stack)
+        notifier = SlackWebhookNotifier({"alerts": poster}, post_every=0)
+        return Bench(notifier, "alerts", lambda: main_messages(free_slack), lambda: free_slack.refused)
     if request.param == "pagerduty":
         return Bench(
             pagerduty_notifier(pagerduty, stack),
@@ -101,6 +161,9 @@ def bench(
             lambda: [json.dumps(one.payload, ensure_ascii=False) for one in pagerduty.incidents],
             lambda: pagerduty.rejected,
         )
+    others = {"webhook": _hook, "teams": _teams, "email": _mail, "apprise": _apprise}
+    if request.param in others:
+        return await others[request.param](stack)
     out = io.StringIO()
     return Bench(
         ConsoleNotifier(out),
@@ -384,6 +447,67 @@ async def test_a_service_without_a_key_is_named(pagerduty: PagerDutyPeer, stack:
     with pytest.raises(DeliveryError, match="'search'") as error:
         await pagerduty_notifier(pagerduty, stack).deliver(ROLLED_BACK, "search", None, "a")
     assert error.value.permanent
+
+
+async def test_every_change_and_every_undo_is_a_change_event_once_and_calls_nobody(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    notifier = pagerduty_notifier(pagerduty, stack)
+    receipt: Receipt | None = None
+    for name in ("firing", "fixing", "fixing", "fixed", "fixed"):
+        receipt = await notifier.deliver(STORIES[name].told(), "payments", receipt, "a")
+    assert [one["payload"]["summary"] for one in pagerduty.changes] == [
+        "✔ workers: 4 → 6 (set-workers) (CheckoutErrorsHigh · http/checkout)"
+    ]
+    assert pagerduty.changes[0]["payload"]["source"] == "http/checkout"
+    assert pagerduty.events == []
+    await notifier.deliver(ROLLED_BACK, "payments", None, "a")
+    assert any("6 → 4" in one["payload"]["summary"] for one in pagerduty.changes)
+    assert pagerduty.rejected == []
+
+
+async def test_a_page_goes_out_before_changes_and_does_not_wait_for_them(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    pagerduty.faults.next("status", status=429, retry_after=9, on="/change/enqueue")
+    notifier = pagerduty_notifier(pagerduty, stack)
+    with pytest.raises(PartlyDelivered) as partly:
+        await notifier.deliver(ROLLED_BACK, "payments", None, "a")
+    assert partly.value.retry_after == timedelta(seconds=9)
+    assert len(pagerduty.incidents) == 1
+    await notifier.deliver(ROLLED_BACK, "payments", partly.value.receipt, "a")
+    assert [one["event_action"] for one in pagerduty.events] == ["trigger"]
+    assert len(pagerduty.changes) == 2
+
+
+async def test_what_takes_no_change_events_is_sent_none(pagerduty: PagerDutyPeer, stack: AsyncExitStack) -> None:
+    ruleset, quiet = "R" + ROUTING_KEY[1:], ROUTING_KEY
+    client = PagerDutyClient(api_url=pagerduty.url, timeout=PATIENT)
+    stack.push_async_callback(client.close)
+    await PagerDutyNotifier(client, {"payments": ruleset}).deliver(FIXED, "payments", None, "a")
+    await PagerDutyNotifier(client, {"payments": quiet}, changes=False).deliver(FIXED, "payments", None, "a")
+    pagerduty.faults.next("status", status=400, on="/change/enqueue")
+    await PagerDutyNotifier(client, {"payments": quiet}).deliver(FIXED, "payments", None, "a")
+    assert pagerduty.changes == []
+
+
+async def test_with_interop_alertmanagers_own_page_is_enriched_and_left_for_it_to_end(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    client = PagerDutyClient(api_url=pagerduty.url, timeout=PATIENT)
+    stack.push_async_callback(client.close)
+    notifier = PagerDutyNotifier(client, {"payments": ROUTING_KEY}, interop={"payments"}, changes=False)
+    key = hashlib.sha256(ROLLED_BACK.group_key.encode()).hexdigest()
+    theirs = {"summary": "[FIRING:1]", "source": "am", "severity": "critical"}
+    await client.send({"routing_key": ROUTING_KEY, "event_action": "trigger", "dedup_key": key, "payload": theirs})
+    receipt = await notifier.deliver(ROLLED_BACK, "payments", None, "a")
+    assert len(pagerduty.incidents) == 1
+    assert "undone" in pagerduty.incidents[0].events[1]["payload"]["custom_details"]
+    receipt = await notifier.deliver(replace(ROLLED_BACK, page="", resolved=False), "payments", receipt, "")
+    assert pagerduty.incidents[0].status == "triggered"
+    receipt = await notifier.deliver(ROLLED_BACK, "payments", receipt, "")
+    await notifier.deliver(replace(ROLLED_BACK, page="", resolved=True), "payments", receipt, "")
+    assert pagerduty.incidents[0].status == "resolved"
 
 
 # --- console ------------------------------------------------------------------------------------------------------

@@ -41,15 +41,13 @@ PEOPLE = {
 def settings_for(slack: ClickingSlack, store: str, target: str, **more: object) -> JsonObject:
     """Return a configuration that takes clicks by both ways."""
     app = {"token": slack.token, "signing_secret": slack.signing_secret, "api_url": slack.api_url}
-    return config(
-        store,
-        target,
-        access={"tokens": [{"name": "oncall", "role": "admin", "token": "planted-token"}], "slack": PEOPLE},
-        notify={"slack": {**app, "app_token": slack.app_token}},
-        page={"slack": "#oncall", "after": "1h"},
-        routes=[{"slack": "#alerts", "incidents": "all"}],
-        **more,
-    )
+    usual: JsonObject = {
+        "access": {"tokens": [{"name": "oncall", "role": "admin", "token": "planted-token"}], "slack": PEOPLE},
+        "notify": {"slack": {**app, "app_token": slack.app_token}},
+        "page": {"slack": "#oncall", "after": "1h"},
+        "routes": [{"slack": "#alerts", "incidents": "all"}],
+    }
+    return config(store, target, **{**usual, **more})
 
 
 @dataclass

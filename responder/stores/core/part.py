@@ -15,7 +15,7 @@ from responder.ports.store import LEASE, Audit
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Dirty
 from responder.stores.core.prepared import SIGNS, WRITE_AUDIT, Prepared
-from responder.stores.schema import decisions, episodes, runs
+from responder.stores.schema import decisions, episodes, run_episodes, runs
 
 Signs = tuple[list[Pause], dict[str, str]]
 """The brakes in force, and the targets in doubt with why."""
@@ -112,7 +112,11 @@ async def nudge_runs(tx: AsyncConnection, now: datetime, run_ids: Collection[str
 
 
 async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collection[str]) -> int:
-    """Make open and late episodes due whose latest decision is one of ``verdicts``; returns how many."""
+    """Make open and late episodes due whose latest decision is one of ``verdicts``; returns how many.
+
+    Those that wait because a run of theirs was not begun or broken off for one of them are, too.
+    """
+    named = sorted(str(verdict) for verdict in verdicts)
     later = decisions.alias()
     latest = ~exists(
         select(later.c.id).where(later.c.episode_id == decisions.c.episode_id, later.c.at > decisions.c.at)
@@ -120,12 +124,18 @@ async def episodes_decided(tx: AsyncConnection, now: datetime, verdicts: Collect
     # From the open episodes to their decisions: there are far more decisions than that.
     so_decided = exists().where(
         decisions.c.episode_id == episodes.c.id,
-        decisions.c.verdict.in_(sorted(str(verdict) for verdict in verdicts)),
+        decisions.c.verdict.in_(named),
         latest,
+    )
+    so_ended = (episodes.c.reconsider_at > now) & exists().where(
+        run_episodes.c.episode_id == episodes.c.id,
+        runs.c.id == run_episodes.c.run_id,
+        runs.c.finished_at.is_not(None),
+        runs.c.verdict.in_(named),
     )
     kicked = await tx.execute(
         update(episodes)
-        .where(episodes.c.state != literal_column(f"'{EpisodeState.CLOSED.value}'"), so_decided)
+        .where(episodes.c.state != literal_column(f"'{EpisodeState.CLOSED.value}'"), so_decided | so_ended)
         .values(reconsider_at=now),
     )
     return kicked.rowcount

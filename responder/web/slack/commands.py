@@ -7,6 +7,7 @@ from responder.domain.brakes import is_scope
 from responder.domain.notification import Notification
 from responder.settings import SlackUser
 from responder.tell.compose import compose
+from responder.tell.veil import veiled, without_labels
 from responder.web import asks
 from responder.web.api import Row, brakes, rows
 from responder.web.auth import Caller
@@ -97,7 +98,9 @@ async def _explain(parts: Parts, _user: SlackUser, text: str) -> str:
     account = await parts.people.account(incident_id) if incident_id else None
     if account is None:
         raise Refused(404, f"no run and no alert is known as {text[:60]!r}", "give a fingerprint, or a run's id")
-    news = compose(account, 0, parts.now(), lambda _: None, parts.settings().external_url)
+    shown = veiled(account, lambda text: str(parts.mask(text)))
+    news = compose(shown, 0, parts.now(), lambda _: None, parts.settings().external_url)
+    news = without_labels(news, account, parts.settings().privacy.labels)
     return "\n".join(_told(news))
 
 

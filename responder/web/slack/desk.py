@@ -6,7 +6,7 @@ A click is taken up in the store before Slack is told that it was: `docs/decisio
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -107,6 +107,7 @@ class Desk:
             outcome, result = Outcome(503, text), f"store: {error}"
         except Exception as error:  # noqa: BLE001 - a fault of ours is logged, the user learns that there was one
             outcome, result = Outcome(500, "Not done: internal error; the responder's log says more."), repr(error)
+        outcome = replace(outcome, text=str(self.parts.mask(outcome.text)))
         what = str(asked.press) if isinstance(asked, Pressed) else "command"
         name = name_of(self.parts, asked.user)
         self.parts.on_fact("slack_asked", what=what, way=way, actor=name, status=outcome.status, result=result)

@@ -10,7 +10,7 @@ from responder.domain.limits import TRIP, Pause, Subject, halted, paused, trippe
 from responder.domain.verdicts import Verdict
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
-CAFE = Subject("add-workers", "http/checkout/workers", "shop", ("http.request", "kubernetes.scale"))
+CAFE = Subject("add-workers", "http/checkout/workers", "shop", ("http.request", "kubernetes.scale"), "i1")
 ORIGIN = Origin("file", "the file /brake on a", NOW)
 
 
@@ -26,6 +26,7 @@ def pause(scope: str = "all", kind: str = "pause", **more: object) -> Pause:
         ("playbook:add-*", True), ("playbook:ADD-*", False), ("playbook:other", False),
         ("action:http.request", True), ("action:kubernetes.*", True), ("action:*", True), ("action:redis.*", False),
         ("target:http/checkout", True), ("target:*/workers", True), ("target:http/cart", False),
+        ("incident:i1", True), ("incident:i2", False),
         ("a word that a later version may know", True),
     ],
 )  # fmt: skip
@@ -37,6 +38,7 @@ def test_what_nobody_knows_is_covered() -> None:
     unknown = Subject("add-workers", "http/checkout/workers")
     assert pause("team:pay").covers(unknown, NOW)
     assert pause("action:redis.*").covers(unknown, NOW)
+    assert pause("incident:i2").covers(unknown, NOW)
     assert not pause("team:pay").covers(replace(unknown, team=""), NOW)  # an alert without a team is nobody's
 
 

@@ -1,0 +1,59 @@
+"""What stands before every channel: nothing passes that nobody outside is to see."""
+
+from responder.domain.errors import DeliveryError
+from responder.domain.notification import Account, Notification, Receipt
+from responder.domain.retold import retold
+from responder.ports.notifier import Notifier
+from responder.telemetry import Redactor
+from responder.tell.veil import outside, veiled, without_labels
+
+
+class Masked:
+    """A notifier that is shown no secret, and whose errors hold none."""
+
+    def __init__(self, notifier: Notifier, redactor: Redactor) -> None:
+        """Stand before ``notifier``."""
+        self._notifier = notifier
+        self._redactor = redactor
+
+    @property
+    def kind(self) -> str:
+        """As the notifier's."""
+        return self._notifier.kind
+
+    async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
+        """Deliver what may be shown."""
+        clean = self._redactor.clean(repr(notification))
+        news = notification if clean else retold(notification, self._redactor.redact)
+        try:
+            return await self._notifier.deliver(news, address, receipt, attempt)
+        except DeliveryError as error:
+            raise self._said(error) from error.__cause__
+
+    async def find(self, address: str, attempt: str) -> Receipt | None:
+        """As the notifier."""
+        try:
+            return await self._notifier.find(address, attempt)
+        except DeliveryError as error:
+            raise self._said(error) from error.__cause__
+
+    def _said(self, error: DeliveryError) -> DeliveryError:
+        error.args = tuple(self._redactor.redact(str(one)) for one in error.args)
+        return error
+
+
+class Curtain:
+    """The veil of the courier: secrets go before anything is cut to length, for half of one would not be known."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        """Keep out what ``redactor`` knows."""
+        self._redactor = redactor
+
+    def before(self, account: Account) -> Account:
+        """Return the account without secrets."""
+        clean = self._redactor.clean("\n".join(outside(account)))
+        return account if clean else veiled(account, self._redactor.redact)
+
+    def after(self, news: Notification, account: Account) -> Notification:
+        """Return the message without the values of hidden labels."""
+        return without_labels(news, account, self._redactor.labels)
