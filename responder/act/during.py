@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from responder.act.checkpoints import all_tried, begin_judging, give_up, judged_after
 from responder.act.effects import LANDING_GRACE, Attempt, Outcome, Sent, recover, send
-from responder.act.ends import refused, turn_back
+from responder.act.ends import refused, turn_back, under_way
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.later import later, too_long
 from responder.act.look import look
@@ -63,6 +63,8 @@ async def acting(
         if isinstance(result, Run):
             run = result
             continue
+        if result.sent is Sent.UNDER_WAY:
+            return under_way(run, standing)
         if result.sent is Sent.IN_DOUBT:
             return await _look_again(engine, run, result.record, standing)
         settled = _settled(run, playbook.steps[index], result, standing)

@@ -15,6 +15,8 @@ from responder.domain.errors import Temporary
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
+from responder.ports.hosts import Host
+from responder.ports.silencing import Silencing
 from responder.ports.tools import (
     Cluster,
     Gate,
@@ -84,6 +86,14 @@ class Gated:
     def redis(self, name: str) -> Redis:
         """Return the named Redis, behind the gate."""
         return self.tools.redis(name).behind(self.gate)
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Return the Alertmanager of a source, behind the gate."""
+        return self.tools.alertmanager(name).behind(self.gate)
+
+    def host(self, name: str) -> Host:
+        """Return the named machine, behind the gate."""
+        return self.tools.host(name).behind(self.gate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from responder.ports.probe import Probe
 
 if TYPE_CHECKING:  # `responder check` builds the catalogue and must not load the rest
     from responder.clients.toolbox import Toolbox
-    from responder.clients.witnesses import Witnesses
+    from responder.clients.witnesses import AlertmanagerSpec, Witnesses
     from responder.playbook.names import Names
     from responder.settings import HttpConfig, Settings
 
@@ -76,6 +76,7 @@ def names_of(settings: "Settings") -> "Names":
         allow={name: connection.allow for name, connection in settings.connections_http.items()},
         time_intervals=settings.time_intervals,
         clusters=frozenset(settings.kubernetes.clusters),
+        commands=settings.commands,
         slack=settings.notify.slack is not None,
         pagerduty=frozenset(pagerduty.services) if pagerduty else frozenset(),
         prometheus=bool(settings.prometheus),
@@ -100,7 +101,15 @@ def _highest(roles: Sequence[tuple[str, str]]) -> Mapping[str, str]:
 
 def toolbox(settings: "Settings") -> "Toolbox":
     """Return the tools for the configured connections; nothing is connected before it is used."""
-    from responder.clients.toolbox import ClusterSpec, HttpSpec, PostgresSpec, PrometheusSpec, RedisSpec, Toolbox
+    from responder.clients.toolbox import (
+        ClusterSpec,
+        HostSpec,
+        HttpSpec,
+        PostgresSpec,
+        PrometheusSpec,
+        RedisSpec,
+        Toolbox,
+    )
 
     for name, connection in settings.connections_http.items():
         _supported(f"connections.http.{name}", connection.http)
@@ -143,23 +152,31 @@ def toolbox(settings: "Settings") -> "Toolbox":
             for name, cluster in settings.kubernetes.clusters.items()
         },
         cluster_label=settings.kubernetes.cluster_label,
+        alertmanagers=_alertmanagers(settings),
+        hosts={name: HostSpec(one.folder) for name, one in settings.connections_host.items()},
+        commands=settings.commands,
     )
 
 
 def witnesses(settings: "Settings") -> "Witnesses":
     """Return the sources that can be asked; nothing is connected before it is used."""
+    from responder.clients.witnesses import Witnesses
+
+    return Witnesses(_alertmanagers(settings))
+
+
+def _alertmanagers(settings: "Settings") -> "Mapping[str, AlertmanagerSpec]":
+    """Return how the sources are reached that have an API."""
     from responder.app.parts import asked_sources
-    from responder.clients.witnesses import AlertmanagerSpec, Witnesses
+    from responder.clients.witnesses import AlertmanagerSpec
 
     asked = asked_sources(settings)
     for name, api in asked.items():
         _supported(f"sources.{name}.api_url", api)
-    return Witnesses(
-        {
-            name: AlertmanagerSpec(url=api.url, headers=api.headers(), tls=api.ssl_context, proxy=api.proxy_url)
-            for name, api in asked.items()
-        }
-    )
+    return {
+        name: AlertmanagerSpec(url=api.url, headers=api.headers(), tls=api.ssl_context, proxy=api.proxy_url)
+        for name, api in asked.items()
+    }
 
 
 def _supported(where: str, http: "HttpConfig") -> None:

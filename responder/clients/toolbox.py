@@ -11,12 +11,16 @@ from responder.clients.http import HttpClient
 from responder.clients.kubernetes import KubernetesClient
 from responder.clients.prometheus import PrometheusClient
 from responder.domain.errors import Permanent
+from responder.language.commands import Command
 from responder.language.matchers import Matcher
 from responder.ports.tools import ReconcilerPolicy
 
 if TYPE_CHECKING:  # their libraries are loaded by who has such a connection
+    from responder.clients.hosts import LocalHost
     from responder.clients.postgres import PostgresClient
     from responder.clients.redis import RedisClient
+    from responder.clients.silencing import SilencingClient
+    from responder.clients.witnesses import AlertmanagerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,13 @@ class RedisSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A machine: the one that this runs on, and where its journals are kept."""
+
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """How to reach a cluster, and what to do about what something else keeps as it is there.
 
@@ -87,9 +98,17 @@ class Toolbox:
         postgres: Mapping[str, PostgresSpec] | None = None,
         redis: Mapping[str, RedisSpec] | None = None,
         clusters: Mapping[str, ClusterSpec] | None = None,
+        alertmanagers: "Mapping[str, AlertmanagerSpec] | None" = None,
+        hosts: Mapping[str, HostSpec] | None = None,
+        commands: Mapping[str, Command] | None = None,
         cluster_label: str = "cluster",
     ) -> None:
         """Keep the descriptions; nothing is connected before it is used."""
+        self._alertmanager_specs = alertmanagers or {}
+        self._alertmanagers: dict[str, SilencingClient] = {}
+        self._host_specs = hosts or {}
+        self._commands = commands or {}
+        self._hosts: dict[str, LocalHost] = {}
         self._postgres_specs = postgres or {}
         self._redis_specs = redis or {}
         self._postgres: dict[str, PostgresClient] = {}
@@ -114,6 +133,8 @@ class Toolbox:
             await redis.close()
         for cluster in self._clusters.values():
             await cluster.close()
+        for alertmanager in self._alertmanagers.values():
+            await alertmanager.close()
 
     def http(self, name: str) -> HttpClient:
         """Return the named service."""
@@ -156,6 +177,29 @@ class Toolbox:
                 name, spec.url, password=spec.password, timeout=spec.timeout, parameters=spec.parameters
             )
         return self._redis[name]
+
+    def alertmanager(self, name: str) -> "SilencingClient":
+        """Return the Alertmanager of the source ``name``."""
+        if name not in self._alertmanagers:
+            from responder.clients.silencing import SilencingClient
+
+            spec = self._alertmanager_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("sources with an api_url", name, list(self._alertmanager_specs)))
+            client = SilencingClient(spec.url, headers=spec.headers, tls=spec.tls(), proxy=spec.proxy)
+            self._alertmanagers[name] = client
+        return self._alertmanagers[name]
+
+    def host(self, name: str) -> "LocalHost":
+        """Return the named machine."""
+        if name not in self._hosts:
+            from responder.clients.hosts import LocalHost
+
+            spec = self._host_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.host", name, list(self._host_specs)))
+            self._hosts[name] = LocalHost(name, spec.folder, self._commands)
+        return self._hosts[name]
 
     def cluster(self, name: str) -> KubernetesClient:
         """Return the named cluster."""

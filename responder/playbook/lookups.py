@@ -7,6 +7,7 @@ from responder.language.allow import allows, plain_path
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
 from responder.playbook.approvers import check_approvers
+from responder.playbook.command_names import check_commands
 from responder.playbook.complaints import Findings
 from responder.playbook.names import Names
 from responder.playbook.rules import Keys, condition_lists, items, mapping
@@ -14,6 +15,8 @@ from responder.ports.catalogue import Catalogue
 
 SERVICE_INPUT = "service"
 """The input by which the actions and probes of ``http.…`` name a connection."""
+SOURCE_INPUT = "source"
+"""The input by which the actions and probes of Alertmanager name a source."""
 CONNECTION_INPUT, DATABASES = "connection", ("redis", "postgres")
 """The input by which the probes of databases name a connection, and what they begin with."""
 CALL_INPUTS, PATH_INPUT = ("read", "send", "undo"), "path"
@@ -42,10 +45,14 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
         if used.startswith("http.") and isinstance(service, str):
             _check_connection(findings, (*path, SERVICE_INPUT), service, "http", names)
             _check_calls(findings, path, arguments, service, names)
+        source = arguments.get(SOURCE_INPUT)
+        if used.startswith("alertmanager.") and isinstance(source, str):
+            _check_connection(findings, (*path, SOURCE_INPUT), source, "alertmanager", names)
         connection = arguments.get(CONNECTION_INPUT)
         kind = used.partition(".")[0]
         if kind in DATABASES and isinstance(connection, str):
             _check_connection(findings, (*path, CONNECTION_INPUT), connection, kind, names)
+    check_commands(findings, data, names.commands)
     _check_verify(findings, data, names)
     _check_queries(findings, data, names)
 

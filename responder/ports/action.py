@@ -15,11 +15,15 @@ from responder.ports.tools import Tools
 
 
 class Landed(StrEnum):
-    """Whether an effect is there, by marker or by value; ``never``: it is not, and a late send can no longer land."""
+    """Whether an effect is there, by marker or by value; ``never``: it is not, and a late send can no longer land.
+
+    ``running``: it has begun and has not ended, which is worth another look.
+    """
 
     YES = "yes"
     NO = "no"
     NEVER = "never"
+    RUNNING = "running"
     UNKNOWN = "unknown"
 
 

@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from responder.ports.hosts import Host
+from responder.ports.silencing import Silencing
+
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
@@ -251,4 +254,12 @@ class Tools(Protocol):
 
     def redis(self, name: str) -> Redis:
         """Return the named Redis; raises Permanent with the known names when there is none."""
+        ...
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Return the Alertmanager of the source ``name``; raises Permanent with those there are when it has none."""
+        ...
+
+    def host(self, name: str) -> Host:
+        """Return the named machine; raises Permanent with the known names when there is none."""
         ...

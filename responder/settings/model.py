@@ -9,6 +9,7 @@ from typing import Literal
 from responder.domain.alerts import Severity
 from responder.domain.limits import Cap
 from responder.domain.modes import Mode
+from responder.language.commands import Command
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.settings.http import NO_AUTH, HttpAuth, HttpConfig
@@ -184,6 +185,14 @@ class PostgresConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class HostConnection:
+    """A machine as a target: the one that this runs on. ``folder`` is where it is written down what became of what."""
+
+    folder: Path
+    matchers: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Connections:
     """Every connection's matchers by kind and name: which one an alert is about."""
 
@@ -309,6 +318,8 @@ class Settings:
     connections_http: Mapping[str, HttpConnection] = field(default_factory=dict)
     connections_redis: Mapping[str, RedisConnection] = field(default_factory=dict)
     connections_postgres: Mapping[str, PostgresConnection] = field(default_factory=dict)
+    connections_host: Mapping[str, HostConnection] = field(default_factory=dict)
+    commands: Mapping[str, Command] = field(default_factory=dict)
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(default_factory=dict)
     policies: Sequence[Policy] = ()
     notify: Notify = Notify()

@@ -16,9 +16,11 @@ from responder.settings.model import (
     Reconcilers,
     RedisConnection,
     RedisSettings,
+    SourceSettings,
     StoreSettings,
 )
 from responder.settings.reader import Node, split_url, with_file
+from responder.settings.sections_commands import read_host
 from responder.settings.sections_http import HTTP_KEYS, http_of, read_http
 
 IN_CLUSTER = "in-cluster"
@@ -119,16 +121,26 @@ class ReadConnections:
 
     def __init__(self, node: Node) -> None:
         """Read them from ``connections``."""
-        fields = node.keys(("http", "redis", "postgres"))
+        fields = node.keys(("http", "redis", "postgres", "host"))
         self.http = {name: _http(one) for name, one in fields.get("http").named().items()}
         self.redis = {name: _redis(one) for name, one in fields.get("redis").named().items()}
         self.postgres = {name: _postgres(one) for name, one in fields.get("postgres").named().items()}
+        self.host = {name: read_host(one) for name, one in fields.get("host").named().items()}
         kinds: dict[str, Mapping[str, tuple[Matcher, ...]]] = {
             "http": {name: one.matchers for name, one in self.http.items()},
             "redis": {name: one.matchers for name, one in self.redis.items()},
             "postgres": {name: one.matchers for name, one in self.postgres.items()},
+            "host": {name: one.matchers for name, one in self.host.items()},
         }
         self.matchers = Connections(kinds)
+
+
+def with_sources(connections: Connections, sources: Mapping[str, SourceSettings]) -> Connections:
+    """Add the Alertmanagers that can be asked: targets ``alertmanager/SOURCE``."""
+    asked = {
+        name: () for name, source in sources.items() if source.kind == "alertmanager" and source.api_url is not None
+    }
+    return Connections({**connections.kinds, "alertmanager": asked})
 
 
 def _http(node: Node) -> HttpConnection:

@@ -5,6 +5,7 @@ named ``{method of the store}:before`` (all statements sent, COMMIT not yet) or 
 yet), and ``do:`` or ``undo:`` with the same two for an effect. Transactions that wrote nothing have no points.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import asyncpg
 from pydantic import JsonValue
@@ -27,6 +28,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import Unavailable, Uncertain
+from responder.language.commands import Job
+from responder.ports.hosts import Host
+from responder.ports.silencing import Silencing
 from responder.ports.store import NewDelivery
 from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 from responder.stores.core.database import Order
@@ -274,6 +278,29 @@ class _Database:
             yield _Session(session, key.rpartition(":")[2], self._points)
 
 
+class _Host:
+    """A machine whose runs meet their points; looks pass by (``ports.hosts.Host``)."""
+
+    def __init__(self, host: Host, points: Points) -> None:
+        self._host, self._points = host, points
+        self.place, self.job, self.undoable, self.read = host.place, host.job, host.undoable, host.read
+        self.outcome = host.outcome
+
+    def behind(self, gate: Gate) -> "_Host":
+        return _Host(self._host.behind(gate), self._points)
+
+    async def run(self, job: Job, key: str, place: str) -> bool:
+        direction = key.rpartition(":")[2]
+        self._points.meet(f"{direction}:before")
+        running = asyncio.create_task(self._host.run(job, key, place))
+        await asyncio.wait([running], timeout=0.1)
+        self._points.meet(f"{direction}:meanwhile")
+        answer = await running
+        if self._points.meet(f"{direction}:after"):
+            raise Uncertain("the answer was lost")
+        return answer
+
+
 @dataclass(frozen=True, slots=True)
 class WatchedTools:
     """The configured tools; each effect meets its points."""
@@ -296,6 +323,14 @@ class WatchedTools:
     def redis(self, name: str) -> Redis:
         """Return the named Redis."""
         return _Database(self.tools.redis(name), self.points)
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Return the Alertmanager of a source."""
+        return self.tools.alertmanager(name)
+
+    def host(self, name: str) -> Host:
+        """Return the named machine."""
+        return cast("Host", _Host(self.tools.host(name), self.points))
 
     async def close(self) -> None:
         """Give the connections back."""

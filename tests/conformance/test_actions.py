@@ -23,7 +23,7 @@ from responder.domain.kubernetes import KINDS
 from responder.domain.records import RecordState
 from responder.playbook.schema import load_playbook
 from responder.ports.action import Landed
-from tests.conformance import bed_http, bed_kubernetes, bed_postgres, bed_redis
+from tests.conformance import bed_alertmanager, bed_command, bed_http, bed_kubernetes, bed_postgres, bed_redis
 from tests.conformance.action_bed import (
     ACTIONS,
     SECRET,
@@ -41,6 +41,8 @@ BEDS: Mapping[str, BedKind] = {
     "postgres": bed_postgres.KIND,
     "redis": bed_redis.KIND,
     "http": bed_http.KIND,
+    "command": bed_command.KIND,
+    "alertmanager": bed_alertmanager.KIND,
     "kubernetes": bed_kubernetes.KIND,
 }
 TARGETS = {"node": "node/{{ labels.it }}"} | {

@@ -19,7 +19,7 @@ def as_item(key: str, example: str, target: str = "http/checkout", more: str = "
 @pytest.mark.parametrize("name", sorted(CATALOGUE.actions))
 def test_the_example_of_an_action_is_a_step(name: str) -> None:
     kind = CATALOGUE.actions[name]
-    target = f"{kind.kinds[0] if kind.kinds else name.partition('.')[0]}/checkout"
+    target = f"{kind.kinds[0] if kind.kinds else (kind.reach or name).partition('/')[0].partition('.')[0]}/checkout"
     undo = "\nundo: none" if kind.undoes == "impossible" and "undo:" not in kind.example else ""
     playbook = load_playbook(as_item("steps", kind.example, target, undo), "a.yaml", CATALOGUE, None)
     assert playbook.steps[0].action is kind
