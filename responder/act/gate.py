@@ -15,7 +15,9 @@ from responder.domain.errors import Temporary
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
+from responder.ports.containers import Engine as Containers
 from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
 from responder.ports.silencing import Silencing
 from responder.ports.tools import (
     Cluster,
@@ -90,6 +92,14 @@ class Gated:
     def alertmanager(self, name: str) -> Silencing:
         """Return the Alertmanager of a source, behind the gate."""
         return self.tools.alertmanager(name).behind(self.gate)
+
+    def docker(self, name: str) -> Containers:
+        """Return the named container engine, behind the gate."""
+        return self.tools.docker(name).behind(self.gate)
+
+    def pooler(self, name: str) -> Pooler:
+        """Return the named console, behind the gate."""
+        return self.tools.pooler(name).behind(self.gate)
 
     def host(self, name: str) -> Host:
         """Return the named machine, behind the gate."""
