@@ -8,7 +8,9 @@ from responder.clients.toolbox import Toolbox
 from responder.clients.witnesses import Witnesses
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
+from responder.ports.containers import Engine
 from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
 from responder.ports.silencing import Silencing
 from responder.ports.store import Store
 from responder.ports.tools import Cluster, HttpService, Postgres, Prometheus, Redis
@@ -63,6 +65,14 @@ class LiveTools:
     def redis(self, name: str) -> Redis:
         """Return the named Redis."""
         return self.current.redis(name)
+
+    def docker(self, name: str) -> Engine:
+        """Return the named container engine."""
+        return self.current.docker(name)
+
+    def pooler(self, name: str) -> Pooler:
+        """Return the named console."""
+        return self.current.pooler(name)
 
     def host(self, name: str) -> Host:
         """Return the named machine."""

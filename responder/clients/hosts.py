@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,16 @@ class LocalHost:
     """The machine that this process runs on (``ports.hosts.Host``)."""
 
     def __init__(
-        self, name: str, folder: Path, commands: Mapping[str, Command], *, patience: float = PATIENCE_SECONDS
+        self,
+        name: str,
+        folder: Path,
+        commands: Mapping[str, Command],
+        *,
+        units: Sequence[str] = (),
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """``folder`` is where the journals are kept; it is made on first use."""
+        """``folder`` is where the journals are kept; it is made on first use. ``units`` may be restarted."""
+        self._units = tuple(units)
         self._name = name
         self._folder = folder
         self._commands = commands
@@ -69,6 +77,10 @@ class LocalHost:
     def undoable(self, command: str) -> bool:
         """See ``ports.hosts.Host.undoable``."""
         return bool(self._command(command).undo)
+
+    def may_restart(self, unit: str) -> bool:
+        """See ``ports.hosts.Host.may_restart``."""
+        return any(fnmatchcase(unit, pattern) for pattern in self._units)
 
     def _command(self, name: str) -> Command:
         found = self._commands.get(name)

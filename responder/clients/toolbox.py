@@ -7,8 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from responder.clients.http import HttpClient
+from responder.clients.http import MAX_ANSWER_BYTES, HttpClient
 from responder.clients.kubernetes import KubernetesClient
+from responder.clients.oauth2 import OAuth2Spec
 from responder.clients.prometheus import PrometheusClient
 from responder.domain.errors import Permanent
 from responder.language.commands import Command
@@ -16,7 +17,9 @@ from responder.language.matchers import Matcher
 from responder.ports.tools import ReconcilerPolicy
 
 if TYPE_CHECKING:  # their libraries are loaded by who has such a connection
+    from responder.clients.docker import DockerClient
     from responder.clients.hosts import LocalHost
+    from responder.clients.pgbouncer import PgbouncerClient
     from responder.clients.postgres import PostgresClient
     from responder.clients.redis import RedisClient
     from responder.clients.silencing import SilencingClient
@@ -34,6 +37,8 @@ class HttpSpec:
     timeout: timedelta
     proxy: str | None = None
     idempotent: bool = False
+    oauth2: OAuth2Spec | None = None
+    most: int = MAX_ANSWER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +72,28 @@ class RedisSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolerSpec:
+    """How to reach a console of PgBouncer."""
+
+    dsn: str
+    timeout: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class DockerSpec:
+    """Where an engine's socket is, and which containers may be changed there."""
+
+    path: Path
+    containers: tuple[str, ...]
+    timeout: timedelta = timedelta(seconds=8)
+
+
+@dataclass(frozen=True, slots=True)
 class HostSpec:
-    """A machine: the one that this runs on, and where its journals are kept."""
+    """A machine: the one that this runs on, where its journals are kept, and which units may be restarted there."""
 
     folder: Path
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +122,8 @@ class Toolbox:
         redis: Mapping[str, RedisSpec] | None = None,
         clusters: Mapping[str, ClusterSpec] | None = None,
         alertmanagers: "Mapping[str, AlertmanagerSpec] | None" = None,
+        poolers: Mapping[str, PoolerSpec] | None = None,
+        docker: Mapping[str, DockerSpec] | None = None,
         hosts: Mapping[str, HostSpec] | None = None,
         commands: Mapping[str, Command] | None = None,
         cluster_label: str = "cluster",
@@ -106,6 +131,9 @@ class Toolbox:
         """Keep the descriptions; nothing is connected before it is used."""
         self._alertmanager_specs = alertmanagers or {}
         self._alertmanagers: dict[str, SilencingClient] = {}
+        self._pooler_specs = poolers or {}
+        self._docker_specs = docker or {}
+        self._docker: dict[str, DockerClient] = {}
         self._host_specs = hosts or {}
         self._commands = commands or {}
         self._hosts: dict[str, LocalHost] = {}
@@ -133,6 +161,8 @@ class Toolbox:
             await redis.close()
         for cluster in self._clusters.values():
             await cluster.close()
+        for docker in self._docker.values():
+            await docker.close()
         for alertmanager in self._alertmanagers.values():
             await alertmanager.close()
 
@@ -151,6 +181,8 @@ class Toolbox:
                 timeout=spec.timeout,
                 proxy=spec.proxy,
                 idempotent=spec.idempotent,
+                oauth2=spec.oauth2,
+                most=spec.most,
             )
         return self._http[name]
 
@@ -190,6 +222,26 @@ class Toolbox:
             self._alertmanagers[name] = client
         return self._alertmanagers[name]
 
+    def pooler(self, name: str) -> "PgbouncerClient":
+        """Return the named console; it keeps no connection."""
+        from responder.clients.pgbouncer import PgbouncerClient
+
+        spec = self._pooler_specs.get(name)
+        if spec is None:
+            raise Permanent(_unknown("connections.pgbouncer", name, list(self._pooler_specs)))
+        return PgbouncerClient(name, spec.dsn, timeout=spec.timeout)
+
+    def docker(self, name: str) -> "DockerClient":
+        """Return the named container engine."""
+        if name not in self._docker:
+            from responder.clients.docker import DockerClient
+
+            spec = self._docker_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.docker", name, list(self._docker_specs)))
+            self._docker[name] = DockerClient(name, spec.path, spec.containers, timeout=spec.timeout)
+        return self._docker[name]
+
     def host(self, name: str) -> "LocalHost":
         """Return the named machine."""
         if name not in self._hosts:
@@ -198,7 +250,7 @@ class Toolbox:
             spec = self._host_specs.get(name)
             if spec is None:
                 raise Permanent(_unknown("connections.host", name, list(self._host_specs)))
-            self._hosts[name] = LocalHost(name, spec.folder, self._commands)
+            self._hosts[name] = LocalHost(name, spec.folder, self._commands, units=spec.units)
         return self._hosts[name]
 
     def cluster(self, name: str) -> KubernetesClient:

@@ -38,6 +38,10 @@ class Host(Protocol):
         """Say whether a named command has an undo."""
         ...
 
+    def may_restart(self, unit: str) -> bool:
+        """Say whether a unit of systemd may be restarted here."""
+        ...
+
     async def read(self, argv: Sequence[str], seconds: float = 5) -> Answer:
         """Run something that changes nothing; raises Temporary when it does not end in time, Permanent without it."""
         ...

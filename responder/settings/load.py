@@ -126,6 +126,8 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         connections_http=connections.http,
         connections_redis=connections.redis,
         connections_postgres=connections.postgres,
+        connections_pgbouncer=connections.pgbouncer,
+        connections_docker=connections.docker,
         connections_host=connections.host,
         commands=read_commands(fields.get("commands"), connections.host),
         time_intervals=_intervals(fields.get("time_intervals")),

@@ -156,13 +156,17 @@ class KubernetesSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpConnection:
-    """An HTTP service as a target: what may be called there (``GET /*``), and for which alerts."""
+    """An HTTP service as a target: what may be called there (``GET /*``), and for which alerts.
+
+    ``most`` is how many bytes an answer may have.
+    """
 
     http: HttpConfig
     allow: tuple[str, ...]
     matchers: tuple[Matcher, ...] = ()
     timeout: timedelta = timedelta(seconds=8)
     idempotent: bool = False
+    most: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +189,24 @@ class PostgresConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class DockerConnection:
+    """A container engine as a target: its socket, and the containers that may be changed (``*`` for any text)."""
+
+    path: Path
+    containers: tuple[str, ...]
+    matchers: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostConnection:
-    """A machine as a target: the one that this runs on. ``folder`` is where it is written down what became of what."""
+    """A machine as a target: the one that this runs on. ``folder`` is where it is written down what became of what.
+
+    ``units`` are the units of systemd that may be restarted, with ``*`` for any text.
+    """
 
     folder: Path
     matchers: tuple[Matcher, ...] = ()
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +335,8 @@ class Settings:
     connections_http: Mapping[str, HttpConnection] = field(default_factory=dict)
     connections_redis: Mapping[str, RedisConnection] = field(default_factory=dict)
     connections_postgres: Mapping[str, PostgresConnection] = field(default_factory=dict)
+    connections_pgbouncer: Mapping[str, PostgresConnection] = field(default_factory=dict)
+    connections_docker: Mapping[str, DockerConnection] = field(default_factory=dict)
     connections_host: Mapping[str, HostConnection] = field(default_factory=dict)
     commands: Mapping[str, Command] = field(default_factory=dict)
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(default_factory=dict)

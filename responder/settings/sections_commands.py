@@ -6,13 +6,14 @@ from pathlib import Path
 
 from responder.language.commands import USUAL_ENVIRONMENT, Codes, Command, Job, places
 from responder.language.matchers import searcher
-from responder.settings.model import HostConnection
+from responder.settings.model import DockerConnection, HostConnection
 from responder.settings.reader import Node
 
 LOCAL = "local"
 """Stands for the mapping of a host: the machine that the responder runs on."""
 JOURNALS = "responder.commands"
 """The folder beside the configuration in which it is written down what became of each command."""
+DOCKER_SOCKET = "/var/run/docker.sock"
 LONGEST = timedelta(hours=1)
 NOTHING: tuple[str, ...] = ()
 MOST_OUTPUT = 1024 * 1024
@@ -24,8 +25,20 @@ def read_host(node: Node) -> HostConnection:
     usual = node.reading.folder / JOURNALS
     if node.value == LOCAL:
         return HostConnection(usual)
-    fields = node.keys(("folder", "matchers"))
-    return HostConnection(fields.read("folder", Node.file_path, usual), fields.get("matchers").matchers())
+    fields = node.keys(("folder", "matchers", "units"))
+    units = tuple(one.text() for one in fields.get("units").items())
+    return HostConnection(fields.read("folder", Node.file_path, usual), fields.get("matchers").matchers(), units)
+
+
+def read_docker(node: Node) -> DockerConnection:
+    """Read the socket of a container engine and the containers that may be changed."""
+    fields = node.keys(("socket", "containers", "matchers"))
+    containers = tuple(one.text() for one in fields.get("containers").items())
+    if not containers:
+        hint = "name them: containers: [ shop-worker ]"
+        node.complain("no container may be changed here", "missing-key", hint, at_key=True)
+    path = fields.read("socket", Node.file_path, Path(DOCKER_SOCKET))
+    return DockerConnection(path, containers, fields.get("matchers").matchers())
 
 
 def read_commands(node: Node, hosts: Mapping[str, object]) -> Mapping[str, Command]:

@@ -96,10 +96,19 @@ WORDS: Mapping[str, str] = {
     "`in-cluster` may stand for the mapping.",
     "kubernetes.clusters.NAME.context": "Which context of the kubeconfig; none: its current one.",
     "kubernetes.clusters.NAME.prometheus": "The Prometheus that watches it: the one that is asked about its alerts.",
+    "connections.pgbouncer": "Consoles of PgBouncer: targets `pgbouncer/NAME`. How to let a responder in: "
+    "[change databases](../how-to/change-databases.md#pgbouncer).",
+    "connections.pgbouncer.NAME.dsn": "`postgresql://user:password@host:6432/pgbouncer`, one of its `admin_users`.",
+    "connections.pgbouncer.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
+    "connections.docker": "Container engines over their local socket: targets `docker/NAME`.",
+    "connections.docker.NAME.socket": "Where the socket of the Engine API is; `/var/run/docker.sock` unless given.",
+    "connections.docker.NAME.containers": "The containers that may be restarted and updated; `*` stands for any text.",
+    "connections.docker.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "connections.host": "Machines: targets `host/NAME`. `local` may stand for the mapping: the one that the responder "
     "runs on.",
     "connections.host.NAME.folder": "Where it is written down what became of each command; `responder.commands` beside "
     "this file unless given. It has to outlive the process, and belongs to one machine.",
+    "connections.host.NAME.units": "The units of systemd that `systemd.restart` may restart; `*` stands for any text.",
     "connections.host.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "commands.NAME": "A command; its name is what playbooks call it.",
     "commands.NAME.argv": "The program with its arguments, one by one; no shell reads them. `{{ name }}` is the place "
@@ -129,6 +138,8 @@ WORDS: Mapping[str, str] = {
     "connections.http.NAME.idempotent": "Whether it does nothing a second time under the same `Idempotency-Key`. "
     "Without this and without ETags, a send whose answer was lost is never repeated: a person is asked.",
     "connections.http.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
+    "connections.http.NAME.max_answer": "How many bytes an answer may have; a longer one is an error. 1 MiB unless "
+    "given.",
     "connections.http.NAME.timeout": "How long one call may take.",
     "connections.redis": "Redis servers: targets `redis/NAME`. How to let a responder in: "
     "[Change databases](../how-to/change-databases.md).",
@@ -188,7 +199,8 @@ WORDS: Mapping[str, str] = {
     "http_config.basic_auth": "A user and password; not together with `authorization`.",
     "http_config.basic_auth.username": "The user.",
     "http_config.basic_auth.password": "The password.",
-    "http_config.oauth2": "Reserved for later: read and checked, but a client that has it is refused.",
+    "http_config.oauth2": "Client credentials, for `connections.http` only: the token is asked for over the same "
+    "`tls_config` and `proxy_url`, used until shortly before its end, and asked for anew when it is refused.",
     "http_config.oauth2.client_id": "Who calls.",
     "http_config.oauth2.client_secret": "The client's secret.",
     "http_config.oauth2.token_url": "Where the token is given.",

@@ -29,7 +29,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import Unavailable, Uncertain
 from responder.language.commands import Job
+from responder.ports.containers import Engine as Containers
 from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
 from responder.ports.silencing import Silencing
 from responder.ports.store import NewDelivery
 from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
@@ -284,6 +286,7 @@ class _Host:
     def __init__(self, host: Host, points: Points) -> None:
         self._host, self._points = host, points
         self.place, self.job, self.undoable, self.read = host.place, host.job, host.undoable, host.read
+        self.may_restart = host.may_restart
         self.outcome = host.outcome
 
     def behind(self, gate: Gate) -> "_Host":
@@ -327,6 +330,14 @@ class WatchedTools:
     def alertmanager(self, name: str) -> Silencing:
         """Return the Alertmanager of a source."""
         return self.tools.alertmanager(name)
+
+    def docker(self, name: str) -> Containers:
+        """Return the named container engine."""
+        return self.tools.docker(name)
+
+    def pooler(self, name: str) -> Pooler:
+        """Return the named console."""
+        return self.tools.pooler(name)
 
     def host(self, name: str) -> Host:
         """Return the named machine."""

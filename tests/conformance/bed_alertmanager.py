@@ -48,7 +48,8 @@ class AlertmanagerBed(Bed):
 
     async def silences(self) -> list[dict[str, Any]]:
         """Return every silence that is there, by asking itself."""
-        return await asyncio.to_thread(_call, "GET", f"{self.url}/api/v2/silences")  # type: ignore[no-any-return] # JSON
+        found: list[dict[str, Any]] = await asyncio.to_thread(_call, "GET", f"{self.url}/api/v2/silences")
+        return found
 
     async def clear(self) -> None:
         """End all silences, and count from here."""
@@ -69,12 +70,12 @@ class AlertmanagerBed(Bed):
 
     async def world(self) -> JsonValue:
         alive = [one for one in await self.silences() if one["status"]["state"] != "expired"]
-        return sorted(f"{one['createdBy']} {sorted(map(str, one['matchers']))}" for one in alive)
+        return [*sorted(f"{one['createdBy']} {sorted(map(str, one['matchers']))}" for one in alive)]
 
     async def changes(self) -> int:
         every = [one for one in await self.silences() if one["id"] not in self._before]
         ours = [one for one in every if one["createdBy"] == "responder"]
-        return len(ours) + sum(one["status"]["state"] == "expired" for one in ours)
+        return len(ours) + len([one for one in ours if one["status"]["state"] == "expired"])
 
     async def holds(self, image: JsonValue) -> bool:
         assert isinstance(image, dict)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import JsonValue
@@ -50,7 +51,7 @@ class CommandBed(Bed):
     """A folder with the ledger and the journals."""
 
     landing = ("killed after",)
-    losing = ("killed before",)
+    losing: ClassVar[tuple[str, ...]] = ("killed before",)
     refusals = {"fails": Permanent}  # noqa: RUF012 - never written
     telling = ("", "fails", "odd")
     unreadable = ("no folder",)

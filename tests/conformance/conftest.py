@@ -11,6 +11,7 @@ from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
 from tests.bed.servers import Alertmanager, missing, private_alertmanager
 from tests.bed.stores import embedded
+from tests.conformance.bed_pgbouncer import Pgbouncer, private_pgbouncer
 
 KINDS = ("sqlite", "postgres")
 
@@ -28,6 +29,16 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield embedded(tmp_path / "responder.db")
     else:
         yield request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer() -> Iterator[Pgbouncer]:
+    """Give a PgBouncer whose console the tests may use."""
+    try:
+        with private_pgbouncer() as server:
+            yield server
+    except FileNotFoundError:
+        missing("PgBouncer")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def _tools(line: Line, target: Target, alertmanager: Alertmanager) -> None:
 async def _silenced(alertmanager: Alertmanager) -> list[str]:
     """Return who has silenced what still is."""
     found = await asyncio.to_thread(_request, "GET", f"{alertmanager.url}/api/v2/silences")
-    return [str(one["createdBy"]) for one in found if one["status"]["state"] == "active"]  # type: ignore[index,call-overload] # a list
+    return [str(one["createdBy"]) for one in found if one["status"]["state"] == "active"]  # type: ignore[index] # a list
 
 
 async def _suppressed(alertmanager: Alertmanager) -> bool:
