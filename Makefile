@@ -101,7 +101,7 @@ lock: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
 	@scripts/lock
 
 .PHONY: servers
-servers: ## Install the servers that tests start (PostgreSQL, Redis, Prometheus, Alertmanager)
+servers: ## Install the servers that tests start (PostgreSQL, PgBouncer, Redis, Prometheus, Alertmanager)
 	@scripts/servers
 
 .PHONY: venv

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from responder.act.checkpoints import did_not_help, has_next, judged_after, next_step, not_needed
 from responder.act.effects import LANDING_GRACE, Sent, undo
+from responder.act.ends import under_way
 from responder.act.engine import Engine, Next, soon
 from responder.act.judging import all_seen, judgement
 from responder.act.kept import keep, to_give_back, undoable
@@ -65,6 +66,8 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
         left[left.index(record)] = settled
         if sent is Sent.NOT_YET:
             return _undo_again(run, settled, standing, wait)
+        if sent is Sent.UNDER_WAY:
+            return under_way(run, standing)
         if sent is Sent.IN_DOUBT:
             return await undo_in_doubt(engine, run, settled, standing)
         if sent is Sent.UNSURE:

@@ -42,7 +42,7 @@ def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | Non
         (standing.suspicion.refusal() if standing.suspicion is not None else None)
         or _taken(standing)
         or stop_sign
-        or over_limit(playbook.limits, standing.usage, len(playbook.steps), standing.now)
+        or over_limit(playbook.limits, standing.usage, playbook.effects, standing.now)
     )
 
 
@@ -107,7 +107,7 @@ async def _reach_and_plan(
         if isinstance(reached, Refusal):
             return reached
         limits = reaching(playbook.limits, reached)
-        full = over_limit(limits, standing.usage, len(playbook.steps), standing.now)
+        full = over_limit(limits, standing.usage, playbook.effects, standing.now)
         if full is not None:
             return full
         run = reached

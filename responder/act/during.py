@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
+from responder.act.between import between
 from responder.act.checkpoints import all_tried, begin_judging, give_up, judged_after
 from responder.act.effects import LANDING_GRACE, Attempt, Outcome, Sent, recover, send
-from responder.act.ends import refused, turn_back
+from responder.act.ends import refused, turn_back, under_way
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.later import later, too_long
 from responder.act.look import look
@@ -22,6 +23,7 @@ from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, advance
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook, Step
+from responder.ports.action import Between
 from responder.ports.store import Authority, RunEnd, Standing
 
 BACK_OFF = timedelta(seconds=2)
@@ -63,6 +65,8 @@ async def acting(
         if isinstance(result, Run):
             run = result
             continue
+        if result.sent is Sent.UNDER_WAY:
+            return under_way(run, standing)
         if result.sent is Sent.IN_DOUBT:
             return await _look_again(engine, run, result.record, standing)
         settled = _settled(run, playbook.steps[index], result, standing)
@@ -86,11 +90,15 @@ async def _begin(
     step = playbook.steps[run.progress.step]
     # The look that counts comes with the record; this one spares the target, and its answer is still there then.
     refusal = (await last_look(engine, run)).refusal
+    if refusal is None and step.action.between and not standing.firing:
+        refusal = Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
     if refusal is not None:
         return _held_back(run, refusal, standing)
     ready = await _ready_step(engine, run, step, standing, planned[0] if planned else None)
     if isinstance(ready, Next | Run):
         return ready
+    if isinstance(ready.action, Between):
+        return await between(engine, run, playbook, ready.action, standing)
     if ready.changes_nothing:
         return _unchanged(run, step)
     record = _new_record(run, ready, standing)
@@ -143,7 +151,7 @@ async def _look_again(engine: Engine, run: Run, record: Record, standing: Standi
 
 def _authority(playbook: Playbook, run: Run) -> Authority:
     to_come = playbook.actions[run.progress.step :]
-    return Authority(reaching(playbook.limits, run), effects=len(playbook.steps), actions=to_come)
+    return Authority(reaching(playbook.limits, run), effects=playbook.effects, actions=to_come)
 
 
 def _advance_step(run: Run) -> Run:

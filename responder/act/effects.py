@@ -40,6 +40,7 @@ class Sent(Enum):
     NOT_YET = auto()  # certainly not applied, another try may succeed
     NEVER = auto()  # certainly not applied, and will not be
     IN_DOUBT = auto()  # look again before anything else
+    UNDER_WAY = auto()  # it has begun and goes on by itself: look again until it has ended
     UNSURE = auto()  # looked, and still nobody knows
     DRIFTED = auto()
     STALE = auto()  # too slow between permission and send; ask again
@@ -143,15 +144,17 @@ async def _applied(engine: Engine, run: Run, action: Action, record: Record, obs
 async def recover(engine: Engine, run: Run, attempt: Attempt) -> Outcome | Refusal:
     """Settle a record that was found ``intended``: a turn died, or its send was uncertain.
 
-    There already: applied. Not there, and no send of it can still land: closed, and planned again. Not there otherwise:
-    the same record, key and fence are sent again if that is still allowed, and the target refuses what comes twice or
-    late. Not to be told, or nothing that refuses it: unsure, a person decides.
+    There already: applied. Begun and not ended: looked at again. Not there, and no send of it can still land: closed,
+    and planned again. Not there otherwise: the same record, key and fence are sent again if that is still allowed, and
+    the target refuses what comes twice or late. Not to be told, or nothing that refuses it: unsure, a person decides.
     """
     action, record = attempt.action, attempt.record
     landed = await _landed(engine, run, action, record, "do")
     if landed is Landed.YES:
         snapshot = await _snapshot_or_planned(engine, run, action, record)
         return Outcome(Sent.LANDED, await _applied(engine, run, action, record, snapshot))
+    if landed is Landed.RUNNING:
+        return Outcome(Sent.UNDER_WAY, record)
     if landed is Landed.NEVER:
         message = sentences(record.message or run.reason, "It did not land, and no longer can.")
         return Outcome(Sent.MOVED, await _close(engine, run, record, RecordState.NOT_APPLIED, message))
@@ -197,6 +200,8 @@ async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record)
     landed = await _landed(engine, run, action, record, "undo")
     if landed is Landed.YES:
         return Outcome(Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, ""))
+    if landed is Landed.RUNNING:
+        return Outcome(Sent.UNDER_WAY, record)
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
         message = record.message or "nobody can tell whether the undo landed"
         return Outcome(Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message))

@@ -10,6 +10,8 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import RunEnd, Standing
 
 LATER = timedelta(seconds=30)
+WHILE = timedelta(seconds=2)
+"""Between two looks at what takes its time."""
 _FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS, Verdict.TOO_MANY_PORTIONS})
 """Refusals of what is too much to be fixed one by one."""
 
@@ -45,3 +47,8 @@ def turn_back(run: Run, ending: Verdict, reason: str, *, goes_on: bool = False) 
         update={"ending": ending, "ending_reason": reason, "tries": 0, "goes_on": goes_on}
     )
     return Next(replace(advance(run, "undo"), progress=progress), at=run.due_at)
+
+
+def under_way(run: Run, standing: Standing) -> Next:
+    """Look again in a while at what goes on by itself: whoever carries it out ends it, or the run's deadline does."""
+    return Next(run, at=standing.now + WHILE)

@@ -15,6 +15,10 @@ from responder.domain.errors import Temporary
 from responder.domain.limits import Refusal
 from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
+from responder.ports.containers import Engine as Containers
+from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
+from responder.ports.silencing import Silencing
 from responder.ports.tools import (
     Cluster,
     Gate,
@@ -84,6 +88,22 @@ class Gated:
     def redis(self, name: str) -> Redis:
         """Return the named Redis, behind the gate."""
         return self.tools.redis(name).behind(self.gate)
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Return the Alertmanager of a source, behind the gate."""
+        return self.tools.alertmanager(name).behind(self.gate)
+
+    def docker(self, name: str) -> Containers:
+        """Return the named container engine, behind the gate."""
+        return self.tools.docker(name).behind(self.gate)
+
+    def pooler(self, name: str) -> Pooler:
+        """Return the named console, behind the gate."""
+        return self.tools.pooler(name).behind(self.gate)
+
+    def host(self, name: str) -> Host:
+        """Return the named machine, behind the gate."""
+        return self.tools.host(name).behind(self.gate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from responder.act.after import UNDO_BACK_OFF, UNDO_TRIES, undo_in_doubt, undo_unsure
 from responder.act.checkpoints import whole_checks
 from responder.act.effects import Sent, undo
+from responder.act.ends import under_way
 from responder.act.engine import Engine, Next
 from responder.act.judging import judgement
 from responder.act.kept import in_the_way, not_given_back, stays, to_give_back, wait, what_must_hold
@@ -87,8 +88,9 @@ async def _give_back(engine: Engine, run: Run, record: Record, standing: Standin
             fresh = run.progress.model_copy(update={"tries": 0})
             now = engine.clock.now()
             return Next(replace(run, progress=fresh), standing=replace(standing, records=records, now=now))
-        case Sent.IN_DOUBT:
-            return await undo_in_doubt(engine, run, settled, standing)
+        case Sent.UNDER_WAY | Sent.IN_DOUBT:
+            going_on = sent is Sent.UNDER_WAY
+            return under_way(run, standing) if going_on else await undo_in_doubt(engine, run, settled, standing)
         case Sent.NOT_YET:
             tries = run.progress.tries + 1
             at = later(standing.now, UNDO_BACK_OFF * tries, asked, None)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from responder.act.engine import Engine
@@ -45,15 +45,16 @@ async def last_look(engine: Engine, run: Run) -> LastLook:
         by_source[source].append(fingerprint)
     # What was shown before the run was begun says nothing of an alert that may be newer than that.
     since_begun = (engine.clock.now() - run.created_at).total_seconds()
-    return await _look(engine, by_source, min(FRESH_SECONDS, max(since_begun, 0.0)))
+    return await _look(engine, run, by_source, min(FRESH_SECONDS, max(since_begun, 0.0)))
 
 
-async def _look(engine: Engine, by_source: Mapping[str, Sequence[str]], within: float) -> LastLook:
+async def _look(engine: Engine, run: Run, by_source: Mapping[str, Sequence[str]], within: float) -> LastLook:
     seen: set[Shown] = set()
     unsure = ""
     for source, fingerprints in by_source.items():
         try:
-            picture = await engine.witness.picture(source, within)
+            shown_there = await engine.witness.picture(source, within)
+            picture = await _seen_through(engine, run, source, shown_there, fingerprints)
         except StepError as error:
             engine.on_fact("witness_failed", source=source, error=str(error))
             unsure = str(error)
@@ -69,6 +70,19 @@ async def _look(engine: Engine, by_source: Mapping[str, Sequence[str]], within: 
         return LastLook(Refusal(Verdict.UNCONFIRMED, f"{Verdict.UNCONFIRMED.sentence} {unsure}"))
     verdict = next(verdict for shown, verdict in _REFUSALS.items() if shown in seen)
     return LastLook(Refusal(verdict, verdict.sentence))
+
+
+async def _seen_through(
+    engine: Engine, run: Run, source: str, picture: Picture, fingerprints: Sequence[str]
+) -> Picture:
+    """Return the picture without the silences that the run itself has made: they say nothing about its alerts."""
+    alerts = {one: picture.alerts[one] for one in fingerprints if one in picture.alerts}
+    silenced = {one: alert for one, alert in alerts.items() if alert.shown is Shown.SILENCED and alert.silenced_by}
+    if not silenced or not run.effects:
+        return picture
+    own = set(await engine.witness.silences_of(source, run.id))
+    fires = {one: replace(alert, shown=Shown.ACTIVE) for one, alert in silenced.items() if own >= {*alert.silenced_by}}
+    return replace(picture, alerts={**alerts, **fires})
 
 
 def _shown(picture: Picture, fingerprint: str) -> Shown:

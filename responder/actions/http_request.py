@@ -11,6 +11,7 @@ from responder.domain.errors import Drifted, Permanent, StepError, Uncertain
 from responder.domain.portions import Portion, apart
 from responder.domain.records import Direction, Record
 from responder.language.allow import is_own_path
+from responder.language.pointers import check_pointer, resolve
 from responder.ports.action import Action, Landed, Snapshot, landed_by_value
 from responder.ports.tools import HttpReply, Tools
 
@@ -154,6 +155,9 @@ http.request:
 
     service: str = Field(description="a name under connections.http")
     read: str | None = Field(default=None, description="how to read the resource, such as GET /admin/workers")
+    pointer: str = Field(
+        default="", description="JSON pointer to where the owned keys stand in what is read; they are sent without it"
+    )
     send: str = Field(
         description="how to change it, such as PATCH /admin/workers; only the owned keys are sent, and many services "
         "take a PUT for the whole resource and drop the others: use PATCH there"
@@ -171,6 +175,11 @@ http.request:
             msg = f"{line!r}: to read is a GET; anything else could change something"
             raise ValueError(msg)
         return line
+
+    @field_validator("pointer")
+    @classmethod
+    def _pointer(cls, pointer: str) -> str:
+        return check_pointer(pointer)
 
     @field_validator("send", "undo_")
     @classmethod
@@ -293,7 +302,8 @@ http.request:
     def _image(self, reply: HttpReply) -> JsonValue:
         image = self._owned_of(reply.body)
         if image is None:
-            msg = f"{self.service}: the answer to {self.read!r} lacks one of {', '.join(self.owned)}"
+            at = f" at {self.pointer}" if self.pointer else ""
+            msg = f"{self.service}: the answer to {self.read!r} lacks one of {', '.join(self.owned)}{at}"
             raise Permanent(msg)
         if not _can_be_kept(image):
             # A record with another character in its place would undo to something that never was.
@@ -303,7 +313,8 @@ http.request:
             raise Permanent(msg)
         return image
 
-    def _owned_of(self, body: JsonValue) -> dict[str, JsonValue] | None:
+    def _owned_of(self, answer: JsonValue) -> dict[str, JsonValue] | None:
+        body = resolve(answer, self.pointer)
         if not isinstance(body, dict) or not all(key in body for key in self.owned):
             return None
         return {key: body[key] for key in self.owned}

@@ -90,6 +90,7 @@ class PostgresSetParameter(Action):
         Permission("postgres", "role or database", ("its owner, for these scopes",)),
     )
     reach: ClassVar[str] = "postgres"
+    usual: ClassVar[frozenset[str]] = USUAL
     example: ClassVar[str] = """\
 postgres.set_parameter:
   parameter: idle_in_transaction_session_timeout

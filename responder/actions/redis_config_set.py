@@ -46,7 +46,7 @@ _UNITS = {None: 1, "b": 1, "k": 10**3, "kb": 2**10, "m": 10**6, "mb": 2**20, "g"
 
 
 class RedisConfigSet(Action):
-    """Set a parameter of Redis with `CONFIG SET`; it holds until Redis restarts, unless somebody rewrites its file."""
+    """Set a parameter of Redis with `CONFIG SET`; it holds until Redis restarts, or longer with `rewrite`."""
 
     name: ClassVar[str] = "redis.config_set"
     effect: ClassVar[Literal["state", "event"]] = "state"
@@ -55,9 +55,11 @@ class RedisConfigSet(Action):
     evidence: ClassVar[Literal["marker", "value"]] = "value"
     permissions: ClassVar[tuple[Permission, ...]] = (
         Permission("redis", "config", ("+config|get", "+config|set")),
+        Permission("redis", "config, with rewrite", ("+config|rewrite", "+info")),
         Permission("redis", "client", ("+client|id", "+client|setname", "+client|list", "+client|kill")),
     )
     reach: ClassVar[str] = "redis"
+    usual: ClassVar[frozenset[str]] = USUAL
     example: ClassVar[str] = """\
 redis.config_set:
   parameter: maxmemory-policy
@@ -68,6 +70,10 @@ redis.config_set:
         description="its name, such as maxmemory-policy; one of the usual ones, or of the connection's `parameters`"
     )
     value: Plain[str | int] = Field(description="what to set it to, as in redis.conf: 512mb, allkeys-lru, 300")
+
+    rewrite: bool = Field(
+        default=False, description="write the running configuration into Redis' file as well, and again after an undo"
+    )
 
     @field_validator("parameter")
     @classmethod
@@ -84,6 +90,8 @@ redis.config_set:
     async def snapshot(self, target: str, tools: Tools) -> Snapshot:
         """Read the parameter."""
         redis = self._allowed(tools.redis(connection_name(target)), target)
+        if self.rewrite and "config_file:/" not in str(await redis.read("INFO", "server")):
+            raise Permanent("this Redis runs without a configuration file: there is nothing to rewrite")
         return Snapshot(self._image(await redis.read("CONFIG", "GET", self.parameter)))
 
     def change(self, before: JsonValue) -> JsonValue:
@@ -128,7 +136,10 @@ redis.config_set:
         value = image[self.parameter] if isinstance(image, Mapping) else None
         if not isinstance(value, str):
             raise Permanent(f"the record holds no value of {self.parameter}")
-        _, reply = await session.change(("CONFIG", "SET", self.parameter, value), ("CONFIG", "GET", self.parameter))
+        # In one packet: a file that was not written after all is in doubt, and never silently so.
+        rewrite = [("CONFIG", "REWRITE")] if self.rewrite else []
+        commands = [("CONFIG", "SET", self.parameter, value), *rewrite, ("CONFIG", "GET", self.parameter)]
+        *_, reply = await session.change(*commands)
         return self._image(reply)
 
     def _allowed(self, redis: Redis, target: str) -> Redis:

@@ -16,8 +16,9 @@ from responder.ports.catalogue import Catalogue
 from responder.ports.probe import Probe
 
 if TYPE_CHECKING:  # `responder check` builds the catalogue and must not load the rest
+    from responder.clients.oauth2 import OAuth2Spec
     from responder.clients.toolbox import Toolbox
-    from responder.clients.witnesses import Witnesses
+    from responder.clients.witnesses import AlertmanagerSpec, Witnesses
     from responder.playbook.names import Names
     from responder.settings import HttpConfig, Settings
 
@@ -78,6 +79,11 @@ def names_of(settings: "Settings") -> "Names":
         allow={name: connection.allow for name, connection in settings.connections_http.items()},
         time_intervals=settings.time_intervals,
         clusters=frozenset(settings.kubernetes.clusters),
+        commands=settings.commands,
+        parameters={
+            "redis": {name: one.parameters for name, one in settings.connections_redis.items()},
+            "postgres": {name: one.parameters for name, one in settings.connections_postgres.items()},
+        },
         slack=settings.notify.slack is not None,
         pagerduty=frozenset(pagerduty.services) if pagerduty else frozenset(),
         prometheus=bool(settings.prometheus),
@@ -102,10 +108,18 @@ def _highest(roles: Sequence[tuple[str, str]]) -> Mapping[str, str]:
 
 def toolbox(settings: "Settings") -> "Toolbox":
     """Return the tools for the configured connections; nothing is connected before it is used."""
-    from responder.clients.toolbox import ClusterSpec, HttpSpec, PostgresSpec, PrometheusSpec, RedisSpec, Toolbox
+    from responder.clients.toolbox import (
+        ClusterSpec,
+        DockerSpec,
+        HostSpec,
+        HttpSpec,
+        PoolerSpec,
+        PostgresSpec,
+        PrometheusSpec,
+        RedisSpec,
+        Toolbox,
+    )
 
-    for name, connection in settings.connections_http.items():
-        _supported(f"connections.http.{name}", connection.http)
     for name, prometheus in settings.prometheus.items():
         _supported(f"prometheus.{name}", prometheus.http)
     return Toolbox(
@@ -118,6 +132,8 @@ def toolbox(settings: "Settings") -> "Toolbox":
                 timeout=connection.timeout,
                 proxy=connection.http.proxy_url,
                 idempotent=connection.idempotent,
+                oauth2=_oauth2(connection.http),
+                most=connection.most,
             )
             for name, connection in settings.connections_http.items()
         },
@@ -145,28 +161,48 @@ def toolbox(settings: "Settings") -> "Toolbox":
             for name, cluster in settings.kubernetes.clusters.items()
         },
         cluster_label=settings.kubernetes.cluster_label,
+        alertmanagers=_alertmanagers(settings),
+        poolers={name: PoolerSpec(one.dsn) for name, one in settings.connections_pgbouncer.items()},
+        docker={name: DockerSpec(one.path, one.containers) for name, one in settings.connections_docker.items()},
+        hosts={name: HostSpec(one.folder, one.units) for name, one in settings.connections_host.items()},
+        commands=settings.commands,
     )
+
+
+def _oauth2(http: "HttpConfig") -> "OAuth2Spec | None":
+    from responder.clients.oauth2 import OAuth2Spec
+
+    one = http.oauth2
+    if one is None:
+        return None
+    return OAuth2Spec(one.token_url, one.client_id, one.client_secret, one.scopes, one.endpoint_params)
 
 
 def witnesses(settings: "Settings") -> "Witnesses":
     """Return the sources that can be asked; nothing is connected before it is used."""
+    from responder.clients.witnesses import Witnesses
+
+    return Witnesses(_alertmanagers(settings))
+
+
+def _alertmanagers(settings: "Settings") -> "Mapping[str, AlertmanagerSpec]":
+    """Return how the sources are reached that have an API."""
     from responder.app.parts import asked_sources
-    from responder.clients.witnesses import AlertmanagerSpec, Witnesses
+    from responder.clients.witnesses import AlertmanagerSpec
 
     asked = asked_sources(settings)
     for name, api in asked.items():
         _supported(f"sources.{name}.api_url", api)
-    return Witnesses(
-        {
-            name: AlertmanagerSpec(url=api.url, headers=api.headers(), tls=api.ssl_context, proxy=api.proxy_url)
-            for name, api in asked.items()
-        }
-    )
+    return {
+        name: AlertmanagerSpec(url=api.url, headers=api.headers(), tls=api.ssl_context, proxy=api.proxy_url)
+        for name, api in asked.items()
+    }
 
 
 def _supported(where: str, http: "HttpConfig") -> None:
     if http.oauth2 is not None:
-        raise SettingsError(f"{where}: oauth2 is reserved for later; use authorization or basic_auth")
+        message = f"{where}: oauth2 is for connections.http; use authorization or basic_auth here"
+        raise SettingsError(message)
 
 
 async def serve(options: ServeOptions) -> int:

@@ -8,6 +8,10 @@ from responder.clients.toolbox import Toolbox
 from responder.clients.witnesses import Witnesses
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
+from responder.ports.containers import Engine
+from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
+from responder.ports.silencing import Silencing
 from responder.ports.store import Store
 from responder.ports.tools import Cluster, HttpService, Postgres, Prometheus, Redis
 from responder.ports.witness import Picture
@@ -62,6 +66,22 @@ class LiveTools:
         """Return the named Redis."""
         return self.current.redis(name)
 
+    def docker(self, name: str) -> Engine:
+        """Return the named container engine."""
+        return self.current.docker(name)
+
+    def pooler(self, name: str) -> Pooler:
+        """Return the named console."""
+        return self.current.pooler(name)
+
+    def host(self, name: str) -> Host:
+        """Return the named machine."""
+        return self.current.host(name)
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Return the Alertmanager of a source."""
+        return self.current.alertmanager(name)
+
 
 class LiveWitness:
     """The sources of the configuration in force: a reload swaps them (``ports.witness.Witness``)."""
@@ -82,6 +102,10 @@ class LiveWitness:
     async def group(self, group: Group) -> Sequence[Alert]:
         """Return one group's alerts."""
         return await self.current.group(group)
+
+    async def silences_of(self, source: str, run_id: str) -> Collection[str]:
+        """Return the silences that a run has made."""
+        return await self.current.silences_of(source, run_id)
 
     async def uptime(self, source: str) -> timedelta:
         """Return how long a source has been up."""

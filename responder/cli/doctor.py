@@ -9,6 +9,7 @@ from responder.cli.clusters import look_at_clusters
 from responder.cli.doctor_store import look_at_store
 from responder.cli.exits import Exit
 from responder.cli.findings import Finding, note, summary, well, wrong
+from responder.cli.hosts import look_at_commands
 from responder.cli.reach import look_outside
 from responder.domain.errors import SettingsError
 from responder.domain.modes import Mode
@@ -33,6 +34,7 @@ async def run_doctor(config_file: Path) -> int:
     found += await look_at_store(settings.store)
     found += await look_outside(settings, _queries(library))
     found += await look_at_clusters(settings)
+    found += look_at_commands(settings)
     redactor = Redactor(settings.secrets)
     for finding in found:
         print(redactor.redact(str(finding)))

@@ -6,13 +6,22 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from responder.cli.findings import Finding, note, well, wrong
 from responder.domain.errors import SettingsError
-from responder.settings import HttpConfig, Settings, SlackSettings
+from responder.settings import (
+    BasicAuth,
+    HttpAuth,
+    HttpConfig,
+    OAuth2,
+    Settings,
+    SlackSettings,
+    TlsConfig,
+)
 
 SECONDS = 5.0
 _PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "postgres": 5432, "postgresql": 5432}
@@ -71,6 +80,10 @@ def _looks(settings: Settings) -> Iterator[Callable[[], Finding]]:
     for name, connection in settings.connections_http.items():
         http = connection.http
         yield partial(_connects, f"connection http/{name}", http.proxy_url or http.url)
+        if http.oauth2 is not None:
+            yield partial(_token, f"connection http/{name}", http, http.oauth2)
+        if http.tls is not None:
+            yield partial(_tls, f"connection http/{name}", http.tls)
     if settings.redis is not None:
         yield partial(_connects, "redis", settings.redis.url)
     if settings.notify.slack is not None:
@@ -122,11 +135,38 @@ def _judged(subject: str, status: int, good: str) -> Finding:
 
 def _guarded(subject: str, http: HttpConfig, ask: Callable[[], Finding]) -> Finding:
     if http.oauth2 is not None:
-        return note(subject, "not asked: oauth2 is reserved for later")
+        return note(subject, "not asked: oauth2 is for connections.http")
     try:
         return ask()
     except (OSError, HTTPException, SettingsError, ValueError) as error:
         return wrong(subject, f"{_place(http.url)} cannot be asked: {_reason(error)}")
+
+
+def _token(subject: str, http: HttpConfig, oauth2: OAuth2) -> Finding:
+    """Ask for a token, as a call would; what is given is thrown away."""
+    credentials = BasicAuth(quote_plus(oauth2.client_id), quote_plus(oauth2.client_secret))
+    form = {**oauth2.endpoint_params, "grant_type": "client_credentials"}
+    form |= {"scope": " ".join(oauth2.scopes)} if oauth2.scopes else {}
+    in_body = {"client_id": oauth2.client_id, "client_secret": oauth2.client_secret}
+    asked = replace(http, url=oauth2.token_url, auth=HttpAuth(), http_headers={}, oauth2=None)
+    try:
+        status, body = _request(replace(asked, auth=HttpAuth(basic=credentials)), "", urlencode(form).encode())
+        if status in (400, 401):
+            status, body = _request(asked, "", urlencode({**form, **in_body}).encode())
+    except (OSError, HTTPException, SettingsError, ValueError) as error:
+        return wrong(subject, f"no token can be had at {_place(oauth2.token_url)}: {_reason(error)}")
+    if status == 200 and isinstance(_field(_decoded(body), "access_token"), str):  # noqa: PLR2004 - OK
+        return well(subject, f"{_place(oauth2.token_url)} gives {oauth2.client_id} a token")
+    return wrong(subject, f"{_place(oauth2.token_url)} gives {oauth2.client_id} no token: it answered {status}")
+
+
+def _tls(subject: str, tls: TlsConfig) -> Finding:
+    """Load the certificates."""
+    try:
+        tls.context()
+    except SettingsError as error:
+        return wrong(subject, str(error))
+    return well(subject, "its client certificate can be used" if tls.cert_file else "its tls_config can be used")
 
 
 def _connects(subject: str, url: str) -> Finding:

@@ -179,6 +179,7 @@ def _alert(one: _Alert) -> Alert:
         generator_url=one.get("generatorURL", ""),
         fingerprint=one["fingerprint"],
         shown=_shown(one["status"]),
+        silenced_by=() if one["status"]["inhibitedBy"] else tuple(one["status"]["silencedBy"]),
     )
 
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 import aiohttp
 from pydantic import JsonValue
 
+from responder.clients.oauth2 import OAuth2Spec, TokenSource
 from responder.clients.sessions import gates, new_session, plainly
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
 from responder.language.allow import allows, is_own_path, plain_path
@@ -50,8 +51,15 @@ class HttpClient:
         timeout: timedelta = timedelta(seconds=8),
         proxy: str | None = None,
         idempotent: bool = False,
+        oauth2: OAuth2Spec | None = None,
+        most: int = MAX_ANSWER_BYTES,
     ) -> None:
-        """``headers`` carry the credentials; ``timeout`` bounds one call with everything in it."""
+        """``headers`` carry the credentials; ``timeout`` bounds one call with everything in it.
+
+        ``most`` bounds an answer, in bytes.
+        """
+        self._tokens = None if oauth2 is None else TokenSource(oauth2, tls=tls, proxy=proxy)
+        self._most = most
         self.idempotent = idempotent
         self._proxy = proxy
         self._name = name
@@ -68,6 +76,8 @@ class HttpClient:
         """Give the connections back."""
         if self._session is not None:
             await self._session.close()
+        if self._tokens is not None:
+            await self._tokens.close()
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -98,7 +108,20 @@ class HttpClient:
     ) -> HttpReply:
         """See ``ports.tools.HttpService.call``."""
         url = self._address(method, path)
-        data, sent_headers = self._encoded(json), self._merged(headers or {}, with_body=json is not None)
+        if self._tokens is None:
+            return await self._send(method, url, path, json, headers or {}, gate)
+        token = await self._tokens.token()
+        try:
+            return await self._send(method, url, path, json, _bearing(token, headers), gate)
+        except _NotAuthorized:
+            # It did nothing with it. Once more with another token; the gate is passed again.
+            token = await self._tokens.token(refused=token)
+            return await self._send(method, url, path, json, _bearing(token, headers), gate)
+
+    async def _send(  # noqa: PLR0917 - what call was given, taken apart
+        self, method: str, url: str, path: str, json: JsonValue, headers: Mapping[str, str], gate: Gate | None
+    ) -> HttpReply:
+        data, sent_headers = self._encoded(json), self._merged(headers, with_body=json is not None)
         reading = method in READING
         try:
             async with self._open().request(
@@ -149,7 +172,7 @@ class HttpClient:
     async def _judge(self, method: str, response: aiohttp.ClientResponse, *, reading: bool) -> HttpReply:
         status = response.status
         if 200 <= status < 300:  # noqa: PLR2004 - the 2xx class
-            body = await _bounded(response)
+            body = await _bounded(response, self._most)
             return HttpReply(status, self._decoded(body, reading=reading), response.headers.get("ETag", ""))
         shown = self._shown(await _beginning(response))
         means = _MEANS.get(status, "")
@@ -159,7 +182,7 @@ class HttpClient:
     def _shown(self, body: bytes) -> str:
         """Return the beginning of an error body on one line; a service may echo the credentials it was sent."""
         text = body.decode(errors="replace")
-        for secret in self._secrets:
+        for secret in (*self._secrets, *(self._tokens.secrets if self._tokens is not None else ())):
             text = text.replace(secret, "<secret>")
         text = shapes().redact(text)
         printable = "".join(sign if sign.isprintable() else " " for sign in text)
@@ -178,6 +201,14 @@ class HttpClient:
         return decoded
 
 
+class _NotAuthorized(Permanent):
+    """The credentials were not taken, so nothing was done."""
+
+
+def _bearing(token: str, headers: Mapping[str, str] | None) -> Mapping[str, str]:
+    return {**(headers or {}), "Authorization": f"Bearer {token}"}
+
+
 def _secrets(headers: Iterable[str]) -> tuple[str, ...]:
     """Return what must not be shown: whole values and the part behind ``Bearer``, the longest first."""
     parts = {part for value in headers for part in (value, value.rpartition(" ")[2]) if len(part) >= _SHORTEST_SECRET}
@@ -190,6 +221,8 @@ def _status_error(status: int, message: str, retry_after: str, *, reading: bool)
         return Temporary(message, _seconds(retry_after))
     if status >= 500:  # noqa: PLR2004 - the 5xx class
         return Temporary(message, _seconds(retry_after)) if reading else Uncertain(message)
+    if status == 401:  # noqa: PLR2004 - Unauthorized
+        return _NotAuthorized(message)
     return Permanent(message)
 
 
@@ -215,15 +248,15 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
         return b""
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    body = await response.content.read(MAX_ANSWER_BYTES + 1)
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
+    body = await response.content.read(most + 1)
     chunks = [body]
     size = len(body)
-    while body and size <= MAX_ANSWER_BYTES:
-        body = await response.content.read(MAX_ANSWER_BYTES + 1 - size)
+    while body and size <= most:
+        body = await response.content.read(most + 1 - size)
         chunks.append(body)
         size += len(body)
-    if size > MAX_ANSWER_BYTES:
-        msg = f"the answer is longer than {MAX_ANSWER_BYTES} bytes"
+    if size > most:
+        msg = f"the answer is longer than {most} bytes"
         raise aiohttp.ClientPayloadError(msg)
     return b"".join(chunks)

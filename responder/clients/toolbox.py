@@ -7,16 +7,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from responder.clients.http import HttpClient
+from responder.clients.http import MAX_ANSWER_BYTES, HttpClient
 from responder.clients.kubernetes import KubernetesClient
+from responder.clients.oauth2 import OAuth2Spec
 from responder.clients.prometheus import PrometheusClient
 from responder.domain.errors import Permanent
+from responder.language.commands import Command
 from responder.language.matchers import Matcher
 from responder.ports.tools import ReconcilerPolicy
 
 if TYPE_CHECKING:  # their libraries are loaded by who has such a connection
+    from responder.clients.docker import DockerClient
+    from responder.clients.hosts import LocalHost
+    from responder.clients.pgbouncer import PgbouncerClient
     from responder.clients.postgres import PostgresClient
     from responder.clients.redis import RedisClient
+    from responder.clients.silencing import SilencingClient
+    from responder.clients.witnesses import AlertmanagerSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,8 @@ class HttpSpec:
     timeout: timedelta
     proxy: str | None = None
     idempotent: bool = False
+    oauth2: OAuth2Spec | None = None
+    most: int = MAX_ANSWER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,31 @@ class RedisSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolerSpec:
+    """How to reach a console of PgBouncer."""
+
+    dsn: str
+    timeout: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class DockerSpec:
+    """Where an engine's socket is, and which containers may be changed there."""
+
+    path: Path
+    containers: tuple[str, ...]
+    timeout: timedelta = timedelta(seconds=8)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A machine: the one that this runs on, where its journals are kept, and which units may be restarted there."""
+
+    folder: Path
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """How to reach a cluster, and what to do about what something else keeps as it is there.
 
@@ -87,9 +121,22 @@ class Toolbox:
         postgres: Mapping[str, PostgresSpec] | None = None,
         redis: Mapping[str, RedisSpec] | None = None,
         clusters: Mapping[str, ClusterSpec] | None = None,
+        alertmanagers: "Mapping[str, AlertmanagerSpec] | None" = None,
+        poolers: Mapping[str, PoolerSpec] | None = None,
+        docker: Mapping[str, DockerSpec] | None = None,
+        hosts: Mapping[str, HostSpec] | None = None,
+        commands: Mapping[str, Command] | None = None,
         cluster_label: str = "cluster",
     ) -> None:
         """Keep the descriptions; nothing is connected before it is used."""
+        self._alertmanager_specs = alertmanagers or {}
+        self._alertmanagers: dict[str, SilencingClient] = {}
+        self._pooler_specs = poolers or {}
+        self._docker_specs = docker or {}
+        self._docker: dict[str, DockerClient] = {}
+        self._host_specs = hosts or {}
+        self._commands = commands or {}
+        self._hosts: dict[str, LocalHost] = {}
         self._postgres_specs = postgres or {}
         self._redis_specs = redis or {}
         self._postgres: dict[str, PostgresClient] = {}
@@ -114,6 +161,10 @@ class Toolbox:
             await redis.close()
         for cluster in self._clusters.values():
             await cluster.close()
+        for docker in self._docker.values():
+            await docker.close()
+        for alertmanager in self._alertmanagers.values():
+            await alertmanager.close()
 
     def http(self, name: str) -> HttpClient:
         """Return the named service."""
@@ -130,6 +181,8 @@ class Toolbox:
                 timeout=spec.timeout,
                 proxy=spec.proxy,
                 idempotent=spec.idempotent,
+                oauth2=spec.oauth2,
+                most=spec.most,
             )
         return self._http[name]
 
@@ -156,6 +209,49 @@ class Toolbox:
                 name, spec.url, password=spec.password, timeout=spec.timeout, parameters=spec.parameters
             )
         return self._redis[name]
+
+    def alertmanager(self, name: str) -> "SilencingClient":
+        """Return the Alertmanager of the source ``name``."""
+        if name not in self._alertmanagers:
+            from responder.clients.silencing import SilencingClient
+
+            spec = self._alertmanager_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("sources with an api_url", name, list(self._alertmanager_specs)))
+            client = SilencingClient(spec.url, headers=spec.headers, tls=spec.tls(), proxy=spec.proxy)
+            self._alertmanagers[name] = client
+        return self._alertmanagers[name]
+
+    def pooler(self, name: str) -> "PgbouncerClient":
+        """Return the named console; it keeps no connection."""
+        from responder.clients.pgbouncer import PgbouncerClient
+
+        spec = self._pooler_specs.get(name)
+        if spec is None:
+            raise Permanent(_unknown("connections.pgbouncer", name, list(self._pooler_specs)))
+        return PgbouncerClient(name, spec.dsn, timeout=spec.timeout)
+
+    def docker(self, name: str) -> "DockerClient":
+        """Return the named container engine."""
+        if name not in self._docker:
+            from responder.clients.docker import DockerClient
+
+            spec = self._docker_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.docker", name, list(self._docker_specs)))
+            self._docker[name] = DockerClient(name, spec.path, spec.containers, timeout=spec.timeout)
+        return self._docker[name]
+
+    def host(self, name: str) -> "LocalHost":
+        """Return the named machine."""
+        if name not in self._hosts:
+            from responder.clients.hosts import LocalHost
+
+            spec = self._host_specs.get(name)
+            if spec is None:
+                raise Permanent(_unknown("connections.host", name, list(self._host_specs)))
+            self._hosts[name] = LocalHost(name, spec.folder, self._commands, units=spec.units)
+        return self._hosts[name]
 
     def cluster(self, name: str) -> KubernetesClient:
         """Return the named cluster."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from responder.clients.alertmanager import AlertmanagerClient
+from responder.clients.silencing import SilencingClient
 from responder.domain.alerts import Alert
 from responder.domain.episodes import Group
 from responder.domain.errors import Permanent, ResponderError, StepError
+from responder.domain.silences import OURS, made_in
 from responder.ports.witness import FRESH_SECONDS, Picture
 
 AGAIN_SECONDS = 1.0
@@ -33,7 +34,7 @@ class Witnesses:
     def __init__(self, specs: Mapping[str, AlertmanagerSpec]) -> None:
         """Keep the descriptions; nothing is connected before it is used."""
         self._specs = specs
-        self._clients: dict[str, AlertmanagerClient] = {}
+        self._clients: dict[str, SilencingClient] = {}
         self._held: dict[str, Picture] = {}
         self._failed: dict[str, tuple[float, StepError]] = {}
         self._asking: dict[str, asyncio.Task[Picture]] = {}
@@ -91,11 +92,16 @@ class Witnesses:
         """See ``ports.witness.Witness.group``."""
         return await self._client(group.source).group(group.receiver, group.labels)
 
+    async def silences_of(self, source: str, run_id: str) -> Collection[str]:
+        """See ``ports.witness.Witness.silences_of``."""
+        found = await self._client(source).silences()
+        return frozenset(one.id for one in found if one.created_by == OURS and made_in(one.comment, run_id))
+
     async def uptime(self, source: str) -> timedelta:
         """See ``ports.witness.Witness.uptime``."""
         return await self._client(source).uptime()
 
-    def _client(self, source: str) -> AlertmanagerClient:
+    def _client(self, source: str) -> SilencingClient:
         if source not in self._clients:
             spec = self._specs.get(source)
             if spec is None:
@@ -104,5 +110,5 @@ class Witnesses:
                 tls = spec.tls()
             except ResponderError as error:
                 raise Permanent(f"the source {source} cannot be asked: {error}") from error
-            self._clients[source] = AlertmanagerClient(spec.url, headers=spec.headers, tls=tls, proxy=spec.proxy)
+            self._clients[source] = SilencingClient(spec.url, headers=spec.headers, tls=tls, proxy=spec.proxy)
         return self._clients[source]

@@ -146,7 +146,7 @@ class Bench:
         counted = dict.fromkeys(cap.key for cap in limits.caps)
         if limits.concurrent is not None or limits.per_playbook is not None:
             counted[draft.run.playbook] = None
-        added = (self.now,) * len(option.playbook.steps)
+        added = (self.now,) * option.playbook.effects
         for key in counted:
             runs, effects = self._given.get(key, _NOTHING_GIVEN)
             self._given[key] = (runs + 1, (*effects, *added))

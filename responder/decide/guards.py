@@ -154,7 +154,7 @@ def busy(q: Question) -> Refusal | None:
 def limited(q: Question) -> Refusal | None:
     """Refuse beyond the playbook's limits."""
     limits = q.option.playbook.limits
-    refusal = over_limit(limits, q.bench.usage(q.option.pair), len(q.option.playbook.steps), q.bench.now)
+    refusal = over_limit(limits, q.bench.usage(q.option.pair), q.option.playbook.effects, q.bench.now)
     if refusal is not None and refusal.verdict.later and refusal.retry_at is None:
         return replace(refusal, retry_at=retry_at(refusal, q.bench.now))
     return refusal

@@ -68,6 +68,7 @@ class Alert:
     """One alert of a delivery. ``ends_at`` is None while it fires (the wire says year 1).
 
     ``shown`` is None for what the sender said by itself, else what its API showed when it was asked.
+    ``silenced_by`` are the silences that are all that keeps it quiet there, by their ids.
     """
 
     status: Literal["firing", "resolved"]
@@ -78,6 +79,7 @@ class Alert:
     generator_url: str
     fingerprint: str
     shown: Shown | None = None
+    silenced_by: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -214,6 +214,23 @@ class Context(BaseModel):
     reason: str = ""
 
 
+class Pausing(BaseModel):
+    """The step at which a run waits, and until when."""
+
+    model_config = ConfigDict(frozen=True)
+    step: int
+    until: datetime
+
+
+class Said(BaseModel):
+    """What a step had to say to people."""
+
+    model_config = ConfigDict(frozen=True)
+    step: str
+    text: str
+    at: datetime
+
+
 class Progress(BaseModel):
     """What a run has found out so far; kept with its row."""
 
@@ -249,6 +266,12 @@ class Progress(BaseModel):
     """Records that are undone and of which nothing is to be judged any more."""
     goes_on: bool = False
     """What is being undone is one step that did not help, and the next one has its turn behind it."""
+    pausing: Pausing | None = None
+    asking: str = ""
+    """The step that asks a person whether to go on."""
+    passed: tuple[str, ...] = ()
+    """The steps between changes that are over."""
+    said: tuple[Said, ...] = ()
     reach: int | None = None
     """On how many targets the run's ``blast_radius`` lets effects be, as it was counted in checking."""
 
@@ -292,6 +315,12 @@ class Run:
     epoch: int = 0
     caused_by: str = ""
     depth: int = 1
+
+    @property
+    def waits_for_yes(self) -> bool:
+        """Whether a person is asked: for the plan, or between two steps."""
+        asks_between = self.state is RunState.ACTING and bool(self.progress.asking)
+        return self.state is RunState.AWAITING_APPROVAL or asks_between
 
 
 def advance(run: Run, outcome: Outcome, verdict: Verdict | None = None, reason: str = "") -> Run:

@@ -22,7 +22,7 @@ KUBERNETES_KINDS = frozenset(
 """Kinds of targets whose key begins with their cluster."""
 
 
-OTHER_KINDS = frozenset({"host", "http", "postgres", "redis"})
+OTHER_KINDS = frozenset({"docker", "host", "http", "pgbouncer", "postgres", "redis"})
 """Kinds of targets that are in no cluster."""
 NAMESPACE = "namespace"
 

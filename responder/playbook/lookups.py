@@ -7,6 +7,7 @@ from responder.language.allow import allows, plain_path
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
 from responder.playbook.approvers import check_approvers
+from responder.playbook.command_names import check_commands
 from responder.playbook.complaints import Findings
 from responder.playbook.names import Names
 from responder.playbook.rules import Keys, condition_lists, items, mapping
@@ -14,11 +15,15 @@ from responder.ports.catalogue import Catalogue
 
 SERVICE_INPUT = "service"
 """The input by which the actions and probes of ``http.…`` name a connection."""
+SOURCE_INPUT = "source"
+"""The input by which the actions and probes of Alertmanager name a source."""
 CONNECTION_INPUT, DATABASES = "connection", ("redis", "postgres")
 """The input by which the probes of databases name a connection, and what they begin with."""
 CALL_INPUTS, PATH_INPUT = ("read", "send", "undo"), "path"
 """The inputs that say what is called: as method and path, and as the path of a GET."""
 _CALL = re.compile(r"([A-Z]+) +(/\S*)\s*")
+PARAMETER_INPUT = "parameter"
+"""The input by which an action names what it sets."""
 PROMETHEUS_PROBE = "prometheus.query"
 NO_PROMETHEUS = "no-prometheus"
 """The rule of complaints about queries that nobody can answer."""
@@ -42,10 +47,15 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
         if used.startswith("http.") and isinstance(service, str):
             _check_connection(findings, (*path, SERVICE_INPUT), service, "http", names)
             _check_calls(findings, path, arguments, service, names)
+        source = arguments.get(SOURCE_INPUT)
+        if used.startswith("alertmanager.") and isinstance(source, str):
+            _check_connection(findings, (*path, SOURCE_INPUT), source, "alertmanager", names)
         connection = arguments.get(CONNECTION_INPUT)
         kind = used.partition(".")[0]
         if kind in DATABASES and isinstance(connection, str):
             _check_connection(findings, (*path, CONNECTION_INPUT), connection, kind, names)
+    check_commands(findings, data, names.commands)
+    _check_parameters(findings, data, names, catalogue)
     _check_verify(findings, data, names)
     _check_queries(findings, data, names)
 
@@ -105,6 +115,24 @@ def _check_calls(findings: Findings, path: Path, arguments: Keys, service: str, 
             message = f'{key}: the connection "{service}" does not allow {call}'
             hint = f'add "{call}" to connections.http.{service}.allow; it allows {", ".join(allowed) or "nothing"}'
             findings.add((*path, key), message, "not-allowed", hint)
+
+
+def _check_parameters(findings: Findings, data: Keys, names: Names, catalogue: Catalogue) -> None:
+    """A parameter that is set is one that the target's connection allows; any of them, where the alert decides."""
+    target = data.get("target")
+    kind, _, rest = target.partition("/") if isinstance(target, str) else ("", "", "")
+    connection = rest.partition("/")[0]
+    here = names.parameters.get(kind, {})
+    allowing = {connection: here[connection]} if connection in here else here if "{{" in connection else {}
+    for path, used, arguments in _uses(data, catalogue):
+        action, parameter = catalogue.actions.get(used), arguments.get(PARAMETER_INPUT)
+        if action is None or not action.usual or not isinstance(parameter, str) or "{{" in parameter or not allowing:
+            continue
+        if any(parameter.lower() in (action.usual if one is None else one) for one in allowing.values()):
+            continue
+        where = f"connections.{kind}.{connection if connection in here else 'NAME'}.parameters"
+        message = f"{parameter} is not among the parameters that may be set here"
+        findings.add((*path, PARAMETER_INPUT), message, "not-allowed", f"name it in {where}")
 
 
 def _check_notify(findings: Findings, notify: Keys, names: Names) -> None:

@@ -173,6 +173,11 @@ class Playbook:
         """The kinds of action that its steps take, in their order."""
         return tuple(step.action.name for step in self.steps)
 
+    @property
+    def effects(self) -> int:
+        """How many changes it makes at the most; a list counts as one until it is found."""
+        return sum(not step.action.between for step in self.steps)
+
     def for_items(self, found: Mapping[str, Mapping[str, JsonValue]]) -> "Playbook":
         """Return the playbook with a step for each item that was found, by the ids of the steps and the items' names.
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from responder.language.commands import Command
 from responder.language.intervals import TimeInterval
 
 
@@ -14,7 +15,8 @@ class Names:
     configured: without it an alert's own rule cannot be evaluated. ``allow`` holds what each ``http`` connection lets
     through; of one that is not in it nothing is known. ``people`` maps whoever may use the API to their role, as far as
     the configuration says; None when nothing is known of them. ``groups`` maps those who can answer from Slack to the
-    groups that ``slack:@GROUP`` means.
+    groups that ``slack:@GROUP`` means. ``parameters`` are what may be set, by
+    the kind and the name of a connection; None leaves it to the action. ``commands`` are what ``command.run`` may run.
     """
 
     connections: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -25,4 +27,6 @@ class Names:
     pagerduty: frozenset[str] = frozenset()
     prometheus: bool = False
     people: Mapping[str, str] | None = None
+    parameters: Mapping[str, Mapping[str, frozenset[str] | None]] = field(default_factory=dict)
+    commands: Mapping[str, Command] = field(default_factory=dict)
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -18,6 +18,8 @@ from responder.playbook.shape import story_keys
 Keys = Mapping[str, object]
 
 KEYS = story_keys()
+BETWEEN = frozenset({"wait", "ask", "page", "note"})
+"""Steps that change nothing."""
 
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _FREE_KEYS = frozenset({"with"})
@@ -47,7 +49,8 @@ def check_top(findings: Findings, data: Keys) -> None:
         message = 'missing key "target": the steps need something to change'
         findings.add(("steps",), message, "missing-target", "target: kind/name, such as http/checkout", at_key=True)
     _check_target(findings, data.get("target"))
-    _check_budget(findings, mapping(data.get("limits")), len(steps))
+    changing = [step for step in steps if not BETWEEN & mapping(step).keys()]
+    _check_budget(findings, mapping(data.get("limits")), len(changing))
     _check_rest(findings, mapping(data.get("limits")))
     _check_escalation(findings, data, len(steps))
     if "revert_after" in data and steps and all(mapping(one).get("undo") in ("none", "manual") for one in steps):

@@ -26,6 +26,7 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
     """Complain about the steps, and go through the templates in their actions' inputs."""
     seen: dict[str, int] = {}
     irreversible: str = ""
+    _check_changes(findings, items(data.get("steps")), catalogue)
     for index, written in enumerate(items(data.get("steps"))):
         if not isinstance(written, Mapping):
             continue
@@ -40,7 +41,9 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
         _check_kind(findings, (*path, name), action, data.get("target"))
         if data.get("mode") == "auto":
             _check_fence(findings, path, written, action)
-        if irreversible and action.undoes != "impossible":
+        if action.between:
+            _check_between(findings, path, written, name)
+        if irreversible and action.undoes != "impossible" and not action.between:
             message = (
                 f"{name} can be undone, but {irreversible} before it cannot: a failure here would leave half of it"
             )
@@ -53,6 +56,27 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
         if "gradual" in written:
             check_gradual(findings, path, name, data, catalogue)
         yield from check_arguments(findings, (*path, name), action, written[name])
+
+
+_NOT_BETWEEN = ("items", "gradual", "verify", "retries", "undo", "accept")
+
+
+def _check_between(findings: Findings, path: Path, written: Keys, name: str) -> None:
+    """What changes nothing is not repeated, judged or undone."""
+    for key in _NOT_BETWEEN:
+        if key in written:
+            message = f"{key}: {name} changes nothing"
+            hint = f"leave {key} out, or move it to the step before"
+            findings.add((*path, key), message, "between", hint, at_key=True)
+
+
+def _check_changes(findings: Findings, steps: tuple[object, ...], catalogue: Catalogue) -> None:
+    """A playbook whose steps only wait, ask and tell has nothing to verify or to undo."""
+    known = [catalogue.actions[key] for step in steps for key in mapping(step) if key in catalogue.actions]
+    if known and all(action.between for action in known):
+        message = "steps: none of them changes anything"
+        hint = "leave steps and target out: a playbook without steps tells"
+        findings.add(("steps",), message, "between", hint, at_key=True)
 
 
 def _check_action_key(findings: Findings, path: Path, written: Keys, catalogue: Catalogue) -> str | None:

@@ -1,10 +1,12 @@
 """How long a run of a playbook may take: what its deadline is made of. Pure."""
 
+import contextlib
 from datetime import timedelta
 
 from responder.domain.modes import Mode
 from responder.domain.runs import SETTLES
 from responder.playbook.model import OWN_RULE, Condition, Playbook, Step
+from responder.ports.action import Between
 
 GRACE = timedelta(minutes=5)
 
@@ -20,7 +22,7 @@ def time_allowed(playbook: Playbook, mode: Mode) -> timedelta:
 
 def _taking(step: Step, playbook: Playbook) -> timedelta:
     """Return how long one step may take, done to as many items or in as many portions as it may be."""
-    once = step.timeout * (step.retries + 1)
+    once = max(step.timeout, _lasting(step)) * (step.retries + 1)
     between = _judging(step.verify or playbook.verify or (OWN_RULE,))
     if step.items is not None:
         return (once + between) * step.items.max
@@ -29,6 +31,14 @@ def _taking(step: Step, playbook: Playbook) -> timedelta:
     if step.gradual.verify == "between":
         return (once + between) * step.gradual.by.most
     return once * step.gradual.by.most + _judging(step.verify)
+
+
+def _lasting(step: Step) -> timedelta:
+    """Return how long a step between changes says that it takes, where no label of the alert decides that."""
+    if issubclass(step.action, Between):
+        with contextlib.suppress(ValueError):
+            return step.action.model_validate(dict(step.arguments)).lasts()
+    return timedelta()
 
 
 def _judging(conditions: tuple[Condition, ...]) -> timedelta:

@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from responder.domain.errors import Permanent
 from responder.domain.portions import Portion
 from responder.domain.records import Direction, Record
 from responder.domain.targets import SEPARATOR
@@ -15,11 +17,15 @@ from responder.ports.tools import Tools
 
 
 class Landed(StrEnum):
-    """Whether an effect is there, by marker or by value; ``never``: it is not, and a late send can no longer land."""
+    """Whether an effect is there, by marker or by value; ``never``: it is not, and a late send can no longer land.
+
+    ``running``: it has begun and has not ended, which is worth another look.
+    """
 
     YES = "yes"
     NO = "no"
     NEVER = "never"
+    RUNNING = "running"
     UNKNOWN = "unknown"
 
 
@@ -64,6 +70,8 @@ class Action(BaseModel, ABC):
     must not change at once, with arguments in braces: playbooks that share it need targets that lock each other out.
     ``gradual`` says that it may change one number, and do so in ``portions``.
     ``kinds`` are the kinds of Kubernetes targets that it works on; without any it is not for clusters.
+    ``between`` says that it changes no target: see :class:`Between`. ``usual`` are the values of its ``parameter``
+    that are allowed where the connection of the target names none.
     ``example`` is a playbook step that the tests load and the reference shows.
     """
 
@@ -79,6 +87,8 @@ class Action(BaseModel, ABC):
     changes: ClassVar[str] = ""
     gradual: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ()
+    between: ClassVar[bool] = False
+    usual: ClassVar[frozenset[str]] = frozenset()
     example: ClassVar[str]
 
     def arguments(self) -> dict[str, JsonValue]:
@@ -137,3 +147,47 @@ class Action(BaseModel, ABC):
         """Say whether the owned fields differ from what this record left there."""
         snapshot = await self.snapshot(target, tools)
         return snapshot.image != record.observed
+
+
+class Between(Action):
+    """Base of the steps that stand between changes: they wait, ask or tell.
+
+    No target is changed, so there is no record, no undo and no budget; what they did stands in the run's own progress
+    and in the audit log. The plan shows ``text`` as what will be.
+    """
+
+    effect: ClassVar[Literal["state", "event"]] = "event"
+    fence: ClassVar[Literal["precondition", "key", "session", "none"]] = "precondition"
+    undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "restores"
+    evidence: ClassVar[Literal["marker", "value"]] = "marker"
+    between: ClassVar[bool] = True
+    does: ClassVar[Literal["wait", "ask", "page", "note"]]
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """What people read of it."""
+
+    def lasts(self) -> timedelta:
+        """Return how long it takes, or how long an answer is waited for."""
+        return timedelta()
+
+    async def snapshot(self, target: str, tools: Tools) -> Snapshot:
+        """Read nothing."""
+        return Snapshot(None)
+
+    def change(self, before: JsonValue) -> JsonValue:
+        """Return what people read of it."""
+        del before
+        return self.text
+
+    async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:
+        """Refuse: the engine carries it out by itself, without a record."""
+        raise Permanent(f"{self.name} changes nothing")
+
+    async def landed(self, target: str, record: Record, direction: Direction, tools: Tools) -> Landed:
+        """Say no."""
+        return Landed.NEVER
+
+    async def undo(self, target: str, record: Record, tools: Tools) -> None:
+        """Do nothing: there is nothing to undo."""

@@ -8,6 +8,11 @@ from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
+from responder.ports.containers import Engine
+from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
+from responder.ports.silencing import Silencing
+
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
@@ -251,4 +256,20 @@ class Tools(Protocol):
 
     def redis(self, name: str) -> Redis:
         """Return the named Redis; raises Permanent with the known names when there is none."""
+        ...
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Return the Alertmanager of the source ``name``; raises Permanent with those there are when it has none."""
+        ...
+
+    def docker(self, name: str) -> Engine:
+        """Return the named container engine; raises Permanent with the known names when there is none."""
+        ...
+
+    def pooler(self, name: str) -> Pooler:
+        """Return the named console of PgBouncer; raises Permanent with the known names when there is none."""
+        ...
+
+    def host(self, name: str) -> Host:
+        """Return the named machine; raises Permanent with the known names when there is none."""
         ...

@@ -40,6 +40,10 @@ class Witness(Protocol):
         """Return the alerts of one group as its source shows them now."""
         ...
 
+    async def silences_of(self, source: str, run_id: str) -> Collection[str]:
+        """Return the ids of the silences that a run has made there."""
+        ...
+
     async def uptime(self, source: str) -> timedelta:
         """Return how long the source has been up, by its own clock."""
         ...
@@ -57,6 +61,10 @@ class NoWitness:
     async def group(self, group: Group) -> Sequence[Alert]:
         """Refuse: there is nobody to ask."""
         raise Permanent(f"the source {group.source} has no api_url")
+
+    async def silences_of(self, source: str, run_id: str) -> Collection[str]:
+        """Refuse: there is nobody to ask."""
+        raise Permanent(f"the source {source} has no api_url")
 
     async def uptime(self, source: str) -> timedelta:
         """Refuse: there is nobody to ask."""

@@ -1,6 +1,5 @@
 """``http.get``: one value out of a JSON answer of a configured service."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -8,10 +7,9 @@ from pydantic import Field, JsonValue, field_validator
 
 from responder.domain.errors import Permanent
 from responder.language.allow import is_own_path
+from responder.language.pointers import check_pointer, resolve
 from responder.ports.probe import Probe, Reading
 from responder.ports.tools import Tools
-
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")  # RFC 6901, section 4
 
 
 class HttpGet(Probe):
@@ -45,10 +43,7 @@ within: 10s
     @field_validator("pointer")
     @classmethod
     def _pointer(cls, pointer: str) -> str:
-        if pointer and not pointer.startswith("/"):
-            msg = f"{pointer!r} is not a JSON pointer; it starts with /"
-            raise ValueError(msg)
-        return pointer
+        return check_pointer(pointer)
 
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
         """Return the value; a pointer that leads nowhere is no data."""
@@ -69,17 +64,3 @@ within: 10s
             return found
         msg = f"{self.service}: {self.pointer or '/'} is not a list"
         raise Permanent(msg)
-
-
-def resolve(document: JsonValue, pointer: str) -> JsonValue:
-    """Follow a JSON pointer; None when it leads nowhere."""
-    current = document
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(current, dict):
-            current = current.get(name)
-        elif isinstance(current, list) and _INDEX.fullmatch(name) and int(name) < len(current):
-            current = current[int(name)]
-        else:
-            return None
-    return current

@@ -18,6 +18,7 @@ from responder.settings.check import is_loopback
 from responder.settings.model import RETENTION, Access, PrivacySettings, Settings, SeverityRule, StoreSettings
 from responder.settings.reader import Fields, Node, Reading, WrongSettings, read_secret_file
 from responder.settings.sections_privacy import read_privacy
+from responder.settings.sections_commands import read_commands
 
 KEYS = (
     "store",
@@ -33,6 +34,7 @@ KEYS = (
     "prometheus",
     "kubernetes",
     "connections",
+    "commands",
     "time_intervals",
     "policies",
     "notify",
@@ -106,6 +108,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
     _check_anonymous(fields, access, listen or usual.listen)
     prometheus = targets.read_prometheus(fields.get("prometheus"))
     connections = targets.ReadConnections(fields.get("connections"))
+    sources = people.read_sources(fields.get("sources"), anonymous=access.anonymous)
     notify = people.read_notify(fields.get("notify"))
     intervals = _intervals(fields.get("time_intervals"))
     return Settings(
@@ -118,16 +121,20 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
         brake_file=fields.read("brake_file", Node.file_path, None),
         audit_heads_file=fields.read("audit_heads_file", Node.file_path, None),
         playbooks=fields.read("playbooks", targets.read_playbooks, (fields.owner.reading.folder / "playbooks",)),
-        sources=people.read_sources(fields.get("sources"), anonymous=access.anonymous),
+        sources=sources,
         access=access,
         severity=fields.read("severity", _severity, SeverityRule()),
         team_label=fields.read("team_label", Node.text, usual.team_label),
         prometheus=prometheus,
         kubernetes=targets.read_kubernetes(fields.get("kubernetes"), prometheus),
-        connections=connections.matchers,
+        connections=targets.with_sources(connections.matchers, sources),
         connections_http=connections.http,
         connections_redis=connections.redis,
         connections_postgres=connections.postgres,
+        connections_pgbouncer=connections.pgbouncer,
+        connections_docker=connections.docker,
+        connections_host=connections.host,
+        commands=read_commands(fields.get("commands"), connections.host),
         time_intervals=intervals,
         policies=tuple(policies.read_policy(one) for one in fields.get("policies").items()),
         notify=notify,

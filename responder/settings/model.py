@@ -9,6 +9,7 @@ from typing import Literal
 from responder.domain.alerts import Severity
 from responder.domain.limits import Cap
 from responder.domain.modes import Mode
+from responder.language.commands import Command
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.settings.http import NO_AUTH, HttpAuth, HttpConfig
@@ -166,13 +167,17 @@ class KubernetesSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpConnection:
-    """An HTTP service as a target: what may be called there (``GET /*``), and for which alerts."""
+    """An HTTP service as a target: what may be called there (``GET /*``), and for which alerts.
+
+    ``most`` is how many bytes an answer may have.
+    """
 
     http: HttpConfig
     allow: tuple[str, ...]
     matchers: tuple[Matcher, ...] = ()
     timeout: timedelta = timedelta(seconds=8)
     idempotent: bool = False
+    most: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,27 @@ class PostgresConnection:
     dsn: str = field(repr=False)
     matchers: tuple[Matcher, ...] = ()
     parameters: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DockerConnection:
+    """A container engine as a target: its socket, and the containers that may be changed (``*`` for any text)."""
+
+    path: Path
+    containers: tuple[str, ...]
+    matchers: tuple[Matcher, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostConnection:
+    """A machine as a target: the one that this runs on. ``folder`` is where it is written down what became of what.
+
+    ``units`` are the units of systemd that may be restarted, with ``*`` for any text.
+    """
+
+    folder: Path
+    matchers: tuple[Matcher, ...] = ()
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +410,10 @@ class Settings:
     connections_http: Mapping[str, HttpConnection] = field(default_factory=dict)
     connections_redis: Mapping[str, RedisConnection] = field(default_factory=dict)
     connections_postgres: Mapping[str, PostgresConnection] = field(default_factory=dict)
+    connections_pgbouncer: Mapping[str, PostgresConnection] = field(default_factory=dict)
+    connections_docker: Mapping[str, DockerConnection] = field(default_factory=dict)
+    connections_host: Mapping[str, HostConnection] = field(default_factory=dict)
+    commands: Mapping[str, Command] = field(default_factory=dict)
     time_intervals: Mapping[str, tuple[TimeInterval, ...]] = field(default_factory=dict)
     policies: Sequence[Policy] = ()
     notify: Notify = Notify()

@@ -16,16 +16,20 @@ from responder.settings.model import (
     Reconcilers,
     RedisConnection,
     RedisSettings,
+    SourceSettings,
     StoreSettings,
 )
-from responder.settings.reader import Node, split_url, with_file
+from responder.settings.reader import Fields, Node, split_url, with_file
+from responder.settings.sections_commands import read_docker, read_host
 from responder.settings.sections_http import HTTP_KEYS, http_of, read_http
 
 IN_CLUSTER = "in-cluster"
 """Stands for the mapping of a cluster: the one that the responder runs in, as its pod's service account."""
 _REDIS_SCHEMES = ("redis", "rediss", "unix")
 _POSTGRES_SCHEMES = ("postgresql", "postgres")
+CONSOLE = "postgresql://user:password@host:6432/pgbouncer"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "*")
+_LARGEST_ANSWER = 16 * 1024 * 1024
 _LONGEST_CALL = timedelta(seconds=15)
 """A turn of a run takes at most 20 s (engine.md), with everything in it."""
 
@@ -119,27 +123,42 @@ class ReadConnections:
 
     def __init__(self, node: Node) -> None:
         """Read them from ``connections``."""
-        fields = node.keys(("http", "redis", "postgres"))
+        fields = node.keys(("http", "redis", "postgres", "pgbouncer", "host", "docker"))
         self.http = {name: _http(one) for name, one in fields.get("http").named().items()}
         self.redis = {name: _redis(one) for name, one in fields.get("redis").named().items()}
         self.postgres = {name: _postgres(one) for name, one in fields.get("postgres").named().items()}
+        self.pgbouncer = {name: _pgbouncer(one) for name, one in fields.get("pgbouncer").named().items()}
+        self.host = {name: read_host(one) for name, one in fields.get("host").named().items()}
+        self.docker = {name: read_docker(one) for name, one in fields.get("docker").named().items()}
         kinds: dict[str, Mapping[str, tuple[Matcher, ...]]] = {
             "http": {name: one.matchers for name, one in self.http.items()},
             "redis": {name: one.matchers for name, one in self.redis.items()},
             "postgres": {name: one.matchers for name, one in self.postgres.items()},
+            "pgbouncer": {name: one.matchers for name, one in self.pgbouncer.items()},
+            "host": {name: one.matchers for name, one in self.host.items()},
+            "docker": {name: one.matchers for name, one in self.docker.items()},
         }
         self.matchers = Connections(kinds)
 
 
+def with_sources(connections: Connections, sources: Mapping[str, SourceSettings]) -> Connections:
+    """Add the Alertmanagers that can be asked: targets ``alertmanager/SOURCE``."""
+    asked = {
+        name: () for name, source in sources.items() if source.kind == "alertmanager" and source.api_url is not None
+    }
+    return Connections({**connections.kinds, "alertmanager": asked})
+
+
 def _http(node: Node) -> HttpConnection:
-    fields = node.keys((*HTTP_KEYS, "allow", "matchers", "timeout", "idempotent"))
+    fields = node.keys((*HTTP_KEYS, "allow", "matchers", "timeout", "idempotent", "max_answer"))
     allow = tuple(_allowed(one) for one in fields.get("allow").items())
     if not allow:
         hint = 'say what may be called: allow: [ "GET /*", "PUT /admin/*" ]'
         node.complain("nothing may be called here", "missing-key", hint, at_key=True)
     timeout = fields.read("timeout", lambda one: one.duration(_LONGEST_CALL), timedelta(seconds=8))
     idempotent = fields.read("idempotent", Node.flag, otherwise=False)
-    return HttpConnection(http_of(fields), allow, fields.get("matchers").matchers(), timeout, idempotent)
+    most = fields.read("max_answer", lambda one: one.count(_LARGEST_ANSWER), 1024 * 1024)
+    return HttpConnection(http_of(fields), allow, fields.get("matchers").matchers(), timeout, idempotent, most)
 
 
 def _allowed(node: Node) -> str:
@@ -165,13 +184,23 @@ def _parameters(node: Node) -> frozenset[str]:
 
 def _postgres(node: Node) -> PostgresConnection:
     fields = node.keys((*with_file("dsn"), "matchers", "parameters"))
-    dsn = fields.required_secret("dsn", "postgresql://user:password@host/name")
+    dsn = _dsn(node, fields, "postgresql://user:password@host/name")
+    return PostgresConnection(dsn, fields.get("matchers").matchers(), fields.read("parameters", _parameters, None))
+
+
+def _pgbouncer(node: Node) -> PostgresConnection:
+    fields = node.keys((*with_file("dsn"), "matchers"))
+    return PostgresConnection(_dsn(node, fields, CONSOLE), fields.get("matchers").matchers())
+
+
+def _dsn(node: Node, fields: Fields, example: str) -> str:
+    dsn = fields.required_secret("dsn", example)
     parts = split_url(dsn)
     if dsn and not dsn.startswith("unread:") and (parts is None or parts.scheme not in _POSTGRES_SCHEMES):
         node.complain("the dsn is not a URL of postgresql", "url", "write it like postgresql://user:password@host/name")
     elif parts is not None and parts.password:
         node.secret(parts.password)
-    return PostgresConnection(dsn, fields.get("matchers").matchers(), fields.read("parameters", _parameters, None))
+    return dsn
 
 
 def read_playbooks(node: Node) -> tuple[Path, ...]:

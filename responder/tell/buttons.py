@@ -63,22 +63,21 @@ def standing(account: Account, run: Run | None) -> Sequence[Record]:
 
 def _questions(account: Account) -> Iterator[Button]:
     """Give yes and no for each run that waits for them, the latest first."""
-    waiting = {run.id: run for run in account.runs if run.state is RunState.AWAITING_APPROVAL}
+    waiting = {run.id: run for run in account.runs if run.waits_for_yes}
     for asked in reversed(account.approvals):
         run = waiting.pop(asked.run_id, None) if asked.state == "pending" else None
         if run is None:
             continue
-        what = tuple(_planned(run))
+        what = tuple(_planned(run)) if not run.progress.asking else (short(run.reason, LINE),)
         second = ("Two people must say yes.",) if asked.four_eyes and not asked.first_by else ()
         second = (f"{asked.first_by} has said yes; yours is the second.",) if asked.first_by else second
         yes = "Approve" if not asked.first_by else "Approve as second"
         place = short(run.target, LINE)
         incident = account.incident.id
         short_place = short(run.target, PLACE)
-        yield Button(
-            Press.APPROVE, yes, incident, run.id, asked.plan_hash, f"Change {place}?", (*what, *second), short_place
-        )
-        no = f"Leave {place} as it is?"
+        asks = f"Change {place}?" if not run.progress.asking else f"Go on with {place}?"
+        yield Button(Press.APPROVE, yes, incident, run.id, asked.plan_hash, asks, (*what, *second), short_place)
+        no = f"Leave {place} as it is?" if not run.progress.asking else f"Stop at {place}, and undo what was done?"
         yield Button(Press.REJECT, "Reject", incident, run.id, _asked(asked), no, what, short_place)
 
 

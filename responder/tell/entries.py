@@ -63,6 +63,8 @@ def _run(run: Run, records: Sequence[Record], now: datetime) -> Iterator[Entry]:
     yield Entry(
         f"run:{run.id}:created", run.created_at, f"○ {what} on {run.target}, mode {run.mode}{by}{after}: run {run.id}"
     )
+    for number, said in enumerate(run.progress.said):
+        yield Entry(f"run:{run.id}:said:{number}", said.at, f"– {said.text}")
     if run.progress.verify_from is not None:
         until = f" until {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{until}")

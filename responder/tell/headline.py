@@ -42,8 +42,10 @@ def main_run(account: Account) -> Run | None:
     latched = account.incident.needs_person and _latched_run(account)
     if latched:
         return latched
-    order = [{RunState.AWAITING_APPROVAL}, {RunState.PARKED}, WORKING, LOOKING]
-    for states in order:
+    asking = [run for run in account.runs if run.waits_for_yes]
+    if asking:
+        return asking[-1]
+    for states in ({RunState.PARKED}, WORKING, LOOKING):
         found = [run for run in account.runs if run.state in states]
         if found:
             return found[-1]
@@ -72,7 +74,7 @@ def _as_it_stands(account: Account) -> Headline:
         run = _latched_run(account)
         return _latched(account, run) if run else Headline.NEEDS_YOU
     states = {run.state for run in account.runs}
-    if RunState.AWAITING_APPROVAL in states:
+    if any(run.waits_for_yes for run in account.runs):
         return Headline.FIXING if _answered(account) else Headline.WAITING
     if RunState.PARKED in states:
         return Headline.NEEDS_YOU
@@ -112,7 +114,7 @@ def _unsolved(account: Account, word: Headline) -> bool:
 
 def _answered(account: Account) -> bool:
     """Whether every run that waits for approval has its yes already: it has to be taken up, or just is."""
-    waiting = {run.id for run in account.runs if run.state is RunState.AWAITING_APPROVAL}
+    waiting = {run.id for run in account.runs if run.waits_for_yes}
     latest = {one.run_id: one.state for one in sorted(account.approvals, key=lambda one: one.asked_at)}
     return all(latest.get(run_id) in ("approved", "spent") for run_id in waiting)
 

@@ -124,6 +124,8 @@ def step_lines(run: Run, records: Sequence[Record]) -> Iterator[Line]:
 
 def _step_line(run: Run, step: PlannedStep) -> Line:
     what = named(step.id, change(step.before, step.after))
+    if step.id in run.progress.passed:
+        return Line(DONE, f"{step.id}: {step.after}")
     if step.id in run.progress.unchanged:
         return Line(NOT, f"{step.id}: nothing to change")
     if run.state is _S.OBSERVED:
@@ -234,7 +236,7 @@ def _before(check: Check) -> str:
 
 
 def _approval_lines(account: Account, run: Run) -> Iterator[Line]:
-    if run.state is not _S.AWAITING_APPROVAL:
+    if not run.waits_for_yes:
         return
     for one in account.approvals:
         if one.run_id == run.id and one.state == "pending":

@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, str] = {
     "`matchers`.",
     "kubernetes": "The Kubernetes clusters. Nothing of them is read before the first use.",
     "connections": "What playbooks may look at and change besides clusters, by kind and name.",
+    "commands": "What `command.run` may run, by name: [how to run commands](../how-to/run-commands.md).",
     "time_intervals": "Alertmanager's own form, used by name in playbooks and routes.",
     "policies": "Upper bounds for every playbook, by alert: on the mode, and on the effects of all of them together. "
     "All that match apply, and the strictest wins.",
@@ -105,12 +106,50 @@ WORDS: Mapping[str, str] = {
     "`in-cluster` may stand for the mapping.",
     "kubernetes.clusters.NAME.context": "Which context of the kubeconfig; none: its current one.",
     "kubernetes.clusters.NAME.prometheus": "The Prometheus that watches it: the one that is asked about its alerts.",
+    "connections.pgbouncer": "Consoles of PgBouncer: targets `pgbouncer/NAME`. How to let a responder in: "
+    "[change databases](../how-to/change-databases.md#pgbouncer).",
+    "connections.pgbouncer.NAME.dsn": "`postgresql://user:password@host:6432/pgbouncer`, one of its `admin_users`.",
+    "connections.pgbouncer.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
+    "connections.docker": "Container engines over their local socket: targets `docker/NAME`.",
+    "connections.docker.NAME.socket": "Where the socket of the Engine API is; `/var/run/docker.sock` unless given.",
+    "connections.docker.NAME.containers": "The containers that may be restarted and updated; `*` stands for any text.",
+    "connections.docker.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
+    "connections.host": "Machines: targets `host/NAME`. `local` may stand for the mapping: the one that the responder "
+    "runs on.",
+    "connections.host.NAME.folder": "Where it is written down what became of each command; `responder.commands` beside "
+    "this file unless given. It has to outlive the process, and belongs to one machine.",
+    "connections.host.NAME.units": "The units of systemd that `systemd.restart` may restart; `*` stands for any text.",
+    "connections.host.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
+    "commands.NAME": "A command; its name is what playbooks call it.",
+    "commands.NAME.argv": "The program with its arguments, one by one; no shell reads them. `{{ name }}` is the place "
+    "of a parameter, in an argument or as a part of one.",
+    "commands.NAME.undo": "What undoes it, written like `argv`. Without it a step needs `undo: none`.",
+    "commands.NAME.landed": "What tells whether a run whose end nobody saw is done, written like `argv`: 0 is yes, 1 "
+    "is no, all else is unknown. It finds the key of the run in `RESPONDER_RECORD`, and changes nothing.",
+    "commands.NAME.parameters": "The parameters by name, each with the regular expression (RE2) that the whole value "
+    "must fit.",
+    "commands.NAME.parameters.NAME": "What a value must fit.",
+    "commands.NAME.hosts": "Where it may be run; none: everywhere.",
+    "commands.NAME.folder": "The folder in which it is run; `/` unless given.",
+    "commands.NAME.environment": "What it sees of the responder's environment, beside `PATH`, `LANG`, `LC_ALL` and "
+    "`TZ`.",
+    "commands.NAME.user": "As whom it is run; the responder has to be root for that.",
+    "commands.NAME.timeout": "How long it may take; then its whole process group is ended, and what came of it is "
+    "unknown.",
+    "commands.NAME.output": "How many bytes are kept of what it says.",
+    "commands.NAME.exit_codes": "What exit codes mean. All others, and an end by a signal, are unknown: a person is "
+    "asked.",
+    "commands.NAME.exit_codes.success": "It is done; 0 unless given.",
+    "commands.NAME.exit_codes.nothing": "There was nothing to do, so there is nothing to undo.",
+    "commands.NAME.exit_codes.failed": "It has certainly changed nothing, and may be tried again.",
     "connections.http": "HTTP services: targets `http/NAME`.",
     "connections.http.NAME": "How it is reached.",
     "connections.http.NAME.allow": "What may be called: a method and a path, `*` for any.",
     "connections.http.NAME.idempotent": "Whether it does nothing a second time under the same `Idempotency-Key`. "
     "Without this and without ETags, a send whose answer was lost is never repeated: a person is asked.",
     "connections.http.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
+    "connections.http.NAME.max_answer": "How many bytes an answer may have; a longer one is an error. 1 MiB unless "
+    "given.",
     "connections.http.NAME.timeout": "How long one call may take.",
     "connections.redis": "Redis servers: targets `redis/NAME`. How to let a responder in: "
     "[Change databases](../how-to/change-databases.md).",
@@ -218,7 +257,8 @@ WORDS: Mapping[str, str] = {
     "http_config.basic_auth": "A user and password; not together with `authorization`.",
     "http_config.basic_auth.username": "The user.",
     "http_config.basic_auth.password": "The password.",
-    "http_config.oauth2": "Reserved for later: read and checked, but a client that has it is refused.",
+    "http_config.oauth2": "Client credentials, for `connections.http` only: the token is asked for over the same "
+    "`tls_config` and `proxy_url`, used until shortly before its end, and asked for anew when it is refused.",
     "http_config.oauth2.client_id": "Who calls.",
     "http_config.oauth2.client_secret": "The client's secret.",
     "http_config.oauth2.token_url": "Where the token is given.",

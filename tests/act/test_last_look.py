@@ -56,6 +56,9 @@ class Scripted:
     async def group(self, group: Group) -> Sequence[Alert]:
         raise AssertionError("act asks for no group")
 
+    async def silences_of(self, source: str, run_id: str) -> Collection[str]:
+        raise AssertionError("nobody has silenced anything by an action")
+
     async def uptime(self, source: str) -> timedelta:
         raise AssertionError("act does not ask for the uptime")
 

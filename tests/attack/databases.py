@@ -1,15 +1,17 @@
-"""``crash`` on databases: SQL and Redis effects, killed at every point. The judge is the database itself.
+"""``crash`` on databases and machines: SQL and Redis effects, and commands, killed at every point.
 
-PostgreSQL's own log tells which statements have reached it and its sessions who is still there; Redis counts its calls.
+The judge is the database itself, and the command's own account of its runs.
 """
 
 import asyncio
 import contextlib
 import itertools
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
@@ -20,7 +22,9 @@ from tests.attack.lives import Stuck, launcher, victim
 from tests.attack.points import Mode
 from tests.attack.scenarios import Person, Scenario
 from tests.attack.verdict import Account, decided, ends
+from tests.bed import ledger_command
 from tests.bed.postgres import Postgres, apart, private_cluster
+from tests.bed.processes import private_directory
 from tests.bed.servers import private_redis
 from tests.bed.target_process import target_process
 
@@ -28,12 +32,15 @@ ROLE = "attacked"
 _SET_SQL = "postgres.set_parameter:\n      parameter: work_mem\n      value: 64MB\n"
 _IN_DATABASE = "      scope: database\n"
 _SET_REDIS = "redis.config_set:\n      parameter: maxmemory-policy\n      value: allkeys-lru\n"
+_COMMAND = 'command.run:\n      command: note\n      with:\n        item: "{{ labels.item }}"\n'
 _NO_UNDO = "undo: none\n    "
 _STEPS = {
     "sql-kept": _SET_SQL + _IN_DATABASE,
     "sql-undone": _SET_SQL + _IN_DATABASE,
     "sql-system-undone": _SET_SQL,
     "sql-sessions": _NO_UNDO + 'postgres.terminate_idle:\n      idle: 0s\n      application: "{{ labels.item }}"\n',
+    "command-kept": _COMMAND,
+    "command-undone": _COMMAND,
     "redis-kept": _SET_REDIS,
     "redis-undone": _SET_REDIS,
     "redis-keys": _NO_UNDO + 'redis.delete_keys:\n      pattern: "{{ labels.item }}:*"\n',
@@ -62,9 +69,12 @@ steps:
 """
 
 
+_TARGETS = {"sql": "postgres/main", "redis": "redis/cache", "command": "host/here"}
+
+
 def _playbook(name: str) -> str:
     """Return the playbook of a scenario: what ends in ``undone`` never helps."""
-    target = "postgres/main" if name.startswith("sql") else "redis/cache"
+    target = _TARGETS[name.partition("-")[0]]
     text = _PLAYBOOK.replace("NAME", name).replace("TARGET", target).replace("STEP", _STEPS[name])
     return text.replace("WANTED", "99" if name.endswith("undone") else "2")
 
@@ -91,6 +101,11 @@ class Judge(Protocol):
     @property
     def connections(self) -> Mapping[str, object]:
         """How a responder reaches it."""
+        ...
+
+    @property
+    def commands(self) -> Mapping[str, object]:
+        """What it may run."""
         ...
 
     def prepare(self, name: str, item: str) -> None:
@@ -127,6 +142,7 @@ class SqlJudge:
     server: Postgres
     shop: Shop = field(default_factory=Shop)
     prefix: str = "postgres/main"
+    commands: Mapping[str, object] = field(default_factory=dict)
     _seen: int = 0
 
     def set_up(self) -> None:
@@ -195,6 +211,7 @@ class RedisJudge:
 
     url: str
     prefix: str = "redis/cache"
+    commands: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def connections(self) -> Mapping[str, object]:
@@ -226,6 +243,42 @@ class RedisJudge:
 
     def _client(self) -> Any:  # noqa: ANN401 -- redis-py's types leave much untold
         return redis.Redis.from_url(self.url, decode_responses=True)
+
+
+@dataclass(slots=True)
+class CommandJudge:
+    """A folder in which a command keeps the account of its runs."""
+
+    folder: Path
+    prefix: str = "host/here"
+
+    @property
+    def _ledger(self) -> Path:
+        return self.folder / "ledger.jsonl"
+
+    @property
+    def connections(self) -> Mapping[str, object]:
+        """How a responder reaches it: both replicas are on one machine."""
+        return {"host": {"here": {"folder": str(self.folder / "journals")}}}
+
+    @property
+    def commands(self) -> Mapping[str, object]:
+        """What it may run; nobody is asked whether it landed, the journal alone says so."""
+        argv = [sys.executable, "-I", "-S", ledger_command.__file__, str(self._ledger), "{{ item }}"]
+        parameters = {"item": "[a-z0-9-]+"}
+        return {"note": {"argv": [*argv, "busy"], "undo": [*argv, "idle"], "parameters": parameters}}
+
+    def prepare(self, name: str, item: str) -> None:
+        """Leave it: an item of its own has no lines yet."""
+
+    def landed(self, name: str, item: str) -> tuple[int, str]:
+        """Return how often the item was set, and to what at last."""
+        lines = [line["value"] for line in ledger_command.entries(self._ledger) if line["item"] == item]
+        return len(lines), lines[-1] if lines else ""
+
+    def wanted(self, name: str) -> tuple[int, str]:
+        """Return what has to be."""
+        return (2, "idle") if name.endswith("undone") else (1, "busy")
 
 
 @dataclass(slots=True)
@@ -267,11 +320,11 @@ class DatabaseWard(Ward):
 
 @contextlib.contextmanager
 def judges() -> Iterator[Mapping[str, Judge]]:
-    """Start both databases."""
-    with private_cluster() as server, private_redis() as cache:
+    """Start both databases, and make room for the commands."""
+    with private_cluster() as server, private_redis() as cache, private_directory("commands") as folder:
         sql = SqlJudge(server)
         sql.set_up()
-        yield {"sql": sql, "redis": RedisJudge(cache.url)}
+        yield {"sql": sql, "redis": RedisJudge(cache.url), "command": CommandJudge(folder)}
 
 
 def campaign(
@@ -299,7 +352,9 @@ def _whole(
     with (
         launcher() as forks,
         target_process() as target,
-        victim(store, target.url, forks, playbooks=playbooks, connections=judge.connections) as hurt,
+        victim(
+            store, target.url, forks, playbooks=playbooks, connections=judge.connections, commands=judge.commands
+        ) as hurt,
     ):
         one = DatabaseWard(label, hurt, target, judge=judge)
         places = discover(one, scenarios=scenarios)

@@ -366,6 +366,7 @@ def victim(
     *,
     playbooks: Mapping[str, str] = PLAYBOOKS,
     connections: Mapping[str, object] | None = None,
+    commands: Mapping[str, object] | None = None,
     **more: object,
 ) -> Iterator[Victim]:
     """Give a started responder over ``store``: ``sqlite`` for a file of its own, else the URL of a PostgreSQL.
@@ -381,6 +382,7 @@ def victim(
             (directory / "playbooks" / name).write_text(text, encoding="utf-8")
         settings = config(url, target_url, **more)
         settings["connections"] |= connections or {}
+        settings |= {"commands": commands} if commands else {}
         (directory / "responder.yml").write_text(json.dumps(settings), encoding="utf-8")
         made = Victim(directory, url, forks)
         try:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from responder.domain.errors import Permanent, Temporary, Uncertain
+from responder.ports.containers import Engine
+from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
+from responder.ports.silencing import Silencing
 from responder.ports.tools import Cluster, Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 
 
@@ -134,3 +138,19 @@ class Tools:
     def redis(self, name: str) -> Redis:
         """Have none."""
         raise Permanent("there is no Redis here")
+
+    def docker(self, name: str) -> Engine:
+        """Have none."""
+        raise Permanent("there are no containers here")
+
+    def pooler(self, name: str) -> Pooler:
+        """Have none."""
+        raise Permanent("there is no pooler here")
+
+    def host(self, name: str) -> Host:
+        """Have none."""
+        raise Permanent("there is no machine here")
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Have none."""
+        raise Permanent("there is no Alertmanager here")

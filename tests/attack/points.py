@@ -6,6 +6,7 @@ yet), and ``do:`` or ``undo:`` with the same two for an effect, ``slack.post:``,
 ``pagerduty.send:`` for a message. Transactions that wrote nothing have no points.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import asyncpg
 from pydantic import JsonValue
@@ -29,6 +30,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.app.parts import Channels
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import DeliveryError, Unavailable, Uncertain
+from responder.language.commands import Job
+from responder.ports.containers import Engine as Containers
+from responder.ports.hosts import Host
+from responder.ports.pooler import Pooler
+from responder.ports.silencing import Silencing
 from responder.ports.store import NewDelivery
 from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 from responder.stores.core.database import Order
@@ -276,6 +282,30 @@ class _Database:
             yield _Session(session, key.rpartition(":")[2], self._points)
 
 
+class _Host:
+    """A machine whose runs meet their points; looks pass by (``ports.hosts.Host``)."""
+
+    def __init__(self, host: Host, points: Points) -> None:
+        self._host, self._points = host, points
+        self.place, self.job, self.undoable, self.read = host.place, host.job, host.undoable, host.read
+        self.may_restart = host.may_restart
+        self.outcome = host.outcome
+
+    def behind(self, gate: Gate) -> "_Host":
+        return _Host(self._host.behind(gate), self._points)
+
+    async def run(self, job: Job, key: str, place: str) -> bool:
+        direction = key.rpartition(":")[2]
+        self._points.meet(f"{direction}:before")
+        running = asyncio.create_task(self._host.run(job, key, place))
+        await asyncio.wait([running], timeout=0.1)
+        self._points.meet(f"{direction}:meanwhile")
+        answer = await running
+        if self._points.meet(f"{direction}:after"):
+            raise Uncertain("the answer was lost")
+        return answer
+
+
 @dataclass(frozen=True, slots=True)
 class WatchedTools:
     """The configured tools; each effect meets its points."""
@@ -298,6 +328,22 @@ class WatchedTools:
     def redis(self, name: str) -> Redis:
         """Return the named Redis."""
         return _Database(self.tools.redis(name), self.points)
+
+    def alertmanager(self, name: str) -> Silencing:
+        """Return the Alertmanager of a source."""
+        return self.tools.alertmanager(name)
+
+    def docker(self, name: str) -> Containers:
+        """Return the named container engine."""
+        return self.tools.docker(name)
+
+    def pooler(self, name: str) -> Pooler:
+        """Return the named console."""
+        return self.tools.pooler(name)
+
+    def host(self, name: str) -> Host:
+        """Return the named machine."""
+        return cast("Host", _Host(self.tools.host(name), self.points))
 
     async def close(self) -> None:
         """Give the connections back."""

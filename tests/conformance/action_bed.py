@@ -21,6 +21,7 @@ from responder.domain.ids import new_id
 from responder.domain.records import Direction, Record, RecordState
 from responder.ports.action import Action, Landed, Snapshot
 from responder.stores.core.types import decode, encode
+from tests.bed.waiting import eventually
 
 ACTIONS = catalogue().actions
 SECRET = "planted-credential-1"
@@ -157,7 +158,7 @@ def record_of(action: Action, snapshot: Snapshot, target: str = "t") -> Record:
         before=stored(snapshot.image),
         planned=stored(action.change(snapshot.image)),
         state=RecordState.INTENDED,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        created_at=datetime.now(UTC),
         fence=snapshot.fence,
     )
 
@@ -174,5 +175,10 @@ async def applied(action: Action, tools: Toolbox, target: str = "t") -> Record:
 
 
 async def landed(action: Action, record: Record, direction: Direction, tools: Toolbox) -> Landed:
-    """Ask whether it is there."""
-    return await action.landed(record.target, record, direction, tools)
+    """Ask whether it is there; while it is under way, again."""
+
+    async def ended() -> Landed | None:
+        found = await action.landed(record.target, record, direction, tools)
+        return None if found is Landed.RUNNING else found
+
+    return await eventually(ended) or Landed.RUNNING

@@ -9,7 +9,9 @@ import pytest
 
 from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
+from tests.bed.servers import Alertmanager, missing, private_alertmanager
 from tests.bed.stores import embedded
+from tests.conformance.bed_pgbouncer import Pgbouncer, private_pgbouncer
 
 KINDS = ("sqlite", "postgres")
 
@@ -27,6 +29,26 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield embedded(tmp_path / "responder.db")
     else:
         yield request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture(scope="session")
+def pgbouncer() -> Iterator[Pgbouncer]:
+    """Give a PgBouncer whose console the tests may use."""
+    try:
+        with private_pgbouncer() as server:
+            yield server
+    except FileNotFoundError:
+        missing("PgBouncer")
+
+
+@pytest.fixture(scope="session")
+def silencing_alertmanager() -> Iterator[Alertmanager]:
+    """Give an Alertmanager whose silences the tests may make and end; it notifies nobody."""
+    try:
+        with private_alertmanager() as server:
+            yield server
+    except FileNotFoundError:
+        missing("Alertmanager")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import redis.asyncio
 from pydantic import JsonValue
 
 from responder.clients.toolbox import PostgresSpec, RedisSpec, Toolbox
+from responder.clients.witnesses import AlertmanagerSpec
 from responder.domain.errors import Permanent, StepError, Temporary
 from responder.ports.probe import Probe, Reading, Value
 from tests.bed.postgres import Postgres
@@ -23,7 +24,8 @@ KINDS = {kind.name: kind for kind in DATABASE_PROBES}
 
 def probe(name: str, **arguments: JsonValue) -> Probe:
     connection = "cache" if name.startswith("redis.") else "main"
-    return KINDS[name].model_validate({"connection": connection, **arguments})
+    named = "source" if name.startswith("alertmanager.") else "connection"
+    return KINDS[name].model_validate({named: connection, **arguments})
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------
@@ -40,7 +42,8 @@ async def test_who_cannot_be_reached_is_an_error_and_never_no_data(name: str) ->
         {"cache": RedisSpec("redis://127.0.0.1:1")},
         {"main": PostgresSpec("postgresql://a:b@127.0.0.1:1/c")},
     )
-    tools = Toolbox({}, {}, redis=redises, postgres=servers)
+    alertmanagers = {"main": AlertmanagerSpec("http://127.0.0.1:1", {}, lambda: None)}
+    tools = Toolbox({}, {}, redis=redises, postgres=servers, alertmanagers=alertmanagers)
     with pytest.raises(Temporary):
         await least(name).look({}, tools)
     await tools.close()

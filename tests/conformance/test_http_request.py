@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
 from responder.actions.http_request import Adjust, HttpRequest
-from responder.clients.toolbox import Toolbox
+from responder.clients.toolbox import HttpSpec, Toolbox
 from responder.domain.errors import Permanent, Temporary, Uncertain
 from responder.domain.portions import Portion
 from tests.bed import ledger, target_peer
@@ -48,6 +49,31 @@ async def test_a_snapshot_holds_owned_keys_only(seeing: Shape, tools: Toolbox) -
     image = (await seeing.make().snapshot("t", tools)).image
     assert isinstance(image, dict)
     assert set(image) <= OURS
+
+
+async def test_a_pointer_leads_to_the_owned_keys_and_what_is_not_there_is_an_error(
+    target: Target, tools: Toolbox
+) -> None:
+    target.resources["deep"] = {"data": [{"workers": 4, "colour": "blue"}], "workers": 99}
+    given = {"service": "shop", "read": "GET /admin/deep", "send": "PATCH /admin/deep", "set": {"workers": {"by": 2}}}
+    action = HttpRequest.model_validate({**given, "pointer": "/data/0"})
+    snapshot = await action.snapshot("t", tools)
+    assert snapshot.image == {"workers": 4}
+    assert action.change(snapshot.image) == {"workers": 6}
+    with pytest.raises(Permanent, match="lacks one of workers at /data/1"):
+        await HttpRequest.model_validate({**given, "pointer": "/data/1"}).snapshot("t", tools)
+    with pytest.raises(ValidationError, match="is not a JSON pointer"):
+        HttpRequest.model_validate({**given, "pointer": "data"})
+
+
+async def test_an_answer_that_is_longer_than_the_connection_allows_is_an_error(target: Target) -> None:
+    spec = HttpSpec(target.url, ("* /*",), {}, lambda: None, timedelta(seconds=5), most=20)
+    target.resources["it"] = dict(START)
+    box = Toolbox({"shop": spec}, {})
+    given = {"service": "shop", "read": READ, "send": "PUT /admin/it", "json": {"mode": 1}}
+    with pytest.raises(Temporary, match="longer than 20 bytes"):
+        await HttpRequest.model_validate(given).snapshot("t", box)
+    await box.close()
 
 
 async def test_only_owned_keys_are_sent_in_both_directions(shape: Shape, target: Target, tools: Toolbox) -> None:

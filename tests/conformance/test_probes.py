@@ -15,9 +15,10 @@ from pydantic import JsonValue, ValidationError
 from responder.app import catalogue
 from responder.clients.toolbox import ClusterSpec, HttpSpec, PrometheusSpec, Toolbox
 from responder.domain.errors import Permanent, StepError, Temporary
+from responder.language.pointers import resolve
 from responder.playbook.schema import load_playbook
 from responder.ports.probe import Probe, Reading
-from responder.probes.http_get import HttpGet, resolve
+from responder.probes.http_get import HttpGet
 from responder.probes.prometheus_query import PrometheusQuery
 from tests.bed.kube import kubeconfig
 from tests.bed.web import cut, serving

@@ -1,7 +1,9 @@
 """What the actions on Redis promise beyond what every action does: a full server, whom they spare, what they refuse."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -11,8 +13,9 @@ from redis.exceptions import OutOfMemoryError
 from responder.clients.toolbox import RedisSpec, Toolbox
 from responder.domain.errors import Permanent, Temporary, Uncertain
 from responder.ports.action import Landed
+from tests.bed.processes import account, free_port, private_directory, program, start
 from tests.bed.proxy import proxied
-from tests.bed.servers import Redis
+from tests.bed.servers import Redis, missing
 from tests.conformance.action_bed import ACTIONS, applied, intended, landed
 from tests.conformance.bed_redis import SHAPES, TARGET, Admin, RedisBed, shape
 
@@ -134,3 +137,33 @@ async def test_clients_of_a_server_that_was_restarted_are_others(bed: RedisBed) 
     with pytest.raises((Permanent, Temporary), match="restarted"):
         await action.apply(TARGET, record, bed.tools)
     assert await landed(action, record, "do", bed.tools) is Landed.YES
+
+
+async def test_a_rewrite_outlives_a_restart_and_so_does_its_undo(tmp_path: Path) -> None:
+    with private_directory("redis-file", account("redis", "nobody")) as directory:
+        file, port = directory / "redis.conf", free_port()
+        file.write_text(f'port {port}\nbind 127.0.0.1\nsave ""\nmaxmemory-policy noeviction\n', encoding="utf-8")
+        file.chmod(0o666)
+        run_as, binary = account("redis", "nobody"), program("redis-server")
+        if binary is None:
+            missing("Redis")
+            return
+        child = start("redis", [binary, file], directory=directory, run_as=run_as)
+        try:
+            await asyncio.to_thread(child.wait_for_port, port)
+            tools = Toolbox({}, {}, redis={"cache": RedisSpec(f"redis://127.0.0.1:{port}/0")})
+            action = shape("redis.config_set", parameter="maxmemory-policy", value="allkeys-lru", rewrite=True).make()
+            record = await applied(action, tools, TARGET)
+            assert "maxmemory-policy allkeys-lru" in file.read_text(encoding="utf-8")
+            await action.undo(TARGET, record, tools)
+            assert "maxmemory-policy allkeys-lru" not in file.read_text(encoding="utf-8")
+            await tools.close()
+        finally:
+            child.stop()
+
+
+async def test_where_there_is_no_file_nothing_is_rewritten(bed: RedisBed) -> None:
+    action = shape("redis.config_set", parameter="maxmemory-policy", value="allkeys-lru", rewrite=True).make()
+    await bed.admin.execute_command("ACL", "SETUSER", "responder-bed", "+config|rewrite")
+    with pytest.raises(Permanent, match="without a configuration file"):
+        await action.snapshot(TARGET, bed.tools)

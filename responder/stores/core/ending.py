@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
-from responder.domain.runs import Run
+from responder.domain.runs import HOLDS_SLOT, Run, RunState
 from responder.domain.sentences import sentences
 from responder.ports.store import Audit, RunEnd
 from responder.stores.core import rows
@@ -67,6 +67,8 @@ class EndingPart(Part):
         held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
         ours = [one for one in asked if is_ours(held, one.run) and held[one.run.id].finished_at is None]
         if ours:
+            # Who only calls a person goes on: its target and its budget stay its own.
+            over = [one for one in ours if one.run.state not in HOLDS_SLOT]
             asking = [one.run.id for one in ours if one.run.progress.asked]
             if asking:
                 await self.db.fetch(tx, self.prepared.void_approvals, ids_given(self.db, asking))
@@ -84,8 +86,8 @@ class EndingPart(Part):
                 Patch(runs, [_kept(one.run, held[one.run.id], now) for one in ours if not one.run.state.final]),
                 Patch(episodes, due),
                 Patch(incidents, seen.latches),
-                Gone(slots, [{"run_id": one.run.id} for one in ours]),
-                Gone(ledger, [{"run_id": one.run.id, "record_id": ""} for one in ours]),  # reserved and not used
+                Gone(slots, [{"run_id": one.run.id} for one in over]),
+                Gone(ledger, [{"run_id": one.run.id, "record_id": ""} for one in over]),  # reserved and not used
                 Rows(quarantines, list(doubts.values()), ("target",), _DOUBT),
                 Rows(audit, audit_values(now, entries)),
                 Dirty(about, now),
@@ -149,7 +151,8 @@ def _final(run: Run, now: datetime) -> dict[str, Any]:
 
 
 def _kept(run: Run, held: Row[Any], now: datetime) -> dict[str, Any]:
-    kept = replace(run, kept_at=run.kept_at or now, due_at=now if held.nudged else run.due_at)
+    kept_at = (run.kept_at or now) if run.state is RunState.KEPT else run.kept_at
+    kept = replace(run, kept_at=kept_at, due_at=now if held.nudged else run.due_at)
     timing = {"due_at": kept.due_at, "rank_at": rows.rank_at(kept.due_at, kept.severity)}
     return {"id": run.id, **rows.run_changes(kept), **timing, "lease_until": None, "attempts": 0}
 

@@ -265,9 +265,11 @@ def _steps(recorded: Sequence[Any], item: _Item) -> list[JsonValue]:
     done = {row.step for row in recorded}
     plan = progress.get("plan", []) if isinstance(progress, dict) else []
     unchanged = progress.get("unchanged", []) if isinstance(progress, dict) else []
+    passed = progress.get("passed", []) if isinstance(progress, dict) else []
     for step in plan if isinstance(plan, list) else []:
         if isinstance(step, dict) and step["id"] not in done:
             state = "unchanged" if isinstance(unchanged, list) and step["id"] in unchanged else left
+            state = "done" if isinstance(passed, list) and step["id"] in passed else state
             steps.append({name: step[name] for name in ("id", "action", "before", "after")} | {"state": state})
     return steps
 

@@ -9,6 +9,8 @@ from responder.playbook.schema import load_playbook
 
 CATALOGUE = catalogue()
 START = 'name: example\nmatchers:\n  - alertname="HighLoad"\ntarget: TARGET\n'
+CHANGES = "  - http.request: { service: it, send: PUT /it, json: { a: 1 }, undo_json: { a: 2 } }\n"
+"""A step that changes something: those that stand between changes are none by themselves."""
 
 
 def as_item(key: str, example: str, target: str = "http/checkout", more: str = "") -> str:
@@ -19,9 +21,11 @@ def as_item(key: str, example: str, target: str = "http/checkout", more: str = "
 @pytest.mark.parametrize("name", sorted(CATALOGUE.actions))
 def test_the_example_of_an_action_is_a_step(name: str) -> None:
     kind = CATALOGUE.actions[name]
-    target = f"{kind.kinds[0] if kind.kinds else name.partition('.')[0]}/checkout"
+    own = "http/it" if kind.between else ""
+    target = f"{kind.kinds[0] if kind.kinds else (kind.reach or name).partition('/')[0].partition('.')[0]}/checkout"
     undo = "\nundo: none" if kind.undoes == "impossible" and "undo:" not in kind.example else ""
-    playbook = load_playbook(as_item("steps", kind.example, target, undo), "a.yaml", CATALOGUE, None)
+    text = as_item("steps", kind.example, own or target, undo)
+    playbook = load_playbook(text + (CHANGES if kind.between else ""), "a.yaml", CATALOGUE, None)
     assert playbook.steps[0].action is kind
 
 

@@ -1,0 +1,133 @@
+"""Reading what may be run: commands by name, and the machines they run on."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from responder.language.commands import USUAL_ENVIRONMENT, Codes, Command, Job, places
+from responder.language.matchers import searcher
+from responder.settings.model import DockerConnection, HostConnection
+from responder.settings.reader import Node
+
+LOCAL = "local"
+"""Stands for the mapping of a host: the machine that the responder runs on."""
+JOURNALS = "responder.commands"
+"""The folder beside the configuration in which it is written down what became of each command."""
+DOCKER_SOCKET = "/var/run/docker.sock"
+LONGEST = timedelta(hours=1)
+NOTHING: tuple[str, ...] = ()
+MOST_OUTPUT = 1024 * 1024
+_HIGHEST_CODE = 255
+
+
+def read_host(node: Node) -> HostConnection:
+    """Read ``local``, or a mapping with the folder of its journals."""
+    usual = node.reading.folder / JOURNALS
+    if node.value == LOCAL:
+        return HostConnection(usual)
+    fields = node.keys(("folder", "matchers", "units"))
+    units = tuple(one.text() for one in fields.get("units").items())
+    return HostConnection(fields.read("folder", Node.file_path, usual), fields.get("matchers").matchers(), units)
+
+
+def read_docker(node: Node) -> DockerConnection:
+    """Read the socket of a container engine and the containers that may be changed."""
+    fields = node.keys(("socket", "containers", "matchers"))
+    containers = tuple(one.text() for one in fields.get("containers").items())
+    if not containers:
+        hint = "name them: containers: [ shop-worker ]"
+        node.complain("no container may be changed here", "missing-key", hint, at_key=True)
+    path = fields.read("socket", Node.file_path, Path(DOCKER_SOCKET))
+    return DockerConnection(path, containers, fields.get("matchers").matchers())
+
+
+def read_commands(node: Node, hosts: Mapping[str, object]) -> Mapping[str, Command]:
+    """Read the commands by name."""
+    return {name: _command(name, one, hosts) for name, one in node.named().items()}
+
+
+def _command(name: str, node: Node, hosts: Mapping[str, object]) -> Command:
+    fields = node.keys(
+        (
+            "argv",
+            "undo",
+            "landed",
+            "parameters",
+            "hosts",
+            "folder",
+            "environment",
+            "user",
+            "timeout",
+            "output",
+            "exit_codes",
+        )
+    )
+    argv = fields.required("argv", _argv, NOTHING, "the program, with its arguments one by one")
+    undo, landed = fields.read("undo", _argv, NOTHING), fields.read("landed", _argv, NOTHING)
+    parameters = {one: _pattern(pattern) for one, pattern in fields.get("parameters").named().items()}
+    for key, part in (("argv", argv), ("undo", undo), ("landed", landed)):
+        for missing in sorted(places(part) - parameters.keys()):
+            hint = f'parameters: {{ {missing}: "[a-z0-9-]+" }}'
+            fields.get(key).complain(f"nothing says what {missing} may be", "parameter", hint)
+    for unused in sorted(parameters.keys() - places((*argv, *undo, *landed))):
+        fields.get("parameters").named()[unused].complain("no argument has a place for it", "parameter", at_key=True)
+    allowed = frozenset(one.choice(hosts) for one in fields.get("hosts").items()) if hosts else frozenset()
+    return Command(
+        name,
+        argv,
+        undo,
+        landed,
+        parameters,
+        allowed,
+        Job(
+            (),
+            folder=str(fields.read("folder", _absolute, Path("/"))),
+            environment=(*USUAL_ENVIRONMENT, *(one.text() for one in fields.get("environment").items())),
+            user=fields.read("user", Node.text, ""),
+            seconds=fields.read("timeout", lambda one: one.duration(LONGEST), timedelta(seconds=30)).total_seconds(),
+            output=fields.read("output", lambda one: one.count(MOST_OUTPUT), 16_384),
+            codes=fields.read("exit_codes", _codes, Codes()),
+        ),
+    )
+
+
+def _argv(node: Node) -> tuple[str, ...]:
+    argv = tuple(one.text() for one in node.items())
+    if not argv:
+        node.complain("there is nothing to run", "value", "write it like [ /usr/bin/systemctl, restart, shop ]")
+    elif not argv[0].startswith("/") or places(argv[:1]):
+        node.complain(f"{argv[0][:100]!r} is not the path of a program", "value", "write it out, from / on")
+    return argv
+
+
+def _absolute(node: Node) -> Path:
+    path = Path(node.text())
+    if not path.is_absolute():
+        node.complain("the path of a folder is expected, from / on", "value")
+    return path
+
+
+def _pattern(node: Node) -> str:
+    text = node.text()
+    node.parsed(searcher, None, "pattern")
+    return text
+
+
+def _codes(node: Node) -> Codes:
+    fields = node.keys(("success", "nothing", "failed"))
+    found = {
+        name: frozenset(_code(one) for one in fields.get(name).items()) for name in ("success", "nothing", "failed")
+    }
+    success = found["success"] or Codes().success
+    for name in ("nothing", "failed"):
+        taken = found[name] & (success if name == "nothing" else success | found["nothing"])
+        if taken:
+            fields.get(name).complain(f"{min(taken)} means something else already", "value")
+    return Codes(success, found["nothing"], found["failed"])
+
+
+def _code(node: Node) -> int:
+    if isinstance(node.value, int) and not isinstance(node.value, bool) and 0 <= node.value <= _HIGHEST_CODE:
+        return node.value
+    node.complain(f"an exit code from 0 to {_HIGHEST_CODE} is expected", "type")
+    return 0

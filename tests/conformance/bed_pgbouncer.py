@@ -1,0 +1,140 @@
+"""``postgres.pool_size`` on a real PgBouncer behind a proxy; its own log says what its console was asked to do."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from responder.clients.pgbouncer import PgbouncerClient
+from responder.clients.toolbox import PoolerSpec, Toolbox
+from responder.domain.errors import Temporary
+from tests.bed.processes import account, free_port, private_directory, program, start
+from tests.bed.proxy import Mode, Proxy, proxied
+from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
+
+TARGET = "pgbouncer/main"
+SHAPES = {
+    "pool": Shape("postgres.pool_size", {"size": 40}, target=TARGET),
+    "reserve": Shape("postgres.pool_size", {"of": "reserve", "size": 5}, target=TARGET, brief=True),
+}
+
+
+@dataclass
+class Pgbouncer:
+    """A running PgBouncer without databases."""
+
+    url: str
+    log: Path
+
+
+@contextlib.contextmanager
+def private_pgbouncer(auth: str = "scram-sha-256") -> Iterator[Pgbouncer]:
+    """Run a PgBouncer of which only the console is of use; FileNotFoundError when it is not installed."""
+    binary = program("pgbouncer", "usr/sbin")
+    if binary is None:
+        raise FileNotFoundError("pgbouncer")
+    run_as = account("postgres", "nobody")
+    with private_directory("pgbouncer", run_as) as directory:
+        port = free_port()
+        (directory / "users").write_text(f'"responder" "{SECRET}"\n', encoding="utf-8")
+        options = {
+            "listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "", "auth_type": auth,
+            "auth_file": directory / "users", "admin_users": "responder", "verbose": 1,
+        }  # fmt: skip
+        lines = "".join(f"{key}={value}\n" for key, value in options.items())
+        (directory / "bouncer.ini").write_text(f"[databases]\n[pgbouncer]\n{lines}", encoding="utf-8")
+        child = start("pgbouncer", [binary, directory / "bouncer.ini"], directory=directory, run_as=run_as)
+        try:
+            child.wait_for_port(port)
+            yield Pgbouncer(f"postgresql://responder:{SECRET}@127.0.0.1:{port}/pgbouncer", child.log)
+        finally:
+            child.stop()
+
+
+class PgbouncerBed(Bed):
+    """A console."""
+
+    landing = ("lost_reply",)
+    losing = ("lost_request",)
+    refusals = {"refused": Temporary}  # noqa: RUF012 - never written
+    telling = ("", "refused")
+    unreadable = ("refused",)
+
+    def __init__(self, proxy: Proxy, server: Pgbouncer) -> None:
+        self.proxy, self.server = proxy, server
+        self.admin = PgbouncerClient("admin", server.url)
+        self.tools = self.hasty = Toolbox({}, {}, poolers={"main": PoolerSpec(proxy.through(server.url))})
+        self._before = self._own = 0
+
+    async def reset(self) -> None:
+        """Set what the tests set, and count from here."""
+        for name, value in (("default_pool_size", 20), ("reserve_pool_size", 0), ("min_pool_size", 0)):
+            await self.admin.change(f"SET {name} = {value}")
+        self._before, self._own = await self._sets(), 0
+
+    async def _sets(self) -> int:
+        text = await asyncio.to_thread(self.server.log.read_text, errors="replace")
+        return text.count("got admin query: SET ")
+
+    async def world(self) -> JsonValue:
+        rows = await self.admin.read("SHOW CONFIG")
+        return {row["key"]: row["value"] for row in rows}
+
+    async def changes(self) -> int:
+        return await self._sets() - self._before - self._own
+
+    async def holds(self, image: JsonValue) -> bool:
+        assert isinstance(image, dict)
+        world = await self.world()
+        assert isinstance(world, dict)
+        return all(world[name] == str(value) for name, value in image.items())
+
+    async def fault(self, kind: str) -> None:
+        if kind == "refused":
+            await self.proxy.switch(Mode.REFUSE)
+            return
+        mode = Mode.LOSE_REPLY if kind == "lost_reply" else Mode.LOSE_REQUEST
+        await self.proxy.switch(mode, when=b"SET ", once=True)
+
+    async def unread(self, kind: str) -> None:
+        await self.fault(kind)
+
+    async def heal(self) -> None:
+        if self.proxy.mode is Mode.BLACKHOLE:
+            await self.proxy.switch(Mode.RESET)
+        await self.proxy.switch(Mode.PASS)
+
+    async def stall(self) -> None:
+        await self.proxy.switch(Mode.BLACKHOLE)
+
+    async def edit_owned(self) -> None:
+        for name, value in (("default_pool_size", 33), ("reserve_pool_size", 3)):
+            await self.admin.change(f"SET {name} = {value}")
+            self._own += 1
+
+    async def edit_beside(self) -> None:
+        await self.admin.change("SET min_pool_size = 2")
+        self._own += 1
+
+
+@asynccontextmanager
+async def on(server: Pgbouncer) -> AsyncIterator[PgbouncerBed]:
+    """Open a bed on a running console."""
+    async with proxied(server.url, 6432) as proxy:
+        bed = PgbouncerBed(proxy, server)
+        await bed.reset()
+        yield bed
+        await bed.tools.close()
+
+
+def opened(request: pytest.FixtureRequest, _: Shape) -> AbstractAsyncContextManager[Bed]:
+    """Open a bed on the session's PgBouncer."""
+    return on(request.getfixturevalue("pgbouncer"))
+
+
+KIND = BedKind(SHAPES, PgbouncerBed, opened, server=True)

@@ -1,0 +1,104 @@
+"""Reading commands and the hosts they run on, and what a playbook may ask of them."""
+
+from pathlib import Path
+
+import pytest
+
+from responder.app import catalogue, names_of
+from responder.language.commands import Codes
+from responder.playbook.schema import examine
+from responder.settings import Settings, WrongSettings, load_settings
+
+GOOD = """\
+connections: { host: { here: local, there: { folder: /var/lib/responder, matchers: [ 'instance="web-1"' ] } } }
+commands:
+  restart:
+    argv: [ /bin/restart, "{{ unit }}", --now ]
+    undo: [ /bin/restart, "{{ unit }}", --back ]
+    parameters: { unit: "[a-z-]+" }
+    environment: [ HOME ]
+    timeout: 2m
+    output: 1000
+    exit_codes: { nothing: [ 3 ], failed: [ 2, 64 ] }
+  page-cache: { argv: [ /bin/drop ], hosts: [ there ] }
+"""
+PLAYBOOK = """\
+schema: 1
+name: restart-it
+mode: approve
+matchers:
+  - alertname="Stuck"
+target: host/here/{{ labels.unit }}
+limits:
+  cooldown: 15m
+steps:
+  - id: restart
+    command.run:
+      command: restart
+      with:
+        unit: "{{ labels.unit }}"
+verify:
+  - query: up
+    equals: 1
+"""
+
+
+def read(folder: Path, text: str) -> Settings:
+    path = folder / "responder.yml"
+    path.write_text(text, encoding="utf-8")
+    return load_settings(path, {})
+
+
+def test_commands_are_read_with_all_that_they_say(tmp_path: Path) -> None:
+    settings = read(tmp_path, GOOD)
+    restart = settings.commands["restart"]
+    job = restart.job({"unit": "shop"})
+    assert job.argv == ("/bin/restart", "shop", "--now")
+    assert restart.job({"unit": "shop"}, "undo").argv == ("/bin/restart", "shop", "--back")
+    assert (job.seconds, job.output, job.environment[-1]) == (120, 1000, "HOME")
+    assert job.codes == Codes(frozenset({0}), frozenset({3}), frozenset({2, 64}))
+    assert settings.connections_host["here"].folder == tmp_path / "responder.commands"
+    assert settings.connections.pick("host", {"instance": "web-1"}) == "there"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("[ /bin/drop ]", "[ drop ]", "'drop' is not the path of a program"),
+        ("[ /bin/drop ]", '[ "{{ x }}" ]', "is not the path of a program"),
+        ("[ /bin/drop ]", "[]", "there is nothing to run"),
+        ("--now", '"{{ when }}"', "nothing says what when may be"),
+        ('unit: "[a-z-]+"', 'unit: "[a-z-]+", more: "x"', "no argument has a place for it"),
+        ("[a-z-]+", "[a-z", "error parsing regexp"),
+        ("[ there ]", "[ elsewhere ]", "'elsewhere' is not one of"),
+        ("[ 3 ]", "[ 0 ]", "0 means something else already"),
+        ("[ 3 ]", "[ 256 ]", "an exit code from 0 to 255"),
+        ("argv: [ /bin/drop ], ", "", 'missing key "argv"'),
+        ("timeout: 2m", "timeout: 2h", "too long"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_said(tmp_path: Path, old: str, new: str, why: str) -> None:
+    assert old in GOOD
+    with pytest.raises(WrongSettings, match=why):
+        read(tmp_path, GOOD.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ("command: restart", "command: restrat", "unknown-command"),
+        ('unit: "{{ labels.unit }}"\n', "unti: x\n", "command-input"),
+        ('unit: "{{ labels.unit }}"\n', "unit: X\n", "command-input"),
+        ('command: restart\n      with:\n        unit: "{{ labels.unit }}"', "command: page-cache", "undo-none"),
+        ('command: restart\n      with:\n        unit: "{{ labels.unit }}"', "command: page-cache", "command-host"),
+        ("host/here/", "host/nowhere/", "unknown-connection"),
+        ("host/here/", "http/here/", "target-elsewhere"),
+    ],
+)
+def test_check_says_what_a_command_is_not(tmp_path: Path, old: str, new: str, rule: str) -> None:
+    names = names_of(read(tmp_path, GOOD + "prometheus: { default: 'http://127.0.0.1:9090' }\n"))
+    _, complaints = examine(PLAYBOOK, "it.yaml", catalogue(), names)
+    assert [str(one) for one in complaints] == []
+    assert old in PLAYBOOK
+    _, complaints = examine(PLAYBOOK.replace(old, new), "it.yaml", catalogue(), names)
+    assert rule in {one.rule for one in complaints}
