@@ -50,7 +50,6 @@ _SETTLE, _RECOVERS, _TRUSTED_AGAIN = 6.0, 45.0, 80.0
 """Seconds in which what is due has happened: as a rule, when something is in doubt, and when the clock is."""
 _STEP, _STRIDE = 0.25, 20.0
 """The shortest and the longest time that is skipped at once."""
-_GOES_ON = {"awaiting_approval": "asking"}
 _T = TypeVar("_T")
 FAULTS = ("refused", "lost", "gone", "dies before", "dies after")
 ITEMS = st.sampled_from(list(Kind))
@@ -221,22 +220,23 @@ class Model(RuleBasedStateMachine):
         store, service = self.day.store, self.day.service
         runs = (await store.page("runs", {}, 200, "")).items
         episodes = (await store.page("episodes", {"state": "open"}, 200, "")).items
-        fires = {str(dict(one["labels"])["item"]) for one in episodes}
+        fires = {labels.get("item") for one in episodes if isinstance(labels := one["labels"], dict)}
         landed = Counter((one.item, one.key.rpartition(":")[2]) for one in service.ledger)
-        return {
-            name: (
-                service.resources[name]["workers"],
+        found: dict[str, object] = {}
+        for name in self.spec.items:
+            of_it = [one for one in runs if str(one["target"]).endswith(f"/{name}")]
+            goes_on = [str(one["state"]) for one in of_it if not one["finished_at"]]
+            holds = service.resources[name]
+            assert isinstance(holds, dict)
+            found[name] = (
+                holds["workers"],
                 landed[name, "do"],
                 landed[name, "undo"],
                 name in fires,
-                next(
-                    (_GOES_ON.get(str(one["state"]), str(one["state"])) for one in of_it if not one["finished_at"]), ""
-                ),
+                "".join("asking" if state == "awaiting_approval" else state for state in goes_on),
                 dict(Counter(str(one["state"]) for one in of_it if one["finished_at"])),
             )
-            for name in self.spec.items
-            for of_it in [[one for one in runs if str(one["target"]).endswith(f"/{name}")]]
-        }
+        return found
 
     # --- time ---
 

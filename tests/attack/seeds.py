@@ -128,6 +128,7 @@ class Day:
 
     async def glance(self) -> None:
         """Look at the machine's clock, as the store does every few seconds by a clock that is not ours."""
+        assert isinstance(self.store.db, SqliteDatabase)
         await self.store.db._look()
 
     def _wall(self) -> datetime:
