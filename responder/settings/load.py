@@ -17,8 +17,8 @@ from responder.settings import sections_targets as targets
 from responder.settings.check import is_loopback
 from responder.settings.model import RETENTION, Access, PrivacySettings, Settings, SeverityRule, StoreSettings
 from responder.settings.reader import Fields, Node, Reading, WrongSettings, read_secret_file
-from responder.settings.sections_privacy import read_privacy
 from responder.settings.sections_commands import read_commands
+from responder.settings.sections_privacy import read_privacy
 
 KEYS = (
     "store",

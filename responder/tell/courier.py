@@ -89,6 +89,8 @@ class Courier:
 
         ``storm`` says when incidents are told in a digest; None: never. ``veil`` keeps out of messages what nobody
         outside is to see.
+        """
+        self._storm = storm
         self._store = store
         self._clock = clock
         self._notifiers = notifiers

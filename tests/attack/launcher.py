@@ -29,6 +29,7 @@ from responder.ports.store import Store
 from responder.settings import Settings
 from responder.stores import postgres, registry, sqlite
 from responder.stores.core.store import SqlStore
+from responder.telemetry import Redactor
 from tests.attack.points import Points, WatchedTools, read_plan, watch_channels, watch_store
 
 LOADED = (aiosqlite, console, serving, postgres, sqlite)
@@ -101,8 +102,8 @@ def _wrap(points: Points) -> None:
     def tools(settings: Settings) -> Toolbox:
         return cast("Toolbox", WatchedTools(toolbox(settings), points))
 
-    def channels(settings: Settings, console: TextIO, pace: Pace) -> parts.Channels:
-        return watch_channels(channels_of(settings, console, pace), points)
+    def channels(settings: Settings, console: TextIO, redactor: Redactor, pace: Pace) -> parts.Channels:
+        return watch_channels(channels_of(settings, console, redactor, pace), points)
 
     vars(runtime).update(open_store=opened, toolbox=tools, channels_of=channels)
 

@@ -12,6 +12,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from responder.clients.apprise_services import AppriseService
 from responder.clients.mail import Mailer
