@@ -15,4 +15,4 @@ TestModel.settings = settings(
 
 def test_the_model_notices_an_alert_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(correlate, "_resolved", lambda known, *_, **__: Sighting(Change.IGNORED, known))
-    assert "wanted" in stories(5, steps=8, hastily=True)
+    assert "wanted" in stories(20, steps=12, hastily=True)
