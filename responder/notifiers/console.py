@@ -59,6 +59,8 @@ def _body(news: Notification) -> Iterator[str]:
         yield line(f"{one.symbol} {one.text}", LINE)
     if news.why:
         yield f"why: {line(news.why, LINE)}"
+    if news.ahead:
+        yield f"next: {line(news.ahead, LINE)}"
     if news.by_hand:
         yield "by hand: " + cut(plain(news.by_hand).strip(), BY_HAND).replace("\n", "\n             ")
     facts = dict(news.facts)

@@ -175,9 +175,57 @@ _NOT_HELPED = "error rate: 3.9 %, needs < 1 %"
 _ROLLED_BACK = f"checkout-workers: {Verdict.VERIFY_FAILED.sentence} {_NOT_HELPED}"
 
 
+def _held() -> Progress:
+    """Tell of a check that has held for a minute."""
+    one = verifying(*_GOOD, done=True)
+    return one.model_copy(update={"checks": (one.checks[0].model_copy(update={"passing_since": at(130)}),)})
+
+
 _DRIFTED = f"{Verdict.DRIFTED.sentence} Now: workers: 9"
 _LEFT = f"step set-workers: {_DRIFTED}"
 _NOTHING_UNDONE = f"“bad”. Nothing was undone: {_LEFT}"
+
+
+def _shop(number: int) -> dict[str, Any]:
+    target = f"prod-eu/deployment/shop/{('api', 'cart', 'web', 'mail', 'search')[number]}"
+    return {"id": f"r{number}", "target": target, "created_at": at(2 + number)}
+
+
+def _several() -> Account:
+    """Tell an incident of five targets, of which each stands differently."""
+    runs = (
+        run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED, **_shop(0)),
+        run(RunState.ROLLED_BACK, progress=verifying(*_BAD), reason=_NOT_HELPED, **_shop(1)),
+        run(RunState.VERIFYING, progress=verifying(sample(12, 0.03, "fail"), sample(40, 0.017, "fail")), **_shop(2)),
+        run(RunState.AWAITING_APPROVAL, **_shop(3)),
+    )
+    asked = Approval(
+        id="a3", run_id="r3", plan_hash="h", plan=None, state="pending", asked_at=at(3), expires_at=at(1803)
+    )
+    refused = "The target was worked on a short time ago. Until 14:12:00 UTC."
+    states = (RecordState.APPLIED, RecordState.UNDONE, RecordState.APPLIED)
+    return account(
+        incident=incident(needs_person=_ROLLED_BACK, needs_person_run="r1"),
+        episodes=tuple(episode(id=f"e{n}", fingerprint=f"f{n}") for n in range(5)),
+        runs=runs,
+        records=tuple(record(state, id=f"c{n}", run_id=f"r{n}") for n, state in enumerate(states)),
+        decisions=(
+            *(decision(Verdict.RUN, episode_id=f"e{n}", run_id=f"r{n}", id=f"d{n}") for n in range(4)),
+            decision(Verdict.COOLDOWN, refused, episode_id="e4", target=_shop(4)["target"], retry_at=at(600)),
+        ),
+        approvals=(asked,),
+    )
+
+
+def _asking() -> Account:
+    """Tell an incident of two runs that asked; one has its answer."""
+    first = replace(_approval(), runs=()).approvals[0]
+    said = replace(first, state="spent", decided_by="ana", decided_at=at(70), comment="go")
+    second = replace(first, id="a2", run_id="r2", four_eyes=True, first_by="ben", first_at=at(50))
+    acting = run(RunState.ACTING, mode=Mode.APPROVE, progress=Progress(plan=PLAN, asked=1))
+    waits = run(RunState.AWAITING_APPROVAL, mode=Mode.APPROVE, id="r2", target="http/cart")
+    return account(runs=(acting, waits), records=(record(RecordState.INTENDED),), decisions=(RAN,),
+                   approvals=(said, second))  # fmt: skip
 
 
 def _approval() -> Account:
@@ -211,6 +259,31 @@ STORIES: dict[str, Story] = {
     ),
     "waiting": Story(_approval(), at(60)),
     "overdue": Story(replace(_approval(), overdue=True), at(305)),
+    "several": Story(_several(), at(200)),
+    "asking": Story(_asking(), at(80)),
+    "kept": Story(
+        account(
+            runs=(
+                run(
+                    RunState.KEPT,
+                    progress=_held().model_copy(update={"keep_until": at(7200)}),
+                    kept_at=at(192),
+                ),
+            ),
+            records=(record(RecordState.APPLIED, settled_at=at(13)),),
+            decisions=(RAN,),
+        ),
+        at(193),
+    ),
+    "looking": Story(account(runs=(run(RunState.CHECKING, progress=Progress()),), decisions=(RAN,)), at(3)),
+    "parked": Story(
+        account(
+            runs=(run(RunState.PARKED, progress=verifying(), reason="A halt is in force: release in progress."),),
+            records=(record(RecordState.APPLIED),),
+            decisions=(RAN,),
+        ),
+        at(60),
+    ),
     "fixed": Story(
         account(
             runs=(run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),),
