@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from responder.domain.alerts import Severity
 from responder.domain.buttons import Button
 from responder.domain.episodes import DecisionRow, Episode, Incident
+from responder.domain.findings import Finding
 from responder.domain.records import Record
 from responder.domain.runs import Run, RunState
 
@@ -92,7 +93,8 @@ class Notification:
     sentence for the pager while a person is needed, empty otherwise. ``fallback`` is the whole outcome in one line.
     ``about`` holds the labels that tell it from other incidents of its name. ``buttons`` are what can be pressed now,
     where the channel has buttons and somebody hears of it when one is pressed. ``ahead`` is what happens next by
-    itself. ``questions`` are the runs of which each asks in a message of its own, where the channel can.
+    itself, ``notes`` are (kind, line) of what was found out beside the alert. ``questions`` are the runs of which each
+    asks in a message of its own, where the channel can.
     """
 
     incident_id: str
@@ -119,6 +121,7 @@ class Notification:
     about: str = ""
     buttons: tuple[Button, ...] = ()
     ahead: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
     questions: tuple[Question, ...] = ()
 
 
@@ -175,7 +178,8 @@ class Account:
     Of a large incident it holds the alerts that matter most with their decisions, and the latest runs; ``beyond``
     counts the others.
     ``overdue`` says that its page was held back until its time was up, and that nobody has taken it since.
-    ``acknowledged`` is the latest acknowledgement, ``clicks`` are the latest of them, oldest first.
+    ``acknowledged`` is the latest acknowledgement, ``clicks`` are the latest of them, oldest first, ``findings`` what
+    was found out so far.
     """
 
     incident: Incident
@@ -188,6 +192,7 @@ class Account:
     acknowledged: Acknowledgement | None = None
     clicks: tuple[Click, ...] = ()
     beyond: Beyond = Beyond()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def size(self) -> int:

@@ -63,6 +63,8 @@ def _body(news: Notification) -> Iterator[str]:
         yield f"next: {line(news.ahead, LINE)}"
     if news.by_hand:
         yield "by hand: " + cut(plain(news.by_hand).strip(), BY_HAND).replace("\n", "\n             ")
+    for _, text in news.notes:
+        yield f"found: {line(text, LINE)}"
     facts = dict(news.facts)
     for name in ("meaning", "impact"):
         if facts.get(name):

@@ -15,6 +15,7 @@ HEADER, SECTION, FALLBACK = 150, 2900, 3000
 WHOLE = 10_000
 """Characters of one message: Slack refuses somewhere above 13,000 (bolt-js issue 2509), and nobody reads that far."""
 TITLE, WHY, NEXT, BY_HAND, SUMMARY, MEANING, LINE = 400, 700, 300, 1500, 600, 600, 300
+FOUND = 1500
 LEAST = 600
 """Characters that what was done has, however much there is to say besides."""
 URL, LINKS = 400, 6
@@ -50,7 +51,10 @@ def blocks(news: Notification, *, pressable: bool = False, mention: str = "", as
     """
     shown = [_button(one, place) for place, one in enumerate(news.buttons)] if pressable else []
     head = [*_head(news, mention)]
-    tail = [*_tail(news, asked), *([{"type": "actions", "elements": shown}] if shown else [])]
+    pressed = [{"type": "actions", "elements": shown}] if shown else []
+    tail = [*_tail(news, asked), *_notes(news), *pressed]
+    if characters([*head, *tail]) > WHOLE - LEAST:
+        tail = [*_tail(news, asked), *pressed]
     said = [line(news.summary, SUMMARY)] if news.summary else []
     said += [line(f"{one.symbol} {one.text}", LINE) for one in news.lines]
     room = min(SECTION, max(LEAST, WHOLE - characters([*head, *tail])))
@@ -80,6 +84,13 @@ def _tail(news: Notification, asked: Links) -> Iterator[Block]:
         yield {"type": "context", "elements": [_text("Waits for a yes:"), waiting]}
     if news.by_hand:
         yield _by_hand(harmless(cut(plain(news.by_hand).strip(), BY_HAND)))
+
+
+def _notes(news: Notification) -> Iterator[Block]:
+    """Give the small print: what was found out, and what the alert means."""
+    if news.notes:
+        found = [line(f"{_NOTES.get(kind, kind)} {text}", LINE) for kind, text in news.notes]
+        yield {"type": "context", "elements": [_text(harmless(block(found, FOUND)))]}
     facts = dict(news.facts)
     notes = [_text(harmless(f"{one}: {line(facts[one], MEANING)}")) for one in ("meaning", "impact") if facts.get(one)]
     if notes:
@@ -133,6 +144,16 @@ def characters(value: object) -> int:
     return own + sum(characters(one) for one in value.values())
 
 
+_NOTES: Mapping[str, str] = {
+    "past": "📊",
+    "chart": "📈",
+    "forecast": "⏳",
+    "anomaly": "📅",
+    "changed": "🔧",
+    "related": "🔗",
+    "diagnose": "🔎",
+}
+"""What stands before a line, so that one is found at a glance; the words say the same."""
 _STYLES: Mapping[Press, str] = {Press.APPROVE: "primary", Press.UNDO: "danger", Press.STOP: "danger"}
 
 

@@ -157,6 +157,8 @@ FACTS: Mapping[str, Fact] = {
     "tell_gave_up": Fact("error", _notification("dead")),
     "tell_waits_for_store": Fact("warning"),
     "message_gone": Fact("info"),
+    "enriched": Fact("debug"),
+    "not_enriched": Fact("info", about="error"),
     # people
     "asked": Fact("info", lambda m, f: m.asked.labels(_text(f, "what")).inc()),
     "slack_asked": Fact("info", lambda m, f: m.slack_asked.labels(_text(f, "what"), _text(f, "status")).inc()),

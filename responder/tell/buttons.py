@@ -8,12 +8,13 @@ from responder.domain.buttons import MOST, Button, Press
 from responder.domain.notification import Account, Approval
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.targets import SEPARATOR
 from responder.tell.headline import LOOKING, WORKING, main_run, unsolved
 from responder.tell.lines import named, seen_of
 from responder.tell.words import change, short
 
-LINE, PLACE = 200, 40
-"""Characters of one line of what a button shows."""
+LINE, PLACE, NAMED = 200, 60, 2
+"""Characters of one line of what a button shows and of a place, and how many of its last parts a button names."""
 CAN_GO_BACK = frozenset({RecordState.APPLIED, RecordState.UNDO_FAILED})
 """Changes that still stand and that a person's rollback would put back."""
 ANSWERS = frozenset({Press.APPROVE, Press.REJECT})
@@ -29,7 +30,8 @@ def buttons(account: Account) -> tuple[Button, ...]:
     found = _here(account)
     taking = [one for one in found if one.press is Press.ACK]
     shown = [one for one in found if one.press is not Press.ACK][: MOST - len(taking)]
-    return tuple(_told_apart(one, [*found]) for one in (*shown, *taking))
+    many = len({run.target for run in account.runs}) > 1
+    return tuple(_told_apart(one, [*found], many=many) for one in (*shown, *taking))
 
 
 def _here(account: Account) -> tuple[Button, ...]:
@@ -42,10 +44,12 @@ def apart(account: Account) -> bool:
     return len({one.run_id for one in account.approvals}) > 1
 
 
-def _told_apart(one: Button, found: Sequence[Button]) -> Button:
-    """Say on the button which run it means, where several could be meant."""
+def _told_apart(one: Button, found: Sequence[Button], *, many: bool) -> Button:
+    """Say on the button which run it means, where several could be meant: so where there are ``many`` targets."""
     alike = [each for each in found if each.press is one.press]
-    return replace(one, label=f"{one.label} {one.place}") if len(alike) > 1 and one.place else one
+    if not one.place or not (many or len(alike) > 1):
+        return one
+    return replace(one, label=f"{one.label} {SEPARATOR.join(one.place.split(SEPARATOR)[-NAMED:])}")
 
 
 def offered(account: Account) -> tuple[Button, ...]:

@@ -48,16 +48,20 @@ def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:
 
 
 def _at_work(run: Run, docs: Docs) -> str:
-    if run.state in LOOKING:
-        return "its conditions are checked, then it says what it will change"
     if run.state in (_S.READY, _S.ACTING) and run.kind == "forward":
         return f"it checks whether that helps; {_OTHERWISE[docs.on_failure]}"
     if run.state is _S.VERIFYING:
         until = f" by {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         back = f", and given back after {human_duration(docs.revert_after)}" if docs.revert_after else ""
         return f"kept if the checks hold{until}{back}; {_OTHERWISE[docs.on_failure]}"
-    if run.state is _S.REVERTING:
-        return "given back one step at a time, as long as the checks hold"
-    if run.state is _S.UNDOING and run.kind == "forward":
-        return "once it is undone, the next playbook has its turn, or a person is called"
-    return ""
+    if run.state is _S.UNDOING and run.kind != "forward":
+        return ""
+    return _AHEAD.get(run.state, "")
+
+
+_AHEAD: Mapping[RunState, str] = {
+    **dict.fromkeys(LOOKING, "its conditions are checked, then it says what it will change"),
+    _S.PARKED: "it goes on where it stopped, once nothing halts it any more",
+    _S.REVERTING: "given back one step at a time, as long as the checks hold",
+    _S.UNDOING: "once it is undone, the next playbook has its turn, or a person is called",
+}

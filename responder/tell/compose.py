@@ -17,6 +17,7 @@ from responder.tell.entries import entries
 from responder.tell.headline import OVER, WORKING, age, firing, headline, main_run, phrase, ranked, unsolved
 from responder.tell.lines import BAD, DONE, account_lines, measured, named, seen_of, undo_line
 from responder.tell.links import links
+from responder.tell.notes import notes
 from responder.tell.questions import questions
 from responder.tell.several import several, target_lines
 from responder.tell.words import change, clock, short
@@ -86,6 +87,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         about=_about(account, worst, name),
         buttons=buttons(account),
         ahead=coming(account, word, run, docs),
+        notes=notes(account),
         questions=questions(account, _docs_of_asking(account, docs_of)),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )

@@ -12,6 +12,7 @@ from responder.domain.runs import Run, RunState
 from responder.domain.sentences import quoted
 from responder.tell.headline import ranked, unsolved
 from responder.tell.lines import LINE, check_lines, record_line, run_line, undo_line
+from responder.tell.notes import found
 from responder.tell.words import clock, short
 
 ENTRIES = 100
@@ -25,7 +26,7 @@ _QUIET_VERDICTS = frozenset({"run", "joined", "acted"})
 
 def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
     """Return what happened, oldest first; keys stay the same whenever it is composed."""
-    found = [
+    happened = [
         *_episodes(account),
         *_decisions(account),
         *(entry for run in account.runs for entry in _run(run, account.records, now)),
@@ -34,8 +35,9 @@ def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
         *_person(account, now),
         *_taken(account),
         *(_click(one) for one in account.clicks),
+        *found(account),
     ]
-    ordered = sorted(found, key=lambda entry: (entry.at, entry.key))
+    ordered = sorted(happened, key=lambda entry: (entry.at, entry.key))
     return tuple(replace(entry, text=short(entry.text, LINE)) for entry in ordered[-ENTRIES:])
 
 

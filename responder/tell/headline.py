@@ -173,6 +173,8 @@ def age(account: Account, word: Headline, now: datetime) -> str:
         return "the alert is resolved"
     if word is Headline.FIRING:
         return f"since {clock(since)}"
+    if word is Headline.FIXED:
+        return f"since {clock(since)}, the alert has not ended yet"
     return f"firing {human_duration(max(now - since, now - now))}, since {clock(since)}"
 
 

@@ -260,7 +260,7 @@ def _approval_lines(account: Account, run: Run) -> Iterator[Line]:
         return
     for one in account.approvals:
         if one.run_id == run.id and one.state == "pending":
-            yield Line(TO_DO, f"may it?{_two(one)} `responder approve {run.id}` or `responder reject {run.id}`, "
+            yield Line(TO_DO, f"may it?{_two(one)} responder approve {run.id}, or responder reject {run.id}, "
                               f"until {clock(one.expires_at)}")  # fmt: skip
 
 

@@ -66,6 +66,6 @@ def _lines(run: Run, asked: Approval, docs: Docs | None, *, pending: bool) -> It
         who = f"{asked.first_by} said yes, somebody else must as well" if asked.first_by else "two people must say yes"
         yield Line(TO_DO, who)
     if pending:
-        yield Line(TO_DO, f"`responder approve {run.id}` or `responder reject {run.id}`")
+        yield Line(TO_DO, f"responder approve {run.id}, or responder reject {run.id}")
     if not pending and asked.comment:
         yield Line(DONE, short(sentences(quoted(asked.comment)), LINE))

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from responder.domain.notification import Account, Line
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.targets import SEPARATOR
 from responder.tell.lines import BAD, NOT, RUN_WORDS, measured, run_words, seen_of
 from responder.tell.words import change, clock, short
 
@@ -45,7 +47,8 @@ def target_lines(account: Account) -> tuple[Line, ...]:
     found = [(0 if run.id == asks else _RANK[run.state], run.target, _line(account, run)) for run in latest.values()]
     found += [(_REFUSED, target, line) for target, line in _refused(account, latest)]
     ordered = sorted(found, key=lambda one: one[:2])
-    lines = [line for _, _, line in ordered[:SHOWN]]
+    shared = _shared([target for _, target, _ in found])
+    lines = [Line(one.symbol, f"{short(target[shared:], TARGET)}: {one.text}") for _, target, one in ordered[:SHOWN]]
     left = [RUN_WORDS[latest[target].state][1] if target in latest else "not done" for _, target, _ in ordered[SHOWN:]]
     if left:
         counted = ", ".join(f"{count} {words}" for words, count in Counter(left).most_common())
@@ -60,7 +63,7 @@ def target_lines(account: Account) -> tuple[Line, ...]:
 def _line(account: Account, run: Run) -> Line:
     symbol, words = run_words(run, account.records)
     parts = [words, *_figures(account, run)]
-    text = f"{short(run.target, TARGET)}: {short('; '.join(part for part in parts if part), WORDS)}"
+    text = short("; ".join(part for part in parts if part), WORDS)
     return Line(BAD if run.id == account.incident.needs_person_run and symbol == NOT else symbol, text)
 
 
@@ -92,4 +95,11 @@ def _refused(account: Account, served: Mapping[str, Run]) -> Iterator[tuple[str,
             latest[one.target] = one
     for target, one in latest.items():
         again = f" Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
-        yield target, Line(NOT, f"{short(target, TARGET)}: {short(f'{one.reason}{again}', WORDS)}")
+        yield target, Line(NOT, short(f"{one.reason}{again}", WORDS))
+
+
+def _shared(targets: Sequence[str]) -> int:
+    """Return how many characters of path all targets begin with: the title says them, and they tell nothing apart."""
+    parts = zip(*(target.split(SEPARATOR)[:-1] for target in targets), strict=False)
+    common = list(takewhile(lambda same: len(set(same)) == 1, parts))
+    return sum(len(same[0]) + len(SEPARATOR) for same in common)

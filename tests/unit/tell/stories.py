@@ -6,6 +6,7 @@ from typing import Any
 
 from responder.domain.alerts import Severity
 from responder.domain.episodes import DecisionRow, Episode, EpisodeState, Incident
+from responder.domain.findings import Finding
 from responder.domain.modes import Mode
 from responder.domain.notification import Account, Approval, Notification
 from responder.domain.records import Record, RecordState
@@ -175,6 +176,18 @@ _NOT_HELPED = "error rate: 3.9 %, needs < 1 %"
 _ROLLED_BACK = f"checkout-workers: {Verdict.VERIFY_FAILED.sentence} {_NOT_HELPED}"
 
 
+_FOUND = (
+    Finding("anomaly", at(8), "unusual for this hour: 12 times the usual spread above the 0.31 % of the last 7 days"),
+    Finding("changed:c9", at(8), "13:52 UTC tune-cache changed http/checkout: mb: 64 → 128"),
+    Finding("chart:expression", at(8), "▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▂▃▅▇█  0.3 % → 4.1 % in 1h, fires above 1 %"),
+    Finding("diagnose:r1:00", at(5), "events: 3 (OOMKilling checkout-7f9: Memory cgroup out of memory)"),
+    Finding("diagnose:r1:01", at(5), "slow queries: no answer within 5 s"),
+    Finding("diagnose:r1:02", at(5), "log of the pool: 128 (pool exhausted …)", body="pool exhausted\n" * 60),
+    Finding("past", at(8), "checkout-workers, last 30 days: 14 runs, 12 fixed, 2 undone, median 2m10s"),
+    Finding("related:i2", at(8), "CheckoutSlow began 14:01 UTC (service=checkout)"),
+)
+
+
 def _held() -> Progress:
     """Tell of a check that has held for a minute."""
     one = verifying(*_GOOD, done=True)
@@ -274,6 +287,15 @@ STORIES: dict[str, Story] = {
             decisions=(RAN,),
         ),
         at(193),
+    ),
+    "diagnosed": Story(
+        account(
+            runs=(run(RunState.VERIFYING, progress=verifying(sample(12, 0.03, "fail"), sample(40, 0.017, "fail"))),),
+            records=(record(RecordState.APPLIED),),
+            decisions=(RAN,),
+            findings=_FOUND,
+        ),
+        at(45),
     ),
     "looking": Story(account(runs=(run(RunState.CHECKING, progress=Progress()),), decisions=(RAN,)), at(3)),
     "parked": Story(

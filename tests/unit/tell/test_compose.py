@@ -466,7 +466,7 @@ def test_of_several_targets_each_has_a_line_the_worst_first_and_the_rest_are_cou
     runs = tuple(run(state, id=f"r{n}", target=f"http/{n}") for n, state in enumerate(states))
     news = told(account(runs=runs, decisions=(RAN,)))
     shown = [line.text for line in news.lines]
-    assert shown[0].startswith("http/16: failed")
+    assert shown[0].startswith("16: failed")
     assert all(text.split(": ")[1].startswith("acting") for text in shown[1:9])
     assert shown[-1] == "5 more targets: 5 helped"
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_every_headline_has_a_story() -> None:
 
 def test_every_golden_belongs_to_a_story() -> None:
     assert {path.stem for path in GOLDEN.glob("*.txt")} == set(EVERY)
+
+
+def test_a_message_with_everything_that_can_be_long_stays_within_its_bounds() -> None:
+    one = hostile().told()
+    notes = tuple(("diagnose", f"{number} " + "d" * 400) for number in range(40))
+    asked = [(f"question {number}", "https://slack.example/" + "p" * 370) for number in range(9)]
+    ahead, by_hand = "n" * 900, "b" * 9_000
+    facts = (*one.facts, ("meaning", "m" * 2_000), ("impact", "i" * 2_000))
+    lines = one.lines * 40
+    links = tuple((f"l{number}", "https://l.example/" + "l" * 370) for number in range(9))
+    long = replace(one, notes=notes, ahead=ahead, by_hand=by_hand, facts=facts, lines=lines, links=links)
+    body = blocks(long, pressable=True, mention=MENTION, asked=asked)
+    assert characters(body) <= WHOLE
+    assert refusal("x", body, None, None, update=True) is None
+    assert "more, in the thread" in json.dumps(body)
 
 
 @pytest.mark.parametrize("name", sorted(EVERY))
