@@ -214,6 +214,9 @@ def _ours_again(run: Run) -> Run:
     return replace(run, progress=run.progress.model_copy(update={"left_since": None}))
 
 
+_Checked = tuple[Next, tuple[Prepared, ...]]
+
+
 async def _handle(
     engine: Engine,
     run: Run,
@@ -227,12 +230,23 @@ async def _handle(
     if ended is not None:
         return ended, ()
     if run.state is RunState.CHECKING:
-        return await checking(engine, run, playbook, standing)
+        return await _diagnosed(engine, run, playbook, checking(engine, run, playbook, standing))
     if run.state is RunState.READY:
         return await ready(engine, run, playbook, standing, prepared)
     if run.state is RunState.ACTING:
         return await acting(engine, run, playbook, standing, prepared), ()
     return await _further(engine, run, playbook, standing), ()
+
+
+async def _diagnosed(engine: Engine, run: Run, playbook: Playbook, checked: Awaitable[_Checked]) -> _Checked:
+    """Take the looks for people beside the checks: what is changed next may destroy what they would have seen."""
+    if not playbook.diagnose:
+        return await checked
+    looks = asyncio.ensure_future(engine.diagnose(run, playbook))
+    try:
+        return await checked
+    finally:
+        await looks
 
 
 _AFTER: Mapping[RunState, Callable[[Engine, Run, Playbook, Standing], Awaitable[Next]]] = {

@@ -39,9 +39,16 @@ def no_caps(_: Run) -> tuple[Cap, ...]:
     return ()
 
 
+async def no_diagnosis(_: Run, __: Playbook) -> None:
+    """Stand in where nobody reads what would be found."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything act needs of the rest of the world. ``caps_of`` gives what a run shares with others."""
+    """Everything act needs of the rest of the world. ``caps_of`` gives what a run shares with others.
+
+    ``diagnose`` takes a playbook's looks for people; it takes a few seconds at most, and raises nothing.
+    """
 
     store: RunStore
     tools: Tools
@@ -53,6 +60,7 @@ class Engine:
     external_url: str = ""
     witness: Witness = NOBODY
     caps_of: Callable[[Run], tuple[Cap, ...]] = no_caps
+    diagnose: Callable[[Run, Playbook], Awaitable[None]] = no_diagnosis
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,13 @@ def docs_of(playbook_for: Callable[[str, str], Playbook | None]) -> DocsOf:
             "runbook_url": written.runbook_url,
         }
         rendered = {name: render_text(text, names) for name, text in texts.items() if text is not None}
-        return Docs(summary=playbook.summary, **rendered)
+        return Docs(
+            summary=playbook.summary,
+            on_failure=playbook.on_failure,
+            on_timeout=playbook.approval.on_timeout,
+            revert_after=playbook.revert_after,
+            **rendered,
+        )
 
     return docs
 
@@ -147,7 +153,8 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: P
         from responder.notifiers.slack import SlackNotifier
 
         slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url, pace=pace)
-        found["slack"] = SlackNotifier(slack, pressable=settings.notify.slack.pressable and bool(settings.access.slack))
+        pressable = settings.notify.slack.pressable and bool(settings.access.slack)
+        found["slack"] = SlackNotifier(slack, pressable=pressable, mention=settings.notify.slack.mention)
         closers.append(slack.close)
     if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -42,13 +43,16 @@ from responder.ports.wake import Queue, Wake
 from responder.settings import Settings, cross_check
 from responder.stores.registry import open_store
 from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging, log_last_words
+from responder.tell.around import Around
 from responder.tell.courier import BATCH, Courier
 from responder.tell.digest import Storm
+from responder.tell.enrich import AT_ONCE, Enricher
+from responder.tell.history import history
 from responder.worker import LocalWake, Worker
 
-POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.25}
+POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.25, "looks": 0.5}
 """How long each queue waits for a wake-up; a lost one costs that much."""
-LEAST_SECONDS: Mapping[Queue, float] = {"deliveries": 0.01, "runs": 0.01, "outbox": 0.1}
+LEAST_SECONDS: Mapping[Queue, float] = {"deliveries": 0.01, "runs": 0.01, "outbox": 0.1, "looks": 0.1}
 """How soon after a look that left nothing the next one comes: what is told a moment later is told together."""
 WATCH_SECONDS = 5.0
 """How often the files are looked at: ConfigMap mounts change under us without a signal."""
@@ -60,6 +64,7 @@ WAKES: Mapping[str, tuple[Queue, ...]] = {
     "episodes_due": ("deliveries",),
     "asked": ("runs", "deliveries", "outbox"),
     "page_overdue": ("outbox",),
+    "enriched": ("outbox",),
     "brake": ("runs", "deliveries"),
 }
 """Which queues have work after a fact. Intake wakes the decider, and the decider the others, when they have any."""
@@ -201,6 +206,20 @@ class Runtime:
             external_url=self.settings.external_url,
             witness=self.witness,
             caps_of=self._caps_of,
+            diagnose=self.enricher().of_run,
+        )
+
+    def enricher(self) -> Enricher:
+        """Return what finds out what people would ask next."""
+        return Enricher(
+            self.store,
+            self.store,
+            StoreClock(self.store),
+            self.tools,
+            playbook_for=self.shelf.known,
+            clean=self.redactor.redact,
+            on_fact=self.on_fact,
+            looks=(partial(history, self.tools), Around(self.store).look),
         )
 
     def reconciler(self) -> Reconciler:
@@ -328,10 +347,13 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         on_fact=runtime.on_fact,
         wake=runtime.wake,
     )
+    enricher = runtime.enricher()
     stack.push_async_callback(courier.drain)
+    stack.push_async_callback(enricher.drain)
     stack.push_async_callback(actor.drain)
     turns: tuple[tuple[Queue, Callable[[], Awaitable[int]], int], ...] = (
         ("outbox", courier.turn, BATCH),
+        ("looks", enricher.turn, AT_ONCE),
         ("runs", actor.turn, CLAIM),
         ("deliveries", decider.turn, DELIVERIES),
     )

@@ -4,14 +4,14 @@ import json
 import math
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from pydantic import JsonValue
 
 from responder.clients.sessions import new_session, plainly
 from responder.domain.errors import Permanent, Temporary
-from responder.ports.tools import Series
+from responder.ports.tools import Range, Series
 
 TIMEOUT_SECONDS = 5.0
 LIMIT = 2_000
@@ -59,6 +59,19 @@ class PrometheusClient:
             raise Permanent(msg)
         # A native histogram has no "value": it is data, but no number.
         return tuple(_series(row.get("metric"), row.get("value")) for row in _mappings(result))
+
+    async def over(self, expression: str, start: datetime, end: datetime, step: timedelta) -> tuple[Range, ...]:
+        """See ``ports.tools.Prometheus.over``."""
+        bounds = {"start": f"{start.timestamp():.3f}", "end": f"{end.timestamp():.3f}"}
+        asked = {"query": expression, **bounds, "step": f"{step.total_seconds():g}", "timeout": f"{TIMEOUT_SECONDS:g}s"}
+        data = await self._get("query_range", asked)
+        if not isinstance(data, dict) or data.get("resultType") != "matrix":
+            raise Temporary(_NOT_UNDERSTOOD)
+        rows = _mappings(data.get("result"))
+        if len(rows) > LIMIT:
+            msg = f"the query gives {len(rows)} series; aggregate it"
+            raise Permanent(msg)
+        return tuple(_range(row.get("metric"), row.get("values")) for row in rows)
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
         """See ``ports.tools.Prometheus.rule_expressions``."""
@@ -124,6 +137,12 @@ def _mappings(value: JsonValue) -> list[dict[str, JsonValue]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Temporary(_NOT_UNDERSTOOD)
     return [item for item in value if isinstance(item, dict)]
+
+
+def _range(metric: object, values: object) -> Range:
+    found = [_series(metric, value) for value in values] if isinstance(values, list) else []
+    labels = {str(k): str(v) for k, v in metric.items()} if isinstance(metric, dict) else {}
+    return Range(labels, tuple((one.at, one.value) for one in found))
 
 
 def _series(metric: object, value: object) -> Series:

@@ -1,4 +1,4 @@
-"""Slack's Web API: four calls, one request each, every failure said in terms of what to do next."""
+"""Slack's Web API: one request a call, every failure said in terms of what to do next."""
 
 import hashlib
 import ssl
@@ -107,9 +107,19 @@ class SlackClient:
             await self._session.close()
 
     async def post(
-        self, channel: str, text: str, blocks: Sequence[Json], metadata: Json, thread_ts: str | None = None
+        self,
+        channel: str,
+        text: str,
+        blocks: Sequence[Json],
+        metadata: Json,
+        thread_ts: str | None = None,
+        *,
+        broadcast: bool = False,
     ) -> tuple[str, str]:
-        """Post a message, or a reply to ``thread_ts``; returns the channel's id and the message's ts."""
+        """Post a message, or a reply to ``thread_ts``; returns the channel's id and the message's ts.
+
+        With ``broadcast`` a reply stands in the channel as well.
+        """
         key = f"post:{self._ids.get(channel, channel)}"
         reply = await self._paced(
             key,
@@ -120,6 +130,7 @@ class SlackClient:
                 blocks=[dict(block) for block in blocks],
                 metadata=dict(metadata),
                 thread_ts=thread_ts,
+                reply_broadcast=True if broadcast and thread_ts else None,
                 mrkdwn=False,
                 unfurl_links=False,
                 unfurl_media=False,
@@ -139,6 +150,11 @@ class SlackClient:
             TIER_3,
             lambda web: web.chat_update(channel=channel_id, ts=ts, text=text, blocks=[dict(block) for block in blocks]),
         )
+
+    async def permalink(self, channel_id: str, ts: str) -> str:
+        """Return the URL of a message."""
+        reply = await self._call(lambda web: web.chat_getPermalink(channel=channel_id, message_ts=ts))
+        return str(reply.get("permalink") or "")
 
     async def history(self, channel_id: str, cursor: str = "") -> tuple[Sequence[Seen], str]:
         """Return a page of a channel's messages, newest first, and the cursor of the next."""

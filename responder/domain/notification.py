@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from responder.domain.alerts import Severity
 from responder.domain.buttons import Button
 from responder.domain.episodes import DecisionRow, Episode, Incident
+from responder.domain.findings import Finding
 from responder.domain.records import Record
 from responder.domain.runs import Run, RunState
 
@@ -55,11 +56,33 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened, for the thread; ``key`` makes sure that it is posted once."""
+    """One thing that happened, for the thread; ``key`` makes sure that it is posted once.
+
+    ``body`` is what is too long for a line, such as a log. ``calls`` says that a person is needed because of it.
+    """
 
     key: str
     at: datetime
     text: str
+    body: str = ""
+    calls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A run that asked whether it may: a message of its own, where several runs of an incident have asked.
+
+    ``run`` is its key, ``icon`` repeats how it stands, ``lines`` are what it would change. ``pending`` while the answer
+    can still be given; ``outcome`` is the question, then the answer. ``buttons`` are its yes and its no.
+    """
+
+    run: str
+    icon: str
+    title: str
+    outcome: str
+    pending: bool
+    lines: tuple[Line, ...]
+    buttons: tuple[Button, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +93,9 @@ class Notification:
     measured) or why nothing was; ``by_hand`` is what a person can do; ``links`` are (text, URL) pairs. ``page`` is the
     sentence for the pager while a person is needed, empty otherwise. ``fallback`` is the whole outcome in one line.
     ``about`` holds the labels that tell it from other incidents of its name. ``buttons`` are what can be pressed now,
-    where the channel has buttons and somebody hears of it when one is pressed.
+    where the channel has buttons and somebody hears of it when one is pressed. ``ahead`` is what happens next by
+    itself, ``notes`` are (kind, line) of what was found out beside the alert. ``questions`` are the runs of which each
+    asks in a message of its own, where the channel can.
     """
 
     incident_id: str
@@ -96,6 +121,9 @@ class Notification:
     labels: Mapping[str, str] | None = None
     about: str = ""
     buttons: tuple[Button, ...] = ()
+    ahead: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    questions: tuple[Question, ...] = ()
 
 
 Receipt = Mapping[str, JsonValue]
@@ -151,7 +179,8 @@ class Account:
     Of a large incident it holds the alerts that matter most with their decisions, and the latest runs; ``beyond``
     counts the others.
     ``overdue`` says that its page was held back until its time was up, and that nobody has taken it since.
-    ``acknowledged`` is the latest acknowledgement, ``clicks`` are the latest of them, oldest first.
+    ``acknowledged`` is the latest acknowledgement, ``clicks`` are the latest of them, oldest first, ``findings`` what
+    was found out so far.
     """
 
     incident: Incident
@@ -164,6 +193,7 @@ class Account:
     acknowledged: Acknowledgement | None = None
     clicks: tuple[Click, ...] = ()
     beyond: Beyond = Beyond()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def size(self) -> int:

@@ -59,8 +59,12 @@ def _body(news: Notification) -> Iterator[str]:
         yield line(f"{one.symbol} {one.text}", LINE)
     if news.why:
         yield f"why: {line(news.why, LINE)}"
+    if news.ahead:
+        yield f"next: {line(news.ahead, LINE)}"
     if news.by_hand:
         yield "by hand: " + cut(plain(news.by_hand).strip(), BY_HAND).replace("\n", "\n             ")
+    for _, text in news.notes:
+        yield f"found: {line(text, LINE)}"
     facts = dict(news.facts)
     for name in ("meaning", "impact"):
         if facts.get(name):

@@ -30,12 +30,12 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
-def block(lines: Sequence[str], length: int) -> str:
-    """Join whole lines up to ``length`` characters; what does not fit is counted."""
+def block(lines: Sequence[str], length: int, where: str = "") -> str:
+    """Join whole lines up to ``length`` characters; what does not fit is counted, with ``where`` it can be read."""
     shown: list[str] = []
     used = 0
     for index, one in enumerate(lines):
-        rest = f"… {len(lines) - index} more"
+        rest = f"… {len(lines) - index} more{f', {where}' if where else ''}"
         if used + len(one) + 1 + len(rest) > length:
             return "\n".join([*shown, rest])
         shown.append(one)
@@ -50,6 +50,7 @@ def heading(news: Notification) -> str:
 
 
 def about(news: Notification) -> str:
-    """Return who and what it concerns: ``critical · payments · alertmanager · instance=db1``."""
-    parts = [line(one, 60) for one in (str(news.severity), news.team, news.source) if one]
+    """Return who and what it concerns, and since when: ``critical · payments · alertmanager · since 14:02 UTC``."""
+    age = dict(news.facts).get("age", "")
+    parts = [line(one, 60) for one in (str(news.severity), news.team, news.source, age) if one]
     return " · ".join([*parts, *([line(news.about, ABOUT)] if news.about else [])])

@@ -8,6 +8,7 @@ from responder.domain.modes import Mode
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.playbook.conditions import build_condition
+from responder.playbook.diagnose import build_diagnose
 from responder.playbook.model import ApprovalRule, Docs, NotifyRule, Playbook
 from responder.playbook.names import Names
 from responder.playbook.shape import LimitsShape, MassFailureShape, NotifyShape, PlaybookShape, RadiusShape
@@ -53,6 +54,7 @@ def build(
             shape.approval.on_timeout,
             shape.approval.four_eyes,
         ),
+        diagnose=build_diagnose(shape, catalogue),
         steps=build_steps(shape.steps, ids, catalogue),
         steps_until=shape.steps_until,
         verify=tuple(build_condition(condition, catalogue) for condition in shape.verify),

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from responder.language.durations import format_duration
+from responder.playbook.diagnose import OF
 from responder.playbook.shape import PlaybookShape
 from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
@@ -45,6 +46,11 @@ def playbook_schema(catalogue: Catalogue) -> Schema:
     step["minProperties"] = 1
     for name, action in sorted(catalogue.actions.items()):
         step["properties"][name] = _inputs_schema(action, definitions)
+    look = definitions["DiagnosisShape"]
+    look["additionalProperties"] = False
+    look["minProperties"] = 1
+    for name, probe in sorted(catalogue.probes.items()):
+        look["properties"][name] = _look_schema(probe, definitions)
     condition = definitions["ConditionShape"]["properties"]
     condition["probe"] = {"type": "string", "description": condition["probe"]["description"]}
     if catalogue.probes:
@@ -73,6 +79,13 @@ def _inputs_schema(model: type[Action] | type[Probe], definitions: Schema) -> Sc
     schema = _with_templates(schema)
     schema["description"] = (model.__doc__ or "").strip().partition("\n")[0]
     return schema
+
+
+def _look_schema(probe: type[Probe], definitions: Schema) -> Schema:
+    """Return the inputs of a look: an object that is left out is the target."""
+    schema = _inputs_schema(probe, definitions)
+    needed = [name for name in schema.pop("required", []) if name != OF]
+    return {**schema, **({"required": needed} if needed else {})}
 
 
 def _probe_inputs(catalogue: Catalogue, definitions: Schema) -> Schema:

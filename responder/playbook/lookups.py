@@ -69,6 +69,10 @@ def _uses(data: Keys, catalogue: Catalogue) -> Iterable[tuple[Path, str, Keys]]:
         listed = mapping(mapping(step).get("items"))
         if isinstance(listed.get("probe"), str):
             yield ("steps", index, "items", "with"), str(listed["probe"]), mapping(listed.get("with"))
+    for index, look in enumerate(items(data.get("diagnose"))):
+        for key, arguments in mapping(look).items():
+            if key in catalogue.probes:
+                yield ("diagnose", index, key), key, mapping(arguments)
     for path, condition in condition_lists(data):
         probe = condition.get("probe")
         if isinstance(probe, str):
@@ -179,6 +183,8 @@ def _queries(data: Keys) -> Iterator[Path]:
             yield (*path, "probe")
         if items(condition.get("requires")):
             yield (*path, "requires")
+    for index, look in enumerate(items(data.get("diagnose"))):
+        yield from (("diagnose", index, key) for key in ("query", PROMETHEUS_PROBE) if key in mapping(look))
 
 
 def _check_queries(findings: Findings, data: Keys, names: Names) -> None:

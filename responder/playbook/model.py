@@ -58,6 +58,15 @@ OWN_RULE = Condition(name="the alert's own rule")
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A look whose result is shown to people and decides nothing: a probe's, with the words that people read."""
+
+    name: str
+    probe: type[Probe]
+    arguments: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
 class ItemList:
     """Where the items of a step are found, and how many there may be."""
 
@@ -160,6 +169,7 @@ class Playbook:
     mute: tuple[TimeInterval, ...] = ()
     limits: Limits = field(default_factory=Limits)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
+    diagnose: tuple[Diagnosis, ...] = ()
     steps: tuple[Step, ...] = ()
     steps_until: Literal["verified"] | None = None
     verify: tuple[Condition, ...] = ()

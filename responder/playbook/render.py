@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, check_key
 from responder.language.templates import MissingValue, Place, Template
 from responder.playbook.complaints import describe
-from responder.playbook.model import Condition, ItemList, Playbook, Step
+from responder.playbook.model import Condition, Diagnosis, ItemList, Playbook, Step
 from responder.playbook.rules import key_shape
 from responder.ports.action import Action
 from responder.ports.probe import Probe
@@ -94,6 +94,11 @@ def render_probe(condition: Condition, context: Context) -> Probe:
 def render_items(items: ItemList, context: Context) -> Probe:
     """Return the probe that finds a step's items, with the alert's values put in."""
     return _render(items.probe.name, items.probe, items.arguments, context)
+
+
+def render_diagnosis(one: Diagnosis, context: Context) -> Probe:
+    """Return the probe of a look for people, with the alert's values put in."""
+    return _render(one.probe.name, one.probe, one.arguments, context)
 
 
 def render_query(condition: Condition, context: Context) -> str:

@@ -60,6 +60,8 @@ def _needed(playbook: Playbook) -> Iterator[Permission]:
             yield from _of_condition(condition)
     for condition in (*playbook.when, *playbook.verify):
         yield from _of_condition(condition)
+    for one in playbook.diagnose:
+        yield from _of_kind(one.probe.permissions, _kind(one.arguments.get("of")))
 
 
 def _of_condition(condition: Condition) -> Iterable[Permission]:

@@ -9,6 +9,7 @@ from responder.language.strict_yaml import Document, load, load_bytes
 from responder.playbook.build import build
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import check_condition
+from responder.playbook.diagnose import check_diagnose
 from responder.playbook.lists import listed_ids
 from responder.playbook.lookups import check_names
 from responder.playbook.model import Playbook
@@ -73,6 +74,7 @@ def _check(findings: Findings, data: Keys, ids: tuple[str, ...], catalogue: Cata
     check_empty(findings, data, (), frozenset(catalogue.actions))
     check_top(findings, data)
     templates = [*top_templates(data), *check_steps(findings, data, catalogue)]
+    templates.extend(check_diagnose(findings, data, catalogue))
     for path, condition in condition_lists(data):
         templates.extend(check_condition(findings, path, condition, catalogue))
     check_references(findings, templates, ids, listed_ids(data, ids), gradual_ids(data, ids))

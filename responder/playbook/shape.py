@@ -194,6 +194,15 @@ class StepShape(Shape):
     verify: list[ConditionShape] = Field(default=[], description="checks after this step, before the next")
 
 
+class DiagnosisShape(Shape):
+    """A look at the world for people to read, named by its probe: it changes nothing and decides nothing."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = Field(default=None, min_length=1, max_length=200, description="the words that people read")
+    query: str | None = Field(default=None, description="PromQL: short for the probe `prometheus.query`")
+
+
 class PagerDutyShape(Shape):
     """A PagerDuty service, and the ends of runs that it hears of."""
 
@@ -238,7 +247,7 @@ class PlaybookShape(Shape):
 
     reserved: ClassVar[tuple[str, ...]] = (
         *("uses", "inputs", "with", "overrides", "watch", "cost"),
-        *("diagnose", "gradual", "items"),
+        *("gradual", "items"),
     )
 
     schema_: Literal[1] = Field(default=1, alias="schema", description="the version of this format")
@@ -270,6 +279,11 @@ class PlaybookShape(Shape):
     )
     limits: LimitsShape = Field(default=LimitsShape(), description=str(LimitsShape.__doc__))
     approval: ApprovalShape = Field(default=ApprovalShape(), description=str(ApprovalShape.__doc__))
+    diagnose: list[DiagnosisShape] = Field(
+        default=[],
+        max_length=10,
+        description="looked at when a run begins, or when nothing is to be run; shown in the message",
+    )
     steps: list[StepShape] = Field(default=[], description="what it does, in order; without steps it only tells")
     steps_until: Literal["verified"] | None = Field(
         default=None,

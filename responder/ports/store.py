@@ -14,6 +14,7 @@ from responder.domain.suspicion import Suspicion
 from responder.domain.verdicts import Verdict
 from responder.ports.audit import Audit
 from responder.ports.brakes import BrakeLog
+from responder.ports.findings import FindingsStore
 from responder.ports.people import Kind, Page, People
 from responder.ports.queues import (
     DIGEST,
@@ -126,7 +127,19 @@ class Housekeeping(Protocol):
         ...
 
 
-class Store(Inbox, DecideStore, RunStore, Outbox, People, BrakeLog, Housekeeping, Reconciling, Sealing, Protocol):
+class Store(
+    Inbox,
+    DecideStore,
+    RunStore,
+    Outbox,
+    People,
+    BrakeLog,
+    Housekeeping,
+    Reconciling,
+    Sealing,
+    FindingsStore,
+    Protocol,
+):
     """A store keeps them all."""
 
     async def open(self) -> None:

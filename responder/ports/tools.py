@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
@@ -122,6 +122,14 @@ class Series:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One series over time: its labels and its figures, oldest first; they may be NaN."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[datetime, float], ...]
+
+
 class Prometheus(Protocol):
     """One configured Prometheus."""
 
@@ -134,6 +142,10 @@ class Prometheus(Protocol):
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
         """Return the expressions of the alerting rules with this name."""
+        ...
+
+    async def over(self, expression: str, start: datetime, end: datetime, step: timedelta) -> tuple["Range", ...]:
+        """Evaluate an expression over time, a figure every ``step``; raises as ``query`` does."""
         ...
 
     async def recorded(self, name: str) -> tuple[str, ...]:

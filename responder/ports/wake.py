@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-Queue = Literal["deliveries", "episodes", "runs", "outbox"]
+Queue = Literal["deliveries", "episodes", "runs", "outbox", "looks"]
 
 
 class Wake(Protocol):

@@ -258,12 +258,16 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class SlackSettings:
-    """A Slack app. ``signing_secret`` proves that a click comes from Slack; ``app_token`` opens Socket Mode."""
+    """A Slack app. ``signing_secret`` proves that a click comes from Slack; ``app_token`` opens Socket Mode.
+
+    ``mention`` is who is called when a person is needed, in Slack's own writing (``<!subteam^S…>``).
+    """
 
     token: str = field(repr=False)
     signing_secret: str | None = field(default=None, repr=False)
     app_token: str | None = field(default=None, repr=False)
     api_url: str = "https://slack.com/api/"
+    mention: str = ""
 
     @property
     def pressable(self) -> bool:

@@ -9,12 +9,14 @@ from responder.settings.reader import Node, with_file
 
 ROLES: tuple[Role, ...] = get_args(Role)
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
+_GROUP = re.compile(r"S[A-Z0-9]{2,20}")
+_EVERYBODY = frozenset({"here", "channel"})
 _SECRETS = ("token", "signing_secret", "app_token")
 
 
 def read_slack(node: Node) -> SlackSettings:
     """Read the app: its tokens, and how it proves that a click comes from Slack."""
-    fields = node.keys((*with_file(*_SECRETS), "api_url"))
+    fields = node.keys((*with_file(*_SECRETS), "api_url", "mention"))
     app_token = fields.secret("app_token")
     if app_token is not None and app_token.startswith(("xoxb-", "xoxp-")):
         hint = "make an app-level token with the scope connections:write; it begins with xapp-"
@@ -24,7 +26,26 @@ def read_slack(node: Node) -> SlackSettings:
         signing_secret=fields.secret("signing_secret"),
         app_token=app_token,
         api_url=fields.read("api_url", Node.url, "https://slack.com/api/").rstrip("/") + "/",
+        mention=_mentions(fields.get("mention")),
     )
+
+
+def _mentions(node: Node) -> str:
+    return "" if node.value is None else " ".join(_mention(one) for one in node.one_or_many())
+
+
+def _mention(node: Node) -> str:
+    """Return who is called when a person is needed, in Slack's own writing."""
+    text = node.text().removeprefix("@")
+    if text in _EVERYBODY:
+        return f"<!{text}>"
+    if _GROUP.fullmatch(text):
+        return f"<!subteam^{text}>"
+    if _USER.fullmatch(text):
+        return f"<@{text}>"
+    hint = "the id of a user group (S…) or of a person (U…), as Slack shows it under Copy ID; or here, or channel"
+    node.complain(f"{text[:60]!r} is nobody whom Slack can call", "value", hint)
+    return ""
 
 
 def read_slack_users(node: Node) -> Mapping[str, SlackUser]:

@@ -342,6 +342,29 @@ holds = Table(
 )
 """Pages that are held back. ``state``: held, overdue (it is out), or taken by a person; ``due_at`` is the next look."""
 
+findings = Table(
+    "findings",
+    metadata,
+    Column("incident_id", Text, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("body", Words, nullable=False),
+    Column("data", Json, nullable=False),
+    PrimaryKeyConstraint("incident_id", "name"),
+)
+"""What was found out about incidents: see ``domain.findings``."""
+
+looks = Table(
+    "looks",
+    metadata,
+    Column("incident_id", Text, primary_key=True),
+    Column("due_at", Instant),
+    Column("times", Integer, nullable=False),
+    _partial("ix_looks_due", "due_at", where="due_at IS NOT NULL"),
+)
+"""Incidents that were looked at; ``due_at`` is when to look again, or when a look under way has failed."""
+
 audit = Table(
     "audit",
     metadata,

@@ -163,6 +163,8 @@ FACTS: Mapping[str, Fact] = {
     "destination": Fact("warning", _destination),
     "tell_waits_for_store": Fact("warning"),
     "message_gone": Fact("info"),
+    "enriched": Fact("debug"),
+    "not_enriched": Fact("info", about="error"),
     # people
     "asked": Fact("info", lambda m, f: m.asked.labels(_text(f, "what")).inc()),
     "pagerduty_event": Fact("info"),

@@ -8,35 +8,48 @@ from responder.domain.buttons import MOST, Button, Press
 from responder.domain.notification import Account, Approval
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.targets import SEPARATOR
 from responder.tell.headline import LOOKING, WORKING, main_run, unsolved
 from responder.tell.lines import named, seen_of
 from responder.tell.words import change, short
 
-LINE, PLACE = 200, 40
-"""Characters of one line of what a button shows."""
+LINE, PLACE, NAMED = 200, 60, 2
+"""Characters of one line of what a button shows and of a place, and how many of its last parts a button names."""
 CAN_GO_BACK = frozenset({RecordState.APPLIED, RecordState.UNDO_FAILED})
 """Changes that still stand and that a person's rollback would put back."""
-_ANSWERS = frozenset({Press.APPROVE, Press.REJECT})
+ANSWERS = frozenset({Press.APPROVE, Press.REJECT})
 _STOPPABLE = (WORKING | LOOKING | {RunState.PARKED}) - {RunState.UNDOING}
 
 
 def buttons(account: Account) -> tuple[Button, ...]:
     """Return the buttons of the message: at most ``MOST``, and whoever is asked for can always say that they came.
 
-    Of several runs that wait for a yes only the latest has its buttons: never a yes without its no.
+    As soon as a second run of the incident has asked, each question has a message of its own, and its buttons there:
+    never a yes without its no.
     """
-    found = offered(account)
+    found = _here(account)
     taking = [one for one in found if one.press is Press.ACK]
-    asked = next((one.run for one in found if one.press is Press.APPROVE), "")
-    others = [one for one in found if one.press not in _ANSWERS or one.run == asked]
-    shown = [one for one in others if one.press is not Press.ACK][: MOST - len(taking)]
-    return tuple(_told_apart(one, [*found]) for one in (*shown, *taking))
+    shown = [one for one in found if one.press is not Press.ACK][: MOST - len(taking)]
+    many = len({run.target for run in account.runs}) > 1
+    return tuple(_told_apart(one, [*found], many=many) for one in (*shown, *taking))
 
 
-def _told_apart(one: Button, found: Sequence[Button]) -> Button:
-    """Say on the button which run it means, where several could be meant."""
+def _here(account: Account) -> tuple[Button, ...]:
+    elsewhere = ANSWERS if apart(account) else frozenset()
+    return tuple(one for one in offered(account) if one.press not in elsewhere)
+
+
+def apart(account: Account) -> bool:
+    """Say whether each question has a message of its own: as soon as a second run of the incident has asked."""
+    return len({one.run_id for one in account.approvals}) > 1
+
+
+def _told_apart(one: Button, found: Sequence[Button], *, many: bool) -> Button:
+    """Say on the button which run it means, where several could be meant: so where there are ``many`` targets."""
     alike = [each for each in found if each.press is one.press]
-    return replace(one, label=f"{one.label} {one.place}") if len(alike) > 1 and one.place else one
+    if not one.place or not (many or len(alike) > 1):
+        return one
+    return replace(one, label=f"{one.label} {SEPARATOR.join(one.place.split(SEPARATOR)[-NAMED:])}")
 
 
 def offered(account: Account) -> tuple[Button, ...]:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from urllib.parse import quote, urlsplit
 
 from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headline, Line, Notification
@@ -11,16 +10,21 @@ from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
-from responder.tell.buttons import asks_a_person, buttons, standing
+from responder.tell.buttons import apart, asks_a_person, buttons, standing
+from responder.tell.coming import coming
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import entries
-from responder.tell.headline import OVER, WORKING, firing, headline, main_run, phrase, ranked, unsolved
+from responder.tell.headline import OVER, WORKING, age, firing, headline, main_run, phrase, ranked, unsolved
 from responder.tell.lines import BAD, DONE, account_lines, measured, named, seen_of, undo_line
+from responder.tell.links import links
+from responder.tell.notes import notes
+from responder.tell.questions import questions
+from responder.tell.several import several, target_lines
 from responder.tell.words import change, clock, short
 
 PAGE = 1024
 """Characters of the pager's sentence (PagerDuty Events API v2, payload.summary)."""
-NAME, TARGET, TEXT, BY_HAND, URL = 120, 120, 600, 1500, 2000
+NAME, TARGET, TEXT, BY_HAND = 120, 120, 600, 1500
 """Characters of the parts, so that one hostile label cannot crowd out the rest."""
 ROOM = 20
 """Characters that a channel puts around what is to be done by hand: the last line of it must not be cut."""
@@ -55,8 +59,10 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
     worst = next(iter(ranked(account)), None)
     about = subject(account, run, worst)
     docs = (docs_of(about) if about is not None else None) or Docs()
-    name, heading = title(account, run), phrase(account, word, now)
+    name, heading, lasts = title(account, run), phrase(account, word, now), age(account, word, now)
     why = _why(account, word)
+    outcome = _outcome(account, word, run, why)
+    facts = _facts(account, word, run, docs)
     return Notification(
         incident_id=incident.id,
         revision=revision,
@@ -66,22 +72,39 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         team=incident.team,
         since=incident.opened_at,
         summary=_summary(worst, docs),
-        lines=(*account_lines(account), *_overdue(account), *_taken(account)),
+        lines=(*_lines(account), *_overdue(account), *_taken(account)),
         why=why,
         by_hand=_by_hand(account, word, run, docs),
-        facts=tuple((key, value) for key, value in _facts(account, word, run, docs, heading) if value),
-        links=tuple(_links(account, run, worst, docs, external_url)),
+        facts=(("time", heading), ("age", lasts), *((key, value) for key, value in facts if value)),
+        links=tuple(links(account, run, worst, docs, external_url)),
         entries=entries(account, now),
-        fallback=short(f"{word.icon} {heading} · {name}{_outcome(account, word, run, why)}", PAGE),
+        fallback=short(f"{word.icon} {heading} · {name}{outcome}", PAGE),
         source=incident.source,
         group_key=incident.group_key,
-        page=_page(account, word, name, heading, _outcome(account, word, run, why)),
+        page=_page(account, word, name, f"{heading}, {lasts}", outcome),
         resolved=not firing(account),
         run_id=run.id if run else "",
         about=_about(account, worst, name),
         buttons=buttons(account),
+        ahead=coming(account, word, run, docs),
+        notes=notes(account),
+        questions=questions(account, _docs_of_asking(account, docs_of)),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
+
+
+def _lines(account: Account) -> tuple[Line, ...]:
+    return target_lines(account) if several(account) else account_lines(account)
+
+
+def _docs_of_asking(account: Account, docs_of: DocsOf) -> Mapping[str, Docs]:
+    """Return the words of the playbooks whose runs have asked, where each asks in a message of its own."""
+    if not apart(account):
+        return {}
+    asked = {one.run_id for one in account.approvals}
+    wanted = {run.id: subject(account, run, None) for run in account.runs if run.id in asked}
+    found = {key: docs_of(about) for key, about in wanted.items() if about is not None}
+    return {key: docs for key, docs in found.items() if docs is not None}
 
 
 def _overdue(account: Account) -> Iterator[Line]:
@@ -199,8 +222,7 @@ def _clearing(account: Account, run: Run | None) -> str:
     return f"No new run touches the target until somebody has looked: responder clear {run.id}"
 
 
-def _facts(account: Account, word: Headline, run: Run | None, docs: Docs, heading: str) -> Iterator[tuple[str, str]]:
-    yield "time", heading
+def _facts(account: Account, word: Headline, run: Run | None, docs: Docs) -> Iterator[tuple[str, str]]:
     yield "needs a person", short(account.incident.needs_person, TEXT)
     if run is not None:
         yield "target", short(run.target, TARGET)
@@ -234,35 +256,6 @@ def _state_now(account: Account) -> str:
     left = [one for one in account.records if one.state not in (RecordState.NOT_APPLIED, RecordState.UNDONE)]
     seen = [change(one.before, seen_of(one)) or one.step for one in left]
     return short(f"changed: {'; '.join(seen)}", TEXT)
-
-
-def _links(
-    account: Account, run: Run | None, worst: Episode | None, docs: Docs, external_url: str
-) -> Iterator[tuple[str, str]]:
-    base = external_url.rstrip("/")
-    if base and run is not None:
-        yield "run", f"{base}/runs/{quote(run.id)}"
-    if base:
-        yield "incident", f"{base}/incidents/{quote(account.incident.id)}"
-    annotations = worst.annotations if worst else {}
-    for text, url in (
-        ("graph", worst.generator_url if worst else ""),
-        ("runbook", docs.runbook_url or annotations.get("runbook_url", "")),
-        ("dashboard", annotations.get("dashboard_url", "")),
-    ):
-        if _is_link(url):
-            yield text, url
-
-
-def _is_link(url: str) -> bool:
-    """Say whether a URL that came with an alert may be shown as a link."""
-    if not url or len(url) > URL or not url.isprintable() or set(url) & set(" <>|\"'`\\"):
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        return False
 
 
 def _outcome(account: Account, word: Headline, run: Run | None, why: str) -> str:

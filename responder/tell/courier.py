@@ -343,7 +343,7 @@ class Courier:
 
 def digest(news: Notification) -> str:
     """Return what stands for all that a message shows but the time that has passed: an edit of that alone is none."""
-    facts = [fact for fact in news.facts if fact[0] != "time"]
+    facts = [fact for fact in news.facts if fact[0] not in ("time", "age")]
     entries = [(entry.key, entry.text) for entry in news.entries]
     shown = replace(news, revision=0, fallback="", page="", facts=(), entries=(), labels=None)
     paged = bool(news.page)

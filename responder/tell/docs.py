@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
 
 from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import Account
@@ -14,13 +16,16 @@ _PASSED_OVER = frozenset({Verdict.DISABLED, Verdict.MUTED, Verdict.SUPERSEDED})
 
 @dataclass(frozen=True, slots=True)
 class Docs:
-    """What a playbook says to people, with the alert's values already in it."""
+    """What a playbook says to people, with the alert's values already in it, and what it does when something ends."""
 
     summary: str = ""
     meaning: str = ""
     impact: str = ""
     by_hand: str = ""
     runbook_url: str = ""
+    on_failure: Literal["undo", "keep", "page"] = "undo"
+    on_timeout: Literal["page", "skip"] = "page"
+    revert_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

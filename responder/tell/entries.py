@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from responder.domain.episodes import EpisodeState
@@ -11,6 +12,7 @@ from responder.domain.runs import Run, RunState
 from responder.domain.sentences import quoted
 from responder.tell.headline import ranked, unsolved
 from responder.tell.lines import LINE, check_lines, record_line, run_line, undo_line
+from responder.tell.notes import found
 from responder.tell.words import clock, short
 
 ENTRIES = 100
@@ -24,7 +26,7 @@ _QUIET_VERDICTS = frozenset({"run", "joined", "acted"})
 
 def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
     """Return what happened, oldest first; keys stay the same whenever it is composed."""
-    found = [
+    happened = [
         *_episodes(account),
         *_decisions(account),
         *(entry for run in account.runs for entry in _run(run, account.records, now)),
@@ -33,9 +35,10 @@ def entries(account: Account, now: datetime) -> tuple[Entry, ...]:
         *_person(account, now),
         *_taken(account),
         *(_click(one) for one in account.clicks),
+        *found(account),
     ]
-    ordered = sorted(found, key=lambda entry: (entry.at, entry.key))
-    return tuple(Entry(entry.key, entry.at, short(entry.text, LINE)) for entry in ordered[-ENTRIES:])
+    ordered = sorted(happened, key=lambda entry: (entry.at, entry.key))
+    return tuple(replace(entry, text=short(entry.text, LINE)) for entry in ordered[-ENTRIES:])
 
 
 def _episodes(account: Account) -> Iterator[Entry]:
@@ -127,9 +130,12 @@ def _click(one: Click) -> Entry:
 def _person(account: Account, now: datetime) -> Iterator[Entry]:
     reason = account.incident.needs_person
     if account.overdue and unsolved(account):
-        yield Entry(f"overdue:{account.incident.id}", now, f"⚠ {ASKED_TO_LOOK}")
+        yield Entry(f"overdue:{account.incident.id}", now, f"⚠ {ASKED_TO_LOOK}", calls=True)
     if reason:
         by_id = {run.id: run for run in account.runs}
         run = by_id.get(account.incident.needs_person_run)
         key = hashlib.sha256(reason.encode(errors="replace")).hexdigest()[:12]
-        yield Entry(f"person:{key}", (run.finished_at if run else None) or now, f"⚠ a person is needed: {reason}")
+        # Of each run: the same reason after another one calls again.
+        by = account.incident.needs_person_run
+        at = (run.finished_at if run else None) or now
+        yield Entry(f"person:{by}:{key}", at, f"⚠ a person is needed: {reason}", calls=True)

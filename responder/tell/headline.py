@@ -151,27 +151,39 @@ def _last_run(account: Account, ids: Collection[str]) -> Run | None:
 
 
 def phrase(account: Account, word: Headline, now: datetime) -> str:
-    """Return the headline with its time: ``Fixed in 3m12s``, ``Firing 2m (since 14:02 UTC)``."""
-    since = _began(account)
-    age = human_duration(max(now - since, now - now))
+    """Return the headline with its time, where the time is the news: ``Fixed in 3m12s``, ``Firing 2m``."""
     run = main_run(account)
     if word is Headline.FIXED and run is not None:
         took = (run.kept_at or run.finished_at or now) - account.incident.opened_at
         return f"{word} in {human_duration(took)}"
     if word is Headline.RESOLVED:
-        end = account.incident.resolved_at or max(
-            (one.closed_at for one in account.episodes if one.closed_at), default=now
-        )
-        return f"{word} after {human_duration(end - since)}"
+        return f"{word} after {human_duration(_ended(account, now) - _began(account))}"
     if word is Headline.WAITING and run is not None:
         return f"{word} until {clock(_expiry(account, run))}"
-    fires = f"firing {age} (since {clock(since)})"
     if word is Headline.FIRING:
-        return f"F{fires[1:]}"
-    if firing(account):
-        return f"{word}, {fires}"
-    # What was left behind stays somebody's business when the alert has gone by itself.
-    return f"{word} although the alert is resolved"
+        return f"{word} {human_duration(max(now - _began(account), now - now))}"
+    return str(word)
+
+
+def age(account: Account, word: Headline, now: datetime) -> str:
+    """Return for how long it has been firing and since when, or that it is over: ``firing 3m20s, since 14:02 UTC``."""
+    since = _began(account)
+    if word is Headline.RESOLVED:
+        return f"from {clock(since).removesuffix(' UTC')} to {clock(_ended(account, now))}"
+    if not firing(account):
+        # What was left behind stays somebody's business when the alert has gone by itself.
+        return "the alert is resolved"
+    if word is Headline.FIRING:
+        return f"since {clock(since)}"
+    if word is Headline.FIXED:
+        return f"since {clock(since)}, the alert has not ended yet"
+    return f"firing {human_duration(max(now - since, now - now))}, since {clock(since)}"
+
+
+def _ended(account: Account, now: datetime) -> datetime:
+    return account.incident.resolved_at or max(
+        (one.closed_at for one in account.episodes if one.closed_at), default=now
+    )
 
 
 def _began(account: Account) -> datetime:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
@@ -18,6 +18,8 @@ from responder.tell.words import change, clock, short
 LINE = 300
 """Characters of one line."""
 RUNS_SHOWN = 3
+WORTH_A_WORD = timedelta(seconds=1)
+"""What took less time is told without it."""
 DONE, UNDER_WAY, TO_DO, BAD, BACK, NOT = "✔", "◐", "○", "✖", "↩", "–"
 _S, _R = RunState, RecordState
 
@@ -83,8 +85,8 @@ def _unsaid(record: Record, said: str) -> Record:
     return replace(record, message="") if record.message in said and record.state is not _R.DRIFTED else record
 
 
-def run_line(run: Run, records: Sequence[Record]) -> Line:
-    """Return how a run stands: its playbook, its state and why it ended so; ``records`` are the incident's."""
+def run_words(run: Run, records: Sequence[Record]) -> tuple[str, str]:
+    """Return the symbol and the words for how a run stands; ``records`` are the incident's."""
     symbol, words = RUN_WORDS[run.state]
     if run.state is _S.KEPT and run.progress.keep_until is not None:
         words = f"helped, kept until {clock(run.progress.keep_until)}, then given back"
@@ -95,6 +97,12 @@ def run_line(run: Run, records: Sequence[Record]) -> Line:
     if run.state in _SENDING and run.reason and run.progress.tries:
         in_doubt = any(one.run_id == run.id and one.state in _UNDER_WAY for one in records)
         words += ", looking again" if in_doubt else ", trying again"
+    return symbol, words
+
+
+def run_line(run: Run, records: Sequence[Record]) -> Line:
+    """Return how a run stands: its playbook, its state and why it ended so; ``records`` are the incident's."""
+    symbol, words = run_words(run, records)
     what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
     took = ""
     helped_at = run.kept_at or run.finished_at
@@ -145,7 +153,13 @@ def record_line(record: Record) -> Line:
         return Line(BAD, f"{record.step}: not applied{detail}")
     if record.state is _R.UNCERTAIN:
         return Line(BAD, f"{what}: nobody can tell whether it was applied{detail}")
-    return Line(DONE, what)
+    return Line(DONE, named(record.step, change(record.before, seen_of(record)), _took(record)))
+
+
+def _took(record: Record) -> str:
+    """Return how long an effect took, where that is worth a word."""
+    took = record.settled_at - record.created_at if record.settled_at is not None else timedelta()
+    return f", {human_duration(took)}" if took >= WORTH_A_WORD else ""
 
 
 def seen_of(record: Record) -> JsonValue:
@@ -173,9 +187,9 @@ def undo_line(record: Record) -> Line | None:
     return None
 
 
-def named(step: str, what: str) -> str:
+def named(step: str, what: str, more: str = "") -> str:
     """Return what changed, and which step did it."""
-    return f"{what} ({step})" if what else step
+    return f"{what} ({step}{more})" if what else f"{step}{more}"
 
 
 def check_lines(run: Run) -> Iterator[Line]:
@@ -184,7 +198,7 @@ def check_lines(run: Run) -> Iterator[Line]:
         return
     until = run.progress.verify_until if run.state in (_S.VERIFYING, _S.REVERTING) else None
     for check in run.progress.checks:
-        what = f"check {check.name}{measured(check)}{_until(check, until)}"
+        what = f"check {check.name}{measured(check)}{_held(check)}{_until(check, until)}"
         if check.last is not None and not check.done and _cut_off(run):
             yield Line(NOT, f"{what}, not judged to the end")
         elif check.last is not None and not check.done and check.last.outcome == "pass" and _ended_badly(run):
@@ -201,6 +215,14 @@ def _cut_off(run: Run) -> bool:
     """Say whether something else than the checks has ended the checking, such as a person who stopped the run."""
     ending = run.progress.ending or run.verdict
     return _ended_badly(run) and ending not in (None, *_JUDGED)
+
+
+def _held(check: Check) -> str:
+    """Return for how long a check has held: ``, held 1m``; empty where it was asked once."""
+    if check.last is None or check.last.outcome != "pass" or check.passing_since is None:
+        return ""
+    held = check.last.at - check.passing_since
+    return f", held {human_duration(held)}" if held >= WORTH_A_WORD else ""
 
 
 def _until(check: Check, until: datetime | None) -> str:
@@ -240,7 +262,7 @@ def _approval_lines(account: Account, run: Run) -> Iterator[Line]:
         return
     for one in account.approvals:
         if one.run_id == run.id and one.state == "pending":
-            yield Line(TO_DO, f"may it?{_two(one)} `responder approve {run.id}` or `responder reject {run.id}`, "
+            yield Line(TO_DO, f"may it?{_two(one)} responder approve {run.id}, or responder reject {run.id}, "
                               f"until {clock(one.expires_at)}")  # fmt: skip
 
 

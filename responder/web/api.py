@@ -11,6 +11,7 @@ from responder.domain.limits import TRIP
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Kind
+from responder.tell.pictures import chart_of
 from responder.web.auth import Caller
 from responder.web.parts import PARTS, Parts, Refused
 from responder.web.routes import JsonHandler, Parameter, Route
@@ -61,7 +62,13 @@ def reading_routes() -> tuple[Route, ...]:
         *lists,
         Route("GET", "/playbooks", playbooks, "viewer", "List the playbooks in use.", answer=_PAGE),
         Route("GET", "/runs/{id}", one_of("runs"), "viewer", "Show one run with its steps."),
-        Route("GET", "/incidents/{id}", incident, "viewer", "Show one incident with its decisions."),
+        Route(
+            "GET",
+            "/incidents/{id}",
+            incident,
+            "viewer",
+            "Show one incident, decisions and findings; `chart` is SVG.",
+        ),
         Route("GET", "/status", status, "viewer", "Show what runs, how it is configured and what waits."),
         Route("GET", "/explain", explain, "viewer", "Tell the story of the alerts with these labels.", _LABELS),
         Route(
@@ -140,11 +147,17 @@ def one_of(kind: Kind) -> JsonHandler:
 
 
 async def incident(request: web.Request, _caller: Caller) -> JsonValue:
-    """Show an incident, and why each playbook ran or did not run for it."""
+    """Show an incident, why each playbook ran or did not run for it, and what was found out beside its alerts."""
     parts = request.app[PARTS]
     found = await find(parts, "incidents", request.match_info["id"])
+    account = await parts.people.account(str(found["id"]))
     return {
         **found,
+        "findings": [
+            {"kind": one.kind, "at": _instant(one.at), "text": one.text, "body": one.body}
+            for one in (account.findings if account is not None else ())
+        ],
+        "chart": chart_of(account) if account is not None else "",
         "decisions": cast("list[JsonValue]", await rows(parts, "decisions", 200, incident=str(found["id"]))),
     }
 

@@ -3,6 +3,7 @@
 from responder.playbook.shape import (
     ApprovalShape,
     ConditionShape,
+    DiagnosisShape,
     DocsShape,
     GradualShape,
     ItemsShape,
@@ -27,6 +28,7 @@ SECTIONS: tuple[tuple[type[Shape], str, str], ...] = (
     (MassFailureShape, "Limits: mass failure", "limits.mass_failure"),
     (ApprovalShape, "Approval", "approval"),
     (ConditionShape, "Conditions", "when, verify"),
+    (DiagnosisShape, "Diagnose", "diagnose"),
     (StepShape, "Steps", "steps"),
     (ItemsShape, "Steps: items", "steps.items"),
     (GradualShape, "Steps: gradual", "steps.gradual"),
@@ -55,8 +57,10 @@ def _section(shape: type[Shape], title: str, where: str, schema: Schema) -> str:
     parts = [f"## {title}", prose(shape)]
     if where:
         parts.append(f"Written under {', '.join(code(one) for one in where.split(', '))}.")
-    skip = frozenset(KNOWN.actions) if shape is StepShape else frozenset()
+    skip = {StepShape: frozenset(KNOWN.actions), DiagnosisShape: frozenset(KNOWN.probes)}.get(shape, frozenset())
     parts.append(keys_table(_keys_of(shape, schema), titles, skip, said))
+    if shape is DiagnosisShape:
+        parts.append("Each has one more key: the [probe](probes.md) it looks with, and its inputs, or `query`.")
     if shape is StepShape:
         parts.append("One further key is the name of an [action](actions.md), with its inputs.")
     if shape.reserved:

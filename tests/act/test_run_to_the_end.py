@@ -1,5 +1,8 @@
 """Runs from their creation to their end, judged by the target's own ledger."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from responder.act.actor import take_turn
@@ -8,6 +11,7 @@ from responder.domain.limits import Pause, Refusal
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
+from responder.playbook.model import Playbook
 from tests.act_bed import SECOND_STEP, Bed, needs_person, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
@@ -38,6 +42,19 @@ async def test_a_change_that_does_not_help_is_undone(bed: Bed, target: Target) -
     assert workers(target) == 4
     assert await records(bed, run) == [RecordState.UNDONE]
     assert len(ledger.effects(target.ledger.entries, "workers")) == 2
+
+
+async def test_what_people_read_is_looked_at_before_anything_is_changed(bed: Bed, target: Target) -> None:
+    changed: list[bool] = []
+
+    async def diagnose(run: Run, playbook: Playbook) -> None:
+        await asyncio.sleep(0.05)
+        changed.append(target.resources["workers"]["workers"] != 4)
+
+    bed.engine = replace(bed.engine, diagnose=diagnose)
+    look = "diagnose:\n  - http.get: { service: checkout, path: /admin/workers, pointer: /workers }\n"
+    await bed.work(await bed.begin(playbook_text(tail=look)))
+    assert changed == [False]
 
 
 async def test_two_steps_on_one_number_add_up(bed: Bed, target: Target) -> None:

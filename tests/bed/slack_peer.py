@@ -140,6 +140,7 @@ class SlackPeer:
         name = request.match_info["method"]
         methods: dict[str, Callable[[Mapping[str, Any]], Awaitable[JsonObject]]] = {
             "auth.test": self._auth_test,
+            "chat.getPermalink": self._permalink,
             "chat.postEphemeral": self._whisper,
             "chat.postMessage": self._post,
             "chat.update": self._update,
@@ -179,6 +180,13 @@ class SlackPeer:
             "user_id": _USER,
             "bot_id": _BOT,
         }
+
+    async def _permalink(self, arguments: Mapping[str, Any]) -> JsonObject:
+        channel = self._channel(arguments, by_name=False)
+        message = self._find(channel, str(arguments.get("message_ts", "")), "message_not_found")
+        thread = f"?thread_ts={message.thread_ts}&cid={channel}" if message.thread_ts not in {None, message.ts} else ""
+        place = f"{self.url}/archives/{channel}/p{message.ts.replace('.', '')}{thread}"
+        return {"channel": channel, "permalink": place}
 
     async def _post(self, arguments: Mapping[str, Any]) -> JsonObject:
         self._needs("chat:write")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -20,7 +21,7 @@ from responder.clients.pagerduty import PagerDutyClient
 from responder.clients.posting import Poster
 from responder.clients.slack import SlackClient
 from responder.domain.errors import DeliveryError
-from responder.domain.notification import Notification, Receipt
+from responder.domain.notification import Entry, Notification, Receipt
 from responder.notifiers.apprise_services import AppriseNotifier
 from responder.notifiers.console import ConsoleNotifier
 from responder.notifiers.mail import MailNotifier
@@ -38,6 +39,7 @@ from tests.bed.slack_peer import slack as serve_slack
 from tests.bed.web import Kind, Rate, serving
 from tests.unit.tell.stories import STORIES, hostile
 
+MENTION = "<!subteam^S0ONCALL>"
 PATIENT, HASTY = timedelta(seconds=3), timedelta(seconds=0.2)
 FIRING, ROLLED_BACK, FIXED = (STORIES[name].told() for name in ("firing", "rolled-back", "fixed"))
 
@@ -335,6 +337,84 @@ async def test_a_slow_thread_does_not_lose_the_message(free_slack: SlackPeer, st
     await notifier.deliver(FIXED, "#alerts", partly.value.receipt, "")
     assert len(main_messages(free_slack)) == 1
     assert "workers: 4 → 6" in "\n".join(replies(free_slack))
+
+
+ASKING = STORIES["asking"].told()
+
+
+def questions_of(peer: SlackPeer) -> list[str]:
+    return [_texts(message.blocks) for message in peer.messages if message.broadcast]
+
+
+async def test_each_of_several_questions_is_a_message_linked_from_the_incidents(
+    free_slack: SlackPeer, stack: AsyncExitStack
+) -> None:
+    notifier = slack_notifier(free_slack, stack)
+    receipt = await notifier.deliver(ASKING, "#alerts", None, "a")
+    (asked,) = questions_of(free_slack)
+    assert "May it? Until 14:32 UTC" in asked
+    (link,) = re.findall(r"<(\S+)\|checkout-workers · http/cart>", main_messages(free_slack)[0])
+    (message,) = [one for one in free_slack.messages if one.broadcast]
+    assert f"p{message.ts.replace('.', '')}?" in link
+    stored = json.loads(json.dumps(dict(receipt)))
+    answered = replace(ASKING.questions[1], icon="✔", outcome="Approved by ben", pending=False, buttons=())
+    again = replace(ASKING, questions=(ASKING.questions[0], answered))
+    await slack_notifier(free_slack, stack).deliver(again, "#alerts", stored, "")
+    (asked,) = questions_of(free_slack)
+    assert "✔ Approved by ben" in asked
+    assert "|checkout-workers · http/cart>" not in main_messages(free_slack)[0]
+
+
+async def test_a_question_is_not_put_twice_after_a_crash_but_again_when_it_was_deleted(
+    free_slack: SlackPeer, stack: AsyncExitStack
+) -> None:
+    receipt = await slack_notifier(free_slack, stack).deliver(ASKING, "#alerts", None, "a")
+    lost = {key: value for key, value in receipt.items() if key not in ("asked", "posted")}
+    receipt = await slack_notifier(free_slack, stack).deliver(ASKING, "#alerts", lost, "")
+    (message,) = [one for one in free_slack.messages if one.broadcast]
+    free_slack.delete(message)
+    changed = replace(ASKING.questions[1], outcome="May it? Until 14:40 UTC")
+    again = replace(ASKING, questions=(ASKING.questions[0], changed))
+    await slack_notifier(free_slack, stack).deliver(again, "#alerts", receipt, "")
+    (asked,) = questions_of(free_slack)
+    assert "14:40 UTC" in asked
+
+
+def calls_in(peer: SlackPeer) -> int:
+    return sum(_texts(message.blocks).count(MENTION) for message in peer.messages)
+
+
+async def test_people_are_mentioned_only_when_a_person_is_needed_and_once(
+    free_slack: SlackPeer, stack: AsyncExitStack
+) -> None:
+    client = SlackClient(free_slack.token, api_url=free_slack.api_url, timeout=PATIENT)
+    stack.push_async_callback(client.close)
+    notifier = SlackNotifier(client, post_every=0.0, mention=MENTION)
+    receipt = await notifier.deliver(FIRING, "#alerts", None, "a")
+    for name in ("fixing", "fixed", "observed", "resolved", "waiting"):
+        receipt = await notifier.deliver(STORIES[name].told(), "#alerts", receipt, "")
+    assert calls_in(free_slack) == 0
+    for _ in range(3):
+        receipt = await notifier.deliver(ROLLED_BACK, "#alerts", receipt, "")
+    assert (calls_in(free_slack), MENTION in main_messages(free_slack)[0]) == (2, True), "in the message and its thread"
+    await notifier.deliver(FIXED, "#alerts", receipt, "")
+    assert MENTION not in main_messages(free_slack)[0]
+    free_slack.messages.clear()
+    await notifier.deliver(ROLLED_BACK, "#alerts", None, "b")
+    assert calls_in(free_slack) == 1, "what is posted with a mention has called already"
+
+
+async def test_what_a_reply_has_no_room_for_goes_into_the_next_one(
+    free_slack: SlackPeer, stack: AsyncExitStack
+) -> None:
+    many = tuple(Entry(f"k{n}", FIRING.since, f"{n} " + "w" * 250) for n in range(100))
+    log = Entry("log", FIRING.since, "the log", body="l" * 9_000)
+    await slack_notifier(free_slack, stack).deliver(replace(FIRING, entries=(*many, log)), "#alerts", None, "a")
+    said = "\n".join(replies(free_slack))
+    assert all(f" {n} www" in said for n in range(100))
+    assert "llll…" in said
+    assert 3 <= len(replies(free_slack)) <= 4
+    assert free_slack.refused == []
 
 
 @pytest.mark.parametrize("fault", ["hang", "reset", "status"])

@@ -87,4 +87,5 @@ def test_every_migration_is_packaged() -> None:
         "0010_kept_changes.py",
         "0011_asked_by_run.py",
         "0014_digests.py",
+        "0015_findings.py",
     ]

@@ -27,7 +27,18 @@ from responder.domain.notification import PRESS_REFUSED, PRESSED, Account, Ackno
 from responder.domain.runs import FORMAT, Run, RunState
 from responder.stores.core import rows
 from responder.stores.core.database import Database
-from responder.stores.schema import approvals, audit, decisions, episodes, holds, incidents, records, run_episodes, runs
+from responder.stores.schema import (
+    approvals,
+    audit,
+    decisions,
+    episodes,
+    findings,
+    holds,
+    incidents,
+    records,
+    run_episodes,
+    runs,
+)
 
 T = TypeVar("T")
 EPISODES, RUNS = 200, 50
@@ -88,6 +99,7 @@ class AccountStatements:
             .where(audit.c.subject == incidents.c.id, audit.c.action.in_(_CLICKED))
             .correlate(incidents)
             .label("clicked"),
+            exists().where(findings.c.incident_id == incidents.c.id).correlate(incidents).label("looked"),
         ).where(self._of(incidents.c.id))
 
     @cached_property
@@ -155,6 +167,11 @@ class AccountStatements:
         return select(audit).where(wanted).order_by(audit.c.seq)
 
     @cached_property
+    def findings(self) -> Select[Any]:
+        """What was found out about them."""
+        return select(findings).where(self._of(findings.c.incident_id)).order_by(findings.c.name)
+
+    @cached_property
     def approvals(self) -> Select[Any]:
         """The questions that the runs ``runs_read(key)`` asked."""
         its = self._db.among(approvals.c.run_id, "runs_read")
@@ -185,6 +202,8 @@ async def read_accounts(
     taken = [rows.decision(one) for one in await db.fetch(tx, statements.decisions, known)] if about else []
     clicked = any(head.clicked for head in heads)
     of_click = _grouped(await db.fetch(tx, statements.clicks, given) if clicked else [], lambda one: str(one.subject))
+    looked = any(head.looked for head in heads)
+    of_finding = _grouped(await db.fetch(tx, statements.findings, given) if looked else [], lambda one: one.incident_id)
     # Each statement sees what was committed before it: what belongs to a later run or episode comes with the next look.
     beyond = await _beyond(db, statements, tx, [(row, of_episode[row.id], of_run[row.id]) for row in heads])
     of_record = _grouped(made, lambda one: home[one.run_id])
@@ -201,6 +220,7 @@ async def read_accounts(
             overdue=row.overdue,
             beyond=beyond[row.id],
             acknowledged=row.acknowledged_at and Acknowledgement(row.acknowledged_by, row.acknowledged_at),
+            findings=tuple(rows.finding(one) for one in of_finding[row.id]),
             clicks=tuple(_click(one) for one in of_click[row.id][-CLICKS:]),
         )
         for row in heads

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, case, literal
 
 from responder.domain.alerts import Delivery, Severity
 from responder.domain.episodes import DecisionRow, Episode, EpisodeState, Incident
+from responder.domain.findings import Finding
 from responder.domain.limits import Pause
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
@@ -152,6 +153,11 @@ def incident_values(one: Incident) -> dict[str, Any]:
         "resolved_at": one.resolved_at,
         "closed_reason": one.closed_reason,
     }
+
+
+def finding(row: AnyRow) -> Finding:
+    """Read a finding."""
+    return Finding(name=row.name, at=row.at, text=row.text, body=row.body, data=row.data)
 
 
 def decision(row: AnyRow) -> DecisionRow:

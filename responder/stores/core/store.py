@@ -9,6 +9,7 @@ from responder.stores.core.clock import OnFact
 from responder.stores.core.database import Database
 from responder.stores.core.digests import DigestPart
 from responder.stores.core.effects import EffectsPart
+from responder.stores.core.findings import FindingsPart
 from responder.stores.core.housekeeping import HousekeepingPart
 from responder.stores.core.inbox import InboxPart
 from responder.stores.core.outbox import OutboxPart
@@ -50,6 +51,7 @@ class SqlStore(
     ReconcilingPart,
     SealingPart,
     PopulationsPart,
+    FindingsPart,
 ):
     """Everything that the verbs need (``ports.store.Store``), over ``db``."""
 

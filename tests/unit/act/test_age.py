@@ -8,7 +8,7 @@ import pytest
 
 from responder.act.age import SCRAPE_SECONDS, Age, age_of
 from responder.domain.errors import Permanent, Temporary
-from responder.ports.tools import Series
+from responder.ports.tools import Range, Series
 
 NOW = 1_000.0
 Samples = Mapping[str, tuple[float, ...]]
@@ -28,6 +28,9 @@ class Clocked:
         name, _, at = expression.removeprefix("min(timestamp(").removesuffix("))").partition(" @ ")
         seen = [sample for sample in self.samples.get(name, ()) if sample <= float(at)]
         return (Series({}, max(seen), datetime.now(UTC)),) if seen else ()
+
+    async def over(self, expression: str, start: datetime, end: datetime, step: timedelta) -> tuple[Range, ...]:
+        return ()
 
     async def rule_expressions(self, alertname: str) -> tuple[str, ...]:
         raise Temporary(alertname)

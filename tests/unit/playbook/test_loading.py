@@ -42,7 +42,7 @@ def test_a_minimal_playbook_observes_and_undoes() -> None:
 def test_the_keys_read_as_a_story() -> None:
     assert " ".join(story_keys()) == (
         "schema name summary owner priority mode matchers match_any cluster target when active_time_intervals "
-        "mute_time_intervals limits approval steps steps_until verify on_failure revert_after notify docs"
+        "mute_time_intervals limits approval diagnose steps steps_until verify on_failure revert_after notify docs"
     )
 
 
@@ -104,6 +104,35 @@ def test_every_alternative_keeps_the_common_matchers() -> None:
     playbook = load("match_any:", "  - - severity=page", "  - - team=a", "    - env=prod")
     common, page, team, env = map(parse_matcher, ('alertname="HighLoad"', "severity=page", "team=a", "env=prod"))
     assert playbook.alternatives == ((common, page), (common, team, env))
+
+
+def test_looks_for_people_are_about_the_target_unless_they_say_otherwise() -> None:
+    events, named = load(
+        "diagnose:", "  - fake.count: { of: pods }", "  - name: how many", "    fake.count: {}"
+    ).diagnose
+    text = "name: a\nmatchers: [ a=b ]\ndiagnose:\n  - query: rate(errors[5m])\n"
+    (rate,) = load_playbook(text, "a.yaml", real_catalogue(), None).diagnose
+    assert (events.name, events.arguments) == ("fake.count", {"of": "pods"})
+    assert (rate.name, rate.probe.name, rate.arguments) == (
+        "rate(errors[5m])", "prometheus.query", {"query": "rate(errors[5m])"},
+    )  # fmt: skip
+    assert (named.name, named.arguments) == ("how many", {"of": "http/checkout"})
+
+
+@pytest.mark.parametrize(
+    ("look", "says"),
+    [
+        ("{ fake.cuont: { of: pods } }", 'did you mean "fake.count"?'),
+        ("{ name: nothing }", "a look has exactly one probe or query, and this has none"),
+        ("{ query: up, fake.count: { of: pods } }", "a look has one probe, and fake.count is already here"),
+        ("{ fake.count: { off: pods } }", "off"),
+        ("{ fake.count: 7 }", "its inputs are expected"),
+    ],
+)
+def test_a_look_that_cannot_be_taken_is_refused_when_it_is_read(look: str, says: str) -> None:
+    with pytest.raises(PlaybookError) as refused:
+        load("diagnose:", f"  - {look}")
+    assert says in "\n".join(f"{one.message} {one.hint}" for one in refused.value.complaints)
 
 
 def test_thresholds_are_numbers_in_the_unit_of_the_query() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from responder.domain.alerts import Severity
 from responder.domain.episodes import DecisionRow, Episode, EpisodeState, Incident
+from responder.domain.findings import Finding
 from responder.domain.modes import Mode
 from responder.domain.notification import Account, Approval, Notification
 from responder.domain.records import Record, RecordState
@@ -175,9 +176,69 @@ _NOT_HELPED = "error rate: 3.9 %, needs < 1 %"
 _ROLLED_BACK = f"checkout-workers: {Verdict.VERIFY_FAILED.sentence} {_NOT_HELPED}"
 
 
+_FOUND = (
+    Finding("anomaly", at(8), "unusual for this hour: 12 times the usual spread above the 0.31 % of the last 7 days"),
+    Finding("changed:c9", at(8), "13:52 UTC tune-cache changed http/checkout: mb: 64 → 128"),
+    Finding("chart:expression", at(8), "▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▂▃▅▇█  0.3 % → 4.1 % in 1h, fires above 1 %"),
+    Finding("diagnose:r1:00", at(5), "events: 3 (OOMKilling checkout-7f9: Memory cgroup out of memory)"),
+    Finding("diagnose:r1:01", at(5), "slow queries: no answer within 5 s"),
+    Finding("diagnose:r1:02", at(5), "log of the pool: 128 (pool exhausted …)", body="pool exhausted\n" * 60),
+    Finding("past", at(8), "checkout-workers, last 30 days: 14 runs, 12 fixed, 2 undone, median 2m10s"),
+    Finding("related:i2", at(8), "CheckoutSlow began 14:01 UTC (service=checkout)"),
+)
+
+
+def _held() -> Progress:
+    """Tell of a check that has held for a minute."""
+    one = verifying(*_GOOD, done=True)
+    return one.model_copy(update={"checks": (one.checks[0].model_copy(update={"passing_since": at(130)}),)})
+
+
 _DRIFTED = f"{Verdict.DRIFTED.sentence} Now: workers: 9"
 _LEFT = f"step set-workers: {_DRIFTED}"
 _NOTHING_UNDONE = f"“bad”. Nothing was undone: {_LEFT}"
+
+
+def _shop(number: int) -> dict[str, Any]:
+    target = f"prod-eu/deployment/shop/{('api', 'cart', 'web', 'mail', 'search')[number]}"
+    return {"id": f"r{number}", "target": target, "created_at": at(2 + number)}
+
+
+def _several() -> Account:
+    """Tell an incident of five targets, of which each stands differently."""
+    runs = (
+        run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED, **_shop(0)),
+        run(RunState.ROLLED_BACK, progress=verifying(*_BAD), reason=_NOT_HELPED, **_shop(1)),
+        run(RunState.VERIFYING, progress=verifying(sample(12, 0.03, "fail"), sample(40, 0.017, "fail")), **_shop(2)),
+        run(RunState.AWAITING_APPROVAL, **_shop(3)),
+    )
+    asked = Approval(
+        id="a3", run_id="r3", plan_hash="h", plan=None, state="pending", asked_at=at(3), expires_at=at(1803)
+    )
+    refused = "The target was worked on a short time ago. Until 14:12:00 UTC."
+    states = (RecordState.APPLIED, RecordState.UNDONE, RecordState.APPLIED)
+    return account(
+        incident=incident(needs_person=_ROLLED_BACK, needs_person_run="r1"),
+        episodes=tuple(episode(id=f"e{n}", fingerprint=f"f{n}") for n in range(5)),
+        runs=runs,
+        records=tuple(record(state, id=f"c{n}", run_id=f"r{n}") for n, state in enumerate(states)),
+        decisions=(
+            *(decision(Verdict.RUN, episode_id=f"e{n}", run_id=f"r{n}", id=f"d{n}") for n in range(4)),
+            decision(Verdict.COOLDOWN, refused, episode_id="e4", target=_shop(4)["target"], retry_at=at(600)),
+        ),
+        approvals=(asked,),
+    )
+
+
+def _asking() -> Account:
+    """Tell an incident of two runs that asked; one has its answer."""
+    first = replace(_approval(), runs=()).approvals[0]
+    said = replace(first, state="spent", decided_by="ana", decided_at=at(70), comment="go")
+    second = replace(first, id="a2", run_id="r2", four_eyes=True, first_by="ben", first_at=at(50))
+    acting = run(RunState.ACTING, mode=Mode.APPROVE, progress=Progress(plan=PLAN, asked=1))
+    waits = run(RunState.AWAITING_APPROVAL, mode=Mode.APPROVE, id="r2", target="http/cart")
+    return account(runs=(acting, waits), records=(record(RecordState.INTENDED),), decisions=(RAN,),
+                   approvals=(said, second))  # fmt: skip
 
 
 def _approval() -> Account:
@@ -211,6 +272,40 @@ STORIES: dict[str, Story] = {
     ),
     "waiting": Story(_approval(), at(60)),
     "overdue": Story(replace(_approval(), overdue=True), at(305)),
+    "several": Story(_several(), at(200)),
+    "asking": Story(_asking(), at(80)),
+    "kept": Story(
+        account(
+            runs=(
+                run(
+                    RunState.KEPT,
+                    progress=_held().model_copy(update={"keep_until": at(7200)}),
+                    kept_at=at(192),
+                ),
+            ),
+            records=(record(RecordState.APPLIED, settled_at=at(13)),),
+            decisions=(RAN,),
+        ),
+        at(193),
+    ),
+    "diagnosed": Story(
+        account(
+            runs=(run(RunState.VERIFYING, progress=verifying(sample(12, 0.03, "fail"), sample(40, 0.017, "fail"))),),
+            records=(record(RecordState.APPLIED),),
+            decisions=(RAN,),
+            findings=_FOUND,
+        ),
+        at(45),
+    ),
+    "looking": Story(account(runs=(run(RunState.CHECKING, progress=Progress()),), decisions=(RAN,)), at(3)),
+    "parked": Story(
+        account(
+            runs=(run(RunState.PARKED, progress=verifying(), reason="A halt is in force: release in progress."),),
+            records=(record(RecordState.APPLIED),),
+            decisions=(RAN,),
+        ),
+        at(60),
+    ),
     "fixed": Story(
         account(
             runs=(run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),),

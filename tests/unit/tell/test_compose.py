@@ -1,7 +1,10 @@
 """What an incident's account says, in every state, whatever its parts hold."""
 
+import json
 import time
 from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -16,6 +19,7 @@ from responder.domain.verdicts import Verdict
 from responder.notifiers.slack_blocks import blocks
 from responder.tell.compose import compose
 from responder.tell.docs import Docs, Subject
+from responder.tell.links import silence
 from responder.tell.words import change, short
 from tests.unit.tell.stories import (
     DOCS,
@@ -201,7 +205,9 @@ def test_what_put_nothing_back_is_not_called_rolled_back() -> None:
 def test_an_alert_fires_since_it_began_however_late_we_hear_of_it() -> None:
     late = incident(opened_at=at(120))
     heard = episode(opened_at=at(120))
-    assert "Firing 3m20s (since 14:02 UTC)" in told(account(incident=late, episodes=(heard,)), 200).fallback
+    news = told(account(incident=late, episodes=(heard,)), 200)
+    assert "Firing 3m20s" in news.fallback
+    assert dict(news.facts)["age"] == "since 14:02 UTC"
     over = replace(late, resolved_at=at(180))
     ended = closed(180, opened_at=at(120))
     assert "Resolved after 3m" in told(account(incident=over, episodes=(ended,)), 200).fallback
@@ -246,7 +252,7 @@ def test_a_long_text_of_the_playbook_cuts_off_neither_end() -> None:
     needs = incident(needs_person="look at it", needs_person_run="r1")
     one = account(incident=needs, runs=(run(RunState.FAILED),), records=(record(RecordState.APPLIED),))
     news = compose(one, 1, at(200), lambda _: Docs(by_hand="w " * 2_000), URL)
-    assert any(block["text"]["text"].endswith("responder ack i1") for block in blocks(news) if "text" in block)
+    assert 'responder ack i1"' in json.dumps(blocks(news))
     assert "responder rollback r1" in news.by_hand
 
 
@@ -296,7 +302,8 @@ def test_earlier_runs_are_where_every_channel_can_look_them_up() -> None:
 def test_a_person_is_still_asked_for_when_the_alert_is_gone() -> None:
     latched = incident(needs_person="undo failed", needs_person_run="r1", resolved_at=at(300))
     news = told(account(incident=latched, episodes=(closed(),), runs=(run(RunState.ROLLED_BACK),)))
-    assert dict(news.facts)["time"] == "Rolled back, needs you although the alert is resolved"
+    assert dict(news.facts)["time"] == "Rolled back, needs you"
+    assert dict(news.facts)["age"] == "the alert is resolved"
 
 
 def test_who_took_it_over_and_when_is_in_the_message_and_its_thread() -> None:
@@ -419,3 +426,58 @@ def test_a_large_incident_counts_what_was_not_read_and_is_fixed_only_when_all_of
     assert told(some).headline is Headline.FIRING
     assert told(some).title.endswith("+19999 more")
     assert told(some).lines[0].text.startswith("40 earlier runs")
+
+
+@pytest.mark.parametrize(
+    ("state", "docs", "says"),
+    [
+        (RunState.CHECKING, Docs(), "its conditions are checked"),
+        (RunState.ACTING, Docs(), "it checks whether that helps; otherwise it is undone"),
+        (RunState.ACTING, Docs(on_failure="keep"), "otherwise it stays as it is"),
+        (RunState.VERIFYING, Docs(on_failure="page"), "by 14:07 UTC; otherwise it stays as it is, and a person"),
+        (RunState.VERIFYING, Docs(revert_after=timedelta(hours=2)), "and given back after 2h; otherwise"),
+        (RunState.UNDOING, Docs(), "the next playbook has its turn, or a person is called"),
+        (RunState.OBSERVED, Docs(), "it only watches"),
+        (RunState.VERIFIED, Docs(), ""),
+    ],
+)
+def test_it_says_what_happens_next_by_itself(state: RunState, docs: Docs, says: str) -> None:
+    one = account(runs=(run(state, progress=verifying()),), decisions=(RAN,))
+    ahead = compose(one, 1, at(60), lambda _: docs, URL).ahead
+    assert (says in ahead) if says else ahead == ""
+
+
+def test_nothing_happens_by_itself_once_a_person_is_needed_and_nothing_is_under_way() -> None:
+    news = STORIES["rolled-back"].told()
+    assert "nothing happens by itself" in news.ahead
+    goes_on = replace(STORIES["rolled-back"].account, runs=(run(RunState.ROLLED_BACK), run(RunState.ACTING, id="r2")))
+    assert told(goes_on).ahead == ""
+
+
+def test_without_a_yes_a_person_is_called_or_nothing_happens_as_the_playbook_says() -> None:
+    waits = STORIES["waiting"].account
+    assert "by 14:32 UTC a person is called" in told(waits).ahead
+    left = compose(waits, 1, at(60), lambda _: Docs(on_timeout="skip"), URL)
+    assert "by 14:32 UTC it is left alone" in left.ahead
+
+
+def test_of_several_targets_each_has_a_line_the_worst_first_and_the_rest_are_counted() -> None:
+    states = [RunState.VERIFIED] * 8 + [RunState.ACTING] * 8 + [RunState.FAILED]
+    runs = tuple(run(state, id=f"r{n}", target=f"http/{n}") for n, state in enumerate(states))
+    news = told(account(runs=runs, decisions=(RAN,)))
+    shown = [line.text for line in news.lines]
+    assert shown[0].startswith("16: failed")
+    assert all(text.split(": ")[1].startswith("acting") for text in shown[1:9])
+    assert shown[-1] == "5 more targets: 5 helped"
+
+
+def test_a_silence_is_one_click_away_where_the_sender_makes_it() -> None:
+    labels = {"alertname": "A", "path": 'C:\\x "y"\n'}
+    url = silence("http://am:9093/", labels)
+    assert unquote(url) == 'http://am:9093/#/silences/new?filter={alertname="A", path="C:\\\\x \\"y\\"\\n"}'
+    grafana = silence("http://grafana", {"alertname": "A", "grafana_folder": "F"})
+    assert grafana == (
+        "http://grafana/alerting/silence/new?alertmanager=grafana&matcher=alertname%3DA&matcher=grafana_folder%3DF"
+    )
+    assert "silence" in dict(STORIES["firing"].told().links)
+    assert "silence" not in dict(STORIES["resolved"].told().links)

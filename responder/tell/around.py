@@ -1,0 +1,103 @@
+"""What else happened: incidents that share labels, what we changed lately, how the playbook has done before."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from responder.domain.findings import Finding
+from responder.domain.notification import Account
+from responder.domain.runs import RunState
+from responder.domain.targets import SEPARATOR
+from responder.language.durations import human_duration
+from responder.ports.findings import FindingsStore, Nearby, PastRun, Touched
+from responder.tell.enrich import Scene
+from responder.tell.headline import main_run, ranked
+from responder.tell.words import change, clock, short
+
+PAST, RECENT, BESIDE = timedelta(days=30), timedelta(hours=2), timedelta(minutes=30)
+MOST = 3
+KNOWN = timedelta(minutes=1)
+TELLING = ("namespace", "deployment", "statefulset", "daemonset", "pod", "node", "instance", "service", "job")
+"""Labels that say where; what is shared of the others says little."""
+_FIXED = frozenset({RunState.VERIFIED, RunState.KEPT, RunState.REVERTING})
+_UNDONE = frozenset({RunState.ROLLED_BACK})
+
+
+class Around:
+    """What the store knows around an incident."""
+
+    def __init__(self, store: FindingsStore) -> None:
+        """Read from ``store``; how a playbook has done is read once a minute, however many incidents it is for."""
+        self._store = store
+        self._read: dict[str, tuple[datetime, Sequence[PastRun]]] = {}
+
+    async def look(self, scene: Scene) -> Sequence[Finding]:
+        """Return what was found; raises StoreError."""
+        account, now = scene.account, scene.now
+        run = main_run(account)
+        playbook = run.playbook if run is not None else (scene.playbook.name if scene.playbook is not None else "")
+        past = await self._past(playbook, now) if playbook else ()
+        opened = account.incident.opened_at
+        beside = await self._store.nearby(account.incident.id, opened - BESIDE)
+        touched = await self._store.touched(opened - RECENT, opened)
+        return [*_past(playbook, past, now), *_changed(account, touched, now), *_related(account, beside, now)]
+
+    async def _past(self, playbook: str, now: datetime) -> Sequence[PastRun]:
+        at, found = self._read.get(playbook, (now - PAST, ()))
+        if now - at > KNOWN:
+            found = await self._store.past(playbook, now - PAST)
+            self._read[playbook] = (now, found)
+        return found
+
+
+def _past(playbook: str, runs: Sequence[PastRun], now: datetime) -> Sequence[Finding]:
+    """Say how a playbook has done: ``last 30 days: 14 runs, 12 fixed, 2 undone, median 2m10s``."""
+    if not runs:
+        return ()
+    fixed = [one for one in runs if one.state in _FIXED]
+    undone = sum(one.state in _UNDONE for one in runs)
+    other = len(runs) - len(fixed) - undone
+    parts = [f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}", f"{len(fixed)} fixed"]
+    parts += [f"{undone} undone"] if undone else []
+    parts += [f"{other} ended otherwise"] if other else []
+    if fixed:
+        median = statistics.median([one.took.total_seconds() for one in fixed])
+        parts.append(f"median {human_duration(timedelta(seconds=median))}")
+    return [Finding("past", now, f"{playbook}, last 30 days: {', '.join(parts)}")]
+
+
+def _changed(account: Account, touched: Sequence[Touched], now: datetime) -> Sequence[Finding]:
+    """Say what we have changed there before it began."""
+    targets = {run.target for run in account.runs} | {one.target for one in account.decisions if one.target}
+    ours = {run.id for run in account.runs}
+    near = [one for one in touched if one.run not in ours and any(_same(one.target, target) for target in targets)]
+    return [Finding(f"changed:{one.record}", now, _change(one)) for one in near[:MOST]]
+
+
+def _change(one: Touched) -> str:
+    what = change(one.before, one.after) or one.step
+    return f"{clock(one.at)} {one.playbook} changed {short(one.target, 80)}: {what}"
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}{SEPARATOR}") or other.startswith(f"{one}{SEPARATOR}")
+
+
+def _related(account: Account, beside: Sequence[Nearby], now: datetime) -> Sequence[Finding]:
+    """Say which other incidents began about then at the same place, the most alike first."""
+    worst = next(iter(ranked(account)), None)
+    labels = worst.labels if worst is not None else account.incident.group_labels
+    alike = [(one, shared) for one in beside if (shared := _shared(labels, one.labels))]
+    alike.sort(key=lambda pair: (-len(pair[1]), pair[0].opened_at))
+    return [Finding(f"related:{one.incident}", now, _neighbour(one, shared)) for one, shared in alike[:MOST]]
+
+
+def _neighbour(one: Nearby, shared: Sequence[str]) -> str:
+    name = short(one.labels.get("alertname", "(no alertname)"), 80)
+    return f"{name} began {clock(one.opened_at)} ({', '.join(shared)}){'' if one.open else ', over'}"
+
+
+def _shared(labels: Mapping[str, str], others: Mapping[str, str]) -> Sequence[str]:
+    """Return the labels that both have; a namespace or a job alone is no sign."""
+    names = [name for name in TELLING if labels.get(name) and labels.get(name) == others.get(name)]
+    return [f"{name}={short(labels[name], 40)}" for name in names] if set(names) - {"namespace", "job"} else []

@@ -1,0 +1,67 @@
+"""What happens next by itself: the sentence that says whether somebody may go back to sleep."""
+
+from collections.abc import Mapping
+
+from responder.domain.notification import Account, Headline
+from responder.domain.runs import Run, RunState
+from responder.language.durations import human_duration
+from responder.tell.docs import Docs
+from responder.tell.headline import LOOKING, OVER
+from responder.tell.words import clock
+
+NOTHING = "nothing happens by itself until somebody has looked"
+_S = RunState
+_OTHERWISE: Mapping[str, str] = {
+    "undo": "otherwise it is undone",
+    "keep": "otherwise it stays as it is",
+    "page": "otherwise it stays as it is, and a person is called",
+}
+"""What follows a check that fails, by the playbook's ``on_failure``."""
+
+
+def coming(account: Account, word: Headline, run: Run | None, docs: Docs) -> str:
+    """Return what happens next, empty where the lines say it already or nothing is known."""
+    if account.incident.needs_person:
+        goes_on = any(not one.state.final and one.state is not _S.KEPT for one in account.runs)
+        return "" if goes_on or _tried_again(account, run) else NOTHING
+    if word in OVER or run is None:
+        return ""
+    if word is Headline.OBSERVED:
+        return "nothing, it only watches (mode observe); to let it act, set mode: approve or auto in its playbook"
+    if word is Headline.WAITING:
+        return _without_a_yes(account, run, docs)
+    return _at_work(run, docs)
+
+
+def _tried_again(account: Account, run: Run | None) -> bool:
+    """Say whether something was decided since that has a time: then that time is told."""
+    since = run.finished_at if run is not None else None
+    return any(one.retry_at is not None and (since is None or one.at >= since) for one in account.decisions)
+
+
+def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:
+    until = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
+    if not until:
+        return ""
+    left = "a person is called" if docs.on_timeout != "skip" else "it is left alone"
+    return f"nothing is changed without a yes; without one by {clock(until[-1])} {left}"
+
+
+def _at_work(run: Run, docs: Docs) -> str:
+    if run.state in (_S.READY, _S.ACTING) and run.kind == "forward":
+        return f"it checks whether that helps; {_OTHERWISE[docs.on_failure]}"
+    if run.state is _S.VERIFYING:
+        until = f" by {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
+        back = f", and given back after {human_duration(docs.revert_after)}" if docs.revert_after else ""
+        return f"kept if the checks hold{until}{back}; {_OTHERWISE[docs.on_failure]}"
+    if run.state is _S.UNDOING and run.kind != "forward":
+        return ""
+    return _AHEAD.get(run.state, "")
+
+
+_AHEAD: Mapping[RunState, str] = {
+    **dict.fromkeys(LOOKING, "its conditions are checked, then it says what it will change"),
+    _S.PARKED: "it goes on where it stopped, once nothing halts it any more",
+    _S.REVERTING: "given back one step at a time, as long as the checks hold",
+    _S.UNDOING: "once it is undone, the next playbook has its turn, or a person is called",
+}
