@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from responder.domain.buttons import Button
-from responder.domain.notification import Notification
+from responder.domain.notification import Notification, Question
 
 
 def retold(news: Notification, say: Callable[[str], str]) -> Notification:
@@ -19,13 +19,26 @@ def retold(news: Notification, say: Callable[[str], str]) -> Notification:
         by_hand=say(news.by_hand),
         facts=tuple((name, say(text)) for name, text in news.facts),
         links=tuple((say(text), say(url)) for text, url in news.links),
-        entries=tuple(replace(one, text=say(one.text)) for one in news.entries),
+        entries=tuple(replace(one, text=say(one.text), body=say(one.body)) for one in news.entries),
         fallback=say(news.fallback),
         source=say(news.source),
         page=say(news.page),
         labels=None if news.labels is None else {say(name): say(value) for name, value in news.labels.items()},
         about=say(news.about),
         buttons=tuple(_button(one, say) for one in news.buttons),
+        ahead=say(news.ahead),
+        notes=tuple((kind, say(text)) for kind, text in news.notes),
+        questions=tuple(_question(one, say) for one in news.questions),
+    )
+
+
+def _question(one: Question, say: Callable[[str], str]) -> Question:
+    return replace(
+        one,
+        title=say(one.title),
+        outcome=say(one.outcome),
+        lines=tuple(replace(line, text=say(line.text)) for line in one.lines),
+        buttons=tuple(_button(button, say) for button in one.buttons),
     )
 
 

@@ -47,6 +47,8 @@ def outside(account: Account) -> Iterator[str]:
         yield from one.annotations.values()
     yield from (run.reason for run in account.runs)
     yield from (one.reason for one in account.decisions)
+    for finding in account.findings:
+        yield from (finding.text, finding.body)
 
 
 def veiled(account: Account, say: Callable[[str], str]) -> Account:
@@ -70,6 +72,7 @@ def veiled(account: Account, say: Callable[[str], str]) -> Account:
         ),
         runs=tuple(replace(run, reason=say(run.reason)) for run in account.runs),
         decisions=tuple(replace(one, reason=say(one.reason)) for one in account.decisions),
+        findings=tuple(replace(one, text=say(one.text), body=say(one.body)) for one in account.findings),
     )
 
 
@@ -80,7 +83,9 @@ def without_labels(news: Notification, account: Account, names: Collection[str])
     values = sorted({one for one in _values(account, names) if len(one) >= SHORTEST}, key=len, reverse=True)
     if values:
         words = re.compile("|".join(rf"(?<!\w){re.escape(one)}(?!\w)" for one in values))
-        news = retold(news, lambda text: words.sub(HIDDEN, text))
+        # A form that is filled in with their values would name them, and without them fit other alerts.
+        links = tuple(one for one in news.links if one[0] != "silence")
+        news = retold(replace(news, links=links), lambda text: words.sub(HIDDEN, text))
     labels = None if news.labels is None else {k: HIDDEN if k in names else v for k, v in news.labels.items()}
     return replace(news, labels=labels)
 

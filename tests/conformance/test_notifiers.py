@@ -538,7 +538,7 @@ async def test_every_change_and_every_undo_is_a_change_event_once_and_calls_nobo
     for name in ("firing", "fixing", "fixing", "fixed", "fixed"):
         receipt = await notifier.deliver(STORIES[name].told(), "payments", receipt, "a")
     assert [one["payload"]["summary"] for one in pagerduty.changes] == [
-        "✔ workers: 4 → 6 (set-workers) (CheckoutErrorsHigh · http/checkout)"
+        "✔ workers: 4 → 6 (set-workers, 1s) (CheckoutErrorsHigh · http/checkout)"
     ]
     assert pagerduty.changes[0]["payload"]["source"] == "http/checkout"
     assert pagerduty.events == []

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -15,10 +14,10 @@ from responder.decide.decider import Decider
 from responder.decide.rules import Rules
 from responder.domain.ids import new_id
 from responder.intake.formats import parse
-from responder.language.matchers import Matcher
 from responder.notifiers.slack import SlackNotifier
 from responder.playbook.library import load_library
 from responder.ports.store import NewDelivery, Store
+from responder.settings.model import Route
 from responder.stores.registry import open_store
 from responder.tell.courier import Courier
 from tests.act_bed import Wall
@@ -28,16 +27,6 @@ from tests.bed.slack_peer import SlackPeer
 from tests.bed.stores import embedded
 from tests.bed.web import Rate
 from tests.unit.playbook.fakes import CATALOGUE
-
-
-@dataclass(frozen=True, slots=True)
-class ToSlack:
-    """Everything goes to one channel."""
-
-    matchers: tuple[Matcher, ...] = ()
-    destinations: tuple[str, ...] = ("slack:C0ALERTS",)
-    incidents: Literal["handled", "unhandled", "all"] = "all"
-    continue_: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +65,7 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path, slack: SlackPeer)
     await store.open()
     slack.posts = Rate(None, 1.0)
     client = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3), pace=FREE)
-    library, rules = load_library([], CATALOGUE, None, {}), Rules(routes=[ToSlack()])
+    library, rules = load_library([], CATALOGUE, None, {}), Rules(routes=[Route(("slack:C0ALERTS",), incidents="all")])
     decider = Decider(
         store, lambda: library, lambda: rules, lambda _, body: parse("alertmanager", body), on_fact=_no_failure
     )

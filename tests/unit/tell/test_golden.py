@@ -36,6 +36,9 @@ class Recorded(PagerDutyClient):
     async def send(self, event: Mapping[str, JsonValue]) -> None:
         self.events.append(event)
 
+    async def send_change(self, event: Mapping[str, JsonValue]) -> None:
+        self.events.append(event)
+
 
 async def shown(story: Story) -> str:
     """Render a story for every channel."""
