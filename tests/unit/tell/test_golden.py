@@ -34,6 +34,9 @@ class Recorded(PagerDutyClient):
     async def send(self, event: Mapping[str, JsonValue]) -> None:
         self.events.append(event)
 
+    async def send_change(self, event: Mapping[str, JsonValue]) -> None:
+        """Change events are held in tests/conformance."""
+
 
 async def shown(story: Story) -> str:
     """Render a story for every channel."""
