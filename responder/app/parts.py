@@ -138,8 +138,9 @@ class Channels:
 def privacy_of(settings: Settings) -> Privacy:
     """Return what is kept out beside the secrets; the names of people who are known here stay readable."""
     access, privacy = settings.access, settings.privacy
-    people = {one.name for one in (*access.tokens, *access.slack.values(), *access.pagerduty.values())}
-    return Privacy(privacy.labels, privacy.patterns, privacy.personal, frozenset(people | access.users.keys()))
+    chat = {one.name for one in access.slack.values()} | {one.name for one in access.pagerduty.values()}
+    people = frozenset({one.name for one in access.tokens} | chat | access.users.keys())
+    return Privacy(privacy.labels, privacy.patterns, privacy.personal, people)
 
 
 def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: Pace) -> Channels:

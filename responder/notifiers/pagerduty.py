@@ -93,7 +93,7 @@ class PagerDutyNotifier:
                 await self._client.send_change(_change(news, found[digest], routing_key, len(new) - CHANGES))
             except DeliveryError as error:
                 if not error.permanent:
-                    receipt: Receipt = {**told, "changes": known}
+                    receipt: Receipt = {**told, "changes": [*known]}
                     raise PartlyDelivered(
                         str(error), receipt, retry_after=error.retry_after, uncertain=error.uncertain
                     ) from error

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from pydantic import JsonValue
 
 from responder.clients.apprise_services import AppriseService
 from responder.clients.mail import Mailer
@@ -579,16 +580,16 @@ async def test_with_interop_alertmanagers_own_page_is_enriched_and_left_for_it_t
     stack.push_async_callback(client.close)
     notifier = PagerDutyNotifier(client, {"payments": ROUTING_KEY}, interop={"payments"}, changes=False)
     key = hashlib.sha256(ROLLED_BACK.group_key.encode()).hexdigest()
-    theirs = {"summary": "[FIRING:1]", "source": "am", "severity": "critical"}
+    theirs: dict[str, JsonValue] = {"summary": "[FIRING:1]", "source": "am", "severity": "critical"}
     await client.send({"routing_key": ROUTING_KEY, "event_action": "trigger", "dedup_key": key, "payload": theirs})
     receipt = await notifier.deliver(ROLLED_BACK, "payments", None, "a")
     assert len(pagerduty.incidents) == 1
     assert "undone" in pagerduty.incidents[0].events[1]["payload"]["custom_details"]
     receipt = await notifier.deliver(replace(ROLLED_BACK, page="", resolved=False), "payments", receipt, "")
-    assert pagerduty.incidents[0].status == "triggered"
+    assert [one.status for one in pagerduty.incidents] == ["triggered"]
     receipt = await notifier.deliver(ROLLED_BACK, "payments", receipt, "")
     await notifier.deliver(replace(ROLLED_BACK, page="", resolved=True), "payments", receipt, "")
-    assert pagerduty.incidents[0].status == "resolved"
+    assert [one.status for one in pagerduty.incidents] == ["resolved"]
 
 
 # --- console ------------------------------------------------------------------------------------------------------
