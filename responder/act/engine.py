@@ -34,6 +34,11 @@ class OnFact(Protocol):
         ...
 
 
+def nothing_protected(_: str) -> bool:
+    """Stand in where no target is protected."""
+    return False
+
+
 def no_caps(_: Run) -> tuple[Cap, ...]:
     """Stand in where nothing is shared."""
     return ()
@@ -41,7 +46,10 @@ def no_caps(_: Run) -> tuple[Cap, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Everything act needs of the rest of the world. ``caps_of`` gives what a run shares with others."""
+    """Everything act needs of the rest of the world. ``caps_of`` gives what a run shares with others.
+
+    ``protected`` says whether the configuration keeps a target from all changes.
+    """
 
     store: RunStore
     tools: Tools
@@ -53,6 +61,7 @@ class Engine:
     external_url: str = ""
     witness: Witness = NOBODY
     caps_of: Callable[[Run], tuple[Cap, ...]] = no_caps
+    protected: Callable[[str], bool] = nothing_protected
 
 
 @dataclass(frozen=True, slots=True)

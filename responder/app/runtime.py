@@ -28,6 +28,7 @@ from responder.domain.errors import ResponderError, StoreError
 from responder.domain.limits import Cap, Scope
 from responder.domain.records import Record
 from responder.domain.runs import Run
+from responder.domain.targets import is_protected
 from responder.domain.verdicts import BY_CONFIGURATION, Verdict
 from responder.housekeeping import Housekeeper
 from responder.intake.reconcile import Reconciler
@@ -190,6 +191,7 @@ class Runtime:
             external_url=self.settings.external_url,
             witness=self.witness,
             caps_of=self._caps_of,
+            protected=self._protected,
         )
 
     def reconciler(self) -> Reconciler:
@@ -208,6 +210,9 @@ class Runtime:
 
     def _caps_of(self, run: Run) -> tuple[Cap, ...]:
         return (*self.rules.caps_for(run.context.labels), *counted_under(self._scopes, run))
+
+    def _protected(self, target: str) -> bool:
+        return is_protected(target, self.rules.protect)
 
     def _holds_secret(self, value: JsonValue) -> bool:
         return self.redactor.holds_secret(value)

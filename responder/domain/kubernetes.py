@@ -59,6 +59,9 @@ KINDS: Mapping[str, Kind] = {kind.word: kind for kind in _ALL}
 """By the word that targets use."""
 OF_TITLE: Mapping[str, Kind] = {kind.title: kind for kind in _ALL}
 """By the API's own word, as in ``ownerReferences`` and ``scaleTargetRef``."""
+AUTOSCALER: Final = "hpa"
+SCALED: Final = frozenset({"deployment", "replicaset", "statefulset"})
+"""What an autoscaler may scale."""
 EVENTS: Final = Kind("event", "Event", "events")
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from responder.domain.kubernetes import KINDS
+from responder.domain.kubernetes import AUTOSCALER, KINDS
+from responder.domain.owners import BETWEEN
 from responder.domain.targets import SEPARATOR
 from responder.playbook.model import Condition, Playbook
 from responder.ports.action import Permission
@@ -50,7 +51,8 @@ def rules_for(playbooks: Iterable[Playbook]) -> tuple[Rule, ...]:
 
 
 def _needed(playbook: Playbook) -> Iterator[Permission]:
-    kind = _kind(None if playbook.target is None else playbook.target.text)
+    kind = "" if playbook.by_autoscaler else _kind(None if playbook.target is None else playbook.target.text)
+    yield from _of_owners(playbook)
     for step in playbook.steps:
         if step.action.kinds:
             yield from _of_kind(step.action.permissions, kind)
@@ -60,6 +62,17 @@ def _needed(playbook: Playbook) -> Iterator[Permission]:
             yield from _of_condition(condition)
     for condition in (*playbook.when, *playbook.verify):
         yield from _of_condition(condition)
+
+
+def _of_owners(playbook: Playbook) -> Iterator[Permission]:
+    """Return what it takes to look up the owners that are named, or what an autoscaler scales."""
+    if playbook.owner_words:
+        yield Permission("", "pods", ("get",))
+    for between, above in BETWEEN.items():
+        if above in playbook.owner_words:
+            yield Permission(KINDS[between].group, KINDS[between].plural, ("get",))
+    if playbook.by_autoscaler:
+        yield Permission(KINDS[AUTOSCALER].group, KINDS[AUTOSCALER].plural, ("get",))
 
 
 def _of_condition(condition: Condition) -> Iterable[Permission]:

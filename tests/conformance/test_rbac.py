@@ -134,3 +134,15 @@ def test_with_namespaces_only_what_has_none_is_granted_everywhere(tmp_path: Path
     assert wide == {"nodes", "applications", "kustomizations", "helmreleases"}
     assert documents[1]["subjects"] == [{"kind": "ServiceAccount", "name": "responder", "namespace": "ops"}]
     assert "# deployments (get, patch): it" in out.getvalue()
+
+
+def test_what_looks_up_an_owner_is_granted_and_no_more() -> None:
+    restart = "kubernetes.rollout_restart: {}\n    undo: none"
+    owned = granted(playbook("deployment/shop/{{ owner.deployment }}", restart))
+    assert "# pods (get): it" in owned
+    assert "# replicasets (get): it" in owned
+    assert "# jobs" not in owned
+    assert "# replicasets" not in granted(playbook("daemonset/shop/{{ owner.daemonset }}", restart))
+    scaled = granted(playbook("hpa/shop/api", "kubernetes.scale: { by: 1, max: 3 }"))
+    assert "# deployments (get, patch): it" in scaled
+    assert "# horizontalpodautoscalers (get, list): it" in scaled
