@@ -366,10 +366,11 @@ def victim(
     *,
     playbooks: Mapping[str, str] = PLAYBOOKS,
     connections: Mapping[str, object] | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> Iterator[Victim]:
     """Give a started responder over ``store``: ``sqlite`` for a file of its own, else the URL of a PostgreSQL.
 
-    ``connections`` are more than that to the target.
+    ``connections`` are more than that to the target, ``settings`` more of the configuration.
     """
     with private_directory("attack") as directory:
         url = f"sqlite:///{directory}/responder.db" if store == "sqlite" else store
@@ -378,9 +379,9 @@ def victim(
         (directory / "token").chmod(0o600)
         for name, text in playbooks.items():
             (directory / "playbooks" / name).write_text(text, encoding="utf-8")
-        settings = config(url, target_url)
-        settings["connections"] |= connections or {}
-        (directory / "responder.yml").write_text(json.dumps(settings), encoding="utf-8")
+        written = {**config(url, target_url), **(settings or {})}
+        written["connections"] |= connections or {}
+        (directory / "responder.yml").write_text(json.dumps(written), encoding="utf-8")
         made = Victim(directory, url, forks)
         try:
             made.start()

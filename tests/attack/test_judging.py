@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from pydantic import JsonValue
 
+from responder.app import catalogue
+from tests.attack.clusters import DEEDS
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
 from tests.attack.load import judge_all
 from tests.attack.made_up import Landed
@@ -112,3 +114,11 @@ def test_what_is_left_behind_an_end_and_not_told_shows(
 def test_a_second_step_that_stands_behind_one_that_helped_shows() -> None:
     helped = lent(playbook="escalates")
     assert len(list(ends_hold([helped], [row(), row(id="s")], {}))) == 1
+
+
+def test_every_action_on_a_cluster_is_attacked() -> None:
+    on_clusters = {name.removeprefix("kubernetes.") for name in catalogue().actions if name.startswith("kubernetes.")}
+    assert set(DEEDS) == on_clusters
+    assert {name for name, deed in DEEDS.items() if deed.event} == {
+        name for name in DEEDS if catalogue().actions[f"kubernetes.{name}"].undoes == "impossible"
+    }
