@@ -10,7 +10,8 @@ from responder.domain.kubernetes import AUTOSCALER, KINDS
 from responder.domain.owners import BETWEEN
 from responder.domain.targets import SEPARATOR
 from responder.playbook.model import Condition, Playbook
-from responder.ports.action import Permission
+from responder.ports.action import Action, Permission
+from responder.ports.probe import Probe
 
 PLURALS = {kind.plural: word for word, kind in KINDS.items()}
 CLUSTER_WIDE = frozenset(kind.plural for kind in KINDS.values() if not kind.namespaced)
@@ -55,9 +56,9 @@ def _needed(playbook: Playbook) -> Iterator[Permission]:
     yield from _of_owners(playbook)
     for step in playbook.steps:
         if step.action.kinds:
-            yield from _of_kind(step.action.permissions, kind)
+            yield from _of_kind(step.action, kind)
         if step.items is not None:
-            yield from _of_kind(step.items.probe.permissions, _kind(step.items.arguments.get("of")))
+            yield from _of_kind(step.items.probe, _kind(step.items.arguments.get("of")))
         for condition in (*step.when, *step.verify):
             yield from _of_condition(condition)
     for condition in (*playbook.when, *playbook.verify):
@@ -78,7 +79,7 @@ def _of_owners(playbook: Playbook) -> Iterator[Permission]:
 def _of_condition(condition: Condition) -> Iterable[Permission]:
     if condition.probe is None:
         return ()
-    return _of_kind(condition.probe.permissions, _kind(condition.arguments.get("of")))
+    return _of_kind(condition.probe, _kind(condition.arguments.get("of")))
 
 
 def _kind(of: JsonValue) -> str:
@@ -87,11 +88,11 @@ def _kind(of: JsonValue) -> str:
     return kind if kind in KINDS else ""
 
 
-def _of_kind(permissions: Collection[Permission], kind: str) -> Iterator[Permission]:
+def _of_kind(of: type[Action] | type[Probe], kind: str) -> Iterator[Permission]:
     """Leave out the rights to kinds that are not meant; if nobody can tell which is, all stay."""
-    for permission in permissions:
+    for permission in of.permissions:
         word = PLURALS.get(permission.resource)
-        others = word is not None and _alternative(permissions, permission)
+        others = word in of.kinds and _alternative(of.permissions, permission)
         if not kind or not others or word == kind:
             yield permission
 

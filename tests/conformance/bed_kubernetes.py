@@ -24,7 +24,7 @@ from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
 
 DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
 STATEFULSET, CRONJOB = "eu/statefulset/shop/db", "eu/cronjob/shop/nightly"
-KINDS = ("Deployment", "StatefulSet", "CronJob", "HorizontalPodAutoscaler", "Node")
+KINDS = ("Deployment", "StatefulSet", "CronJob", "HorizontalPodAutoscaler", "Kustomization", "Node")
 
 
 def kube(name: str, target: str = DEPLOYMENT, *, binary: bool = False, **arguments: JsonValue) -> Shape:
@@ -36,6 +36,11 @@ def kube(name: str, target: str = DEPLOYMENT, *, binary: bool = False, **argumen
 def thorough(shape: Shape) -> Shape:
     """Return a shape that goes through every fault."""
     return replace(shape, brief=False)
+
+
+def flux(name: str, of: str) -> Shape:
+    """Return a shape of ``flux.NAME``."""
+    return Shape(f"flux.{name}", {}, target=f"eu/kustomization/flux-system/{of}", binary=True, brief=True)
 
 
 SHAPES = {
@@ -57,6 +62,8 @@ SHAPES = {
     "uncordon": kube("uncordon", "eu/node/node-2", binary=True),
     "taint": kube("taint", NODE, key="example.com/disk", value="failing", effect="NoSchedule"),
     "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
+    "flux suspend": flux("suspend", "shop"),
+    "flux resume": flux("resume", "held"),
     "evict_pod": thorough(kube("evict_pod", POD)),
     "delete_pod": thorough(kube("delete_pod", POD)),
     "evict a pod of a Deployment": kube("evict_pod", DEPLOYMENT, pod="one"),
@@ -76,6 +83,8 @@ EDITS: Mapping[str, dict[str, Any]] = {
     "uncordon": {"spec": {"unschedulable": False}},
     "taint": {"spec": {"taints": [{"key": "example.com/disk", "value": "slow", "effect": "NoSchedule"}]}},
     "suspend_cronjob": {"spec": {"suspend": True}},
+    "suspend": {"spec": {"suspend": True}},
+    "resume": {"spec": {"suspend": False}},
 }
 """What somebody else makes of what an action owns."""
 
@@ -121,6 +130,15 @@ def manifests() -> list[dict[str, Any]]:
                 },
             },
         },
+        *(
+            {
+                "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+                "kind": "Kustomization",
+                "metadata": {"name": name, "namespace": "flux-system"},
+                "spec": {"interval": "10m", "path": "./shop", "prune": True, "suspend": name == "held"},
+            }
+            for name in ("shop", "held")
+        ),
     ]
 
 

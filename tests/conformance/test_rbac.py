@@ -30,6 +30,9 @@ PROBES = {
     "logs": "statefulset/shop/db",
     "hpa": "deployment/shop/scaled",
     "nodes": "",
+    "owner": "pod/shop/one",
+    "quota": "namespace/shop",
+    "top": "deployment/shop/web",
 }
 
 
