@@ -87,6 +87,7 @@ DEEDS: Mapping[str, Deed] = {
         Deed("uncordon", {}, "node"),
         Deed("taint", {"key": "example.com/disk", "value": "failing", "effect": "NoSchedule"}, "node"),
         Deed("suspend_cronjob", {}, "cronjob/shop"),
+        Deed("expand_pvc", {"to": "20Gi"}, "pvc/shop", event=True),
         Deed("evict_pod", {}, "pod/shop", event=True),
         Deed("delete_pod", {}, "pod/shop", event=True),
     )
@@ -203,6 +204,13 @@ def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
             "metadata": {"name": item, "namespace": "shop"},
             "spec": {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"template": template}}},
         }
+    elif deed.kind.startswith("pvc"):
+        yield {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": item, "namespace": "shop"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
+        }
     elif deed.kind.startswith("pod"):
         yield workload("StatefulSet", item.removesuffix(POD), "shop:1", serviceName="x", replicas=1)
     else:
@@ -223,7 +231,13 @@ def _where(deed: Deed) -> tuple[str, str]:
     """Return the kind and the namespace of what is changed."""
     if deed.action == "hpa":
         return "HorizontalPodAutoscaler", "shop"
-    titles = {"deployment": "Deployment", "node": "Node", "cronjob": "CronJob", "pod": "Pod"}
+    titles = {
+        "deployment": "Deployment",
+        "node": "Node",
+        "cronjob": "CronJob",
+        "pod": "Pod",
+        "pvc": "PersistentVolumeClaim",
+    }
     word, _, namespace = deed.kind.partition("/")
     return titles[word], namespace
 

@@ -24,7 +24,15 @@ from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
 
 DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
 STATEFULSET, CRONJOB = "eu/statefulset/shop/db", "eu/cronjob/shop/nightly"
-KINDS = ("Deployment", "StatefulSet", "CronJob", "HorizontalPodAutoscaler", "Kustomization", "Node")
+KINDS = (
+    "Deployment",
+    "StatefulSet",
+    "CronJob",
+    "HorizontalPodAutoscaler",
+    "Kustomization",
+    "Node",
+    "PersistentVolumeClaim",
+)
 
 
 def kube(name: str, target: str = DEPLOYMENT, *, binary: bool = False, **arguments: JsonValue) -> Shape:
@@ -62,6 +70,7 @@ SHAPES = {
     "uncordon": kube("uncordon", "eu/node/node-2", binary=True),
     "taint": kube("taint", NODE, key="example.com/disk", value="failing", effect="NoSchedule"),
     "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
+    "expand_pvc": replace(kube("expand_pvc", "eu/pvc/shop/data", to="20Gi"), single=False),
     "flux suspend": flux("suspend", "shop"),
     "flux resume": flux("resume", "held"),
     "evict_pod": thorough(kube("evict_pod", POD)),
@@ -83,6 +92,7 @@ EDITS: Mapping[str, dict[str, Any]] = {
     "uncordon": {"spec": {"unschedulable": False}},
     "taint": {"spec": {"taints": [{"key": "example.com/disk", "value": "slow", "effect": "NoSchedule"}]}},
     "suspend_cronjob": {"spec": {"suspend": True}},
+    "expand_pvc": {"spec": {"resources": {"requests": {"storage": "30Gi"}}}},
     "suspend": {"spec": {"suspend": True}},
     "resume": {"spec": {"suspend": False}},
 }
@@ -129,6 +139,12 @@ def manifests() -> list[dict[str, Any]]:
                     }
                 },
             },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
         },
         *(
             {
@@ -256,6 +272,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "replicas": ("spec", "replicas"),
     "paused": ("spec", "paused"),
     "suspend": ("spec", "suspend"),
+    "storage": ("spec", "resources", "requests", "storage"),
     "unschedulable": ("spec", "unschedulable"),
     "min": ("spec", "minReplicas"),
     "max": ("spec", "maxReplicas"),
