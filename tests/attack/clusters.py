@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from responder.domain.kubernetes import MARKER
+from responder.domain.kubernetes import KINDS, MARKER
 from tests.attack.crash import Result, Ward, discover, pairs, play, singles
 from tests.attack.lives import Stuck, launcher, victim
 from tests.attack.points import Mode
@@ -27,6 +27,8 @@ from tests.conformance.bed_kubernetes import workload
 
 PREFIX = "kube-"
 UNDONE = "-undone"
+BROKEN = "shop:broken"
+"""An image whose containers fail at once."""
 POD = "-0"
 """How the first pod of a StatefulSet is called behind its name."""
 _PLAYBOOK = """\
@@ -88,6 +90,8 @@ DEEDS: Mapping[str, Deed] = {
         Deed("taint", {"key": "example.com/disk", "value": "failing", "effect": "NoSchedule"}, "node"),
         Deed("suspend_cronjob", {}, "cronjob/shop"),
         Deed("expand_pvc", {"to": "20Gi"}, "pvc/shop", event=True),
+        Deed("run_job", {}, "cronjob/shop", event=True),
+        Deed("retry_job", {}, "job/shop", event=True),
         Deed("evict_pod", {}, "pod/shop", event=True),
         Deed("delete_pod", {}, "pod/shop", event=True),
     )
@@ -157,7 +161,9 @@ class ClusterWard(Ward):
         records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
         if any(not one["before"] for one in records) or not records:
             found.violations.append(f"{name}: no record with a before-image")
-        landed = effects(self.cluster.entries(), name=item)  # only what came over HTTP: from the responder
+        entries = self.cluster.entries()
+        made = [one for one in effects(entries, "jobs.batch") if one.name.startswith(f"{item}-")]
+        landed = [*effects(entries, name=item), *made]  # only what came over HTTP: from the responder
         self._judge(name, scenario, landed, begun != _image(self.cluster, deed, item))
         _end(self.cluster, deed, item)
 
@@ -204,6 +210,14 @@ def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
             "metadata": {"name": item, "namespace": "shop"},
             "spec": {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"template": template}}},
         }
+    elif deed.kind.startswith("job"):
+        failing: JsonObject = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": BROKEN}]}}
+        yield {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": item, "namespace": "shop"},
+            "spec": {"backoffLimit": 0, "template": failing},
+        }
     elif deed.kind.startswith("pvc"):
         yield {
             "apiVersion": "v1",
@@ -231,13 +245,7 @@ def _where(deed: Deed) -> tuple[str, str]:
     """Return the kind and the namespace of what is changed."""
     if deed.action == "hpa":
         return "HorizontalPodAutoscaler", "shop"
-    titles = {
-        "deployment": "Deployment",
-        "node": "Node",
-        "cronjob": "CronJob",
-        "pod": "Pod",
-        "pvc": "PersistentVolumeClaim",
-    }
+    titles = {word: kind.title for word, kind in KINDS.items()}
     word, _, namespace = deed.kind.partition("/")
     return titles[word], namespace
 
@@ -245,6 +253,8 @@ def _where(deed: Deed) -> tuple[str, str]:
 def _image(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
     """Return what people decide about an object: not its status, nor what controllers and we write beside it."""
     kind, namespace = _where(deed)
+    if deed.action in {"run_job", "retry_job"}:
+        return sum(one["metadata"]["name"].startswith(f"{item}-") for one in _jobs(cluster))
     try:
         found: Any = cluster.get(kind, namespace, item)
     except KeyError:
@@ -259,6 +269,11 @@ def _image(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
         return {"image": spec["template"]["spec"]["containers"][0]["image"]}
     noted = found["metadata"].get("annotations") or {}
     return {"spec": spec, "on hold": noted.get("example.com/on-hold")}
+
+
+def _jobs(cluster: ClusterProcess) -> list[JsonObject]:
+    found: Any = cluster.do("every", kind="Job", namespace="shop")
+    return list(found)
 
 
 def _end(cluster: ClusterProcess, deed: Deed, item: str) -> None:
@@ -280,6 +295,7 @@ def campaign(
     if not chosen:
         return total
     with cluster_process(nodes=1) as cluster:
+        cluster.image(BROKEN, exit_after=0.0, exit_code=1)
         for label, url in urls:
             total.add(_whole((f"kube-{label}", url), cluster, chosen, every, say))
     return total

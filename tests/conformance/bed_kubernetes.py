@@ -18,6 +18,7 @@ from responder.domain.kubernetes import MARKER, place_of
 from responder.domain.reconcilers import at
 from tests.bed.kube.access import ADMINS, known
 from tests.bed.kube.cluster import Cluster
+from tests.bed.kube.images import Behaviour
 from tests.bed.kube.store import Store
 from tests.bed.web import JsonObject
 from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
@@ -29,6 +30,7 @@ KINDS = (
     "StatefulSet",
     "CronJob",
     "HorizontalPodAutoscaler",
+    "Job",
     "Kustomization",
     "Node",
     "PersistentVolumeClaim",
@@ -71,6 +73,8 @@ SHAPES = {
     "taint": kube("taint", NODE, key="example.com/disk", value="failing", effect="NoSchedule"),
     "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
     "expand_pvc": replace(kube("expand_pvc", "eu/pvc/shop/data", to="20Gi"), single=False),
+    "run_job": thorough(kube("run_job", CRONJOB)),
+    "retry_job": kube("retry_job", "eu/job/shop/broken"),
     "flux suspend": flux("suspend", "shop"),
     "flux resume": flux("resume", "held"),
     "evict_pod": thorough(kube("evict_pod", POD)),
@@ -93,6 +97,8 @@ EDITS: Mapping[str, dict[str, Any]] = {
     "taint": {"spec": {"taints": [{"key": "example.com/disk", "value": "slow", "effect": "NoSchedule"}]}},
     "suspend_cronjob": {"spec": {"suspend": True}},
     "expand_pvc": {"spec": {"resources": {"requests": {"storage": "30Gi"}}}},
+    "run_job": {"spec": {"schedule": "0 4 * * *"}},
+    "retry_job": {"spec": {"backoffLimit": 2}},
     "suspend": {"spec": {"suspend": True}},
     "resume": {"spec": {"suspend": False}},
 }
@@ -141,6 +147,15 @@ def manifests() -> list[dict[str, Any]]:
             },
         },
         {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "broken", "namespace": "shop"},
+            "spec": {
+                "backoffLimit": 0,
+                "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:broken"}]}},
+            },
+        },
+        {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
             "metadata": {"name": "data", "namespace": "shop"},
@@ -184,6 +199,7 @@ def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
 def beginning() -> Store:
     """Return the store of a cluster as every test finds it; its objects are never changed in place."""
     cluster = Cluster(nodes=2, automatic=False)
+    cluster.images["shop:broken"] = Behaviour.completes(exit_code=1)
     cluster.apply(manifests())
     cluster.settled()
     cluster.apply(workload("Deployment", "web", "shop:2"))
@@ -236,6 +252,8 @@ class KubernetesBed(Bed):
         if self.action in {"evict_pod", "delete_pod"}:
             return found is None or _going(found)
         assert found is not None
+        if self.action in {"run_job", "retry_job"}:
+            return len([one for one in self.cluster.every("Job") if _marked(one)]) == 1
         return all(_seen(found, name) == _told(value) for name, value in image.items() if name not in _BESIDE)
 
     async def fault(self, kind: str) -> None:
@@ -314,6 +332,10 @@ def _full(value: Any) -> Any:  # noqa: ANN401 - JSON
         inner = {name: _full(one) for name, one in value.items()}
         return {name: one for name, one in inner.items() if one or (one == 0 and one is not False)}
     return [_full(one) for one in value] if isinstance(value, list) else value
+
+
+def _marked(one: JsonObject) -> bool:
+    return MARKER in one["metadata"].get("annotations", {})
 
 
 def _going(one: JsonObject) -> bool:

@@ -197,3 +197,24 @@ async def test_endpoints_are_counted_by_whether_they_take_requests(cluster: Clus
     assert count(await look(tools, "endpoints", service="shop/web", read="not_ready")) >= 1
     with pytest.raises(Permanent, match="write NAMESPACE/NAME"):
         await look(tools, "endpoints", service="web")
+
+
+async def test_how_a_job_has_ended_is_told_with_why(cluster: Cluster, tools: Toolbox) -> None:
+    assert (await look(tools, "job", of="job/shop/broken")).values == ()
+    cluster.images["shop:broken"] = Behaviour.completes(exit_code=1)
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:broken"}]}}
+    about = {"name": "nightly", "namespace": "shop"}
+    spec = {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"template": template}}}
+    by = cluster.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": about, "spec": spec})
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": by["metadata"]["uid"]}
+    meta = {"name": "broken", "namespace": "shop", "ownerReferences": [owner]}
+    spec = {"backoffLimit": 0, "template": template}
+    cluster.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec})
+    assert (await look(tools, "job", of="job/shop/broken", read="failed")).values == (False,)
+    cluster.settled()
+    cluster.advance(5)
+    seen = await look(tools, "job", of="cronjob/shop/nightly", read="failed")
+    assert seen.values == (True,)
+    assert seen.note.startswith("broken: ")
+    assert (await look(tools, "job", of="job/shop/broken")).values == (False,)
+    assert (await look(tools, "job", of="job/shop/broken", read="active")).values == (0,)

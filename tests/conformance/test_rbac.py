@@ -30,6 +30,7 @@ PROBES = {
     "logs": "statefulset/shop/db",
     "hpa": "deployment/shop/scaled",
     "nodes": "",
+    "job": "cronjob/shop/nightly",
     "owner": "pod/shop/one",
     "quota": "namespace/shop",
     "top": "deployment/shop/web",
