@@ -254,7 +254,7 @@ def _image(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
     """Return what people decide about an object: not its status, nor what controllers and we write beside it."""
     kind, namespace = _where(deed)
     if deed.action in {"run_job", "retry_job"}:
-        return sum(one["metadata"]["name"].startswith(f"{item}-") for one in _jobs(cluster))
+        return len([one for one in _jobs(cluster) if str(one["metadata"]["name"]).startswith(f"{item}-")])
     try:
         found: Any = cluster.get(kind, namespace, item)
     except KeyError:

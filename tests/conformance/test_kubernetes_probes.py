@@ -208,8 +208,8 @@ async def test_how_a_job_has_ended_is_told_with_why(cluster: Cluster, tools: Too
     by = cluster.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": about, "spec": spec})
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": by["metadata"]["uid"]}
     meta = {"name": "broken", "namespace": "shop", "ownerReferences": [owner]}
-    spec = {"backoffLimit": 0, "template": template}
-    cluster.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec})
+    once = {"backoffLimit": 0, "template": template}
+    cluster.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": once})
     assert (await look(tools, "job", of="job/shop/broken", read="failed")).values == (False,)
     cluster.settled()
     cluster.advance(5)
