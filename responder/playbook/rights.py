@@ -1,7 +1,7 @@
 """What playbooks need to be allowed in a cluster: the least that their steps and probes get by with."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -92,12 +92,13 @@ def _of_kind(of: type[Action] | type[Probe], kind: str) -> Iterator[Permission]:
     """Leave out the rights to kinds that are not meant; if nobody can tell which is, all stay."""
     for permission in of.permissions:
         word = PLURALS.get(permission.resource)
-        others = word in of.kinds and _alternative(of.permissions, permission)
+        others = word in of.kinds and _alternative(of, permission)
         if not kind or not others or word == kind:
             yield permission
 
 
-def _alternative(permissions: Collection[Permission], one: Permission) -> bool:
+def _alternative(of: type[Action] | type[Probe], one: Permission) -> bool:
     """Whether a right is one of several of the same sort, by kind: the target is one of them."""
-    same = [other for other in permissions if other.resource in PLURALS and other.verbs == one.verbs]
+    by_kind = [other for other in of.permissions if PLURALS.get(other.resource) in of.kinds]
+    same = [other for other in by_kind if other.verbs == one.verbs]
     return len(same) > 1
