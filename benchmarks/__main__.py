@@ -12,7 +12,7 @@ from benchmarks.place import Place
 from benchmarks.report import Result
 from benchmarks.sizes import LONG, NORMAL, TINY, Sizes
 
-NAMES = ("intake", "through", "latency", "runs", "footprint", "accept", "decide", "turns")
+NAMES = ("intake", "through", "latency", "runs", "footprint", "cluster", "accept", "decide", "turns")
 """In the order in which they run: what users meet first, then the parts on their own."""
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from responder.act.after import undoing, verifying
-from responder.act.before import awaiting, checking, over, ready, resolving
+from responder.act.before import awaiting, checking, over, ready
 from responder.act.during import acting
 from responder.act.effects import LANDING_GRACE
 from responder.act.engine import TURN_SECONDS, Engine, Next, soon
 from responder.act.kept import kept
 from responder.act.plan import Prepared
 from responder.act.reach import reaching
+from responder.act.resolving import resolving
 from responder.act.reverting import reverting
 from responder.domain.errors import Conflict, PlaybookError, StoreError, Unavailable
 from responder.domain.limits import halted, subject_of
@@ -250,6 +251,7 @@ async def _diagnosed(engine: Engine, run: Run, playbook: Playbook, checked: Awai
 
 
 _AFTER: Mapping[RunState, Callable[[Engine, Run, Playbook, Standing], Awaitable[Next]]] = {
+    RunState.RESOLVING: resolving,
     RunState.VERIFYING: verifying,
     RunState.KEPT: kept,
     RunState.REVERTING: reverting,
@@ -262,8 +264,6 @@ async def _further(engine: Engine, run: Run, playbook: Playbook, standing: Stand
     if run.state in _AFTER:
         return await _AFTER[run.state](engine, run, playbook, standing)
     match run.state:
-        case RunState.RESOLVING:
-            return resolving(run, playbook, standing)
         case RunState.AWAITING_APPROVAL:
             return awaiting(run, playbook, standing)
         case RunState.PARKED:

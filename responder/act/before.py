@@ -30,20 +30,23 @@ MAX_ASKED = 3
 
 def forbidden(run: Run, playbook: Playbook, standing: Standing) -> Refusal | None:
     """Evaluate every guard of a forward effect that the store can answer, again."""
+    refusal = brakes(run, playbook, standing)
+    if refusal is not None or run.mode is Mode.OBSERVE:
+        return refusal  # what only observes takes no slot and no budget: nothing else can be in its way
+    return _taken(standing) or over_limit(playbook.limits, standing.usage, playbook.effects, standing.now)
+
+
+def brakes(run: Run, playbook: Playbook, standing: Standing) -> Refusal | None:
+    """Evaluate the guards that do not go by what was done to the target."""
     if not standing.firing:
         return Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence)
     if standing.evidence_at is not None and standing.now - standing.evidence_at > playbook.limits.max_age:
         reason = f"{Verdict.STALE.sentence} The last sign was at {standing.evidence_at:%H:%M:%S} UTC."
         return Refusal(Verdict.STALE, reason)
     if run.mode is Mode.OBSERVE:
-        return None  # it takes no slot and no budget: nothing else can be in its way
-    stop_sign = paused(standing.pauses, subject_of(run, playbook.actions), standing.now)
-    return (
-        (standing.suspicion.refusal() if standing.suspicion is not None else None)
-        or _taken(standing)
-        or stop_sign
-        or over_limit(playbook.limits, standing.usage, playbook.effects, standing.now)
-    )
+        return None
+    doubted = standing.suspicion.refusal() if standing.suspicion is not None else None
+    return doubted or paused(standing.pauses, subject_of(run, playbook.actions), standing.now)
 
 
 def _taken(standing: Standing) -> Refusal | None:
@@ -52,14 +55,6 @@ def _taken(standing: Standing) -> Refusal | None:
     if standing.busy:
         return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} Run {standing.busy} holds it.")
     return None
-
-
-def resolving(run: Run, playbook: Playbook, standing: Standing) -> Next:
-    """Look up what was late bound, then evaluate the target's guards again."""
-    refusal = forbidden(run, playbook, standing)
-    if refusal is not None:
-        return refused(run, refusal, standing)
-    return Next(advance(run, "resolved_target"))
 
 
 async def checking(

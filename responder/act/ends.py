@@ -31,8 +31,14 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
         Verdict.RECONCILED,
         Verdict.ATTEMPTS_EXHAUSTED,
         Verdict.RECURRING,
+        Verdict.NO_OWNER,
+        Verdict.PROTECTED,
+        Verdict.TARGET_INVALID,
+        Verdict.LABEL_MISSING,
     ):
         return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
+    if refusal.verdict is Verdict.LOOP:
+        return Next(ended, end=RunEnd(needs_person=f"{run.playbook} on {run.target}: {refusal.reason}"))
     page = f"{run.playbook}: {refusal.reason}" if refusal.verdict in _FOR_A_PERSON else ""
     return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, LATER)))
 

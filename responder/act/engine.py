@@ -34,6 +34,11 @@ class OnFact(Protocol):
         ...
 
 
+def nothing_protected(_: str) -> bool:
+    """Stand in where no target is protected."""
+    return False
+
+
 def no_caps(_: Run) -> tuple[Cap, ...]:
     """Stand in where nothing is shared."""
     return ()
@@ -48,6 +53,7 @@ class Engine:
     """Everything act needs of the rest of the world. ``caps_of`` gives what a run shares with others.
 
     ``diagnose`` takes a playbook's looks for people; it takes a few seconds at most, and raises nothing.
+    ``protected`` says whether the configuration keeps a target from all changes.
     """
 
     store: RunStore
@@ -61,6 +67,7 @@ class Engine:
     witness: Witness = NOBODY
     caps_of: Callable[[Run], tuple[Cap, ...]] = no_caps
     diagnose: Callable[[Run, Playbook], Awaitable[None]] = no_diagnosis
+    protected: Callable[[str], bool] = nothing_protected
 
 
 @dataclass(frozen=True, slots=True)

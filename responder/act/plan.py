@@ -59,7 +59,7 @@ def names_for(run: Run, done: Mapping[str, Mapping[str, JsonValue]] | None = Non
         "labels": run.context.labels,
         "annotations": run.context.annotations,
         "connection": run.context.connection,
-        "owner": {},
+        "owner": run.progress.owner,
         "steps": dict(done or {}),
     }
 

@@ -1,25 +1,15 @@
 """``kubernetes.set_resources``: what a container of a workload asks for and may use, and back."""
 
-import re
-from decimal import Decimal
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from responder.actions.kubernetes import KubernetesAction, Site, permissions
 from responder.domain.errors import Permanent
+from responder.domain.quantities import amount
 from responder.domain.reconcilers import at
 from responder.ports.action import Permission
 from responder.ports.tools import Object, PatchKind
-
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|[kMGTPE]|[KMGTPE]i)?")
-_UNITS = {"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(10) ** 3} | {
-    unit: scale
-    for power, letter in enumerate("KMGTPE", 1)
-    for unit, scale in ((letter, Decimal(10) ** (3 * power)), (f"{letter}i", Decimal(2) ** (10 * power)))
-    if unit != "K"
-}
-
 
 SIDES = ("requests", "limits")
 
@@ -107,9 +97,3 @@ kubernetes.set_resources:
         """Return a patch of this container's amounts."""
         one: Object = {"name": self.container, "resources": image}
         return {"spec": {"template": {"spec": {"containers": [one]}}}}
-
-
-def amount(text: JsonValue) -> Decimal | None:
-    """Return a quantity as a number, None for what is none or is not there."""
-    shape = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
-    return None if shape is None else Decimal(shape[1]) * _UNITS[shape[2] or ""]

@@ -97,7 +97,7 @@ def docs_of(playbook_for: Callable[[str, str], Playbook | None]) -> DocsOf:
             "labels": about.labels,
             "annotations": about.annotations,
             "connection": about.connection,
-            "owner": {},
+            "owner": about.owner,
             "steps": {},
         }
         written = playbook.docs

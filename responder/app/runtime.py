@@ -31,6 +31,7 @@ from responder.domain.errors import ResponderError, StoreError
 from responder.domain.limits import Cap, Scope
 from responder.domain.records import Record
 from responder.domain.runs import Run
+from responder.domain.targets import is_protected
 from responder.domain.verdicts import BY_CONFIGURATION, Verdict
 from responder.housekeeping import Housekeeper
 from responder.intake.reconcile import Reconciler
@@ -207,6 +208,7 @@ class Runtime:
             witness=self.witness,
             caps_of=self._caps_of,
             diagnose=self.enricher().of_run,
+            protected=self._protected,
         )
 
     def enricher(self) -> Enricher:
@@ -238,6 +240,9 @@ class Runtime:
 
     def _caps_of(self, run: Run) -> tuple[Cap, ...]:
         return (*self.rules.caps_for(run.context.labels), *counted_under(self._scopes, run))
+
+    def _protected(self, target: str) -> bool:
+        return is_protected(target, self.rules.protect)
 
     def _holds_secret(self, value: JsonValue) -> bool:
         return self.redactor.holds_secret(value)

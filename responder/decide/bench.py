@@ -10,22 +10,11 @@ from responder.domain.causes import Cause, Touch, began, cause_of
 from responder.domain.episodes import Episode
 from responder.domain.limits import NOTHING_SHARED, Pause, Shared, Usage
 from responder.domain.modes import Mode
-from responder.domain.runs import Run, RunState
+from responder.domain.runs import JOINABLE, Run, RunState
 from responder.domain.suspicion import Suspicion
 from responder.domain.targets import ancestors
 from responder.ports.store import RunFact
 
-JOINABLE = frozenset(
-    {
-        RunState.RESOLVING,
-        RunState.CHECKING,
-        RunState.AWAITING_APPROVAL,
-        RunState.READY,
-        RunState.ACTING,
-        RunState.VERIFYING,
-    },
-)
-"""A run in these states may still help whoever joins it; later it is giving back or undoing."""
 NOT_IN_THE_WAY = frozenset({RunState.AWAITING_APPROVAL, RunState.KEPT})
 """States in which a run neither holds its target's slot nor is about to (engine.md)."""
 
@@ -73,8 +62,9 @@ class Bench:
                 self._of_episode[episode].append(run)
             if not run.state.final:
                 self._index(run)
-            if run.began_at is not None:
-                self._touch(run, run.began_at)
+            touch = run.touch(self.now)
+            if touch is not None:
+                self._touch(touch)
 
     def _index(self, run: RunFact) -> None:
         if run.state in JOINABLE:
@@ -82,11 +72,9 @@ class Bench:
         if run.state not in NOT_IN_THE_WAY:
             self._occupy(run.target, run.playbook, run.id)
 
-    def _touch(self, run: RunFact, at: datetime) -> None:
-        over = run.kept_at if run.state is RunState.KEPT else None
-        touch = Touch(run.id, run.playbook, run.target, run.depth, at, run.finished_at or over or self.now)
-        self._touched[run.target].append(touch)
-        for name in ancestors(run.target):
+    def _touch(self, touch: Touch) -> None:
+        self._touched[touch.target].append(touch)
+        for name in ancestors(touch.target):
             self._touched_below[name].append(touch)
 
     def _occupy(self, target: str, playbook: str, run_id: str) -> None:

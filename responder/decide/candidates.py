@@ -226,7 +226,8 @@ class _Judge:
         refusal = first_refusal(OF_THE_MOMENT, self._question(option))
         if refusal is None and self._join(option):
             return True, True
-        if refusal is None and option.mode is not Mode.OBSERVE:
+        if refusal is None and option.mode is not Mode.OBSERVE and not option.playbook.late_bound:
+            # What was done to a target that only its run will know, the run is asked itself.
             refusal = first_refusal(OF_AN_EFFECT, self._question(option))
         if refusal is not None:
             return False, self._refuse(option, refusal)
@@ -312,7 +313,7 @@ class _Judge:
                 verdict=verdict.value,
                 reason=reason,
                 at=self._bench.now,
-                target="" if option is None else option.target,
+                target="" if option is None or option.playbook.late_bound else option.target,
                 run_id=run_id,
                 retry_at=at,
             ),

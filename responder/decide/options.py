@@ -11,7 +11,7 @@ from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, is_kubernetes
 from responder.domain.verdicts import Verdict
 from responder.language.templates import MissingValue
 from responder.playbook.model import Playbook
-from responder.playbook.render import ClusterMissing, render_target
+from responder.playbook.render import ClusterMissing, render_pod, render_target
 
 _CONNECTION = ("connection",)
 
@@ -30,7 +30,10 @@ Library = Callable[[], Candidates]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A candidate for one alert. ``target`` is its key, or empty with ``refusal`` saying why there is none."""
+    """A candidate for one alert. ``target`` is its key, or empty with ``refusal`` saying why there is none.
+
+    Of a late-bound playbook it is what the alert names, a pod or an autoscaler, until its run has looked further.
+    """
 
     playbook: Playbook
     mode: Mode
@@ -63,7 +66,10 @@ def _option(playbook: Playbook, labels: Mapping[str, str], annotations: Mapping[
     try:
         connection = _connection(playbook, labels, rules)
         context = {"labels": labels, "annotations": annotations, "connection": connection}
-        target = render_target(playbook, {**context, "cluster": _cluster(playbook, labels, rules)})
+        named = {**context, "cluster": _cluster(playbook, labels, rules)}
+        target = (
+            render_pod(playbook, named) if playbook.by_owner and playbook.late_bound else render_target(playbook, named)
+        )
         _check_cluster(playbook, target, rules)
     except _NotNamed as error:
         refusal = Refusal(error.verdict, f"{error.verdict.sentence} {error}")

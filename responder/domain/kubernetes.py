@@ -46,8 +46,10 @@ _ALL = (
     Kind("cronjob", "CronJob", "cronjobs", "batch"),
     Kind("daemonset", "DaemonSet", "daemonsets", "apps"),
     Kind("deployment", "Deployment", "deployments", "apps"),
+    Kind("helmrelease", "HelmRelease", "helmreleases", "helm.toolkit.fluxcd.io", "v2"),
     Kind("hpa", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "autoscaling", "v2"),
     Kind("job", "Job", "jobs", "batch"),
+    Kind("kustomization", "Kustomization", "kustomizations", "kustomize.toolkit.fluxcd.io"),
     Kind("namespace", "Namespace", "namespaces", namespaced=False),
     Kind("node", "Node", "nodes", namespaced=False),
     Kind("pod", "Pod", "pods"),
@@ -59,6 +61,9 @@ KINDS: Mapping[str, Kind] = {kind.word: kind for kind in _ALL}
 """By the word that targets use."""
 OF_TITLE: Mapping[str, Kind] = {kind.title: kind for kind in _ALL}
 """By the API's own word, as in ``ownerReferences`` and ``scaleTargetRef``."""
+AUTOSCALER: Final = "hpa"
+SCALED: Final = frozenset({"deployment", "replicaset", "statefulset"})
+"""What an autoscaler may scale."""
 EVENTS: Final = Kind("event", "Event", "events")
 
 

@@ -60,6 +60,18 @@ UNVERIFIED_END = FINAL - {RunState.VERIFIED, RunState.OBSERVED}
 HELPED = frozenset({RunState.KEPT, RunState.REVERTING, RunState.VERIFIED})
 """States of a run that has helped: whatever step it has not taken is not needed."""
 
+JOINABLE = frozenset(
+    {
+        RunState.RESOLVING,
+        RunState.CHECKING,
+        RunState.AWAITING_APPROVAL,
+        RunState.READY,
+        RunState.ACTING,
+        RunState.VERIFYING,
+    },
+)
+"""A run in these states may still help whoever joins it; later it is giving back or undoing."""
+
 SETTLES = timedelta(minutes=10)
 """A verification waits so long for data that was measured after the change, before ``within`` begins to count.
 
@@ -272,6 +284,10 @@ class Progress(BaseModel):
     passed: tuple[str, ...] = ()
     """The steps between changes that are over."""
     said: tuple[Said, ...] = ()
+    owner: dict[str, str] = {}
+    """What made the alert's pod, by kind, as it was looked up in resolving: ``owner.deployment`` in templates."""
+    joined: str = ""
+    """The run that goes on with the alerts of this one: their targets turned out to be the same."""
     reach: int | None = None
     """On how many targets the run's ``blast_radius`` lets effects be, as it was counted in checking."""
 

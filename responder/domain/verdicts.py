@@ -37,6 +37,7 @@ class Verdict(StrEnum):
     LABEL_MISSING = "label_missing", "The alert lacks a label that the playbook needs."
     TARGET_INVALID = "target_invalid", "The target that the playbook names for this alert is not valid."
     CLUSTER_UNKNOWN = "cluster_unknown", "The alert does not say which cluster it is about, or an unknown one."
+    NO_OWNER = "no_owner", "The alert's pod has no owner of the kind that the playbook names."
     RECONCILED = "reconciled", "Something else keeps what would be changed as it is, so nothing was done."
     CONNECTION_UNKNOWN = "connection_unknown", "No connection, or more than one, fits the alert."
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", "The playbook has been tried as often as it may be; a person is asked."
@@ -82,6 +83,11 @@ class Verdict(StrEnum):
     CONDITION_FAILED = "condition_failed", "A condition of the playbook does not hold.", True
     CONDITION_UNKNOWN = "condition_unknown", "A condition could not be checked, so nothing was done.", True
     TEMPORARY = "temporary", "The target could not be reached; nothing was changed.", True
+    OWNER_UNKNOWN = (
+        "owner_unknown",
+        "What the alert is about could not be looked up in the cluster, so nothing was done.",
+        True,
+    )
     NO_ITEMS = "no_items", "The list of what a step is to be done to is empty.", True
     ITEMS_UNKNOWN = (
         "items_unknown",

@@ -29,6 +29,7 @@ def build(
     text: str,
     catalogue: Catalogue,
     names: Names | None,
+    owner_words: frozenset[str],
 ) -> Playbook:
     """Return the playbook of a shape about which there are no errors."""
     return Playbook(
@@ -62,6 +63,7 @@ def build(
         revert_after=shape.revert_after,
         notify=_notify(shape.notify),
         docs=Docs(shape.docs.runbook_url, shape.docs.meaning, shape.docs.impact, shape.docs.by_hand),
+        owner_words=owner_words,
     )
 
 

@@ -10,9 +10,11 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from responder.domain.kubernetes import AUTOSCALER
 from responder.domain.limits import Cap, Limits
 from responder.domain.modes import Mode
 from responder.domain.portions import Portion
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR
 from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.language.promql import longest_range
@@ -177,6 +179,26 @@ class Playbook:
     revert_after: timedelta | None = None
     notify: NotifyRule = field(default_factory=NotifyRule)
     docs: Docs = field(default_factory=Docs)
+    owner_words: frozenset[str] = frozenset()
+    """Which owners of the alert's pod it names (``owner.deployment``): looked up when a run begins."""
+
+    @property
+    def late_bound(self) -> bool:
+        """Whether only a look at the cluster tells the target: the owner of a pod, or what an autoscaler scales."""
+        if self.target is None or self.target.text.partition(SEPARATOR)[0] not in KUBERNETES_KINDS:
+            return False
+        return self.by_owner or self.by_autoscaler
+
+    @property
+    def by_owner(self) -> bool:
+        """Whether the target is named by the owner of the alert's pod."""
+        return self.target is not None and any(path[0] == "owner" for path in self.target.paths)
+
+    @property
+    def by_autoscaler(self) -> bool:
+        """Whether the target names an autoscaler for what it scales: no step changes the autoscaler itself."""
+        named = self.target is not None and self.target.text.startswith(f"{AUTOSCALER}{SEPARATOR}")
+        return named and not any(AUTOSCALER in step.action.kinds for step in self.steps)
 
     @property
     def actions(self) -> tuple[str, ...]:

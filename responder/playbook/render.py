@@ -33,6 +33,9 @@ __all__ = [
 Context = Mapping[str, object]
 _Model = TypeVar("_Model", bound=BaseModel)
 
+POD = Template.parse("pod/{{ labels.namespace }}/{{ labels.pod }}")
+"""How an alert names a pod: by the labels that the exporters of Kubernetes give."""
+
 _REQUEST_PATH = re.compile(r"(?:[A-Z]+ +)?/")
 _QUERY_INPUTS = frozenset({"query", "expression"})
 
@@ -49,7 +52,16 @@ def render_target(playbook: Playbook, context: Context) -> str:
     """
     if playbook.target is None:
         raise ValueError(f"the playbook {playbook.name} has no target")
-    key = _render_key(playbook.target, context)
+    return _key_of(playbook.target, playbook, context)
+
+
+def render_pod(playbook: Playbook, context: Context) -> str:
+    """Return the key of the alert's pod: whose pod it is, is looked up when a run begins. Raises as above."""
+    return _key_of(POD, playbook, context)
+
+
+def _key_of(template: Template, playbook: Playbook, context: Context) -> str:
+    key = _render_key(template, context)
     kind = key.partition(SEPARATOR)[0]
     if kind in KUBERNETES_KINDS:
         key = f"{_cluster(playbook, context)}{SEPARATOR}{check_key(key)}"

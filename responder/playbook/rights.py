@@ -1,15 +1,17 @@
 """What playbooks need to be allowed in a cluster: the least that their steps and probes get by with."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from responder.domain.kubernetes import KINDS
+from responder.domain.kubernetes import AUTOSCALER, KINDS
+from responder.domain.owners import BETWEEN
 from responder.domain.targets import SEPARATOR
 from responder.playbook.model import Condition, Playbook
-from responder.ports.action import Permission
+from responder.ports.action import Action, Permission
+from responder.ports.probe import Probe
 
 PLURALS = {kind.plural: word for word, kind in KINDS.items()}
 CLUSTER_WIDE = frozenset(kind.plural for kind in KINDS.values() if not kind.namespaced)
@@ -50,12 +52,13 @@ def rules_for(playbooks: Iterable[Playbook]) -> tuple[Rule, ...]:
 
 
 def _needed(playbook: Playbook) -> Iterator[Permission]:
-    kind = _kind(None if playbook.target is None else playbook.target.text)
+    kind = "" if playbook.by_autoscaler else _kind(None if playbook.target is None else playbook.target.text)
+    yield from _of_owners(playbook)
     for step in playbook.steps:
         if step.action.kinds:
-            yield from _of_kind(step.action.permissions, kind)
+            yield from _of_kind(step.action, kind)
         if step.items is not None:
-            yield from _of_kind(step.items.probe.permissions, _kind(step.items.arguments.get("of")))
+            yield from _of_kind(step.items.probe, _kind(step.items.arguments.get("of")))
         for condition in (*step.when, *step.verify):
             yield from _of_condition(condition)
     for condition in (*playbook.when, *playbook.verify):
@@ -64,10 +67,21 @@ def _needed(playbook: Playbook) -> Iterator[Permission]:
         yield from _of_kind(one.probe.permissions, _kind(one.arguments.get("of")))
 
 
+def _of_owners(playbook: Playbook) -> Iterator[Permission]:
+    """Return what it takes to look up the owners that are named, or what an autoscaler scales."""
+    if playbook.owner_words:
+        yield Permission("", "pods", ("get",))
+    for between, above in BETWEEN.items():
+        if above in playbook.owner_words:
+            yield Permission(KINDS[between].group, KINDS[between].plural, ("get",))
+    if playbook.by_autoscaler:
+        yield Permission(KINDS[AUTOSCALER].group, KINDS[AUTOSCALER].plural, ("get",))
+
+
 def _of_condition(condition: Condition) -> Iterable[Permission]:
     if condition.probe is None:
         return ()
-    return _of_kind(condition.probe.permissions, _kind(condition.arguments.get("of")))
+    return _of_kind(condition.probe, _kind(condition.arguments.get("of")))
 
 
 def _kind(of: JsonValue) -> str:
@@ -76,16 +90,17 @@ def _kind(of: JsonValue) -> str:
     return kind if kind in KINDS else ""
 
 
-def _of_kind(permissions: Collection[Permission], kind: str) -> Iterator[Permission]:
+def _of_kind(of: type[Action] | type[Probe], kind: str) -> Iterator[Permission]:
     """Leave out the rights to kinds that are not meant; if nobody can tell which is, all stay."""
-    for permission in permissions:
+    for permission in of.permissions:
         word = PLURALS.get(permission.resource)
-        others = word is not None and _alternative(permissions, permission)
+        others = word in of.kinds and _alternative(of, permission)
         if not kind or not others or word == kind:
             yield permission
 
 
-def _alternative(permissions: Collection[Permission], one: Permission) -> bool:
+def _alternative(of: type[Action] | type[Probe], one: Permission) -> bool:
     """Whether a right is one of several of the same sort, by kind: the target is one of them."""
-    same = [other for other in permissions if other.resource in PLURALS and other.verbs == one.verbs]
+    by_kind = [other for other in of.permissions if PLURALS.get(other.resource) in of.kinds]
+    same = [other for other in by_kind if other.verbs == one.verbs]
     return len(same) > 1

@@ -14,6 +14,7 @@ from responder.playbook.lists import listed_ids
 from responder.playbook.lookups import check_names
 from responder.playbook.model import Playbook
 from responder.playbook.names import Names
+from responder.playbook.owners import check_owners, owner_words
 from responder.playbook.portions import gradual_ids
 from responder.playbook.references import check_references, top_templates
 from responder.playbook.rules import Keys, check_empty, check_top, condition_lists, items
@@ -57,7 +58,8 @@ def examine(
     if shape is None or findings.errors:
         return None, findings.in_order
     text = source.decode("utf-8") if isinstance(source, bytes) else source
-    playbook = build(shape, ids=ids, file=file, text=text, catalogue=catalogue, names=names)
+    owners = owner_words(document.data)
+    playbook = build(shape, ids=ids, file=file, text=text, catalogue=catalogue, names=names, owner_words=owners)
     return playbook, findings.in_order
 
 
@@ -77,6 +79,7 @@ def _check(findings: Findings, data: Keys, ids: tuple[str, ...], catalogue: Cata
     templates.extend(check_diagnose(findings, data, catalogue))
     for path, condition in condition_lists(data):
         templates.extend(check_condition(findings, path, condition, catalogue))
+    check_owners(findings, data)
     check_references(findings, templates, ids, listed_ids(data, ids), gradual_ids(data, ids))
     if names is not None:
         check_names(findings, data, names, catalogue)

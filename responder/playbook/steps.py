@@ -5,6 +5,7 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from responder.domain.kubernetes import AUTOSCALER, SCALED
 from responder.domain.targets import SEPARATOR
 from responder.language.strict_yaml import Path
 from responder.language.templates import Template
@@ -134,7 +135,8 @@ def _check_reach(findings: Findings, path: Path, arguments: Keys, action: type[A
 def _check_kind(findings: Findings, path: Path, action: type[Action], target: object) -> None:
     """What works on some kinds of Kubernetes objects has a target of one of them."""
     kind = target.partition(SEPARATOR)[0] if isinstance(target, str) else "{{"
-    if action.kinds and "{{" not in kind and kind not in action.kinds:
+    scaled = kind == AUTOSCALER and not SCALED.isdisjoint(action.kinds)
+    if action.kinds and "{{" not in kind and kind not in action.kinds and not scaled:
         message = f"{action.name} works on {', '.join(action.kinds)}, and the target is {target}"
         hint = f"write it like {action.kinds[0]}/…: the cluster goes into `cluster:` or comes from the alert"
         findings.add(path, message, "target-kind", hint, at_key=True)

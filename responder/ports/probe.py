@@ -25,7 +25,8 @@ class Reading:
 class Probe(BaseModel, ABC):
     """Base of every probe; a frozen pydantic class that is its ``with:`` arguments.
 
-    ``lists`` says that it can find the items of a step, ``permissions`` what it needs in a cluster.
+    ``lists`` says that it can find the items of a step, ``permissions`` what it needs in a cluster, ``kinds`` at
+    which kinds of its objects it looks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,7 @@ class Probe(BaseModel, ABC):
     example: ClassVar[str]
     lists: ClassVar[bool] = False
     permissions: ClassVar[tuple[Permission, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:

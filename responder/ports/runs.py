@@ -11,6 +11,7 @@ from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
 from responder.domain.suspicion import Suspicion
 from responder.ports.audit import Audit
+from responder.ports.slices import RunFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,19 @@ class Standing:
     suspicion: Suspicion | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What came of giving a run the target that was looked up for it.
+
+    ``joined`` is the run that has the target and goes on with the alerts; empty: the run has its target now. ``near``
+    are runs that have been at that target, above or below it, since its first alert ``began``, or shortly before.
+    """
+
+    joined: str = ""
+    near: Sequence[RunFact] = ()
+    began: datetime | None = None
+
+
 class RunStore(Protocol):
     """The runs' queue and the effect protocol's commits. ``run.epoch`` guards every write."""
 
@@ -104,6 +118,13 @@ class RunStore(Protocol):
         A turn that gets here made progress: ``attempts`` becomes 0. What arrived while the turn was under way (a stop,
         a pause, an answer) makes the run due at once, whatever ``due_at`` says. ``ask`` opens an approval (state
         ``pending``; then ``approved``, ``rejected``, ``spent`` or ``void``) and voids an older one.
+        """
+        ...
+
+    async def bind(self, run: Run) -> Bound:
+        """Write a run's target, where it was looked up; another run of the playbook there takes over its alerts.
+
+        The lease goes on.
         """
         ...
 

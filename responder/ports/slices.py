@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from responder.domain.alerts import Delivery, Severity
+from responder.domain.causes import Touch
 from responder.domain.episodes import Decision, Episode, Group, Incident
 from responder.domain.limits import Pause, Usage
 from responder.domain.runs import Run, RunState
@@ -32,6 +33,16 @@ class RunFact:
     began_at: datetime | None = None
     depth: int = 1
     kept_at: datetime | None = None
+
+    def touch(self, now: datetime) -> Touch | None:
+        """Return what the run has changed, as far as that may be the cause of something; None when it changed nothing.
+
+        What it is kept for is over since ``kept_at``; what is not over lasts until ``now``.
+        """
+        if self.began_at is None:
+            return None
+        over = self.kept_at if self.state is RunState.KEPT else None
+        return Touch(self.id, self.playbook, self.target, self.depth, self.began_at, self.finished_at or over or now)
 
 
 @dataclass(frozen=True, slots=True)

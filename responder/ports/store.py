@@ -29,7 +29,7 @@ from responder.ports.queues import (
     OutboxItem,
 )
 from responder.ports.reconciling import Reconciling
-from responder.ports.runs import Authority, RunEnd, RunStore, Standing
+from responder.ports.runs import Authority, Bound, RunEnd, RunStore, Standing
 from responder.ports.sealing import Sealing
 from responder.ports.slices import DecideStore, DeliveryProgress, RunFact, Slice, SliceChanges
 
@@ -41,6 +41,7 @@ __all__ = [
     "UNCLAIMED_AFTER",
     "Audit",
     "Authority",
+    "Bound",
     "DecideStore",
     "DeliveryProgress",
     "Gathered",

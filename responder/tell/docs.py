@@ -37,6 +37,7 @@ class Subject:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     connection: str = ""
+    owner: Mapping[str, str] = field(default_factory=dict)
 
 
 DocsOf = Callable[[Subject], Docs | None]
@@ -46,7 +47,9 @@ def subject(account: Account, run: Run | None, worst: Episode | None) -> Subject
     """Return whose words fit: those of the run, without one those of the playbook that was decided about last."""
     if run is not None:
         known = run.context
-        return Subject(run.playbook, run.revision, known.labels, known.annotations, known.connection)
+        return Subject(
+            run.playbook, run.revision, known.labels, known.annotations, known.connection, run.progress.owner
+        )
     named = [one for one in account.decisions if worst and one.episode_id == worst.id and one.playbook]
     latest = max(named, key=_weight, default=None)
     if latest is None or worst is None:

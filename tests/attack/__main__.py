@@ -9,7 +9,21 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.attack import chaos, crash, databases, fuzz, guards, model, resume, seeds, soak, storm, tell_storm, telling
+from tests.attack import (
+    chaos,
+    clusters,
+    crash,
+    databases,
+    fuzz,
+    guards,
+    model,
+    resume,
+    seeds,
+    soak,
+    storm,
+    tell_storm,
+    telling,
+)
 from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
 
@@ -24,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--scenario",
         action="append",
         default=[],
-        choices=[one.name for one in (*SCENARIOS, *databases.SCENARIOS)],
+        choices=[one.name for one in (*SCENARIOS, *databases.SCENARIOS, *clusters.SCENARIOS)],
         help="only this one",
     )
     fuzzing = campaigns.add_parser("fuzz", help="nonsense for whatever reads text from outside")
@@ -74,6 +88,7 @@ def _crash(given: argparse.Namespace) -> bool:
         if not given.scenario or set(given.scenario) & {one.name for one in SCENARIOS}:
             result.add(crash.campaign(stores, every=given.every, only=given.scenario, say=_say))
         result.add(databases.campaign(stores, every=given.every, only=given.scenario, say=_say))
+        result.add(clusters.campaign(stores, every=given.every, only=given.scenario, say=_say))
     for finding in result.findings.every:
         _say(finding)
     if result.missed:

@@ -367,6 +367,7 @@ def victim(
     playbooks: Mapping[str, str] = PLAYBOOKS,
     connections: Mapping[str, object] | None = None,
     commands: Mapping[str, object] | None = None,
+    settings: Mapping[str, object] | None = None,
     **more: object,
 ) -> Iterator[Victim]:
     """Give a started responder over ``store``: ``sqlite`` for a file of its own, else the URL of a PostgreSQL.
@@ -380,10 +381,10 @@ def victim(
         (directory / "token").chmod(0o600)
         for name, text in playbooks.items():
             (directory / "playbooks" / name).write_text(text, encoding="utf-8")
-        settings = config(url, target_url, **more)
-        settings["connections"] |= connections or {}
-        settings |= {"commands": commands} if commands else {}
-        (directory / "responder.yml").write_text(json.dumps(settings), encoding="utf-8")
+        written = {**config(url, target_url, **more), **(settings or {})}
+        written["connections"] |= connections or {}
+        written |= {"commands": commands} if commands else {}
+        (directory / "responder.yml").write_text(json.dumps(written), encoding="utf-8")
         made = Victim(directory, url, forks)
         try:
             made.start()

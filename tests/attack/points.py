@@ -13,7 +13,7 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -30,13 +30,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.app.parts import Channels
 from responder.clients.toolbox import Toolbox
 from responder.domain.errors import DeliveryError, Unavailable, Uncertain
+from responder.domain.kubernetes import MARKER
 from responder.language.commands import Job
 from responder.ports.containers import Engine as Containers
 from responder.ports.hosts import Host
 from responder.ports.pooler import Pooler
 from responder.ports.silencing import Silencing
 from responder.ports.store import NewDelivery
-from responder.ports.tools import Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
+from responder.ports.tools import Cluster, Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
 from responder.stores.core.database import Order
 from responder.stores.core.store import SqlStore
 from responder.stores.postgres import PostgresDatabase, PostgresStore
@@ -306,6 +307,42 @@ class _Host:
         return answer
 
 
+class _Cluster:
+    """A cluster whose effects meet their points; looks and dry runs pass by (``ports.tools.Cluster``)."""
+
+    def __init__(self, cluster: Cluster, points: Points) -> None:
+        self._cluster, self._points = cluster, points
+        self.reconcilers = cluster.reconcilers
+        self.get, self.find, self.list, self.text = cluster.get, cluster.find, cluster.list, cluster.text
+
+    async def patch(self, path: str, body: JsonValue, *given: Any, dry_run: bool = False) -> Any:  # noqa: ANN401 -- as the port
+        if dry_run:
+            return await self._cluster.patch(path, body, *given, dry_run=True)
+        marked: Any = body
+        key = marked["metadata"]["annotations"][MARKER]
+        return await self._meeting(key.rpartition(":")[2], self._cluster.patch(path, body, *given))
+
+    async def create(self, path: str, body: Any, *given: Any, dry_run: bool = False) -> Any:  # noqa: ANN401 -- as the port
+        if dry_run:
+            return await self._cluster.create(path, body, *given, dry_run=True)
+        return await self._meeting("do", self._cluster.create(path, body, *given))
+
+    async def delete(self, path: str, options: Any, *given: Any, dry_run: bool = False) -> Any:  # noqa: ANN401 -- as the port
+        if dry_run:
+            return await self._cluster.delete(path, options, *given, dry_run=True)
+        return await self._meeting("do", self._cluster.delete(path, options, *given))
+
+    async def _meeting(self, direction: str, sending: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 -- as the port
+        try:
+            self._points.meet(f"{direction}:before")
+            answer = await sending
+        finally:
+            sending.close()
+        if self._points.meet(f"{direction}:after"):
+            raise Uncertain("the answer was lost")
+        return answer
+
+
 @dataclass(frozen=True, slots=True)
 class WatchedTools:
     """The configured tools; each effect meets its points."""
@@ -316,6 +353,14 @@ class WatchedTools:
     def http(self, name: str) -> HttpService:
         """Return the named service."""
         return _Service(self.tools.http(name), self.points)
+
+    def cluster(self, name: str) -> Any:  # noqa: ANN401 -- stands in for the port
+        """Return the named cluster."""
+        return _Cluster(self.tools.cluster(name), self.points)
+
+    def cluster_of(self, labels: Mapping[str, str]) -> str:
+        """Return the name of the cluster of an alert."""
+        return self.tools.cluster_of(labels)
 
     def prometheus(self, labels: Mapping[str, str]) -> Prometheus:
         """Return the Prometheus for these labels."""

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from pydantic import JsonValue
 
+from responder.app import catalogue
+from tests.attack.clusters import DEEDS
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
 from tests.attack.day_order import in_order
 from tests.attack.load import judge_all
@@ -141,3 +143,9 @@ def test_an_effect_that_landed_before_its_turn_shows(playbook: str, keys: str, w
     runs = [lent(playbook=playbook)]
     assert list(in_order(runs, [FIRST, SECOND], ledger, ())) == [f"run run of {playbook}: {one}" for one in wrong]
     assert list(in_order(runs, [FIRST, SECOND], ledger, {"a"})) == []
+def test_every_action_on_a_cluster_is_attacked() -> None:
+    on_clusters = {name.removeprefix("kubernetes.") for name in catalogue().actions if name.startswith("kubernetes.")}
+    assert set(DEEDS) == on_clusters
+    assert {name for name, deed in DEEDS.items() if deed.event} == {
+        name for name in DEEDS if catalogue().actions[f"kubernetes.{name}"].undoes == "impossible"
+    }

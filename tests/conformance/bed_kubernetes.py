@@ -18,13 +18,23 @@ from responder.domain.kubernetes import MARKER, place_of
 from responder.domain.reconcilers import at
 from tests.bed.kube.access import ADMINS, known
 from tests.bed.kube.cluster import Cluster
+from tests.bed.kube.images import Behaviour
 from tests.bed.kube.store import Store
 from tests.bed.web import JsonObject
 from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
 
 DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
 STATEFULSET, CRONJOB = "eu/statefulset/shop/db", "eu/cronjob/shop/nightly"
-KINDS = ("Deployment", "StatefulSet", "CronJob", "HorizontalPodAutoscaler", "Node")
+KINDS = (
+    "Deployment",
+    "StatefulSet",
+    "CronJob",
+    "HorizontalPodAutoscaler",
+    "Job",
+    "Kustomization",
+    "Node",
+    "PersistentVolumeClaim",
+)
 
 
 def kube(name: str, target: str = DEPLOYMENT, *, binary: bool = False, **arguments: JsonValue) -> Shape:
@@ -36,6 +46,11 @@ def kube(name: str, target: str = DEPLOYMENT, *, binary: bool = False, **argumen
 def thorough(shape: Shape) -> Shape:
     """Return a shape that goes through every fault."""
     return replace(shape, brief=False)
+
+
+def flux(name: str, of: str) -> Shape:
+    """Return a shape of ``flux.NAME``."""
+    return Shape(f"flux.{name}", {}, target=f"eu/kustomization/flux-system/{of}", binary=True, brief=True)
 
 
 SHAPES = {
@@ -57,6 +72,11 @@ SHAPES = {
     "uncordon": kube("uncordon", "eu/node/node-2", binary=True),
     "taint": kube("taint", NODE, key="example.com/disk", value="failing", effect="NoSchedule"),
     "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
+    "expand_pvc": replace(kube("expand_pvc", "eu/pvc/shop/data", to="20Gi"), single=False),
+    "run_job": thorough(kube("run_job", CRONJOB)),
+    "retry_job": kube("retry_job", "eu/job/shop/broken"),
+    "flux suspend": flux("suspend", "shop"),
+    "flux resume": flux("resume", "held"),
     "evict_pod": thorough(kube("evict_pod", POD)),
     "delete_pod": thorough(kube("delete_pod", POD)),
     "evict a pod of a Deployment": kube("evict_pod", DEPLOYMENT, pod="one"),
@@ -76,6 +96,11 @@ EDITS: Mapping[str, dict[str, Any]] = {
     "uncordon": {"spec": {"unschedulable": False}},
     "taint": {"spec": {"taints": [{"key": "example.com/disk", "value": "slow", "effect": "NoSchedule"}]}},
     "suspend_cronjob": {"spec": {"suspend": True}},
+    "expand_pvc": {"spec": {"resources": {"requests": {"storage": "30Gi"}}}},
+    "run_job": {"spec": {"schedule": "0 4 * * *"}},
+    "retry_job": {"spec": {"backoffLimit": 2}},
+    "suspend": {"spec": {"suspend": True}},
+    "resume": {"spec": {"suspend": False}},
 }
 """What somebody else makes of what an action owns."""
 
@@ -121,6 +146,30 @@ def manifests() -> list[dict[str, Any]]:
                 },
             },
         },
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "broken", "namespace": "shop"},
+            "spec": {
+                "backoffLimit": 0,
+                "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:broken"}]}},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data", "namespace": "shop"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
+        },
+        *(
+            {
+                "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+                "kind": "Kustomization",
+                "metadata": {"name": name, "namespace": "flux-system"},
+                "spec": {"interval": "10m", "path": "./shop", "prune": True, "suspend": name == "held"},
+            }
+            for name in ("shop", "held")
+        ),
     ]
 
 
@@ -150,6 +199,7 @@ def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
 def beginning() -> Store:
     """Return the store of a cluster as every test finds it; its objects are never changed in place."""
     cluster = Cluster(nodes=2, automatic=False)
+    cluster.images["shop:broken"] = Behaviour.completes(exit_code=1)
     cluster.apply(manifests())
     cluster.settled()
     cluster.apply(workload("Deployment", "web", "shop:2"))
@@ -202,6 +252,8 @@ class KubernetesBed(Bed):
         if self.action in {"evict_pod", "delete_pod"}:
             return found is None or _going(found)
         assert found is not None
+        if self.action in {"run_job", "retry_job"}:
+            return len([one for one in self.cluster.every("Job") if _marked(one)]) == 1
         return all(_seen(found, name) == _told(value) for name, value in image.items() if name not in _BESIDE)
 
     async def fault(self, kind: str) -> None:
@@ -238,6 +290,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "replicas": ("spec", "replicas"),
     "paused": ("spec", "paused"),
     "suspend": ("spec", "suspend"),
+    "storage": ("spec", "resources", "requests", "storage"),
     "unschedulable": ("spec", "unschedulable"),
     "min": ("spec", "minReplicas"),
     "max": ("spec", "maxReplicas"),
@@ -279,6 +332,10 @@ def _full(value: Any) -> Any:  # noqa: ANN401 - JSON
         inner = {name: _full(one) for name, one in value.items()}
         return {name: one for name, one in inner.items() if one or (one == 0 and one is not False)}
     return [_full(one) for one in value] if isinstance(value, list) else value
+
+
+def _marked(one: JsonObject) -> bool:
+    return MARKER in one["metadata"].get("annotations", {})
 
 
 def _going(one: JsonObject) -> bool:

@@ -136,3 +136,86 @@ async def test_a_cluster_is_taken_from_the_alert_or_is_the_only_one(tools: Toolb
     assert (await wanted.look({"cluster": "eu"}, tools)).values == (True,)
     with pytest.raises(Permanent, match="'us' is not configured"):
         await wanted.look({"cluster": "us"}, tools)
+
+
+async def test_what_made_a_pod_is_found_behind_its_replicaset(cluster: Cluster, tools: Toolbox) -> None:
+    of = f"pod/shop/{cluster.pods('shop', 'web')[0]['metadata']['name']}"
+    seen = await look(tools, "owner", of=of)
+    assert seen.values == ("deployment",)
+    assert seen.note.endswith("deployment web")
+    assert (await look(tools, "owner", of=of, read="deployment")).values == ("web",)
+    assert (await look(tools, "owner", of=of, read="cronjob")).values == ()
+    assert (await look(tools, "owner", of="pod/shop/gone")).values == ()
+
+
+async def test_what_is_used_is_summed_up_and_the_hungriest_named(cluster: Cluster, tools: Toolbox) -> None:
+    first, second = sorted(pod["metadata"]["name"] for pod in cluster.pods("shop", "web"))
+    cluster.usage("shop", first, "300m", "64Mi")
+    cluster.usage("shop", second, "1", "32Mi")
+    assert count(await look(tools, "top", of=WEB)) == pytest.approx(1.3)
+    seen = await look(tools, "top", of=WEB, how="most")
+    assert seen.values == (1,)
+    assert seen.note.startswith(second)
+    assert (await look(tools, "top", of=f"pod/shop/{first}", read="memory")).values == (64 * 2**20,)
+    used = [count(await look(tools, "top", of=f"node/node-{number}")) for number in (1, 2)]
+    assert sum(used) == pytest.approx(1.3)
+    assert (await look(tools, "top", of="node/gone")).values == ()
+
+
+async def test_the_fullest_quota_is_told_as_a_share(cluster: Cluster, tools: Toolbox) -> None:
+    assert (await look(tools, "quota", of="namespace/shop")).values == ()
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": "shop"},
+        "spec": {"hard": {"pods": "10", "limits.memory": "2Gi"}},
+        "status": {
+            "hard": {"pods": "10", "limits.memory": "2Gi"},
+            "used": {"pods": "2", "limits.memory": "1Gi"},
+        },
+    }
+    cluster.apply(quota)
+    seen = await look(tools, "quota", of="namespace/shop")
+    assert seen.values == (0.5,)
+    assert seen.note.startswith("small limits.memory 1073741824 of 2147483648, small pods 2 of 10")
+    assert (await look(tools, "quota", of="namespace/shop", resource="pods")).values == (0.2,)
+
+
+async def test_endpoints_are_counted_by_whether_they_take_requests(cluster: Cluster, tools: Toolbox) -> None:
+    assert (await look(tools, "endpoints", service="shop/web")).values == ()
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    }
+    cluster.apply(service)
+    cluster.settled()
+    assert (await look(tools, "endpoints", service="shop/web")).values == (2,)
+    cluster.images["shop:bad"] = Behaviour.never_ready()
+    cluster.apply(workload("Deployment", "web", "shop:bad"))
+    cluster.settled()
+    assert count(await look(tools, "endpoints", service="shop/web", read="not_ready")) >= 1
+    with pytest.raises(Permanent, match="write NAMESPACE/NAME"):
+        await look(tools, "endpoints", service="web")
+
+
+async def test_how_a_job_has_ended_is_told_with_why(cluster: Cluster, tools: Toolbox) -> None:
+    assert (await look(tools, "job", of="job/shop/broken")).values == ()
+    cluster.images["shop:broken"] = Behaviour.completes(exit_code=1)
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:broken"}]}}
+    about = {"name": "nightly", "namespace": "shop"}
+    spec = {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"template": template}}}
+    by = cluster.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": about, "spec": spec})
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": by["metadata"]["uid"]}
+    meta = {"name": "broken", "namespace": "shop", "ownerReferences": [owner]}
+    once = {"backoffLimit": 0, "template": template}
+    cluster.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": once})
+    assert (await look(tools, "job", of="job/shop/broken", read="failed")).values == (False,)
+    cluster.settled()
+    cluster.advance(5)
+    seen = await look(tools, "job", of="cronjob/shop/nightly", read="failed")
+    assert seen.values == (True,)
+    assert seen.note.startswith("broken: ")
+    assert (await look(tools, "job", of="job/shop/broken")).values == (False,)
+    assert (await look(tools, "job", of="job/shop/broken", read="active")).values == (0,)

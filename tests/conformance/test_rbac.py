@@ -13,7 +13,6 @@ from responder.app import catalogue
 from responder.cli.rbac import manifests, run_rbac
 from responder.clients.toolbox import ClusterSpec, Toolbox
 from responder.domain.errors import Permanent
-from responder.domain.kubernetes import KINDS
 from responder.playbook.rights import rules_for
 from responder.playbook.schema import load_playbook
 from tests.bed.kube.cluster import Cluster
@@ -30,6 +29,10 @@ PROBES = {
     "logs": "statefulset/shop/db",
     "hpa": "deployment/shop/scaled",
     "nodes": "",
+    "job": "cronjob/shop/nightly",
+    "owner": "pod/shop/one",
+    "quota": "namespace/shop",
+    "top": "deployment/shop/web",
 }
 
 
@@ -106,10 +109,10 @@ def rules(printed: str) -> list[dict[str, Any]]:
 
 def test_rights_are_narrowed_to_the_kind_of_the_target() -> None:
     printed = granted(playbook("deployment/shop/web", "kubernetes.scale: { to: 3 }"))
-    assert {rule["resources"][0] for rule in rules(printed)} & {kind.plural for kind in KINDS.values()} == {
-        "deployments",
-        "horizontalpodautoscalers",
-    }
+    changed = {rule["resources"][0] for rule in rules(printed) if "patch" in rule["verbs"]}
+    asked = {rule["resources"][0] for rule in rules(printed)} - changed - {"applications"}
+    assert changed == {"deployments"}
+    assert asked == {"horizontalpodautoscalers", "helmreleases", "kustomizations"}
 
 
 def test_with_namespaces_only_what_has_none_is_granted_everywhere(tmp_path: Path) -> None:
@@ -134,3 +137,15 @@ def test_with_namespaces_only_what_has_none_is_granted_everywhere(tmp_path: Path
     assert wide == {"nodes", "applications", "kustomizations", "helmreleases"}
     assert documents[1]["subjects"] == [{"kind": "ServiceAccount", "name": "responder", "namespace": "ops"}]
     assert "# deployments (get, patch): it" in out.getvalue()
+
+
+def test_what_looks_up_an_owner_is_granted_and_no_more() -> None:
+    restart = "kubernetes.rollout_restart: {}\n    undo: none"
+    owned = granted(playbook("deployment/shop/{{ owner.deployment }}", restart))
+    assert "# pods (get): it" in owned
+    assert "# replicasets (get): it" in owned
+    assert "# jobs" not in owned
+    assert "# replicasets" not in granted(playbook("daemonset/shop/{{ owner.daemonset }}", restart))
+    scaled = granted(playbook("hpa/shop/api", "kubernetes.scale: { by: 1, max: 3 }"))
+    assert "# deployments (get, patch): it" in scaled
+    assert "# horizontalpodautoscalers (get, list): it" in scaled

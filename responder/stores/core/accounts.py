@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.domain.episodes import Episode, EpisodeState
 from responder.domain.notification import PRESS_REFUSED, PRESSED, Account, Acknowledgement, Beyond, Click
 from responder.domain.runs import FORMAT, Run, RunState
+from responder.domain.verdicts import Verdict
 from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.schema import (
@@ -45,6 +46,8 @@ EPISODES, RUNS = 200, 50
 """So many alerts and runs of an incident are read whole: a message shows a few of them, its thread some dozens."""
 ACKNOWLEDGED = "incident.acknowledged"
 _OPEN: ColumnElement[str] = literal_column(f"'{EpisodeState.OPEN.value}'")
+_TELLS: ColumnElement[bool] = runs.c.verdict.is_(None) | (runs.c.verdict != Verdict.JOINED.value)
+"""A run whose alerts went to another one before it began has nothing to tell."""
 CLICKS = 20
 """So many of the latest clicks are told."""
 _CLICKED = (PRESSED, PRESS_REFUSED)
@@ -85,7 +88,7 @@ class AccountStatements:
         """The incidents, how much belongs to them, whether their page is overdue, and who took them over."""
         overdue = exists().where(holds.c.incident_id == incidents.c.id, holds.c.state == rows.OVERDUE)
         its = episodes.c.incident_id == incidents.c.id
-        readable = (runs.c.incident_id == incidents.c.id) & (runs.c.format <= FORMAT)
+        readable = (runs.c.incident_id == incidents.c.id) & (runs.c.format <= FORMAT) & _TELLS
         return select(
             incidents,
             _count(episodes, its).label("episodes"),
@@ -144,9 +147,10 @@ class AccountStatements:
         """Their latest runs, as far as this program can read them: those that are not over, and the one that asks."""
         asks = select(incidents.c.needs_person_run).where(self._of(incidents.c.id))
         over = case((runs.c.finished_at.is_(None), 0), else_=1)
-        first = self._first(runs, RUNS, over, runs.c.created_at.desc())
+        joined = case((runs.c.verdict == Verdict.JOINED.value, 1), else_=0)
+        first = self._first(runs, RUNS, joined, over, runs.c.created_at.desc())
         its = self._db.within(runs.c.id, union(first, asks)) & self._of(runs.c.incident_id)
-        return select(runs).where(its, runs.c.format <= FORMAT).order_by(runs.c.created_at, runs.c.id)
+        return select(runs).where(its, runs.c.format <= FORMAT, _TELLS).order_by(runs.c.created_at, runs.c.id)
 
     @cached_property
     def records(self) -> Select[Any]:

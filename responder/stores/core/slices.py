@@ -39,10 +39,11 @@ from responder.stores.core.slice_statements import TOUCHED, SliceStatements
 from responder.stores.core.usage import Pair, pairs_given, usage_of
 from responder.stores.schema import audit, decisions, episodes, holds, incidents, run_episodes, runs, truncated
 
-_COUNTING = {
+COUNTING = {
     **{name: f"excluded.{name}" for name in ("reason", "target", "run_id", "retry_at", "at")},
     "times": "decisions.times + 1",
 }
+"""What becomes of a decision that was taken before: it counts."""
 _AGAIN = {name: f"excluded.{name}" for name in ("group_labels", "external_url", "at")}
 _BY_RANK = {severity.rank: severity for severity in Severity}
 _FINAL = frozenset(state.value for state in FINAL)
@@ -210,13 +211,13 @@ class SqlSlice:
         joined = [{"run_id": run_id, "episode_id": episode} for run_id, episode in sorted(pairs)]
         held = [{"incident_id": one, "state": rows.HELD, "due_at": at} for one, at in sorted(changes.hold.items())]
         first = new_id()  # one for all: a slice may write hundreds
-        decided = [_decision_values(f"{first}{place:03x}", one) for place, one in enumerate(_latest(changes.decisions))]
+        decided = [decision_values(f"{first}{place:03x}", one) for place, one in enumerate(_latest(changes.decisions))]
         return [
             Rows.replacing(incidents, map(rows.incident_values, changes.incidents)),
             Rows(runs, [rows.run_values(run) for run, _ in changes.runs]),
             Rows(run_episodes, joined, ("run_id", "episode_id")),
             Rows(holds, held, ("incident_id",)),
-            Rows(decisions, decided, ("episode_id", "playbook", "verdict"), _COUNTING),
+            Rows(decisions, decided, ("episode_id", "playbook", "verdict"), COUNTING),
             Rows(audit, audit_values(self._now, changes.audit)),
             Rows(truncated, _truncated(changes.truncated, self._now), ("group_hash",), _AGAIN),
         ]
@@ -270,7 +271,8 @@ def _delivery_state(progress: DeliveryProgress) -> str:
     return "done" if progress.done else "waiting"
 
 
-def _decision_values(row_id: str, one: Decision) -> dict[str, Any]:
+def decision_values(row_id: str, one: Decision) -> dict[str, Any]:
+    """Write a decision."""
     return {
         "id": row_id,
         "episode_id": one.episode_id,

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from responder.stores.core import migrate
 from responder.stores.core.aside import AsidePart
+from responder.stores.core.binding import BindingPart
 from responder.stores.core.brakes import BrakesPart
 from responder.stores.core.clock import OnFact
 from responder.stores.core.database import Database
@@ -40,6 +41,7 @@ class SqlStore(
     InboxPart,
     SlicesPart,
     RunsPart,
+    BindingPart,
     EffectsPart,
     OutboxPart,
     DigestPart,

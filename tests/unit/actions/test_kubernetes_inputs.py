@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
+from responder.actions.kubernetes_expand_pvc import ExpandPvc
 from responder.actions.kubernetes_rollout_undo import difference
 from responder.actions.kubernetes_scale import Scale
-from responder.actions.kubernetes_set_resources import amount
 from responder.app import catalogue
 from responder.domain.errors import PlaybookError
 from responder.domain.kubernetes import place_of
+from responder.domain.quantities import amount
 from responder.playbook.schema import load_playbook
 
 ACTIONS = catalogue().actions
@@ -164,3 +165,25 @@ def test_an_action_is_refused_on_a_target_of_another_kind() -> None:
     for target in ("node/a", "http/checkout"):
         with pytest.raises(PlaybookError, match=r"works on deployment, and the target is .* \[target-kind\]"):
             load_playbook(playbook(target, "kubernetes.rollout_pause: {}"), "a.yaml", catalogue(), None)
+
+
+@pytest.mark.parametrize(
+    ("written", "planned"),
+    [
+        ({"to": "20Gi"}, "20Gi"),
+        ({"factor": 1.5, "max": "200Gi"}, "15Gi"),
+        ({"factor": 1.41, "max": "200Gi"}, "15Gi"),
+        ({"factor": 4, "max": "30Gi"}, "30Gi"),
+        ({"to": "10240Mi"}, "10Gi"),
+    ],
+)
+def test_a_volume_grows_within_its_bound(written: dict[str, Any], planned: str) -> None:
+    assert ExpandPvc.model_validate(written).change({"storage": "10Gi"}) == {"storage": planned}
+
+
+def test_a_volume_is_never_made_smaller() -> None:
+    with pytest.raises(ValueError, match="no volume can be made smaller"):
+        ExpandPvc(to="5Gi").change({"storage": "10Gi"})
+    for written in ({}, {"to": "5Gi", "factor": 2.0, "max": "9Gi"}, {"factor": 2.0}, {"to": "big"}):
+        with pytest.raises(ValidationError):
+            ExpandPvc.model_validate(written)

@@ -297,3 +297,10 @@ def test_bytes_and_text_give_the_same_playbook() -> None:
 def test_a_steps_images_exist_only_behind_it(lines: tuple[str, ...], allowed: bool) -> None:  # noqa: FBT001 - a column of the table
     text = with_lines(*lines, base=MINIMAL.replace("  - fake", "  - id: a\n    fake"))
     assert rules(text) == ([] if allowed else [("error", "unknown-step")])
+
+
+def test_an_owner_that_no_pod_has_is_named_with_the_one_that_was_meant() -> None:
+    misspelt = MINIMAL.replace("target: http/checkout", "target: deployment/shop/{{ owner.deploymnet }}")
+    [found] = [one for one in examine(misspelt, "a.yaml", CATALOGUE, None)[1] if one.rule == "unknown-owner"]
+    assert found.hint == 'did you mean "owner.deployment"?'
+    assert ("error", "owner-elsewhere") in rules(MINIMAL.replace("http/checkout", "http/{{ owner.deployment }}"))

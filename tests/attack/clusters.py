@@ -1,0 +1,330 @@
+"""``crash`` on a cluster: every Kubernetes action, killed at every point. The judge is the API server's own ledger.
+
+A case has an object of its own, named after it. Controllers work meanwhile, so versions move on under every plan.
+"""
+
+import contextlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import JsonValue
+
+from responder.domain.kubernetes import KINDS, MARKER
+from tests.attack.crash import Result, Ward, discover, pairs, play, singles
+from tests.attack.lives import Stuck, launcher, victim
+from tests.attack.points import Mode
+from tests.attack.scenarios import Person, Scenario
+from tests.attack.verdict import Account, decided, ends
+from tests.bed.kube.ledger import Entry, effects
+from tests.bed.kube.process import ClusterProcess, cluster_process
+from tests.bed.target_process import target_process
+from tests.bed.web import JsonObject
+from tests.conformance.bed_kubernetes import workload
+
+PREFIX = "kube-"
+UNDONE = "-undone"
+BROKEN = "shop:broken"
+"""An image whose containers fail at once."""
+POD = "-0"
+"""How the first pod of a StatefulSet is called behind its name."""
+_PLAYBOOK = """\
+schema: 1
+name: NAME
+mode: auto
+matchers:
+  - alertname="NAME"
+target: KIND/{{ labels.item }}
+limits:
+  mass_failure: off
+steps:
+  - id: change
+    retries: 8
+    STEP
+verify:
+  - name: as wanted
+    probe: http.get
+    with:
+      service: checkout
+      path: /admin/workers
+      pointer: /workers
+    equals: WANTED
+    within: 250ms
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """An action with its arguments, and the kind of what it changes; ``event`` is one that cannot be undone."""
+
+    action: str
+    arguments: Mapping[str, JsonValue]
+    kind: str = "deployment/shop"
+    event: bool = False
+
+    @property
+    def step(self) -> str:
+        """Return it as a step has it."""
+        none = "undo: none\n    " if self.event else ""
+        return f"{none}kubernetes.{self.action}: {json.dumps(dict(self.arguments))}"
+
+
+_LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
+DEEDS: Mapping[str, Deed] = {
+    one.action: one
+    for one in (
+        Deed("scale", {"by": 2, "max": 10}),
+        Deed("rollout_undo", {}),
+        Deed("rollout_restart", {}, event=True),
+        Deed("rollout_pause", {}),
+        Deed("rollout_resume", {}),
+        Deed("set_resources", {"container": "c", "limits": _LIMITS}),
+        Deed("annotate", {"annotations": {"example.com/on-hold": "yes"}}),
+        Deed("patch", {"set": {"/spec/minReadySeconds": 30}}),
+        Deed("hpa", {"min": 3, "max": 9}),
+        Deed("cordon", {}, "node"),
+        Deed("uncordon", {}, "node"),
+        Deed("taint", {"key": "example.com/disk", "value": "failing", "effect": "NoSchedule"}, "node"),
+        Deed("suspend_cronjob", {}, "cronjob/shop"),
+        Deed("expand_pvc", {"to": "20Gi"}, "pvc/shop", event=True),
+        Deed("run_job", {}, "cronjob/shop", event=True),
+        Deed("retry_job", {}, "job/shop", event=True),
+        Deed("evict_pod", {}, "pod/shop", event=True),
+        Deed("delete_pod", {}, "pod/shop", event=True),
+    )
+}
+"""One for each action on a cluster; a test holds that none is missing."""
+
+
+def _deed(scenario: str) -> Deed:
+    return DEEDS[scenario.removeprefix(PREFIX).removesuffix(UNDONE).removesuffix("-kept")]
+
+
+def _playbook(name: str) -> str:
+    """Return the playbook of a scenario: what ends in ``undone`` never helps."""
+    deed = _deed(name)
+    text = _PLAYBOOK.replace("NAME", name).replace("KIND", deed.kind).replace("STEP", deed.step)
+    return text.replace("WANTED", "99" if name.endswith(UNDONE) else "2")
+
+
+def _simply(name: str) -> Callable[[Person, str], None]:
+    def play_it(person: Person, item: str) -> None:
+        person.fire(name, item)
+        person.until(item)
+
+    return play_it
+
+
+def _scenarios() -> Iterator[Scenario]:
+    for name, deed in DEEDS.items():
+        for way, end in (("-kept", "verified"), (UNDONE, "rolled_back")):
+            if not (deed.event and way == UNDONE):
+                full = f"{PREFIX}{name}{way}"
+                yield Scenario(full, frozenset({("forward", end)}), _simply(full))
+
+
+SCENARIOS = tuple(_scenarios())
+
+
+@dataclass(slots=True)
+class ClusterWard(Ward):
+    """A victim whose target is an object of a cluster."""
+
+    cluster: ClusterProcess | None = None
+
+    def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
+        assert self.cluster is not None
+        deed = _deed(scenario.name)
+        item = f"item-{self.label}-{next(self._numbers)}{POD if deed.kind.startswith('pod') else ''}"
+        begun = _begin(self.cluster, deed, item)
+        self.victim.prefix = f"eu/{deed.kind}"
+        found = self.result.findings
+        try:
+            scenario.play(self.victim, item)
+            self.victim.resolve(scenario.name, item)
+            self.victim.quiet(4.0)
+            self.victim.revive()
+            self.victim.thaw()
+            runs = self.victim.runs(item)
+            ends(Account(name, scenario, item, ()), runs, self.victim, found)
+            decided(name, item, self.victim, found)
+        except Stuck as error:
+            found.violations.append(f"{name}: {error}")
+            self.victim.end()
+            self.victim.plans.clear()
+            self.victim.let_time_pass()
+            self.victim.start()
+            return
+        records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
+        if any(not one["before"] for one in records) or not records:
+            found.violations.append(f"{name}: no record with a before-image")
+        entries = self.cluster.entries()
+        made = [one for one in effects(entries, "jobs.batch") if one.name.startswith(f"{item}-")]
+        landed = [*effects(entries, name=item), *made]  # only what came over HTTP: from the responder
+        self._judge(name, scenario, landed, begun != _image(self.cluster, deed, item))
+        _end(self.cluster, deed, item)
+
+    def _judge(self, name: str, scenario: Scenario, landed: Sequence[Entry], changed: bool) -> None:  # noqa: FBT001 - what was found
+        """Each effect once, as many as the scenario has, and the object as it is to be."""
+        found, undone = self.result.findings, scenario.name.endswith(UNDONE)
+        wanted = 2 if undone else 1
+        keys = Counter(filter(None, map(_key, landed)))
+        if len(landed) > wanted or any(count > 1 for count in keys.values()):
+            found.repeated.append(f"{name}: {len(landed)} effects instead of {wanted}: {dict(keys)}")
+        elif len(landed) < wanted:
+            found.lost.append(f"{name}: {len(landed)} effects instead of {wanted}: {dict(keys)}")
+        elif changed == undone:
+            found.violations.append(f"{name}: the object is {'changed' if changed else 'as before'}")
+
+
+def _key(entry: Entry) -> str:
+    """Return under which key an effect was made; what only happens has none."""
+    annotations = (entry.after or {}).get("metadata", {}).get("annotations") or {}
+    return str(annotations.get(MARKER, ""))
+
+
+def _begin(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
+    """Make the object of a case and return what it holds."""
+    if deed.kind == "node":
+        cluster.do("add_node", name=item)
+        if deed.action == "uncordon":
+            cluster.do("patch", kind="Node", namespace="", name=item, body={"spec": {"unschedulable": True}})
+    else:
+        for manifest in _manifests(deed, item):
+            cluster.do("apply", manifest=manifest)
+            cluster.do("settled")
+    cluster.do("settled")
+    return _image(cluster, deed, item)
+
+
+def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
+    container: JsonObject = {"name": "c", "image": "shop:1"}
+    if deed.kind.startswith("cronjob"):
+        template: JsonObject = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+        yield {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": item, "namespace": "shop"},
+            "spec": {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"template": template}}},
+        }
+    elif deed.kind.startswith("job"):
+        failing: JsonObject = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": BROKEN}]}}
+        yield {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": item, "namespace": "shop"},
+            "spec": {"backoffLimit": 0, "template": failing},
+        }
+    elif deed.kind.startswith("pvc"):
+        yield {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": item, "namespace": "shop"},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
+        }
+    elif deed.kind.startswith("pod"):
+        yield workload("StatefulSet", item.removesuffix(POD), "shop:1", serviceName="x", replicas=1)
+    else:
+        yield workload("Deployment", item, "shop:1", paused=deed.action == "rollout_resume")
+        if deed.action == "rollout_undo":
+            yield workload("Deployment", item, "shop:2")
+        if deed.action == "hpa":
+            reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": item}
+            yield {
+                "apiVersion": "autoscaling/v2",
+                "kind": "HorizontalPodAutoscaler",
+                "metadata": {"name": item, "namespace": "shop"},
+                "spec": {"scaleTargetRef": reference, "minReplicas": 2, "maxReplicas": 5},
+            }
+
+
+def _where(deed: Deed) -> tuple[str, str]:
+    """Return the kind and the namespace of what is changed."""
+    if deed.action == "hpa":
+        return "HorizontalPodAutoscaler", "shop"
+    titles = {word: kind.title for word, kind in KINDS.items()}
+    word, _, namespace = deed.kind.partition("/")
+    return titles[word], namespace
+
+
+def _image(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
+    """Return what people decide about an object: not its status, nor what controllers and we write beside it."""
+    kind, namespace = _where(deed)
+    if deed.action in {"run_job", "retry_job"}:
+        return len([one for one in _jobs(cluster) if str(one["metadata"]["name"]).startswith(f"{item}-")])
+    try:
+        found: Any = cluster.get(kind, namespace, item)
+    except KeyError:
+        return None
+    if deed.kind.startswith("pod"):
+        return {"uid": found["metadata"]["uid"], "leaving": "deletionTimestamp" in found["metadata"]}
+    spec = {name: value for name, value in found["spec"].items() if value not in (False, [], None)}
+    if deed.kind == "node":  # its controller taints it by itself
+        taints = [one for one in spec.pop("taints", []) if not one["key"].startswith("node.kubernetes.io/")]
+        return {"spec": spec, "taints": taints}
+    if deed.action == "rollout_undo":
+        return {"image": spec["template"]["spec"]["containers"][0]["image"]}
+    noted = found["metadata"].get("annotations") or {}
+    return {"spec": spec, "on hold": noted.get("example.com/on-hold")}
+
+
+def _jobs(cluster: ClusterProcess) -> list[JsonObject]:
+    found: Any = cluster.do("every", kind="Job", namespace="shop")
+    return list(found)
+
+
+def _end(cluster: ClusterProcess, deed: Deed, item: str) -> None:
+    """Take a case's objects away: controllers look at all that there are."""
+    kind, namespace = _where(deed)
+    kinds = {"Pod": ["StatefulSet"], "HorizontalPodAutoscaler": [kind, "Deployment"]}.get(kind, [kind])
+    for one in kinds:
+        cluster.do(
+            "delete", kind=one, namespace=namespace, name=item.removesuffix(POD) if one == "StatefulSet" else item
+        )
+
+
+def campaign(
+    urls: Sequence[tuple[str, str]], *, every: int = 1, only: Sequence[str] = (), say: Callable[[str], None] = print
+) -> Result:
+    """Play the scenarios on each (label, store), one store after the other: they share the cluster."""
+    chosen = [one for one in SCENARIOS if not only or one.name in only]
+    total = Result()
+    if not chosen:
+        return total
+    with cluster_process(nodes=1) as cluster:
+        cluster.image(BROKEN, exit_after=0.0, exit_code=1)
+        for label, url in urls:
+            total.add(_whole((f"kube-{label}", url), cluster, chosen, every, say))
+    return total
+
+
+@contextlib.contextmanager
+def ward(label: str, store: str, cluster: ClusterProcess) -> Iterator[ClusterWard]:
+    """Give a victim on ``store`` that may do everything in the cluster."""
+    playbooks = {f"{one.name}.yaml": _playbook(one.name) for one in SCENARIOS}
+    settings = {"kubernetes": {"clusters": {"eu": {"kubeconfig": str(cluster.kubeconfig)}}}}
+    with (
+        launcher() as forks,
+        target_process() as target,
+        victim(store, target.url, forks, playbooks=playbooks, settings=settings) as hurt,
+    ):
+        yield ClusterWard(label, hurt, target, cluster=cluster)
+
+
+def _whole(
+    place: tuple[str, str],
+    cluster: ClusterProcess,
+    scenarios: Sequence[Scenario],
+    every: int,
+    say: Callable[[str], None],
+) -> Result:
+    label, store = place
+    modes: tuple[Mode, ...] = ("kill", "lost") if store == "sqlite" else ("kill", "lost", "freeze")
+    with ward(label, store, cluster) as one:
+        places = discover(one, scenarios=scenarios)
+        cases = [*singles(places, *modes, embedded=store == "sqlite", among=scenarios), *pairs(places, among=scenarios)]
+        say(f"{label}: {sum(map(len, places.values()))} points in {len(places)} scenarios, {len(cases[::every])} cases")
+        return play(one, list(itertools.islice(cases, None, None, every)), say)
