@@ -138,6 +138,7 @@ def channels_of(settings: Settings, console: TextIO, pace: Pace) -> Channels:
 
         slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url, pace=pace)
         found["slack"] = SlackNotifier(slack, pressable=settings.notify.slack.pressable and bool(settings.access.slack))
+        slack.warm()
         closers.append(slack.close)
     if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient

@@ -28,6 +28,9 @@ _ORDER = {word: place for place, word in enumerate((
 ))}  # fmt: skip
 
 
+_WORDS = {str(word): word for word in Headline}
+
+
 @dataclass(frozen=True, slots=True)
 class Storm:
     """When it is one: more than ``after`` incidents at a destination ``within`` a time."""
@@ -95,7 +98,7 @@ def compose_digest(
 
 
 def _word(line: Receipt) -> Headline:
-    return Headline(str(line.get("word")))
+    return _WORDS[str(line.get("word"))]
 
 
 def _rank(line: Receipt) -> tuple[int, int, str]:

@@ -157,7 +157,8 @@ async def _make(target: TargetProcess, items: int) -> None:
 
 async def _storm(running: Responder, size: Size, memory: list[float]) -> Mapping[str, float]:
     """Post every alert at its time, and its end later; returns when each was acknowledged."""
-    began, sent = time.monotonic(), {}
+    sent: dict[str, float] = {}
+    began = time.monotonic()
     queue = [(number * size.seconds / size.incidents, number, False) for number in range(size.incidents)]
     queue = sorted([*queue, *((at + size.fires, number, True) for at, number, _ in queue)])
     coming = iter(queue)
@@ -196,7 +197,7 @@ async def _at_rest(running: Responder, path: str, over: Callable[[Sequence[JsonO
 
 def _waits(target: TargetProcess, sent: Mapping[str, float], findings: Findings) -> list[float]:
     """Return how long after its acknowledgement each alert's change began."""
-    began = {}
+    began: dict[str, float] = {}
     for entry in target.entries():
         if entry.applied and entry.key:
             began.setdefault(entry.name, entry.began)

@@ -13,8 +13,10 @@ import pytest
 from responder.clients.slack import SlackClient
 from responder.decide.decider import Decider
 from responder.decide.rules import Rules
+from responder.domain.alerts import Severity
 from responder.domain.ids import new_id
 from responder.intake.formats import parse
+from responder.language.intervals import TimeInterval
 from responder.language.matchers import Matcher
 from responder.notifiers.slack import SlackNotifier
 from responder.playbook.library import load_library
@@ -38,6 +40,10 @@ class ToSlack:
     destinations: tuple[str, ...] = ("slack:C0ALERTS",)
     incidents: Literal["handled", "unhandled", "all"] = "all"
     continue_: bool = False
+    severities: frozenset[Severity] = frozenset()
+    teams: frozenset[str] = frozenset()
+    active: tuple[TimeInterval, ...] = ()
+    mute: tuple[TimeInterval, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
