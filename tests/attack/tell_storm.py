@@ -32,8 +32,8 @@ AFTER = 5
 """Incidents of a channel that have messages of their own: the default of ``digest.after``."""
 EDITS = 3
 """Edits of a message of its own: what was done, how that ended, and the end of the alert."""
-SLACK = 30.0
-"""Seconds: a digest is edited every 15 s, and what it tells of looked at again as often."""
+SLACK = 60.0
+"""Seconds: a digest is edited every 15 s, and what it tells of looked at again every 30 s."""
 MORE = 0.10
 _SENDERS = 16
 _PLAYBOOK = change_item("storm", alertname="Storm", limits="  cooldown: 0s\n", sets=5, wanted=5, within="30s")
