@@ -156,6 +156,7 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: P
         slack = SlackClient(settings.notify.slack.token, api_url=settings.notify.slack.api_url, pace=pace)
         pressable = settings.notify.slack.pressable and bool(settings.access.slack)
         found["slack"] = SlackNotifier(slack, pressable=pressable, mention=settings.notify.slack.mention)
+        slack.warm()
         closers.append(slack.close)
     if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient

@@ -11,6 +11,7 @@ from responder.cli.client import fail
 from responder.cli.exits import Exit
 from responder.decide.destinations import Audience, audience
 from responder.decide.rules import Rules
+from responder.domain.alerts import Severity
 from responder.settings import Route, Settings
 
 _USE = "use: responder routes [show], responder routes test LABEL=VALUE…"
@@ -97,6 +98,8 @@ def tree(settings: Settings) -> Iterator[str]:
 def _about(route: Route) -> str:
     """Say which incidents a route is for."""
     parts = [str(one) for one in route.matchers]
-    parts += [f"severity {' or '.join(sorted(route.severities, key=lambda one: one.rank))}"] if route.severities else []
+    parts += (
+        [f"severity {' or '.join([one for one in Severity if one in route.severities])}"] if route.severities else []
+    )
     parts += [f"team {' or '.join(sorted(route.teams))}"] if route.teams else []
     return f"{', '.join([*parts, *route.times]) or 'every alert'} ({route.incidents})"

@@ -101,6 +101,11 @@ class SlackClient:
         self._session: aiohttp.ClientSession | None = None
         self._web: AsyncWebClient | None = None
 
+    def warm(self) -> None:
+        """Load the library: on first use, with an incident at hand, that would hold up everything for a second."""
+        import slack_sdk.errors
+        import slack_sdk.web.async_client  # noqa: F401 - for the sake of having it
+
     async def close(self) -> None:
         """Give the connections back."""
         if self._session is not None:

@@ -225,7 +225,7 @@ class _Work:
         self.audiences[episode.incident_id] |= hears.destinations
         if hears.timed and hears.destinations:
             self.told.add(episode.incident_id)  # a route that was silent may speak now
-        if hears.nobody and episode.incident_id in self.shelf.created:
+        if hears.nobody and self.desk.rules.routes and episode.incident_id in self.shelf.created:
             alertname = episode.labels.get("alertname", "")
             self.facts.append(("unrouted", {"incident": episode.incident_id, "alertname": alertname}))
 

@@ -19,7 +19,7 @@ from responder.ports.store import DIGEST, Gathered, Outbox, OutboxItem
 from responder.tell.ahead import Ahead
 from responder.tell.compose import compose
 from responder.tell.digest import KINDS as DIGESTS
-from responder.tell.digest import PAUSE_SECONDS, Storm, alone, compose_digest, gathered, line_of
+from responder.tell.digest import LOOK, PAUSE_SECONDS, Storm, alone, compose_digest, gathered, line_of
 from responder.tell.digest import READ as DIGEST_LINES
 from responder.tell.digest import REST as DIGEST_REST
 from responder.tell.docs import DocsOf
@@ -171,7 +171,7 @@ class Courier:
         within = storm.within if storm is not None else Storm().within
         chosen = [one for one in found if one is not None]
         if chosen:
-            await self._store.gather(name, chosen, within, DIGEST_REST)
+            await self._store.gather(name, chosen, within, LOOK)
         told = {one.item.incident_id for one in chosen if one.line is not None}
         left = {one.item.incident_id: replace(one.item, receipt=None) for one in chosen if one.line is None}
         every = {item.incident_id: item for item in (*items, *candidates)} | left

@@ -19,13 +19,18 @@ SHOWN = 15
 READ = 5_000
 """Lines that are read to find the worst."""
 REST = timedelta(seconds=15)
-"""Between two edits of a digest, and between two looks at what it says of an incident."""
-PAUSE_SECONDS = 3.0
-"""Between two gatherings at a destination: what comes meanwhile is read at once."""
+"""Between two edits of a digest."""
+LOOK = timedelta(seconds=30)
+"""Between two looks at what a digest says of an incident: reading two thousand of them takes the time of acting."""
+PAUSE_SECONDS = 5.0
+"""Between two gatherings at a destination: what comes meanwhile is read at once, and most of it is fixed by then."""
 TITLE = 110
 _ORDER = {word: place for place, word in enumerate((
     Headline.FIRING, Headline.UNDOING, Headline.FIXING, Headline.OBSERVED, Headline.FIXED, Headline.RESOLVED,
 ))}  # fmt: skip
+
+
+_WORDS = {str(word): word for word in Headline}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ def compose_digest(
 
 
 def _word(line: Receipt) -> Headline:
-    return Headline(str(line.get("word")))
+    return _WORDS[str(line.get("word"))]
 
 
 def _rank(line: Receipt) -> tuple[int, int, str]:

@@ -32,8 +32,8 @@ AFTER = 5
 """Incidents of a channel that have messages of their own: the default of ``digest.after``."""
 EDITS = 3
 """Edits of a message of its own: what was done, how that ended, and the end of the alert."""
-SLACK = 30.0
-"""Seconds: a digest is edited every 15 s, and what it tells of looked at again as often."""
+SLACK = 60.0
+"""Seconds: a digest is edited every 15 s, and what it tells of looked at again every 30 s."""
 MORE = 0.10
 _SENDERS = 16
 _PLAYBOOK = change_item("storm", alertname="Storm", limits="  cooldown: 0s\n", sets=5, wanted=5, within="30s")
@@ -157,7 +157,8 @@ async def _make(target: TargetProcess, items: int) -> None:
 
 async def _storm(running: Responder, size: Size, memory: list[float]) -> Mapping[str, float]:
     """Post every alert at its time, and its end later; returns when each was acknowledged."""
-    began, sent = time.monotonic(), {}
+    sent: dict[str, float] = {}
+    began = time.monotonic()
     queue = [(number * size.seconds / size.incidents, number, False) for number in range(size.incidents)]
     queue = sorted([*queue, *((at + size.fires, number, True) for at, number, _ in queue)])
     coming = iter(queue)
@@ -196,7 +197,7 @@ async def _at_rest(running: Responder, path: str, over: Callable[[Sequence[JsonO
 
 def _waits(target: TargetProcess, sent: Mapping[str, float], findings: Findings) -> list[float]:
     """Return how long after its acknowledgement each alert's change began."""
-    began = {}
+    began: dict[str, float] = {}
     for entry in target.entries():
         if entry.applied and entry.key:
             began.setdefault(entry.name, entry.began)

@@ -164,6 +164,7 @@ def office(label: str, store: str, forks: Launcher, incidents: int) -> Iterator[
     with desk(incidents) as people, target_process() as target:
         page = {"pagerduty": "oncall", "after": "1h"}
         settings: JsonObject = {"notify": people.notify(), "page": page, "routes": people.routes("channel")}
+        settings["digest"] = "off"  # round follows round in the same channels, and each has its messages to show
         with victim(store, target.url, forks, playbooks=playbooks, **settings) as hurt:
             people.slack.updates.count = None  # fifty edits a minute would make every round take a minute
             people.slack.reads.count = people.slack.lists.count = None

@@ -143,6 +143,8 @@ def test_an_effect_that_landed_before_its_turn_shows(playbook: str, keys: str, w
     runs = [lent(playbook=playbook)]
     assert list(in_order(runs, [FIRST, SECOND], ledger, ())) == [f"run run of {playbook}: {one}" for one in wrong]
     assert list(in_order(runs, [FIRST, SECOND], ledger, {"a"})) == []
+
+
 def test_every_action_on_a_cluster_is_attacked() -> None:
     on_clusters = {name.removeprefix("kubernetes.") for name in catalogue().actions if name.startswith("kubernetes.")}
     assert set(DEEDS) == on_clusters
