@@ -64,7 +64,7 @@ def _needed(playbook: Playbook) -> Iterator[Permission]:
     for condition in (*playbook.when, *playbook.verify):
         yield from _of_condition(condition)
     for one in playbook.diagnose:
-        yield from _of_kind(one.probe.permissions, _kind(one.arguments.get("of")))
+        yield from _of_kind(one.probe, _kind(one.arguments.get("of")))
 
 
 def _of_owners(playbook: Playbook) -> Iterator[Permission]:

@@ -1,9 +1,10 @@
 """Finding out what people would ask next: beside the telling, never before it, and bounded in time and number."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from responder.domain.errors import StoreError
 from responder.domain.findings import Finding
@@ -12,7 +13,6 @@ from responder.domain.runs import Run
 from responder.playbook.model import Playbook
 from responder.ports.clock import Clock
 from responder.ports.findings import FindingsStore
-from responder.ports.store import Outbox
 from responder.ports.tools import Tools
 from responder.tell.courier import OnFact
 from responder.tell.diagnosis import diagnose
@@ -40,12 +40,20 @@ Look = Callable[[Scene], Awaitable[Sequence[Finding]]]
 """Finds something out; it may take its time and may raise StepError or ValueError."""
 
 
+class Accounts(Protocol):
+    """Who knows all about incidents."""
+
+    async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
+        """See ``ports.queues.Outbox.accounts``."""
+        ...
+
+
 class Enricher:
     """Takes incidents from their queue and keeps what it finds out about each."""
 
     def __init__(
         self,
-        store: Outbox,
+        store: Accounts,
         findings: FindingsStore,
         clock: Clock,
         tools: Tools,

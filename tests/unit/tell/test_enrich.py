@@ -16,7 +16,6 @@ from responder.playbook.model import Playbook
 from responder.playbook.schema import load_playbook
 from responder.ports.findings import Nearby, PastRun, Touched
 from responder.ports.probe import Reading
-from responder.ports.store import OutboxItem
 from responder.tell.diagnosis import said
 from responder.tell.enrich import Enricher, Look, Scene
 from tests.bed.target_peer import Target
@@ -68,17 +67,6 @@ class Held:
 
     async def touched(self, since: datetime, until: datetime) -> Sequence[Touched]:
         return ()
-
-    async def claim_outbox(self, limit: int, skip: Collection[str]) -> Sequence[OutboxItem]:
-        return []
-
-    async def announce(self, item: OutboxItem, attempt: str) -> None: ...
-
-    async def told(self, item: OutboxItem, receipt: object, rest: timedelta = timedelta()) -> None: ...
-
-    async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: object = None) -> None: ...
-
-    async def give_up(self, item: OutboxItem, error: str) -> None: ...
 
 
 class Clock:
