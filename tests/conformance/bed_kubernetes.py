@@ -4,7 +4,7 @@ import copy
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -254,7 +254,11 @@ class KubernetesBed(Bed):
         assert found is not None
         if self.action in {"run_job", "retry_job"}:
             return len([one for one in self.cluster.every("Job") if _marked(one)]) == 1
-        return all(_seen(found, name) == _told(value) for name, value in image.items() if name not in _BESIDE)
+        told = {name: _told(value) for name, value in image.items() if name not in _BESIDE}
+        return all(
+            _recent(_seen(found, name)) if want is _JUST_NOW else _seen(found, name) == want
+            for name, want in told.items()
+        )
 
     async def fault(self, kind: str) -> None:
         self.cluster.fault(kind)
@@ -312,9 +316,17 @@ def _seen(found: JsonObject, name: str) -> JsonValue:
     return at(found, *_PLACES[name]) or None
 
 
+_JUST_NOW = "just now"
+
+
+def _recent(value: JsonValue) -> bool:
+    """Whether it is a time of the last minute."""
+    return isinstance(value, str) and datetime.now(UTC) - datetime.fromisoformat(value) < timedelta(minutes=1)
+
+
 def _told(value: JsonValue) -> JsonValue:
-    """Return what an image says, as ``_seen`` would: a restart has happened at the time of its record."""
-    return "2026-01-01T00:00:00Z" if value == "the time of the restart" else value or None
+    """Return what an image says, as ``_seen`` would: a restart has happened at the time of its record, just now."""
+    return _JUST_NOW if value == "the time of the restart" else value or None
 
 
 def _plain(one: JsonObject) -> JsonObject:

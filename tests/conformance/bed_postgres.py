@@ -84,6 +84,10 @@ class Client:
             await asyncio.gather(self.task, return_exceptions=True)
 
 
+HEARD_WITHIN = 5
+"""Looks within which a client has heard of its end."""
+
+
 class PostgresBed(Bed):
     """A database, and an application at work in it."""
 
@@ -203,9 +207,11 @@ class PostgresBed(Bed):
         if self.settings or self.shape.single:
             return len(self._statements()) - self._log
         roots = [client for client in self.clients if not client.then.startswith("LOCK")]
-        ended = [one.connection.is_closed() or (one.task is not None and one.task.done()) for one in roots]
-        await asyncio.sleep(0)
-        return int(any(ended))
+        for _ in range(HEARD_WITHIN):
+            if any(one.connection.is_closed() or (one.task is not None and one.task.done()) for one in roots):
+                return 1
+            await asyncio.sleep(0.03)  # a client hears a moment later that its session was ended
+        return 0
 
     async def holds(self, image: JsonValue) -> bool:
         assert isinstance(image, dict)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from responder.domain.errors import StoreError
+from responder.domain.errors import Conflict, StoreError
 from responder.domain.limits import Limits, Rate
-from responder.domain.runs import RunState
+from responder.domain.runs import Run, RunState
 from responder.ports.store import Authority
 from responder.stores.core.store import SqlStore
 from responder.stores.postgres import postgres_store
@@ -29,6 +29,7 @@ WINDOW = timedelta(seconds=5)
 COUNT = 2
 EVERY = Authority(Limits(per_target=Rate(COUNT, WINDOW)), effects=1)
 PAUSE = 0.1
+TRIES = 20
 A_WHILE = 2.0
 """Longer than a clock is doubted here (see `soon`), and so short that a window holds two disturbances."""
 
@@ -56,6 +57,7 @@ class World:
 
     async def ask(self, store: SqlStore) -> None:
         """Try one forward effect and note when it was allowed, by a clock that nobody sets."""
+        run: Run | None = None
         try:
             run = replace(await started(store), state=RunState.ACTING)
             assert await store.take_slot(run) is None
@@ -67,7 +69,17 @@ class World:
             await finished(store, run)
         except StoreError:
             # A statement that was under way when the server's clock jumped: PostgreSQL's own time-outs go by it.
+            await self._end(store, run)
+
+    async def _end(self, store: SqlStore, run: Run | None) -> None:
+        """Let nothing hold the target that nobody works on any more."""
+        for _ in range(TRIES):
             await asyncio.sleep(PAUSE)
+            with suppress(StoreError):
+                if run is not None:
+                    with suppress(Conflict):  # it is over already, and the answer was lost
+                        await finished(store, run)
+                return
 
     async def go_on(self, seconds: float) -> None:
         """Ask again and again, each replica in turn."""

@@ -32,19 +32,28 @@ SHAPES: dict[str, Probe] = {
     **{
         name: PROBES[name].model_validate(given)
         for name, given in {
+            "kubernetes.endpoints": {"service": "shop/web"},
             "kubernetes.events": {"of": "node/one", "since": "5w", "type": "all"},
             "kubernetes.hpa": {"of": "deployment/shop/web", "read": "max"},
+            "kubernetes.job": {"of": "job/shop/nightly", "read": "active"},
             "kubernetes.logs": {"of": "pod/shop/web-1"},
             "kubernetes.nodes": {"read": "all"},
             "kubernetes.pods": {"of": "namespace/shop", "read": "all"},
+            "kubernetes.quota": {"of": "namespace/shop", "resource": "pods"},
             "kubernetes.rollout": {"of": "deployment/shop/web", "read": "ready"},
+            "kubernetes.top": {"of": "node/one"},
         }.items()
     },
 }
+NAMED = ("kubernetes.owner",)
 COUNTED = frozenset({"kubernetes.events", "kubernetes.nodes", "kubernetes.pods", "kubernetes.logs"})
 """What counts: where there is nothing, that is zero."""
 APPS, SHOP = "/apis/apps/v1/namespaces/shop", "/api/v1/namespaces/shop"
 AUTOSCALERS = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
+NIGHTLY = "/apis/batch/v1/namespaces/shop/jobs/nightly"
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
+NODES_USE = "/apis/metrics.k8s.io/v1beta1/nodes"
+QUOTAS = f"{SHOP}/resourcequotas"
 WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 FILLED = {
     "/stock": {"n": 4},
@@ -59,6 +68,10 @@ FILLED = {
     "/api/v1/events": {
         "items": [{"involvedObject": {"kind": "Node"}, "count": 4, "lastTimestamp": f"{datetime.now(UTC):%FT%TZ}"}],
     },
+    NIGHTLY: {"kind": "Job", "metadata": {"name": "nightly"}, "status": {"active": 4}},
+    SLICES: {"items": [{"endpoints": [{"addresses": [f"10.0.0.{number}"]} for number in range(4)]}]},
+    NODES_USE: {"items": [{"metadata": {"name": "one"}, "usage": {"cpu": "4"}}]},
+    QUOTAS: {"items": [{"metadata": {"name": "few"}, "status": {"hard": {"pods": "2"}, "used": {"pods": "8"}}}]},
     "/api/v1/nodes": {"items": [{"kind": "Node"}] * 4},
     f"{SHOP}/pods": {"items": [{"kind": "Pod"}] * 4},
     f"{SHOP}/pods/web-1": {"kind": "Pod", "metadata": {"name": "web-1", "namespace": "shop"}},
@@ -69,9 +82,13 @@ EMPTY = {
     "/stock": {"n": None},
     "/api/v1/query": {"status": "success", "data": {"resultType": "vector", "result": []}},
     f"{APPS}/deployments/web": GONE,
+    NIGHTLY: {**GONE, "details": {"name": "nightly"}},
     f"{SHOP}/pods/web-1": FILLED[f"{SHOP}/pods/web-1"],
     f"{SHOP}/pods/web-1/log": "",
-    **{path: {"items": []} for path in (AUTOSCALERS, "/api/v1/events", "/api/v1/nodes", f"{SHOP}/pods")},
+    **{
+        path: {"items": []}
+        for path in (AUTOSCALERS, "/api/v1/events", "/api/v1/nodes", f"{SHOP}/pods", SLICES, NODES_USE, QUOTAS)
+    },
 }
 
 
@@ -94,7 +111,9 @@ class Peer:
         answer = self.answers[request.path]
         if isinstance(answer, str):
             return web.Response(text=answer)
-        return web.json_response(answer, status=404 if answer is GONE else 200)
+        return web.json_response(
+            answer, status=404 if isinstance(answer, dict) and answer.get("kind") == "Status" else 200
+        )
 
 
 @pytest.fixture
@@ -121,8 +140,11 @@ def probe(request: pytest.FixtureRequest) -> Probe:
 
 
 def test_every_probe_of_the_catalogue_is_held_to_this() -> None:
-    """Those that ask a database are held to it on real servers, in test_database_probes.py."""
-    held = {name: type(probe) for name, probe in SHAPES.items()}
+    """Those that ask a database are held to it on real servers, in test_database_probes.py.
+
+    One that reads a name and no figure is held in test_kubernetes_probes.py.
+    """
+    held = {name: type(probe) for name, probe in SHAPES.items()} | {name: PROBES[name] for name in NAMED}
     assert held | {kind.name: kind for kind in DATABASE_PROBES} == dict(PROBES)
 
 
