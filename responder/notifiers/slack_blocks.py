@@ -8,7 +8,7 @@ from typing import Any
 
 from responder.domain.buttons import Button, Press
 from responder.domain.notification import Entry, Notification, Question
-from responder.notifiers.text import about, block, cut, heading, line, plain
+from responder.notifiers.text import about, block, cut, heading, line, notes, plain
 
 HEADER, SECTION, FALLBACK = 150, 2900, 3000
 """Characters; Slack takes 150, 3,000 and, when editing, 4,000 (docs.slack.dev, Block Kit and chat.update)."""
@@ -89,12 +89,12 @@ def _tail(news: Notification, asked: Links) -> Iterator[Block]:
 def _notes(news: Notification) -> Iterator[Block]:
     """Give the small print: what was found out, and what the alert means."""
     if news.notes:
-        found = [line(f"{_NOTES.get(kind, kind)} {text}", LINE) for kind, text in news.notes]
+        found = [line(one, LINE) for one in notes(news)]
         yield {"type": "context", "elements": [_text(harmless(block(found, FOUND)))]}
     facts = dict(news.facts)
-    notes = [_text(harmless(f"{one}: {line(facts[one], MEANING)}")) for one in ("meaning", "impact") if facts.get(one)]
-    if notes:
-        yield {"type": "context", "elements": notes}
+    words = [_text(harmless(f"{one}: {line(facts[one], MEANING)}")) for one in ("meaning", "impact") if facts.get(one)]
+    if words:
+        yield {"type": "context", "elements": words}
 
 
 def _labelled(said: Sequence[tuple[str, str]]) -> Block:
@@ -144,16 +144,6 @@ def characters(value: object) -> int:
     return own + sum(characters(one) for one in value.values())
 
 
-_NOTES: Mapping[str, str] = {
-    "past": "📊",
-    "chart": "📈",
-    "forecast": "⏳",
-    "anomaly": "📅",
-    "changed": "🔧",
-    "related": "🔗",
-    "diagnose": "🔎",
-}
-"""What stands before a line, so that one is found at a glance; the words say the same."""
 _STYLES: Mapping[Press, str] = {Press.APPROVE: "primary", Press.UNDO: "danger", Press.STOP: "danger"}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 
 from responder.domain.notification import Headline, Notification, Receipt
-from responder.notifiers.text import about, cut, heading, line, plain
+from responder.notifiers.text import about, cut, heading, line, notes, plain
 
 UNDER_WAY = frozenset({Headline.FIRING, Headline.FIXING, Headline.UNDOING})
 """States that pass by themselves; after all others nobody has to wait for the next one."""
@@ -50,8 +50,12 @@ def body(news: Notification) -> Iterator[str]:
         yield f"… {len(news.lines) - LINES} more"
     if news.why:
         yield f"Why: {line(news.why, LINE)}"
+    if news.ahead:
+        yield f"Next: {line(news.ahead, LINE)}"
     if news.by_hand:
         yield f"By hand: {cut(plain(news.by_hand).strip(), BY_HAND)}"
+    for note in notes(news)[:LINES]:
+        yield line(note, LINE)
     facts = dict(news.facts)
     for name in ("meaning", "impact"):
         if facts.get(name):

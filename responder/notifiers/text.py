@@ -1,7 +1,7 @@
 """What every notifier does to text before it leaves: no control characters, no direction tricks, no overlong parts."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from responder.domain.notification import Notification
 
@@ -54,3 +54,20 @@ def about(news: Notification) -> str:
     age = dict(news.facts).get("age", "")
     parts = [line(one, 60) for one in (str(news.severity), news.team, news.source, age) if one]
     return " · ".join([*parts, *([line(news.about, ABOUT)] if news.about else [])])
+
+
+_NOTES: Mapping[str, str] = {
+    "past": "📊",
+    "chart": "📈",
+    "forecast": "⏳",
+    "anomaly": "📅",
+    "changed": "🔧",
+    "related": "🔗",
+    "diagnose": "🔎",
+}
+"""What stands before a line, so that one is found at a glance; the words say the same."""
+
+
+def notes(news: Notification) -> list[str]:
+    """Return what was found out beside the alert, a line each; none of them is cut."""
+    return [f"{_NOTES.get(kind, kind)} {text}" for kind, text in news.notes]

@@ -24,7 +24,7 @@ def _webhook(node: Node) -> WebhookSettings:
     fields = node.keys((*HTTP_KEYS, *with_file("secret")))
     secret = fields.secret("secret")
     if secret is not None and 0 < len(secret) < _SHORTEST_SECRET:
-        hint = "make one: openssl rand -hex 32"
+        hint = 'make one: echo "whsec_$(openssl rand -base64 32)"'
         node.complain(f"the secret has fewer than {_SHORTEST_SECRET} characters", "value", hint)
     http = http_of(fields)
     if http.oauth2 is not None:
@@ -84,7 +84,7 @@ def _states(node: Node) -> str:
 def _address(node: Node) -> str:
     text = node.text()
     if text and not _MAIL.fullmatch(text):
-        node.complain(f"{text[:60]!r} is no e-mail address", "value", "write it like oncall@example.com")
+        node.complain(f"{text[:60]!r} is no e-mail address", "value", "write it as name, @ and host")
     return text
 
 

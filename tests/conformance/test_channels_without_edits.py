@@ -62,6 +62,16 @@ async def test_each_change_of_state_is_told_once_and_signed(stack: AsyncExitStac
     assert "0.3 %" in peer.events[2]["text"]
 
 
+async def test_what_comes_next_and_what_was_found_out_is_told_as_well(stack: AsyncExitStack) -> None:
+    peer = await stack.enter_async_context(hook())
+    await tell(WebhookNotifier({"audit": (poster(peer.url, stack), SECRET)}), "audit", STORIES["diagnosed"].told())
+    (event,) = peer.events
+    lines = event["text"].splitlines()
+    assert "Next: kept if the checks hold by 14:07 UTC; otherwise it is undone" in lines
+    assert any(one.startswith("🔎 events: 3") for one in lines)
+    assert any(one.startswith("📊 checkout-workers") for one in lines)
+
+
 async def test_a_person_who_is_needed_is_a_change_of_its_own(stack: AsyncExitStack) -> None:
     peer = await stack.enter_async_context(hook())
     needed = replace(ROLLED_BACK, page="")
@@ -108,6 +118,8 @@ def test_the_recipe_of_the_documentation_accepts_what_is_signed_and_nothing_else
     }
     assert verify(SECRET, headers, b"{}", time.time()) == ""
     assert accepts(SECRET, headers, b"{}")
+    text = "0123456789abcdef0123"  # not base64 after whsec_, but as it is
+    assert accepts(text, {**headers, "webhook-signature": signature(text, "msg_1", stamp, b"{}")}, b"{}")
     assert not accepts(SECRET, headers, b"{ }")
     assert not accepts(SECRET, {**headers, "webhook-id": "msg_2"}, b"{}")
     assert not accepts(SECRET, {**headers, "webhook-timestamp": str(int(stamp) - 600)}, b"{}")

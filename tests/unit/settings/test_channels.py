@@ -7,6 +7,7 @@ import pytest
 from responder.app.channels import more_channels
 from responder.domain.errors import SettingsError
 from responder.settings import Settings, load_settings
+from responder.telemetry.redact import Redactor
 
 NOTIFY = """\
 notify:
@@ -55,6 +56,13 @@ def test_a_route_to_nowhere_is_refused_with_what_there_is(tmp_path: Path, text: 
         load(tmp_path, NOTIFY + text)
 
 
+def test_the_hint_about_an_address_is_readable_once_addresses_are_masked(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, NOTIFY + "routes: [{ email: nobody }]")
+    said = str(refused.value)
+    assert Redactor().redact(said) == said
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -62,6 +70,7 @@ def test_a_route_to_nowhere_is_refused_with_what_there_is(tmp_path: Path, text: 
         ("email: { host: h, from: r@b.example, username: r }", "go together"),
         ("email: { host: h, from: nobody }", "no e-mail address"),
         ("webhook: { a: { url: 'http://h', secret: short } }", "fewer than 16"),
+        ("webhook: { a: { url: 'http://h', secret: short } }", "whsec_"),  # as the page on channels makes one
         ("teams: { a: { url: 'no url' } }", "this is no URL"),
     ],
 )
