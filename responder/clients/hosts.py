@@ -206,12 +206,8 @@ class LocalHost:
         if found != "unknown" or not job.landed:
             return found
         answer = await self._read(Job(job.landed, job.folder, job.environment, job.user, 5), key)
-        if answer.code == 0:
-            return "done"
-        if answer.code != 1:
-            return "unknown"
-        await asyncio.to_thread(self._retire, key)
-        return "no"
+        # A program that has run and of which nothing is there may have done half of it: it is not run again.
+        return "done" if answer.code == 0 else "unknown"
 
     def _look(self, job: Job, key: str) -> Ended:
         """Read what became of a key; one that did nothing may be used again."""

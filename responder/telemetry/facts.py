@@ -148,6 +148,8 @@ FACTS: Mapping[str, Fact] = {
     "turn_crashed": Fact("error"),
     "given_back": Fact("info"),
     "run_left": Fact("warning"),
+    "run_bound": Fact("info"),
+    "run_joined": Fact("info"),
     "run_state": Fact("debug"),
     "run_finished": Fact("info", _run_finished),
     "episodes_due": Fact("debug"),

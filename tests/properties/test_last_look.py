@@ -105,7 +105,7 @@ class Around:
 
 def look(body: bytes) -> Refusal | None:
     engine = cast("Engine", Around(Answering(body)))
-    return asyncio.run(last_look(engine, cast("Run", SimpleNamespace(created_at=datetime.now(UTC))))).refusal
+    return asyncio.run(last_look(engine, cast("Run", SimpleNamespace(created_at=datetime.now(UTC), effects=0)))).refusal
 
 
 def plainly_active(body: bytes) -> bool:

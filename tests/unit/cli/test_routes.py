@@ -79,7 +79,7 @@ def test_the_routes_are_shown_in_order_with_what_is_left(config: Path, responder
     [
         ("severity: urgent", "'urgent' is not one of critical, high, medium, low"),
         ("mute_time_intervals: night", 'did you mean "nights"?'),
-        ("teams: x", 'did you mean "team"?'),
+        ("teem: x", 'did you mean "team"?'),
     ],
 )
 def test_what_is_wrong_in_a_route_is_named_with_its_place(
