@@ -28,6 +28,8 @@ CLAIM = 64
 """Turns under way at once, those that hang not counted."""
 MOST = 4 * CLAIM
 """Turns under way at once, whatever they wait for."""
+BEHIND = CLAIM // 8
+"""From so many turns under way on, that do not hang, there is more to do than gets done at once."""
 SLOW_SECONDS = 1.0
 """A turn that takes longer waits for the world outside."""
 BULKHEAD = 8
@@ -56,8 +58,15 @@ class Actor:
         self._engine = engine
         self._concurrency = concurrency
         self._under_way: dict[asyncio.Task[None], _UnderWay] = {}
+        self._full = False
+        """Whether the last claim took all that there was room for."""
         self._cut_short = False
         """Whether the store failed us: what we claimed may be held although nobody works on it."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether runs wait for their turn, or many take one."""
+        return self._full or len(self._under_way) - len(self._slow()) >= BEHIND
 
     async def turn(self) -> int:
         """Claim as many due runs as there is room for and start their turns; returns how many were claimed.
@@ -79,7 +88,8 @@ class Actor:
             task = asyncio.create_task(self._one(run), name=f"run {run.id}")
             self._under_way[task] = _UnderWay(run.id, connection_of(run.target), self._engine.clock.monotonic())
             task.add_done_callback(self._under_way.pop)
-        return CLAIM if len(runs) == room else len(runs)
+        self._full = len(runs) == room
+        return CLAIM if self._full else len(runs)
 
     async def _claim(self, room: int, hanging: Sequence[str]) -> Sequence[Run]:
         """Claim due runs; what the store's failure has left claimed is given back first."""
@@ -154,8 +164,10 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     due = min(following.at or standing.now, _wake_by(run))
     if following.end is not None:
         await engine.store.keep(replace(run, due_at=due), following.end, following.audit)
+        _call(engine, run, asks=bool(following.end.needs_person))
     else:
         await engine.store.save(replace(run, due_at=due), following.audit, following.ask)
+        _call(engine, run, asks=following.ask is not None)
     return run
 
 
@@ -171,9 +183,16 @@ def _wake_by(run: Run) -> datetime:
     return run.deadline
 
 
+def _call(engine: Engine, run: Run, *, asks: bool) -> None:
+    """Say that somebody is needed, so that telling it waits for nothing."""
+    if asks:
+        engine.on_fact("person_needed", run=run.id, incident=run.incident_id)
+
+
 async def _finish(engine: Engine, run: Run, playbook: Playbook, following: Next) -> None:
     end = replace(following.end or RunEnd(), trip_after=playbook.limits.trip_after)
     await engine.store.finish(run, end, following.audit)
+    _call(engine, run, asks=bool(end.needs_person))
     if end.retry_at is not None:
         engine.on_fact("episodes_due", run=run.id, at=end.retry_at.isoformat())
     ended = run.kept_at or run.finished_at or engine.clock.now()
@@ -191,7 +210,9 @@ async def _finish(engine: Engine, run: Run, playbook: Playbook, following: Next)
 
 async def _without_playbook(engine: Engine, run: Run, reason: str = Verdict.PLAYBOOK_GONE.sentence) -> Run:
     ended = replace(run, state=RunState.UNKNOWN, verdict=Verdict.PLAYBOOK_GONE, reason=reason)
-    await engine.store.finish(ended, RunEnd(needs_person=f"{run.playbook}: {reason}"))
+    end = RunEnd(needs_person=f"{run.playbook}: {reason}")
+    await engine.store.finish(ended, end)
+    _call(engine, ended, asks=True)
     return ended
 
 

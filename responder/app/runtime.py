@@ -49,6 +49,7 @@ from responder.tell.courier import BATCH, Courier
 from responder.tell.digest import Storm
 from responder.tell.enrich import AT_ONCE, Enricher
 from responder.tell.history import history
+from responder.tell.way import Way
 from responder.worker import LocalWake, Worker
 
 POLL_SECONDS: Mapping[Queue, float] = {"deliveries": 0.5, "runs": 0.25, "outbox": 0.25, "looks": 0.5}
@@ -65,10 +66,13 @@ WAKES: Mapping[str, tuple[Queue, ...]] = {
     "episodes_due": ("deliveries",),
     "asked": ("runs", "deliveries", "outbox"),
     "page_overdue": ("outbox",),
+    "person_needed": ("outbox",),
     "enriched": ("outbox",),
     "brake": ("runs", "deliveries"),
 }
 """Which queues have work after a fact. Intake wakes the decider, and the decider the others, when they have any."""
+HURRIES = frozenset({"person_needed", "page_overdue", "delivery_dead", "asked"})
+"""Facts after which telling gives way to nothing for a moment: somebody is needed, or waits for an answer."""
 
 
 class Runtime:
@@ -97,6 +101,7 @@ class Runtime:
         self.notifiers: dict[str, Notifier] = {}
         self.started_at = time.time()
         self._seen: tuple[tuple[str, int, int], ...] = ()
+        self.way = Way()
         self.followers: list[Callable[[], Awaitable[None]]] = []
         """What looks at the settings again when others are in force."""
         self._reloading = asyncio.Lock()
@@ -105,6 +110,8 @@ class Runtime:
     def on_fact(self, name: str, /, **fields: object) -> None:
         """Log and count a fact, and wake the queues that have work after it."""
         self.telemetry.fact(name, **fields)
+        if name in HURRIES:
+            self.way.hurry()
         for queue in WAKES.get(name, ()):
             self.wake.notify(queue)
 
@@ -222,6 +229,7 @@ class Runtime:
             clean=self.redactor.redact,
             on_fact=self.on_fact,
             looks=(partial(history, self.tools), Around(self.store).look),
+            way=self.way,
         )
 
     def reconciler(self) -> Reconciler:
@@ -343,6 +351,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         on_free=lambda: runtime.wake.notify("outbox"),
         storm=runtime.storm,
         veil=Curtain(runtime.redactor),
+        way=runtime.way,
     )
     decider = Decider(
         runtime.store,
@@ -353,6 +362,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         wake=runtime.wake,
     )
     enricher = runtime.enricher()
+    runtime.way.behind = lambda: actor.behind or decider.behind
     stack.push_async_callback(courier.drain)
     stack.push_async_callback(enricher.drain)
     stack.push_async_callback(actor.drain)
@@ -368,6 +378,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         )
         worker.start()
         stack.push_async_callback(worker.stop)
+    stack.callback(runtime.way.close)
 
 
 async def run(options: ServeOptions) -> int:
@@ -396,8 +407,8 @@ async def run(options: ServeOptions) -> int:
 
     async with bound(runtime) as web, started(runtime), web.serving():
         # Libraries and playbooks stay: walking through them at each collection was a tenth of the cost of an alert.
-        gc.collect()
         gc.freeze()
+        gc.enable()
         runtime.on_fact("reload", ok=True, digest=settings.digest)
         runtime.on_fact("started", version=__version__, listen=list(options.listen))
         await stop.wait()

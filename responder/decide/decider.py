@@ -26,6 +26,8 @@ CLAIM = 200
 """Deliveries in one claim; where each has one alert, they fill a slice."""
 CLAIMED_ALERTS = LARGE
 """About how many alerts one claim takes: what waits in memory for its slice is bounded by this, not by ``CLAIM``."""
+BEHIND_FROM = 4
+"""So many deliveries in one claim have waited for each other."""
 TURN = timedelta(seconds=3)
 """After this a turn takes up no further slice: what has come in meanwhile may be more urgent, and a lease is 30 s."""
 DUE_EVERY = 0.1
@@ -76,8 +78,14 @@ class Decider:
         self._claim = CLAIM
         self._large = Large()
         self._looked_at = -math.inf
+        self._behind = False
         self._cut_short = False
         """Whether the store failed us: what we claimed is held although nobody works on it."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether alerts wait to be decided."""
+        return self._behind
 
     async def turn(self) -> int:
         """Decide what is there, deliveries first; returns how many deliveries and episodes that were.
@@ -99,12 +107,15 @@ class Decider:
         if done == 0 or now - self._looked_at >= DUE_EVERY:
             self._looked_at = now
             due = await self._due_episodes()
-        return max(CLAIM, done + due) if done >= most or self._large else done + due
+        self._behind = done >= most or bool(self._large)
+        return max(CLAIM, done + due) if self._behind else done + due
 
     # --- deliveries ---------------------------------------------------------------------------------------------
 
     async def _deliveries(self) -> int:
         claimed = await self._store.claim_deliveries(self._claim)
+        # Of few, nothing is left in a moment.
+        self._behind = len(claimed) >= min(BEHIND_FROM, self._claim)
         if claimed:
             await self._small(claimed)
         return len(claimed) + (await self._large_slice() if self._large else 0)

@@ -209,6 +209,7 @@ class _Work:
             self.audit.append(
                 Audit("incident.needs_person", episode.incident_id, details={"reason": found.needs_person})
             )
+            self.facts.append(("person_needed", {"incident": episode.incident_id}))
             news = True
         if news:
             self.told.add(episode.incident_id)

@@ -137,6 +137,7 @@ FACTS: Mapping[str, Fact] = {
     "episode": Fact("debug", lambda m, f: m.episodes.labels(_text(f, "change")).inc()),
     "decision": Fact("info", lambda m, f: m.decisions.labels(_text(f, "verdict")).inc()),
     "unrouted": Fact("warning", lambda m, _: m.unrouted.inc(), about="alertname"),
+    "person_needed": Fact("info"),
     "run_created": Fact("info", lambda m, f: m.runs_started.labels(_text(f, "playbook"), _text(f, "mode")).inc()),
     # asking the sources
     "reconciled": Fact("debug", lambda m, f: m.reconciled.labels(_text(f, "source")).inc(_number(f, "alerts"))),

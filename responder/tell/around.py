@@ -1,8 +1,11 @@
 """What else happened: incidents that share labels, what we changed lately, how the playbook has done before."""
 
+import asyncio
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Generic, TypeVar
 
 from responder.domain.findings import Finding
 from responder.domain.notification import Account
@@ -17,18 +20,50 @@ from responder.tell.words import change, clock, short
 PAST, RECENT, BESIDE = timedelta(days=30), timedelta(hours=2), timedelta(minutes=30)
 MOST = 3
 KNOWN = timedelta(minutes=1)
+NEAR = timedelta(seconds=2)
+"""How old what is known of the surroundings may be: in a storm, those of all incidents are nearly the same."""
+_STEP = timedelta(minutes=1)
 TELLING = ("namespace", "deployment", "statefulset", "daemonset", "pod", "node", "instance", "service", "job")
 """Labels that say where; what is shared of the others says little."""
 _FIXED = frozenset({RunState.VERIFIED, RunState.KEPT, RunState.REVERTING})
 _UNDONE = frozenset({RunState.ROLLED_BACK})
 
 
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Lately(Generic[T]):
+    """What was read in the last ``NEAR``, by the times that it is about; whoever comes at once waits for one read."""
+
+    read: Callable[[datetime, datetime], Awaitable[Sequence[T]]]
+    _kept: dict[tuple[datetime, datetime], tuple[datetime, Sequence[T]]] = field(default_factory=dict)
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def get(self, since: datetime, until: datetime, now: datetime) -> Sequence[T]:
+        """Return what is there from a little before ``since`` to a little after ``until``."""
+        key = _down(since, _STEP), _down(until, NEAR) + NEAR
+        async with self._reading:
+            if key in self._kept and abs(now - self._kept[key][0]) < NEAR:
+                return self._kept[key][1]
+            found = await self.read(*key)
+            self._kept = {one: kept for one, kept in self._kept.items() if abs(now - kept[0]) < NEAR}
+            self._kept[key] = now, found
+            return found
+
+
+def _down(at: datetime, step: timedelta) -> datetime:
+    return at - (at - datetime.min.replace(tzinfo=at.tzinfo)) % step
+
+
 class Around:
     """What the store knows around an incident."""
 
     def __init__(self, store: FindingsStore) -> None:
-        """Read from ``store``; how a playbook has done is read once a minute, however many incidents it is for."""
+        """Read from ``store``: the surroundings every two seconds at most, how a playbook has done once a minute."""
         self._store = store
+        self._beside: _Lately[Nearby] = _Lately(lambda since, _: store.nearby("", since))
+        self._touched: _Lately[Touched] = _Lately(store.touched)
         self._read: dict[str, tuple[datetime, Sequence[PastRun]]] = {}
 
     async def look(self, scene: Scene) -> Sequence[Finding]:
@@ -38,8 +73,14 @@ class Around:
         playbook = run.playbook if run is not None else (scene.playbook.name if scene.playbook is not None else "")
         past = await self._past(playbook, now) if playbook else ()
         opened = account.incident.opened_at
-        beside = await self._store.nearby(account.incident.id, opened - BESIDE)
-        touched = await self._store.touched(opened - RECENT, opened)
+        beside = [
+            one
+            for one in await self._beside.get(opened - BESIDE, now, now)
+            if one.opened_at > opened - BESIDE and one.incident != account.incident.id
+        ]
+        touched = [
+            one for one in await self._touched.get(opened - RECENT, opened, now) if opened - RECENT < one.at <= opened
+        ]
         return [*_past(playbook, past, now), *_changed(account, touched, now), *_related(account, beside, now)]
 
     async def _past(self, playbook: str, now: datetime) -> Sequence[PastRun]:

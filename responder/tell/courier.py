@@ -25,11 +25,20 @@ from responder.tell.digest import REST as DIGEST_REST
 from responder.tell.docs import DocsOf
 from responder.tell.lanes import Lane, back_off
 from responder.tell.veil import NoVeil, Veil
+from responder.tell.way import Way
 
 BATCH = 16
 """Items of one claim."""
 CROWD = 100
-"""Items of one destination that are gathered into a digest at once."""
+"""Items of one destination that are gathered into a digest at once, when acting leaves the time."""
+AT_A_TIME = 16
+"""So many of them are read and composed in one go; between two, acting has its turn."""
+FEW = 2
+"""Items of a claim while acting is behind: the most severe go on."""
+CLAIM_PATIENCE = 0.4
+"""Seconds that a claim gives way to acting: a first message leaves within a second."""
+GATHER_PATIENCE = 5.0
+"""Seconds that gathering gives way: a digest is edited every 15 s, and who is needed is never told in one."""
 TURN_SECONDS = 20.0
 """Everything that is sent for one item; with what it waited for its lane it stays within the lease of 30 s."""
 START_WITHIN_SECONDS = 8.0
@@ -84,12 +93,14 @@ class Courier:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         turn_seconds: float = TURN_SECONDS,
         storm: Callable[[], Storm | None] = lambda: None,
+        way: Way | None = None,
     ) -> None:
         """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again.
 
         ``storm`` says when incidents are told in a digest; None: never. ``veil`` keeps out of messages what nobody
-        outside is to see.
+        outside is to see. ``way`` says when acting is behind; without one, telling gives way to nothing.
         """
+        self._way = way or Way()
         self._storm = storm
         self._store = store
         self._clock = clock
@@ -107,10 +118,11 @@ class Courier:
 
     async def turn(self) -> int:
         """Claim what may be told now and begin telling it; returns how much was claimed."""
+        most = BATCH if await self._way.clear(CLAIM_PATIENCE) else FEW
         now = self._clock.monotonic()
         self._forget_idle(now)
         closed = [name for name, lane in self._lanes.items() if lane.closed(now)]
-        items = await self._store.claim_outbox(BATCH, closed)
+        items = await self._store.claim_outbox(most, closed)
         by_lane: dict[str, list[OutboxItem]] = {}
         for item in items:
             by_lane.setdefault(item.destination, []).append(item)
@@ -161,21 +173,29 @@ class Courier:
         if not candidates or lane.destination.kind not in DIGESTS or lane.destination.kind not in self._notifiers:
             return items, False
         stays = storm is not None and await self._store.crowded(name, storm.after, storm.within)
-        if stays:
+        until = self._clock.monotonic() + GATHER_PATIENCE
+        if not stays:
+            candidates = [item for item in candidates if gathered(item)]
+        elif await self._way.clear(GATHER_PATIENCE):
             candidates += await self._store.claim_crowd(name, CROWD)
-        candidates = [item for item in candidates if stays or gathered(item)]
-        if not candidates:
-            return items, False
-        accounts = await self._store.accounts([item.incident_id for item in candidates])
-        found = [self._for_digest(item, accounts.get(item.incident_id)) for item in candidates]
-        within = storm.within if storm is not None else Storm().within
-        chosen = [one for one in found if one is not None]
-        if chosen:
-            await self._store.gather(name, chosen, within, LOOK)
+        chosen: list[Gathered] = []
+        for first in range(0, len(candidates), AT_A_TIME):
+            await self._way.clear(until - self._clock.monotonic())
+            within = storm.within if storm is not None else Storm().within
+            chosen += await self._gather(name, candidates[first : first + AT_A_TIME], within)
         told = {one.item.incident_id for one in chosen if one.line is not None}
         left = {one.item.incident_id: replace(one.item, receipt=None) for one in chosen if one.line is None}
         every = {item.incident_id: item for item in (*items, *candidates)} | left
         return [item for key, item in every.items() if key not in told], bool(told)
+
+    async def _gather(self, name: str, items: Sequence[OutboxItem], within: timedelta) -> Sequence[Gathered]:
+        """Let a digest tell of some items; returns those that it has anything to do with."""
+        accounts = await self._store.accounts([item.incident_id for item in items])
+        found = [self._for_digest(item, accounts.get(item.incident_id)) for item in items]
+        chosen = [one for one in found if one is not None]
+        if chosen:
+            await self._store.gather(name, chosen, within, LOOK)
+        return chosen
 
     def _composed(self, account: Account, revision: int) -> Notification:
         shown = self._veil.before(account)

@@ -18,11 +18,14 @@ from responder.tell.courier import OnFact
 from responder.tell.diagnosis import diagnose
 from responder.tell.docs import subject
 from responder.tell.headline import main_run, ranked
+from responder.tell.way import Way
 
 AT_ONCE = 8
 """So many incidents are looked at side by side: a Prometheus that is slow is not asked by all of them."""
 SECONDS = 12.0
 """One incident, with everything that is looked for; the lease is 30 s."""
+PATIENCE = 5.0
+"""Seconds that looking gives way to acting, before each claim."""
 AGAIN = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
 """An incident is looked at when it is new, and so long after each look, while it is open."""
 
@@ -63,8 +66,13 @@ class Enricher:
         on_fact: OnFact,
         looks: Sequence[Look] = (),
         seconds: float = SECONDS,
+        way: Way | None = None,
     ) -> None:
-        """``playbook_for`` goes by name and revision; ``clean`` takes secrets out of a text."""
+        """``playbook_for`` goes by name and revision; ``clean`` takes secrets out of a text.
+
+        ``way`` says when acting is behind; without one, looking gives way to nothing.
+        """
+        self._way = way or Way()
         self._store = store
         self._findings = findings
         self._clock = clock
@@ -81,6 +89,7 @@ class Enricher:
         room = AT_ONCE - len(self._tasks)
         if room <= 0:
             return 0
+        await self._way.clear(PATIENCE)
         claimed = await self._findings.claim_looks(room)
         for incident_id in claimed:
             task = asyncio.create_task(self._look_at(incident_id), name="enrich")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from responder.domain.errors import SettingsError
@@ -89,3 +90,4 @@ def test_every_migration_is_packaged() -> None:
         "0014_digests.py",
         "0015_findings.py",
     ]
+    assert ScriptDirectory(str(migrate.MIGRATIONS)).get_current_head() == migrate.head()

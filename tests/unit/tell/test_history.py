@@ -1,5 +1,6 @@
 """The course of an alert's expression, and what else happened around it."""
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -97,14 +98,17 @@ class Store:
 
     def __init__(self, past: Sequence[PastRun] = (), beside: Sequence[Nearby] = (), touched: Sequence[Touched] = ()):  # noqa: ANN204
         self._past, self._beside, self._touched = past, beside, touched
+        self.reads = 0
 
     async def past(self, playbook: str, since: datetime) -> Sequence[PastRun]:
         return self._past if playbook == "checkout-workers" else ()
 
     async def nearby(self, incident_id: str, since: datetime) -> Sequence[Nearby]:
+        self.reads += 1
         return self._beside
 
     async def touched(self, since: datetime, until: datetime) -> Sequence[Touched]:
+        self.reads += 1
         return self._touched
 
     async def claim_looks(self, limit: int) -> Sequence[str]:
@@ -140,3 +144,21 @@ async def test_past_outcomes_related_incidents_and_what_we_changed_are_told() ->
         await Around(Store(past, beside, touched)).look(about)
     ))).told()  # fmt: skip
     assert [kind for kind, _ in news.notes] == ["past", "changed", "related"]
+
+
+async def test_the_surroundings_are_read_once_for_a_storm_and_again_after_two_seconds() -> None:
+    about = Scene(STORIES["fixing"].account, None, at(60))
+    opened = about.account.incident.opened_at
+    beside = [
+        Nearby(about.account.incident.id, opened, open=True, labels=LABELS),
+        Nearby("i2", at(-60), open=True, labels=LABELS),
+        Nearby("i3", opened - timedelta(minutes=30, seconds=10), open=True, labels=LABELS),  # read, but too old
+    ]
+    later = [Touched("c9", "r9", "tune-cache", "http/checkout", "set", opened + timedelta(seconds=1), 1, 2)]
+    store = Store((), beside, later)
+    around = Around(store)
+    told = [[one.name for one in found] for found in await asyncio.gather(*(around.look(about) for _ in range(20)))]
+    assert told == [["related:i2"]] * 20
+    assert store.reads == 2
+    await around.look(replace(about, now=at(63)))
+    assert store.reads == 4
