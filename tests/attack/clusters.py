@@ -66,6 +66,12 @@ class Deed:
     event: bool = False
 
     @property
+    def name(self) -> str:
+        """Return what its scenarios are called after: the action, and the kind where others have it, too."""
+        word = self.kind.partition("/")[0]
+        return f"{self.action}-{word}" if self.action == "rollout_undo" else self.action
+
+    @property
     def step(self) -> str:
         """Return it as a step has it."""
         none = "undo: none\n    " if self.event else ""
@@ -74,10 +80,12 @@ class Deed:
 
 _LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
 DEEDS: Mapping[str, Deed] = {
-    one.action: one
+    one.name: one
     for one in (
         Deed("scale", {"by": 2, "max": 10}),
         Deed("rollout_undo", {}),
+        Deed("rollout_undo", {}, "statefulset/shop"),
+        Deed("rollout_undo", {}, "daemonset/shop"),
         Deed("rollout_restart", {}, event=True),
         Deed("rollout_pause", {}),
         Deed("rollout_resume", {}),
@@ -96,7 +104,7 @@ DEEDS: Mapping[str, Deed] = {
         Deed("delete_pod", {}, "pod/shop", event=True),
     )
 }
-"""One for each action on a cluster; a test holds that none is missing."""
+"""At least one for each action on a cluster; a test holds that none is missing."""
 
 
 def _deed(scenario: str) -> Deed:
@@ -228,9 +236,11 @@ def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
     elif deed.kind.startswith("pod"):
         yield workload("StatefulSet", item.removesuffix(POD), "shop:1", serviceName="x", replicas=1)
     else:
-        yield workload("Deployment", item, "shop:1", paused=deed.action == "rollout_resume")
+        kind = _where(deed)[0].replace("HorizontalPodAutoscaler", "Deployment")
+        more = {"paused": True} if deed.action == "rollout_resume" else {}
+        yield workload(kind, item, "shop:1", **more)
         if deed.action == "rollout_undo":
-            yield workload("Deployment", item, "shop:2")
+            yield workload(kind, item, "shop:2")
         if deed.action == "hpa":
             reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": item}
             yield {
@@ -280,10 +290,9 @@ def _end(cluster: ClusterProcess, deed: Deed, item: str) -> None:
     """Take a case's objects away: controllers look at all that there are."""
     kind, namespace = _where(deed)
     kinds = {"Pod": ["StatefulSet"], "HorizontalPodAutoscaler": [kind, "Deployment"]}.get(kind, [kind])
+    name = item.removesuffix(POD) if kind == "Pod" else item
     for one in kinds:
-        cluster.do(
-            "delete", kind=one, namespace=namespace, name=item.removesuffix(POD) if one == "StatefulSet" else item
-        )
+        cluster.do("delete", kind=one, namespace=namespace, name=name)
 
 
 def campaign(

@@ -90,9 +90,7 @@ async def test_a_dead_node_is_not_ready(cluster: Cluster, tools: Toolbox) -> Non
 
 
 async def test_what_a_drain_would_send_away_is_listed(cluster: Cluster, tools: Toolbox) -> None:
-    agent = workload("DaemonSet", "agent", "agent:1")
-    del agent["spec"]["replicas"]
-    cluster.apply(agent)
+    cluster.apply(workload("DaemonSet", "agent", "agent:1"))
     cluster.settled()
     every = [
         one

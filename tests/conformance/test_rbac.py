@@ -115,6 +115,13 @@ def test_rights_are_narrowed_to_the_kind_of_the_target() -> None:
     assert asked == {"horizontalpodautoscalers", "helmreleases", "kustomizations"}
 
 
+@pytest.mark.parametrize(("kind", "kept_as"), [("deployment", "replicasets"), ("daemonset", "controllerrevisions")])
+def test_only_what_keeps_the_revisions_of_a_kind_is_listed(kind: str, kept_as: str) -> None:
+    printed = granted(playbook(f"{kind}/shop/web", "kubernetes.rollout_undo: {}"))
+    listed = {rule["resources"][0] for rule in rules(printed) if rule["verbs"] == ["list"]}
+    assert listed == {kept_as, "applications"}
+
+
 def test_with_namespaces_only_what_has_none_is_granted_everywhere(tmp_path: Path) -> None:
     (tmp_path / "playbooks").mkdir()
     (tmp_path / "playbooks" / "it.yaml").write_text(
