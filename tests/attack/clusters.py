@@ -23,7 +23,7 @@ from tests.bed.kube.ledger import Entry, effects
 from tests.bed.kube.process import ClusterProcess, cluster_process
 from tests.bed.target_process import target_process
 from tests.bed.web import JsonObject
-from tests.conformance.bed_kubernetes import workload
+from tests.conformance.bed_kubernetes import application, workload
 
 PREFIX = "kube-"
 UNDONE = "-undone"
@@ -64,6 +64,12 @@ class Deed:
     arguments: Mapping[str, JsonValue]
     kind: str = "deployment/shop"
     event: bool = False
+    family: str = "kubernetes"
+
+    @property
+    def full(self) -> str:
+        """Return the action as playbooks name it."""
+        return f"{self.family}.{self.action}"
 
     @property
     def name(self) -> str:
@@ -75,13 +81,15 @@ class Deed:
     def step(self) -> str:
         """Return it as a step has it."""
         none = "undo: none\n    " if self.event else ""
-        return f"{none}kubernetes.{self.action}: {json.dumps(dict(self.arguments))}"
+        return f"{none}{self.full}: {json.dumps(dict(self.arguments))}"
 
 
 _LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
 DEEDS: Mapping[str, Deed] = {
     one.name: one
     for one in (
+        Deed("rollback", {}, "application/argocd", family="argocd"),
+        Deed("sync", {}, "application/argocd", event=True, family="argocd"),
         Deed("scale", {"by": 2, "max": 10}),
         Deed("rollout_undo", {}),
         Deed("rollout_undo", {}, "statefulset/shop"),
@@ -233,6 +241,10 @@ def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
             "metadata": {"name": item, "namespace": "shop"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
         }
+    elif deed.kind.startswith("application"):
+        for revision in ("v1", "v2"):
+            manifest = application(revision)
+            yield manifest | {"metadata": {"name": item, "namespace": "argocd"}}
     elif deed.kind.startswith("pod"):
         yield workload("StatefulSet", item.removesuffix(POD), "shop:1", serviceName="x", replicas=1)
     else:
@@ -275,6 +287,14 @@ def _image(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
     if deed.kind == "node":  # its controller taints it by itself
         taints = [one for one in spec.pop("taints", []) if not one["key"].startswith("node.kubernetes.io/")]
         return {"spec": spec, "taints": taints}
+    return _of_spec(deed, found, spec)
+
+
+def _of_spec(deed: Deed, found: JsonObject, spec: JsonObject) -> JsonValue:
+    if deed.family == "argocd":
+        done = found["status"]["history"]
+        times = {"syncs": len(done)} if deed.event else {}
+        return {"revision": done[-1]["revision"], "automated": spec["syncPolicy"].get("automated"), **times}
     if deed.action == "rollout_undo":
         return {"image": spec["template"]["spec"]["containers"][0]["image"]}
     noted = found["metadata"].get("annotations") or {}

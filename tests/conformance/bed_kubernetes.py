@@ -26,7 +26,11 @@ from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
 
 DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
 STATEFULSET, DAEMONSET, CRONJOB = "eu/statefulset/shop/db", "eu/daemonset/shop/agent", "eu/cronjob/shop/nightly"
+SYNCS = 2
+"""How often the application has been synced when a test begins."""
+APPLICATION = "eu/application/argocd/shop"
 KINDS = (
+    "Application",
     "Deployment",
     "StatefulSet",
     "DaemonSet",
@@ -48,6 +52,12 @@ def kube(name: str, target: str = DEPLOYMENT, *, binary: bool = False, **argumen
 def thorough(shape: Shape) -> Shape:
     """Return a shape that goes through every fault."""
     return replace(shape, brief=False)
+
+
+def argocd(name: str, **arguments: JsonValue) -> Shape:
+    """Return a shape of ``argocd.NAME``."""
+    shape = Shape(f"argocd.{name}", arguments, target=APPLICATION, brief=True)
+    return replace(shape, single=shape.kind.effect == "event")
 
 
 def flux(name: str, of: str) -> Shape:
@@ -79,6 +89,9 @@ SHAPES = {
     "expand_pvc": replace(kube("expand_pvc", "eu/pvc/shop/data", to="20Gi"), single=False),
     "run_job": thorough(kube("run_job", CRONJOB)),
     "retry_job": kube("retry_job", "eu/job/shop/broken"),
+    "argocd rollback": argocd("rollback"),
+    "argocd rollback to": argocd("rollback", to=1),
+    "argocd sync": argocd("sync"),
     "flux suspend": flux("suspend", "shop"),
     "flux resume": flux("resume", "held"),
     "evict_pod": thorough(kube("evict_pod", POD)),
@@ -105,6 +118,8 @@ EDITS: Mapping[str, dict[str, Any]] = {
     "retry_job": {"spec": {"backoffLimit": 2}},
     "suspend": {"spec": {"suspend": True}},
     "resume": {"spec": {"suspend": False}},
+    "rollback": {"spec": {"syncPolicy": {"automated": {"prune": True}}}},
+    "sync": {"spec": {"project": "other"}},
 }
 """What somebody else makes of what an action owns."""
 
@@ -167,6 +182,7 @@ def manifests() -> list[dict[str, Any]]:
             "metadata": {"name": "data", "namespace": "shop"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
         },
+        application("v1"),
         *(
             {
                 "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
@@ -177,6 +193,21 @@ def manifests() -> list[dict[str, Any]]:
             for name in ("shop", "held")
         ),
     ]
+
+
+def application(revision: str) -> dict[str, Any]:
+    """Return a manifest of an application that follows a revision by itself."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "shop", "namespace": "argocd"},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": "https://git.example.com/shop", "path": "deploy", "targetRevision": revision},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
+            "syncPolicy": {"automated": {"selfHeal": True}},
+        },
+    }
 
 
 def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,6 +240,7 @@ def beginning() -> Store:
     cluster.apply(manifests())
     cluster.settled()
     cluster.apply(workload("Deployment", "web", "shop:2"))
+    cluster.apply(application("v2"))
     cluster.apply(workload("StatefulSet", "db", "db:2", serviceName="db"))
     cluster.apply(workload("DaemonSet", "agent", "agent:2"))
     cluster.settled()
@@ -245,6 +277,7 @@ class KubernetesBed(Bed):
         )
 
     async def world(self) -> JsonValue:
+        self._sync()
         objects: list[JsonValue] = [_plain(one) for kind in KINDS for one in self.cluster.every(kind)]
         pods: list[JsonValue] = [
             [one["metadata"]["name"], one["metadata"]["uid"], _going(one)] for one in self.cluster.every("Pod")
@@ -254,7 +287,13 @@ class KubernetesBed(Bed):
     async def changes(self) -> int:
         return len(self.cluster.ledger.effects())
 
+    def _sync(self) -> None:
+        """Let Argo CD come to rest: it works in the background, as it does in a cluster."""
+        if self.place.kind.word == "application":
+            self.cluster.settled()
+
     async def holds(self, image: JsonValue) -> bool:
+        self._sync()
         found = self.cluster.find(*self.object)
         assert isinstance(image, dict)
         if self.action in {"evict_pod", "delete_pod"}:
@@ -262,6 +301,8 @@ class KubernetesBed(Bed):
         assert found is not None
         if self.action in {"run_job", "retry_job"}:
             return len([one for one in self.cluster.every("Job") if _marked(one)]) == 1
+        if self.action == "sync":
+            return len(found["status"]["history"]) == SYNCS + 1
         return all(_seen(found, name) == (value or None) for name, value in image.items() if name not in _BESIDE)
 
     async def fault(self, kind: str) -> None:
@@ -298,6 +339,8 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "replicas": ("spec", "replicas"),
     "paused": ("spec", "paused"),
     "suspend": ("spec", "suspend"),
+    "revision": ("status", "sync", "revision"),
+    "automated": ("spec", "syncPolicy", "automated"),
     "storage": ("spec", "resources", "requests", "storage"),
     "unschedulable": ("spec", "unschedulable"),
     "min": ("spec", "minReplicas"),
@@ -349,7 +392,7 @@ def _going(one: JsonObject) -> bool:
 @asynccontextmanager
 async def opened(request: pytest.FixtureRequest, shape: Shape) -> AsyncIterator[Bed]:
     """Open a bed in a cluster of its own."""
-    async with Cluster(nodes=0, automatic=False) as cluster:
+    async with Cluster(nodes=0, automatic=shape.action.startswith("argocd")) as cluster:
         begin(cluster)
         cluster.access.tokens[SECRET] = known("responder", ADMINS)
         path = request.getfixturevalue("tmp_path") / "kubeconfig"

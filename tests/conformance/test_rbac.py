@@ -59,7 +59,7 @@ def granted(text: str) -> str:
 @asynccontextmanager
 async def allowed(shape: Shape, printed: str, folder: Path) -> AsyncIterator[tuple[Cluster, Toolbox]]:
     """Give a cluster, and tools that may do there what was printed and nothing else."""
-    async with Cluster(nodes=0, automatic=False) as cluster:
+    async with Cluster(nodes=0, automatic=shape.action.startswith("argocd")) as cluster:
         bed_kubernetes.begin(cluster)
         token = cluster.account_token("ops", "responder")
         cluster.apply(document for document in yaml.safe_load_all(printed) if document)
