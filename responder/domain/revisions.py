@@ -1,6 +1,6 @@
 """Earlier pod templates of a workload: the ReplicaSets of a Deployment, the ControllerRevisions of the others."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -21,6 +21,10 @@ KEPT_AS: Final[Mapping[str, Kind]] = {
     "statefulset": _HISTORY,
 }
 """By the kind of a workload: as what its earlier templates are kept."""
+
+
+SILENT: Final = frozenset({"annotations", "args", "command", "data", "env", "httpHeaders", "value"})
+"""Fields whose values may be anything, credentials too: that they have changed is told, not what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,42 @@ def difference(now: JsonValue, goal: JsonValue) -> JsonValue:
         return goal
     gone: Json = {name: None for name in now if name not in goal}
     return gone | {name: difference(now.get(name), value) for name, value in goal.items() if now.get(name) != value}
+
+
+def changes(before: JsonValue, now: JsonValue, path: str = "", *, silent: bool = False) -> Iterator[str]:
+    """Go through the fields that differ: ``spec.containers[c].image: shop:1 → shop:2``.
+
+    Members of lists are told apart by their names. Values are shown where they are plain and nobody keeps secrets.
+    """
+    if before == now:
+        return
+    old, new = _members(before), _members(now)
+    if old is not None and new is not None:
+        for name in dict.fromkeys((*old, *new)):
+            inner = f"{path}[{name}]" if isinstance(now, list) else f"{path}.{name}".removeprefix(".")
+            yield from changes(old.get(name), new.get(name), inner, silent=silent or name in SILENT)
+    elif silent or not (_shown(before) and _shown(now)):
+        yield f"{path}: {'added' if before is None else 'removed' if now is None else 'changed'}"
+    else:
+        yield f"{path}: {_told(before)} → {_told(now)}"
+
+
+def _members(value: JsonValue) -> Json | None:
+    """Return the members of a mapping, or of a list whose members have names."""
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and value:
+        named = {text_at(one, "name"): one for one in value}
+        return named if "" not in named and len(named) == len(value) else None
+    return None
+
+
+def _shown(value: JsonValue) -> bool:
+    return not isinstance(value, dict | list)
+
+
+def _told(value: JsonValue) -> str:
+    return "none" if value is None else str(value)
 
 
 def _revision(kept: Object) -> Revision:

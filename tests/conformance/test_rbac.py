@@ -24,6 +24,7 @@ SHAPES = {
 }
 PROBES = {
     "rollout": "deployment/shop/web",
+    "revision": "statefulset/shop/db",
     "pods": "deployment/shop/web",
     "events": "deployment/shop/web",
     "logs": "statefulset/shop/db",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from responder.domain.revisions import Json, current, difference, previous, revisions
+from responder.domain.revisions import Json, changes, current, difference, previous, revisions
 
 
 def template(image: str) -> Json:
@@ -37,3 +37,37 @@ def test_a_time_that_was_never_set_makes_no_other_template() -> None:
 def test_a_template_that_nothing_keeps_is_not_guessed(kept: list[Json]) -> None:
     workload: Json = {"metadata": {"uid": "1"}, "spec": {"template": template("db:2")}}
     assert current(workload, revisions(workload, kept)) is None
+
+
+def test_what_differs_is_told_by_name_and_secrets_are_not() -> None:
+    container: Json = {
+        "name": "c",
+        "image": "shop:1",
+        "args": ["--token=planted"],
+        "env": [{"name": "TOKEN", "value": "planted-1"}, {"name": "OLD", "value": "planted"}],
+        "resources": {"limits": {"memory": "512Mi"}},
+        "ports": [{"containerPort": 80}],
+    }
+    changed: Json = {
+        "name": "c",
+        "image": "shop:2",
+        "args": ["--token=planted-too"],
+        "env": [{"name": "TOKEN", "value": "planted-2"}, {"name": "NEW", "value": "planted"}],
+        "resources": {"limits": {"memory": "1Gi"}},
+        "ports": [{"containerPort": 81}],
+    }
+    before: Json = {"metadata": {"annotations": {"a": "planted"}}, "spec": {"containers": [container]}}
+    now: Json = {"metadata": {"annotations": {"a": "planted-3"}}, "spec": {"containers": [changed, {"name": "side"}]}}
+    found = [*changes(before, now)]
+    assert found == [
+        "metadata.annotations.a: changed",
+        "spec.containers[c].image: shop:1 → shop:2",
+        "spec.containers[c].args: changed",
+        "spec.containers[c].env[TOKEN].value: changed",
+        "spec.containers[c].env[OLD]: removed",
+        "spec.containers[c].env[NEW]: added",
+        "spec.containers[c].resources.limits.memory: 512Mi → 1Gi",
+        "spec.containers[c].ports: changed",
+        "spec.containers[side]: added",
+    ]
+    assert [*changes(now, now)] == []
