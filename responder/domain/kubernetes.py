@@ -43,6 +43,7 @@ class Kind:
 
 
 _ALL = (
+    Kind("application", "Application", "applications", "argoproj.io", "v1alpha1"),
     Kind("cronjob", "CronJob", "cronjobs", "batch"),
     Kind("daemonset", "DaemonSet", "daemonsets", "apps"),
     Kind("deployment", "Deployment", "deployments", "apps"),

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 SEPARATOR = "/"
 KUBERNETES_KINDS = frozenset(
     {
+        "application",
         "cronjob",
         "daemonset",
         "deployment",

@@ -95,7 +95,8 @@ def _of_kind(of: type[Action] | type[Probe], kind: str) -> Iterator[Permission]:
     for permission in of.permissions:
         word = PLURALS.get(permission.resource)
         others = word in of.kinds and _alternative(of, permission)
-        if not kind or not others or word == kind:
+        meant = not permission.of or kind in permission.of
+        if not kind or (meant and (not others or word == kind)):
             yield permission
 
 

@@ -31,11 +31,15 @@ class Landed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """A right the action needs: an API group or system, a resource and verbs; feeds ``responder rbac``."""
+    """A right the action needs: an API group or system, a resource and verbs; feeds ``responder rbac``.
+
+    ``of`` are the kinds of targets that need it; none are all of them.
+    """
 
     group: str
     resource: str
     verbs: tuple[str, ...]
+    of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,28 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from responder.domain.kubernetes import SYSTEM_NAMESPACE
+from responder.domain.kubernetes import SYSTEM_NAMESPACE, Place
 from responder.domain.reconcilers import at, text_at
 from responder.ports.action import Permission
 from responder.ports.probe import Reading
-from responder.ports.tools import Object, Tools
-from responder.probes.kubernetes import KubernetesProbe, condition, containers, number, pods_of
+from responder.ports.tools import Cluster, Object, Tools
+from responder.probes.kubernetes import POD, KubernetesProbe, condition, containers, number, pods_of
 
 SHOWN = 5
 MIRROR = "kubernetes.io/config.mirror"
 """The annotation of a static pod: its kubelet keeps it, whatever the API does."""
-State = Literal["all", "ready", "not_ready", "pending", "failed", "crash_looping", "oom_killed", "movable", "restarts"]
+State = Literal[
+    "all",
+    "ready",
+    "not_ready",
+    "pending",
+    "unplaced",
+    "failed",
+    "crash_looping",
+    "oom_killed",
+    "movable",
+    "restarts",
+]
 
 
 class KubernetesPods(KubernetesProbe):
@@ -54,22 +65,27 @@ equals: 0
     read: State = Field(
         default="not_ready",
         description="which pods to count; `movable` are those that a drain would send away (none of kube-system), "
-        "`restarts` adds up those of all",
+        "`unplaced` those that no node has taken (of a node: any in the cluster), `restarts` adds up those of all",
     )
 
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
         """Return the number; the note names the pods and why their containers ended last."""
         place, cluster = self.place(labels, tools)
-        pods = await pods_of(place, cluster)
+        pods = await self._pods(place, cluster)
         if self.read == "restarts":
             return Reading((sum(restarts(pod) for pod in pods),), _told([pod for pod in pods if restarts(pod)]))
         chosen = [pod for pod in pods if _is(pod, self.read)]
         return Reading((len(chosen),), _told(chosen))
 
+    async def _pods(self, place: Place, cluster: Cluster) -> Sequence[Object]:
+        if self.read == "unplaced" and place.kind.word == "node":
+            return await cluster.list(POD.path(), fields="spec.nodeName=")
+        return await pods_of(place, cluster)
+
     async def items(self, labels: Mapping[str, str], tools: Tools) -> Sequence[JsonValue]:
         """Return the pods in that state."""
         place, cluster = self.place(labels, tools)
-        chosen = [pod for pod in await pods_of(place, cluster) if self.read == "restarts" or _is(pod, self.read)]
+        chosen = [pod for pod in await self._pods(place, cluster) if self.read == "restarts" or _is(pod, self.read)]
         return [
             {
                 "name": text_at(pod, "metadata", "name"),
@@ -87,8 +103,9 @@ def _is(pod: Object, state: str) -> bool:
             return _ready(pod) if state == "ready" else not _ready(pod) and phase != "Succeeded"
         case "pending" | "failed":
             return phase == state.capitalize()
-        case "movable":
-            return phase not in ("Succeeded", "Failed") and not _stays(pod)
+        case "movable" | "unplaced":
+            unplaced = phase == "Pending" and not text_at(pod, "spec", "nodeName")
+            return unplaced if state == "unplaced" else phase not in ("Succeeded", "Failed") and not _stays(pod)
         case "crash_looping":
             return any(text_at(one, "state", "waiting", "reason") == "CrashLoopBackOff" for one in containers(pod))
         case "oom_killed":

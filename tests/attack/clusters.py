@@ -23,7 +23,7 @@ from tests.bed.kube.ledger import Entry, effects
 from tests.bed.kube.process import ClusterProcess, cluster_process
 from tests.bed.target_process import target_process
 from tests.bed.web import JsonObject
-from tests.conformance.bed_kubernetes import workload
+from tests.conformance.bed_kubernetes import application, workload
 
 PREFIX = "kube-"
 UNDONE = "-undone"
@@ -64,20 +64,36 @@ class Deed:
     arguments: Mapping[str, JsonValue]
     kind: str = "deployment/shop"
     event: bool = False
+    family: str = "kubernetes"
+
+    @property
+    def full(self) -> str:
+        """Return the action as playbooks name it."""
+        return f"{self.family}.{self.action}"
+
+    @property
+    def name(self) -> str:
+        """Return what its scenarios are called after: the action, and the kind where others have it, too."""
+        word = self.kind.partition("/")[0]
+        return f"{self.action}-{word}" if self.action == "rollout_undo" else self.action
 
     @property
     def step(self) -> str:
         """Return it as a step has it."""
         none = "undo: none\n    " if self.event else ""
-        return f"{none}kubernetes.{self.action}: {json.dumps(dict(self.arguments))}"
+        return f"{none}{self.full}: {json.dumps(dict(self.arguments))}"
 
 
 _LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
 DEEDS: Mapping[str, Deed] = {
-    one.action: one
+    one.name: one
     for one in (
+        Deed("rollback", {}, "application/argocd", family="argocd"),
+        Deed("sync", {}, "application/argocd", event=True, family="argocd"),
         Deed("scale", {"by": 2, "max": 10}),
         Deed("rollout_undo", {}),
+        Deed("rollout_undo", {}, "statefulset/shop"),
+        Deed("rollout_undo", {}, "daemonset/shop"),
         Deed("rollout_restart", {}, event=True),
         Deed("rollout_pause", {}),
         Deed("rollout_resume", {}),
@@ -96,7 +112,7 @@ DEEDS: Mapping[str, Deed] = {
         Deed("delete_pod", {}, "pod/shop", event=True),
     )
 }
-"""One for each action on a cluster; a test holds that none is missing."""
+"""At least one for each action on a cluster; a test holds that none is missing."""
 
 
 def _deed(scenario: str) -> Deed:
@@ -225,12 +241,18 @@ def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
             "metadata": {"name": item, "namespace": "shop"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
         }
+    elif deed.kind.startswith("application"):
+        for revision in ("v1", "v2"):
+            manifest = application(revision)
+            yield manifest | {"metadata": {"name": item, "namespace": "argocd"}}
     elif deed.kind.startswith("pod"):
         yield workload("StatefulSet", item.removesuffix(POD), "shop:1", serviceName="x", replicas=1)
     else:
-        yield workload("Deployment", item, "shop:1", paused=deed.action == "rollout_resume")
+        kind = _where(deed)[0].replace("HorizontalPodAutoscaler", "Deployment")
+        more = {"paused": True} if deed.action == "rollout_resume" else {}
+        yield workload(kind, item, "shop:1", **more)
         if deed.action == "rollout_undo":
-            yield workload("Deployment", item, "shop:2")
+            yield workload(kind, item, "shop:2")
         if deed.action == "hpa":
             reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": item}
             yield {
@@ -265,6 +287,14 @@ def _image(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
     if deed.kind == "node":  # its controller taints it by itself
         taints = [one for one in spec.pop("taints", []) if not one["key"].startswith("node.kubernetes.io/")]
         return {"spec": spec, "taints": taints}
+    return _of_spec(deed, found, spec)
+
+
+def _of_spec(deed: Deed, found: JsonObject, spec: JsonObject) -> JsonValue:
+    if deed.family == "argocd":
+        done = found["status"]["history"]
+        times = {"syncs": len(done)} if deed.event else {}
+        return {"revision": done[-1]["revision"], "automated": spec["syncPolicy"].get("automated"), **times}
     if deed.action == "rollout_undo":
         return {"image": spec["template"]["spec"]["containers"][0]["image"]}
     noted = found["metadata"].get("annotations") or {}
@@ -280,10 +310,9 @@ def _end(cluster: ClusterProcess, deed: Deed, item: str) -> None:
     """Take a case's objects away: controllers look at all that there are."""
     kind, namespace = _where(deed)
     kinds = {"Pod": ["StatefulSet"], "HorizontalPodAutoscaler": [kind, "Deployment"]}.get(kind, [kind])
+    name = item.removesuffix(POD) if kind == "Pod" else item
     for one in kinds:
-        cluster.do(
-            "delete", kind=one, namespace=namespace, name=item.removesuffix(POD) if one == "StatefulSet" else item
-        )
+        cluster.do("delete", kind=one, namespace=namespace, name=name)
 
 
 def campaign(

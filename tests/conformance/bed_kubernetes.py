@@ -4,7 +4,7 @@ import copy
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
+from responder.actions.kubernetes_rollout_restart import NOW, RESTARTED
 from responder.clients.toolbox import ClusterSpec, Toolbox
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.kubernetes import MARKER, place_of
@@ -24,10 +25,15 @@ from tests.bed.web import JsonObject
 from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
 
 DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
-STATEFULSET, CRONJOB = "eu/statefulset/shop/db", "eu/cronjob/shop/nightly"
+STATEFULSET, DAEMONSET, CRONJOB = "eu/statefulset/shop/db", "eu/daemonset/shop/agent", "eu/cronjob/shop/nightly"
+SYNCS = 2
+"""How often the application has been synced when a test begins."""
+APPLICATION = "eu/application/argocd/shop"
 KINDS = (
+    "Application",
     "Deployment",
     "StatefulSet",
+    "DaemonSet",
     "CronJob",
     "HorizontalPodAutoscaler",
     "Job",
@@ -48,6 +54,12 @@ def thorough(shape: Shape) -> Shape:
     return replace(shape, brief=False)
 
 
+def argocd(name: str, **arguments: JsonValue) -> Shape:
+    """Return a shape of ``argocd.NAME``."""
+    shape = Shape(f"argocd.{name}", arguments, target=APPLICATION, brief=True)
+    return replace(shape, single=shape.kind.effect == "event")
+
+
 def flux(name: str, of: str) -> Shape:
     """Return a shape of ``flux.NAME``."""
     return Shape(f"flux.{name}", {}, target=f"eu/kustomization/flux-system/{of}", binary=True, brief=True)
@@ -61,6 +73,8 @@ SHAPES = {
     "scale a StatefulSet": kube("scale", STATEFULSET, by=1, max=10),
     "rollout_undo": thorough(kube("rollout_undo")),
     "rollout_undo to": kube("rollout_undo", to_revision=1),
+    "rollout_undo a StatefulSet": kube("rollout_undo", STATEFULSET),
+    "rollout_undo a DaemonSet to": kube("rollout_undo", DAEMONSET, to_revision=1),
     "rollout_restart": thorough(kube("rollout_restart")),
     "rollout_pause": kube("rollout_pause", binary=True),
     "rollout_resume": kube("rollout_resume", "eu/deployment/shop/held", binary=True),
@@ -75,6 +89,9 @@ SHAPES = {
     "expand_pvc": replace(kube("expand_pvc", "eu/pvc/shop/data", to="20Gi"), single=False),
     "run_job": thorough(kube("run_job", CRONJOB)),
     "retry_job": kube("retry_job", "eu/job/shop/broken"),
+    "argocd rollback": argocd("rollback"),
+    "argocd rollback to": argocd("rollback", to=1),
+    "argocd sync": argocd("sync"),
     "flux suspend": flux("suspend", "shop"),
     "flux resume": flux("resume", "held"),
     "evict_pod": thorough(kube("evict_pod", POD)),
@@ -101,16 +118,19 @@ EDITS: Mapping[str, dict[str, Any]] = {
     "retry_job": {"spec": {"backoffLimit": 2}},
     "suspend": {"spec": {"suspend": True}},
     "resume": {"spec": {"suspend": False}},
+    "rollback": {"spec": {"syncPolicy": {"automated": {"prune": True}}}},
+    "sync": {"spec": {"project": "other"}},
 }
 """What somebody else makes of what an action owns."""
 
 
 def workload(kind: str, name: str, image: str, **spec: JsonValue) -> dict[str, Any]:
-    """Return a manifest of two pods with one container."""
+    """Return a manifest of two pods with one container; of a DaemonSet, of one on each node."""
     labels = {"app": name}
     container = {"name": "c", "image": image, "resources": {"limits": {"memory": "512Mi"}}}
     template = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [container]}}
-    body = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template, **spec}
+    count = {} if kind == "DaemonSet" else {"replicas": 2}
+    body = {**count, "selector": {"matchLabels": labels}, "template": template, **spec}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": body}
 
 
@@ -121,6 +141,7 @@ def manifests() -> list[dict[str, Any]]:
         workload("Deployment", "held", "shop:1", paused=True),
         workload("Deployment", "scaled", "shop:1"),
         workload("StatefulSet", "db", "db:1", serviceName="db"),
+        workload("DaemonSet", "agent", "agent:1"),
         {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",
@@ -161,6 +182,7 @@ def manifests() -> list[dict[str, Any]]:
             "metadata": {"name": "data", "namespace": "shop"},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
         },
+        application("v1"),
         *(
             {
                 "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
@@ -171,6 +193,21 @@ def manifests() -> list[dict[str, Any]]:
             for name in ("shop", "held")
         ),
     ]
+
+
+def application(revision: str) -> dict[str, Any]:
+    """Return a manifest of an application that follows a revision by itself."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "shop", "namespace": "argocd"},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": "https://git.example.com/shop", "path": "deploy", "targetRevision": revision},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": "shop"},
+            "syncPolicy": {"automated": {"selfHeal": True}},
+        },
+    }
 
 
 def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,6 +240,9 @@ def beginning() -> Store:
     cluster.apply(manifests())
     cluster.settled()
     cluster.apply(workload("Deployment", "web", "shop:2"))
+    cluster.apply(application("v2"))
+    cluster.apply(workload("StatefulSet", "db", "db:2", serviceName="db"))
+    cluster.apply(workload("DaemonSet", "agent", "agent:2"))
     cluster.settled()
     cluster.patch("Node", "", "node-2", {"spec": {"unschedulable": True}})
     cluster.apply(pod(cluster.every("ReplicaSet", "shop")[-1]))
@@ -237,6 +277,7 @@ class KubernetesBed(Bed):
         )
 
     async def world(self) -> JsonValue:
+        self._sync()
         objects: list[JsonValue] = [_plain(one) for kind in KINDS for one in self.cluster.every(kind)]
         pods: list[JsonValue] = [
             [one["metadata"]["name"], one["metadata"]["uid"], _going(one)] for one in self.cluster.every("Pod")
@@ -246,7 +287,13 @@ class KubernetesBed(Bed):
     async def changes(self) -> int:
         return len(self.cluster.ledger.effects())
 
+    def _sync(self) -> None:
+        """Let Argo CD come to rest: it works in the background, as it does in a cluster."""
+        if self.place.kind.word == "application":
+            self.cluster.settled()
+
     async def holds(self, image: JsonValue) -> bool:
+        self._sync()
         found = self.cluster.find(*self.object)
         assert isinstance(image, dict)
         if self.action in {"evict_pod", "delete_pod"}:
@@ -254,11 +301,9 @@ class KubernetesBed(Bed):
         assert found is not None
         if self.action in {"run_job", "retry_job"}:
             return len([one for one in self.cluster.every("Job") if _marked(one)]) == 1
-        told = {name: _told(value) for name, value in image.items() if name not in _BESIDE}
-        return all(
-            _recent(_seen(found, name)) if want is _JUST_NOW else _seen(found, name) == want
-            for name, want in told.items()
-        )
+        if self.action == "sync":
+            return len(found["status"]["history"]) == SYNCS + 1
+        return all(_seen(found, name) == (value or None) for name, value in image.items() if name not in _BESIDE)
 
     async def fault(self, kind: str) -> None:
         self.cluster.fault(kind)
@@ -289,18 +334,19 @@ class KubernetesBed(Bed):
         return {entry.user for entry in self.cluster.ledger.entries} == {"responder"}
 
 
-_BESIDE = frozenset({"back_to", "replicaset"})
+_BESIDE = frozenset({"back_to", "controllerrevision", "replicaset"})
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "replicas": ("spec", "replicas"),
     "paused": ("spec", "paused"),
     "suspend": ("spec", "suspend"),
+    "revision": ("status", "sync", "revision"),
+    "automated": ("spec", "syncPolicy", "automated"),
     "storage": ("spec", "resources", "requests", "storage"),
     "unschedulable": ("spec", "unschedulable"),
     "min": ("spec", "minReplicas"),
     "max": ("spec", "maxReplicas"),
     "example.com/on-hold": ("metadata", "annotations", "example.com/on-hold"),
     "/spec/minReadySeconds": ("spec", "minReadySeconds"),
-    "restarted_at": ("spec", "template", "metadata", "annotations", "kubectl.kubernetes.io/restartedAt"),
 }
 
 
@@ -313,20 +359,9 @@ def _seen(found: JsonObject, name: str) -> JsonValue:
         container = found["spec"]["template"]["spec"]["containers"][0]
         amounts = container["resources"].get(name, {})
         return {"c": container["image"]} if name == "images" else {one: amounts.get(one) for one in ("cpu", "memory")}
+    if name == "restarted_at":
+        return NOW if at(found, *RESTARTED) else None
     return at(found, *_PLACES[name]) or None
-
-
-_JUST_NOW = "just now"
-
-
-def _recent(value: JsonValue) -> bool:
-    """Whether it is a time of the last minute."""
-    return isinstance(value, str) and datetime.now(UTC) - datetime.fromisoformat(value) < timedelta(minutes=1)
-
-
-def _told(value: JsonValue) -> JsonValue:
-    """Return what an image says, as ``_seen`` would: a restart has happened at the time of its record, just now."""
-    return _JUST_NOW if value == "the time of the restart" else value or None
 
 
 def _plain(one: JsonObject) -> JsonObject:
@@ -357,7 +392,7 @@ def _going(one: JsonObject) -> bool:
 @asynccontextmanager
 async def opened(request: pytest.FixtureRequest, shape: Shape) -> AsyncIterator[Bed]:
     """Open a bed in a cluster of its own."""
-    async with Cluster(nodes=0, automatic=False) as cluster:
+    async with Cluster(nodes=0, automatic=shape.action.startswith("argocd")) as cluster:
         begin(cluster)
         cluster.access.tokens[SECRET] = known("responder", ADMINS)
         path = request.getfixturevalue("tmp_path") / "kubeconfig"

@@ -14,6 +14,7 @@ from responder.domain.errors import Moved, Permanent, Reconciled, Temporary
 from responder.ports.action import Action, Landed
 from responder.ports.tools import ReconcilerPolicy
 from tests.bed.kube.cluster import Cluster
+from tests.bed.kube.images import Behaviour
 from tests.conformance import bed_kubernetes
 from tests.conformance.action_bed import applied, intended, landed
 from tests.conformance.bed_kubernetes import workload
@@ -259,6 +260,48 @@ async def test_a_rollout_goes_back_to_exactly_the_template_that_there_was(cluste
     assert {pod["spec"]["containers"][0]["image"] for pod in cluster.pods("shop", "web")} == {"shop:1"}
     await action.undo(WEB, record, tools)
     assert cluster.get("Deployment", "shop", "web")["spec"]["template"] == second
+
+
+@pytest.mark.parametrize(("kind", "more"), [("StatefulSet", {"serviceName": "it"}), ("DaemonSet", {})])
+async def test_what_keeps_controller_revisions_goes_back_and_forward_too(
+    cluster: Cluster, tools: Toolbox, kind: str, more: dict[str, str]
+) -> None:
+    target = f"eu/{kind.lower()}/shop/it"
+    templates = []
+    for number in (1, 2, 3):
+        manifest = workload(kind, "it", f"it:{number}", **more)
+        manifest["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "A", "value": f"planted-{number}"}]
+        cluster.apply(manifest)
+        with pytest.raises(Temporary, match="has not made a ControllerRevision"):
+            await make("rollout_undo").snapshot(target, tools)
+        cluster.settled()
+        templates.append(cluster.get(kind, "shop", "it")["spec"]["template"])
+    action = make("rollout_undo")
+    record = await applied(action, tools, target)
+    assert "planted" not in repr(record)
+    assert cluster.get(kind, "shop", "it")["spec"]["template"] == templates[1]
+    cluster.settled()
+    assert {pod["spec"]["containers"][0]["image"] for pod in cluster.pods("shop", "it")} == {"it:2"}
+    # Its controller has renumbered the revisions by now: what was the second one is the latest.
+    assert not await action.drifted(target, record, tools)
+    await action.undo(target, record, tools)
+    assert cluster.get(kind, "shop", "it")["spec"]["template"] == templates[2]
+    cluster.settled()
+    await applied(make("rollout_undo", to_revision=1), tools, target)
+    assert cluster.get(kind, "shop", "it")["spec"]["template"] == templates[0]
+
+
+async def test_a_statefulset_that_is_stuck_goes_on_when_its_pod_is_deleted(cluster: Cluster, tools: Toolbox) -> None:
+    cluster.images["db:bad"] = Behaviour.crashes()
+    for image in ("db:1", "db:bad"):
+        cluster.apply(workload("StatefulSet", "db", image, serviceName="db"))
+        cluster.settled()
+    await applied(make("rollout_undo"), tools, "eu/statefulset/shop/db")
+    cluster.settled()
+    assert "db:bad" in {pod["spec"]["containers"][0]["image"] for pod in cluster.pods("shop", "db")}
+    await applied(make("delete_pod"), tools, "eu/pod/shop/db-1")
+    cluster.advance(60)
+    assert {pod["spec"]["containers"][0]["image"] for pod in cluster.pods("shop", "db")} == {"db:1"}
 
 
 async def test_without_an_earlier_revision_there_is_nothing_to_go_back_to(cluster: Cluster, tools: Toolbox) -> None:

@@ -90,9 +90,7 @@ async def test_a_dead_node_is_not_ready(cluster: Cluster, tools: Toolbox) -> Non
 
 
 async def test_what_a_drain_would_send_away_is_listed(cluster: Cluster, tools: Toolbox) -> None:
-    agent = workload("DaemonSet", "agent", "agent:1")
-    del agent["spec"]["replicas"]
-    cluster.apply(agent)
+    cluster.apply(workload("DaemonSet", "agent", "agent:1"))
     cluster.settled()
     every = [
         one
@@ -219,3 +217,31 @@ async def test_how_a_job_has_ended_is_told_with_why(cluster: Cluster, tools: Too
     assert seen.note.startswith("broken: ")
     assert (await look(tools, "job", of="job/shop/broken")).values == (False,)
     assert (await look(tools, "job", of="job/shop/broken", read="active")).values == (0,)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+async def test_what_the_last_revision_changed_and_how_the_one_before_is(
+    cluster: Cluster, tools: Toolbox, kind: str
+) -> None:
+    of = f"{kind.lower()}/shop/it"
+    more = {"serviceName": "it"} if kind == "StatefulSet" else {}
+    cluster.apply(workload(kind, "it", "it:1", **more))
+    assert (await look(tools, "revision", of=of)).values == ()  # its controller has not seen it yet
+    cluster.settled()
+    only = await look(tools, "revision", of=of)
+    assert (only.values, only.note) == ((), "revision 1, the first that is kept")
+    cluster.images["it:2"] = Behaviour.crashes()
+    manifest = workload(kind, "it", "it:2", **more)
+    manifest["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "TOKEN", "value": "planted-secret"}]
+    cluster.apply(manifest)
+    cluster.settled()
+    seen = await look(tools, "revision", of=of)
+    assert seen.values == (2,)
+    assert "revision 1 → 2: " in seen.note
+    assert "spec.containers[c].image: it:1 → it:2" in seen.note
+    assert "planted" not in seen.note
+    assert (await look(tools, "revision", of=of, read="number")).values == (2,)
+    old = [pod for pod in cluster.pods("shop", "it") if pod["spec"]["containers"][0]["image"] == "it:1"]
+    assert count(await look(tools, "revision", of=of, read="previous_ready")) == len(old) > 0
+    ages = [count(await look(tools, "revision", of=of, read=read)) for read in ("previous_age", "age")]
+    assert 0 <= ages[1] <= ages[0] < 600

@@ -24,6 +24,7 @@ SHAPES = {
 }
 PROBES = {
     "rollout": "deployment/shop/web",
+    "revision": "statefulset/shop/db",
     "pods": "deployment/shop/web",
     "events": "deployment/shop/web",
     "logs": "statefulset/shop/db",
@@ -59,7 +60,7 @@ def granted(text: str) -> str:
 @asynccontextmanager
 async def allowed(shape: Shape, printed: str, folder: Path) -> AsyncIterator[tuple[Cluster, Toolbox]]:
     """Give a cluster, and tools that may do there what was printed and nothing else."""
-    async with Cluster(nodes=0, automatic=False) as cluster:
+    async with Cluster(nodes=0, automatic=shape.action.startswith("argocd")) as cluster:
         bed_kubernetes.begin(cluster)
         token = cluster.account_token("ops", "responder")
         cluster.apply(document for document in yaml.safe_load_all(printed) if document)
@@ -113,6 +114,13 @@ def test_rights_are_narrowed_to_the_kind_of_the_target() -> None:
     asked = {rule["resources"][0] for rule in rules(printed)} - changed - {"applications"}
     assert changed == {"deployments"}
     assert asked == {"horizontalpodautoscalers", "helmreleases", "kustomizations"}
+
+
+@pytest.mark.parametrize(("kind", "kept_as"), [("deployment", "replicasets"), ("daemonset", "controllerrevisions")])
+def test_only_what_keeps_the_revisions_of_a_kind_is_listed(kind: str, kept_as: str) -> None:
+    printed = granted(playbook(f"{kind}/shop/web", "kubernetes.rollout_undo: {}"))
+    listed = {rule["resources"][0] for rule in rules(printed) if rule["verbs"] == ["list"]}
+    assert listed == {kept_as, "applications"}
 
 
 def test_with_namespaces_only_what_has_none_is_granted_everywhere(tmp_path: Path) -> None:

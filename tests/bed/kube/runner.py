@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from tests.bed.kube.argo import Applications
 from tests.bed.kube.autoscalers import Autoscalers
 from tests.bed.kube.budgets import Budgets
 from tests.bed.kube.collector import Collector, Namespaces, Quotas
@@ -36,6 +37,7 @@ def _all() -> dict[str, Controller]:
         "Budgets": Budgets(),
         "Autoscalers": Autoscalers(),
         "Quotas": Quotas(),
+        "Applications": Applications(),
     }
 
 

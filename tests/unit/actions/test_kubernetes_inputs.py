@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
 from responder.actions.kubernetes_expand_pvc import ExpandPvc
-from responder.actions.kubernetes_rollout_undo import difference
 from responder.actions.kubernetes_scale import Scale
 from responder.app import catalogue
 from responder.domain.errors import PlaybookError
 from responder.domain.kubernetes import place_of
 from responder.domain.quantities import amount
+from responder.domain.revisions import difference
 from responder.playbook.schema import load_playbook
 
 ACTIONS = catalogue().actions
