@@ -196,6 +196,15 @@ class Runtime:
         """Return who hears that a person is needed where no decision names them."""
         return frozenset({self.rules.page} if self.rules.page else ())
 
+    def pager(self) -> str:
+        """Return who hears only that a person is needed: the place in ``page``, unless a route tells it more.
+
+        PagerDuty's notifier knows that by itself.
+        """
+        place = self.rules.page
+        routed = any(place in route.destinations for route in self.rules.routes)
+        return "" if routed or place.startswith("pagerduty:") else place
+
     def storm(self) -> Storm | None:
         """Return when incidents are told in a digest, None for never."""
         digest = self.settings.storms
@@ -352,6 +361,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         storm=runtime.storm,
         veil=Curtain(runtime.redactor),
         way=runtime.way,
+        pager=runtime.pager,
     )
     decider = Decider(
         runtime.store,

@@ -1,7 +1,9 @@
 """Reading what may be run: commands by name, and the machines they run on."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from responder.language.commands import USUAL_ENVIRONMENT, Codes, Command, Job, places
@@ -17,6 +19,9 @@ DOCKER_SOCKET = "/var/run/docker.sock"
 LONGEST = timedelta(hours=1)
 NOTHING: tuple[str, ...] = ()
 MOST_OUTPUT = 1024 * 1024
+INTERPRETERS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "python", "perl", "ruby", "node"})
+"""Programs that carry out the text behind ``-c`` or ``-e``."""
+_CODE_FLAG = re.compile(r"-[a-z]*[ce]")
 _HIGHEST_CODE = 255
 
 
@@ -97,7 +102,17 @@ def _argv(node: Node) -> tuple[str, ...]:
         node.complain("there is nothing to run", "value", "write it like [ /usr/bin/systemctl, restart, shop ]")
     elif not argv[0].startswith("/") or places(argv[:1]):
         node.complain(f"{argv[0][:100]!r} is not the path of a program", "value", "write it out, from / on")
+    elif places(_code_of(argv)):
+        hint = "write a script, and give it the value as an argument"
+        node.complain("a value in what a shell reads is a command, whoever wrote it", "shell", hint)
     return argv
+
+
+def _code_of(argv: Sequence[str]) -> tuple[str, ...]:
+    """Return what a shell or an interpreter is given to carry out, such as the text behind ``sh -c``."""
+    if Path(argv[0]).name.rstrip("0123456789.") not in INTERPRETERS:
+        return ()
+    return tuple(code for flag, code in pairwise(argv) if _CODE_FLAG.fullmatch(flag))
 
 
 def _absolute(node: Node) -> Path:

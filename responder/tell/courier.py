@@ -94,12 +94,15 @@ class Courier:
         turn_seconds: float = TURN_SECONDS,
         storm: Callable[[], Storm | None] = lambda: None,
         way: Way | None = None,
+        pager: Callable[[], str] = lambda: "",
     ) -> None:
         """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again.
 
         ``storm`` says when incidents are told in a digest; None: never. ``veil`` keeps out of messages what nobody
-        outside is to see. ``way`` says when acting is behind; without one, telling gives way to nothing.
+        outside is to see. ``way`` says when acting is behind; without one, telling gives way to nothing. ``pager`` is
+        the destination that hears of an incident only once a person is needed, empty for none.
         """
+        self._pager = pager
         self._way = way or Way()
         self._storm = storm
         self._store = store
@@ -255,6 +258,9 @@ class Courier:
                 await self._give_up(item, "the incident is no longer there")
                 return
             rest, news = rest_of(account.size), self._composed(account, item.want_rev)
+            if item.destination == self._pager() and not (news.page or item.receipt or item.attempt):
+                await self._store.told(item, {}, rest)
+                return
         seen = digest(news)
         if item.receipt is not None and not item.attempt and item.receipt.get(SEEN) == seen:
             await self._store.told(item, item.receipt, rest)

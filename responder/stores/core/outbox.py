@@ -105,7 +105,7 @@ def item_of(row: Row[Any]) -> OutboxItem:
         want_rev=row.want_rev,
         told_rev=row.told_rev,
         attempt=row.attempt,
-        receipt=row.receipt,
+        receipt=row.receipt or None,
         attempts=row.attempts,
         epoch=row.epoch,
         digest=row.digest,

@@ -67,6 +67,11 @@ def test_commands_are_read_with_all_that_they_say(tmp_path: Path) -> None:
         ("[ /bin/drop ]", "[ drop ]", "'drop' is not the path of a program"),
         ("[ /bin/drop ]", '[ "{{ x }}" ]', "is not the path of a program"),
         ("[ /bin/drop ]", "[]", "there is nothing to run"),
+        (
+            "argv: [ /bin/drop ]",
+            'argv: [ /bin/sh, -c, "drop {{ x }}" ], parameters: { x: "[a-z]" }',
+            "is a command, whoever",
+        ),
         ("--now", '"{{ when }}"', "nothing says what when may be"),
         ('unit: "[a-z-]+"', 'unit: "[a-z-]+", more: "x"', "no argument has a place for it"),
         ("[a-z-]+", "[a-z", "error parsing regexp"),

@@ -95,7 +95,7 @@ class MemoryOutbox:
     async def told(self, item: OutboxItem, receipt: Receipt, rest: timedelta = timedelta(seconds=1)) -> None:
         self.rests.append(rest)
         row = self._row(item)
-        row.item = replace(row.item, told_rev=item.want_rev, receipt=receipt, attempt="", attempts=0)
+        row.item = replace(row.item, told_rev=item.want_rev, receipt=receipt or None, attempt="", attempts=0)
         row.lease_until, row.due_at, row.error = START, self.clock.now(), ""
         self.noted.set()
 

@@ -50,7 +50,9 @@ class Office:
         return [fields for one, fields in self.facts if one == name]
 
 
-def office(notifiers: Mapping[str, Notifier], *, storm: Storm | None = None, **options: float) -> Office:
+def office(
+    notifiers: Mapping[str, Notifier], *, storm: Storm | None = None, pager: str = "", **options: float
+) -> Office:
     clock = Moved()
     outbox = MemoryOutbox(clock)
     facts: list[tuple[str, Mapping[str, object]]] = []
@@ -69,6 +71,7 @@ def office(notifiers: Mapping[str, Notifier], *, storm: Storm | None = None, **o
         sleep=clock.sleep,
         turn_seconds=options.get("turn_seconds", 5.0),
         storm=lambda: storm,
+        pager=lambda: pager,
     )
     return Office(outbox, clock, courier, facts)
 
@@ -635,3 +638,13 @@ async def test_at_slacks_real_limits_nothing_is_refused_and_every_last_state_is_
     assert slack.limited == 0
     assert not any(row.dead for row in rows)
     assert sorted("19 incidents" in text for text in mine(slack)) == [False, False, True, True]
+
+
+async def test_who_is_only_called_for_help_hears_nothing_before_a_person_is_needed() -> None:
+    channel = Scripted("email")
+    it = office({"email": channel}, pager="email:boss")
+    for known, heard in ((FIXING, 0), (FIXED, 0), (ROLLED_BACK, 1), (FIXED, 2)):
+        it.outbox.tell(known, "email:boss")
+        await it.later(60)
+        assert len(channel.posted) == heard
+    assert it.outbox.rows["i1", "email:boss"].item.receipt is not None
