@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pytest
 from pydantic import JsonValue
@@ -22,10 +22,13 @@ from tests.bed.kube.cluster import Cluster
 from tests.bed.kube.images import Behaviour
 from tests.bed.kube.store import Store
 from tests.bed.web import JsonObject
+from tests.conformance import bed_cluster
 from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
 
-DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
-STATEFULSET, DAEMONSET, CRONJOB = "eu/statefulset/shop/db", "eu/daemonset/shop/agent", "eu/cronjob/shop/nightly"
+SHOP = bed_cluster.NAMESPACE
+DEPLOYMENT, NODE, POD = f"eu/deployment/{SHOP}/web", "eu/node/node-1", f"eu/pod/{SHOP}/one"
+STATEFULSET, DAEMONSET = f"eu/statefulset/{SHOP}/db", f"eu/daemonset/{SHOP}/agent"
+CRONJOB = f"eu/cronjob/{SHOP}/nightly"
 SYNCS = 2
 """How often the application has been synced when a test begins."""
 APPLICATION = "eu/application/argocd/shop"
@@ -77,18 +80,18 @@ SHAPES = {
     "rollout_undo a DaemonSet to": kube("rollout_undo", DAEMONSET, to_revision=1),
     "rollout_restart": thorough(kube("rollout_restart")),
     "rollout_pause": kube("rollout_pause", binary=True),
-    "rollout_resume": kube("rollout_resume", "eu/deployment/shop/held", binary=True),
+    "rollout_resume": kube("rollout_resume", f"eu/deployment/{SHOP}/held", binary=True),
     "set_resources": kube("set_resources", container="c", limits={"cpu": "1", "memory": "1Gi"}),
     "annotate": kube("annotate", annotations={"example.com/on-hold": "yes"}),
     "patch": kube("patch", set={"/spec/minReadySeconds": 30}),
-    "hpa": kube("hpa", "eu/deployment/shop/scaled", min=3, max=9),
+    "hpa": kube("hpa", f"eu/deployment/{SHOP}/scaled", min=3, max=9),
     "cordon": kube("cordon", NODE, binary=True),
     "uncordon": kube("uncordon", "eu/node/node-2", binary=True),
     "taint": kube("taint", NODE, key="example.com/disk", value="failing", effect="NoSchedule"),
     "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
-    "expand_pvc": replace(kube("expand_pvc", "eu/pvc/shop/data", to="20Gi"), single=False),
+    "expand_pvc": replace(kube("expand_pvc", f"eu/pvc/{SHOP}/data", to="20Gi"), single=False),
     "run_job": thorough(kube("run_job", CRONJOB)),
-    "retry_job": kube("retry_job", "eu/job/shop/broken"),
+    "retry_job": kube("retry_job", f"eu/job/{SHOP}/broken"),
     "argocd rollback": argocd("rollback"),
     "argocd rollback to": argocd("rollback", to=1),
     "argocd sync": argocd("sync"),
@@ -131,7 +134,7 @@ def workload(kind: str, name: str, image: str, **spec: JsonValue) -> dict[str, A
     template = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [container]}}
     count = {} if kind == "DaemonSet" else {"replicas": 2}
     body = {**count, "selector": {"matchLabels": labels}, "template": template, **spec}
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": body}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": SHOP}, "spec": body}
 
 
 def manifests() -> list[dict[str, Any]]:
@@ -145,7 +148,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "scaled", "namespace": "shop"},
+            "metadata": {"name": "scaled", "namespace": SHOP},
             "spec": {
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"},
                 "minReplicas": 2,
@@ -155,7 +158,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "batch/v1",
             "kind": "CronJob",
-            "metadata": {"name": "nightly", "namespace": "shop"},
+            "metadata": {"name": "nightly", "namespace": SHOP},
             "spec": {
                 "schedule": "0 3 * * *",
                 "jobTemplate": {
@@ -170,7 +173,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": "broken", "namespace": "shop"},
+            "metadata": {"name": "broken", "namespace": SHOP},
             "spec": {
                 "backoffLimit": 0,
                 "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:broken"}]}},
@@ -179,7 +182,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "data", "namespace": "shop"},
+            "metadata": {"name": "data", "namespace": SHOP},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
         },
         application("v1"),
@@ -224,7 +227,7 @@ def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {
             "name": "one",
-            "namespace": "shop",
+            "namespace": SHOP,
             "labels": {"app": "web"},
             "ownerReferences": [owner],
         },
@@ -262,8 +265,8 @@ class KubernetesBed(Bed):
     landing = ("lost_reply", "applied_error", "applied_hang")
     losing = ("503", "reset", "hang")
     refusals = {"409": Temporary, "429": Temporary, "403": Permanent, "422": Permanent}  # noqa: RUF012 - never written
-    telling = ("", "403", "503", "reset")
-    unreadable = ("503", "reset", "404")
+    telling: ClassVar[tuple[str, ...]] = ("", "403", "503", "reset")
+    unreadable: ClassVar[tuple[str, ...]] = ("503", "reset", "404")
 
     def __init__(self, cluster: Cluster, shape: Shape, kubeconfig: Path) -> None:
         self.cluster = cluster
@@ -402,4 +405,96 @@ async def opened(request: pytest.FixtureRequest, shape: Shape) -> AsyncIterator[
         await bed.hasty.close()
 
 
-KIND = BedKind(SHAPES, KubernetesBed, opened)
+class RemoteBed(KubernetesBed):
+    """A cluster that is not ours, as one shape needs it."""
+
+    unreadable = ("503", "reset")
+    telling = ("",)
+    stalls = False
+
+    def __init__(self, opened: bed_cluster.Opened, shape: Shape) -> None:
+        self.remote, self.door = opened.remote, opened.door
+        self.tools, self.hasty = opened.tools, opened.hasty
+        self.cluster = cast("Cluster", opened.remote)  # what the bed asks of it, both have
+        self.action = shape.action.partition(".")[2]
+        self.place = place_of(POD if "pod" in shape.action else shape.target)
+        title = "HorizontalPodAutoscaler" if self.action == "hpa" else self.place.kind.title
+        self.object = (title, self.place.namespace, self.place.name)
+
+    async def world(self) -> JsonValue:
+        kinds = {self.object[0], "Job"} - {"Pod"}  # what an autoscaler scales is for it to change
+        objects: list[JsonValue] = [
+            bed_cluster.comparable(_plain(one)) for kind in sorted(kinds) for one in self.remote.every(kind)
+        ]
+        pods = [one for one in self.remote.every("Pod") if one["metadata"]["name"] == "one" and not _going(one)]
+        return [objects, [one["metadata"]["uid"] for one in pods]]
+
+    async def changes(self) -> int:
+        return len(self.door.made)
+
+    async def fault(self, kind: str) -> None:
+        self.door.next, self.door.reads = kind, False
+
+    async def unread(self, kind: str) -> None:
+        self.door.next, self.door.reads = kind, True
+
+    async def heal(self) -> None:
+        self.door.next = ""
+
+    async def used_credentials(self) -> bool:
+        return True
+
+    async def make(self) -> None:
+        """Make what the shape works on, with an earlier revision of a workload."""
+        title, _, name = self.object
+        used = [one for one in manifests() if _here(one, self.place.name)]
+        for one in (*self.remote.every("Job"), *used):
+            await self.remote.gone(one.get("kind", "Job"), one["metadata"]["name"])
+        if "pod" in self.action:
+            await self._make_pod()
+            return
+        for one in used:
+            self.remote.apply(one)
+        if self.action == "rollout_undo":
+            await self.remote.rest(title, name)
+            found = copy.deepcopy(next(one for one in used if one["kind"] == title))
+            found["spec"]["template"]["spec"]["containers"][0]["image"] += "2"
+            self.remote.apply(found)
+        await self.remote.rest(title, name)
+
+    async def _make_pod(self) -> None:
+        """Make a pod that something seems to have made, and that nothing else counts."""
+        await self.remote.gone("Pod", "one")
+        self.remote.apply(next(one for one in manifests() if _here(one, "web")))
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "maker", "namespace": SHOP}}
+        made = self.remote.apply(body)
+        manifest = pod({"metadata": {"name": "maker", "uid": made["metadata"]["uid"]}})
+        manifest["metadata"]["ownerReferences"][0] |= {"apiVersion": "v1", "kind": "ConfigMap"}
+        self.remote.apply(manifest)
+        await self.remote.rest("Pod", "one")
+
+
+def _here(manifest: JsonObject, name: str) -> bool:
+    metadata = manifest["metadata"]
+    return (metadata["namespace"], metadata["name"]) == (SHOP, name)
+
+
+@asynccontextmanager
+async def remotely(request: pytest.FixtureRequest, shape: Shape) -> AsyncIterator[Bed]:
+    """Open a bed in the cluster that was given."""
+    async with bed_cluster.connected(request.getfixturevalue("tmp_path"), SECRET) as opened:
+        bed = RemoteBed(opened, shape)
+        await bed.make()
+        yield bed
+
+
+def _remote(shape: Shape) -> bool:
+    """Whether a shape may be tried on somebody's cluster, and needs no job of its own to have failed there."""
+    return f"/{SHOP}/" in shape.target and shape.action not in {"kubernetes.expand_pvc", "kubernetes.retry_job"}
+
+
+KIND = (
+    BedKind({name: shape for name, shape in SHAPES.items() if _remote(shape)}, RemoteBed, remotely)
+    if bed_cluster.GIVEN
+    else BedKind(SHAPES, KubernetesBed, opened)
+)
