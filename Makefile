@@ -23,6 +23,12 @@ demo: $(VENV)/.base ## Watch alerts being handled: a made-up cluster, no server 
 test: venv servers ## Run the tests (fewer: make test T=tests/unit)
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest --quiet $(PYTEST_FLAGS) $(T)
 
+.PHONY: test-cluster
+test-cluster: venv ## Run the tests of the Kubernetes actions in a cluster of yours, in a namespace of their own (KUBECONFIG=…)
+	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make test-cluster KUBECONFIG=FILE" >&2; exit 2; }
+	@RESPONDER_TEST_CLUSTER="$(KUBECONFIG)" PYTHONDONTWRITEBYTECODE= $(PY) -m pytest --quiet $(PYTEST_FLAGS) \
+	  tests/conformance/test_actions.py tests/conformance/test_cluster_story.py -k "kubernetes or story"
+
 .PHONY: check
 check: lint types imports test ## Run all that must hold: lint, types, import rules, tests
 

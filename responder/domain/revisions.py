@@ -23,8 +23,11 @@ KEPT_AS: Final[Mapping[str, Kind]] = {
 """By the kind of a workload: as what its earlier templates are kept."""
 
 
-SILENT: Final = frozenset({"annotations", "args", "command", "data", "env", "httpHeaders", "value"})
-"""Fields whose values may be anything, credentials too: that they have changed is told, not what they are."""
+SILENT: Final = frozenset({"annotations", "value"})
+"""Fields whose values may be anything, credentials too: that they have changed is told, not what they are.
+
+Arguments and commands are lists without names, of which nothing else is told anyway.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import JsonValue
@@ -23,9 +23,11 @@ from tests.bed.kube.images import Behaviour
 from tests.bed.kube.store import Store
 from tests.bed.web import JsonObject
 from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
+from tests.conformance.bed_cluster import NAMESPACE as SHOP
 
-DEPLOYMENT, NODE, POD = "eu/deployment/shop/web", "eu/node/node-1", "eu/pod/shop/one"
-STATEFULSET, DAEMONSET, CRONJOB = "eu/statefulset/shop/db", "eu/daemonset/shop/agent", "eu/cronjob/shop/nightly"
+DEPLOYMENT, NODE, POD = f"eu/deployment/{SHOP}/web", "eu/node/node-1", f"eu/pod/{SHOP}/one"
+STATEFULSET, DAEMONSET = f"eu/statefulset/{SHOP}/db", f"eu/daemonset/{SHOP}/agent"
+CRONJOB = f"eu/cronjob/{SHOP}/nightly"
 SYNCS = 2
 """How often the application has been synced when a test begins."""
 APPLICATION = "eu/application/argocd/shop"
@@ -77,18 +79,18 @@ SHAPES = {
     "rollout_undo a DaemonSet to": kube("rollout_undo", DAEMONSET, to_revision=1),
     "rollout_restart": thorough(kube("rollout_restart")),
     "rollout_pause": kube("rollout_pause", binary=True),
-    "rollout_resume": kube("rollout_resume", "eu/deployment/shop/held", binary=True),
+    "rollout_resume": kube("rollout_resume", f"eu/deployment/{SHOP}/held", binary=True),
     "set_resources": kube("set_resources", container="c", limits={"cpu": "1", "memory": "1Gi"}),
     "annotate": kube("annotate", annotations={"example.com/on-hold": "yes"}),
     "patch": kube("patch", set={"/spec/minReadySeconds": 30}),
-    "hpa": kube("hpa", "eu/deployment/shop/scaled", min=3, max=9),
+    "hpa": kube("hpa", f"eu/deployment/{SHOP}/scaled", min=3, max=9),
     "cordon": kube("cordon", NODE, binary=True),
     "uncordon": kube("uncordon", "eu/node/node-2", binary=True),
     "taint": kube("taint", NODE, key="example.com/disk", value="failing", effect="NoSchedule"),
     "suspend_cronjob": kube("suspend_cronjob", CRONJOB, binary=True),
-    "expand_pvc": replace(kube("expand_pvc", "eu/pvc/shop/data", to="20Gi"), single=False),
+    "expand_pvc": replace(kube("expand_pvc", f"eu/pvc/{SHOP}/data", to="20Gi"), single=False),
     "run_job": thorough(kube("run_job", CRONJOB)),
-    "retry_job": kube("retry_job", "eu/job/shop/broken"),
+    "retry_job": kube("retry_job", f"eu/job/{SHOP}/broken"),
     "argocd rollback": argocd("rollback"),
     "argocd rollback to": argocd("rollback", to=1),
     "argocd sync": argocd("sync"),
@@ -131,7 +133,7 @@ def workload(kind: str, name: str, image: str, **spec: JsonValue) -> dict[str, A
     template = {"metadata": {"labels": dict(labels)}, "spec": {"containers": [container]}}
     count = {} if kind == "DaemonSet" else {"replicas": 2}
     body = {**count, "selector": {"matchLabels": labels}, "template": template, **spec}
-    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": body}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "namespace": SHOP}, "spec": body}
 
 
 def manifests() -> list[dict[str, Any]]:
@@ -145,7 +147,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "autoscaling/v2",
             "kind": "HorizontalPodAutoscaler",
-            "metadata": {"name": "scaled", "namespace": "shop"},
+            "metadata": {"name": "scaled", "namespace": SHOP},
             "spec": {
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"},
                 "minReplicas": 2,
@@ -155,7 +157,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "batch/v1",
             "kind": "CronJob",
-            "metadata": {"name": "nightly", "namespace": "shop"},
+            "metadata": {"name": "nightly", "namespace": SHOP},
             "spec": {
                 "schedule": "0 3 * * *",
                 "jobTemplate": {
@@ -170,7 +172,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": "broken", "namespace": "shop"},
+            "metadata": {"name": "broken", "namespace": SHOP},
             "spec": {
                 "backoffLimit": 0,
                 "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:broken"}]}},
@@ -179,7 +181,7 @@ def manifests() -> list[dict[str, Any]]:
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "data", "namespace": "shop"},
+            "metadata": {"name": "data", "namespace": SHOP},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}}},
         },
         application("v1"),
@@ -224,7 +226,7 @@ def pod(maker: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {
             "name": "one",
-            "namespace": "shop",
+            "namespace": SHOP,
             "labels": {"app": "web"},
             "ownerReferences": [owner],
         },
@@ -262,8 +264,8 @@ class KubernetesBed(Bed):
     landing = ("lost_reply", "applied_error", "applied_hang")
     losing = ("503", "reset", "hang")
     refusals = {"409": Temporary, "429": Temporary, "403": Permanent, "422": Permanent}  # noqa: RUF012 - never written
-    telling = ("", "403", "503", "reset")
-    unreadable = ("503", "reset", "404")
+    telling: ClassVar[tuple[str, ...]] = ("", "403", "503", "reset")
+    unreadable: ClassVar[tuple[str, ...]] = ("503", "reset", "404")
 
     def __init__(self, cluster: Cluster, shape: Shape, kubeconfig: Path) -> None:
         self.cluster = cluster
@@ -278,9 +280,9 @@ class KubernetesBed(Bed):
 
     async def world(self) -> JsonValue:
         self._sync()
-        objects: list[JsonValue] = [_plain(one) for kind in KINDS for one in self.cluster.every(kind)]
+        objects: list[JsonValue] = [plain(one) for kind in KINDS for one in self.cluster.every(kind)]
         pods: list[JsonValue] = [
-            [one["metadata"]["name"], one["metadata"]["uid"], _going(one)] for one in self.cluster.every("Pod")
+            [one["metadata"]["name"], one["metadata"]["uid"], going(one)] for one in self.cluster.every("Pod")
         ]
         return [objects, pods]
 
@@ -297,7 +299,7 @@ class KubernetesBed(Bed):
         found = self.cluster.find(*self.object)
         assert isinstance(image, dict)
         if self.action in {"evict_pod", "delete_pod"}:
-            return found is None or _going(found)
+            return found is None or going(found)
         assert found is not None
         if self.action in {"run_job", "retry_job"}:
             return len([one for one in self.cluster.every("Job") if _marked(one)]) == 1
@@ -364,7 +366,7 @@ def _seen(found: JsonObject, name: str) -> JsonValue:
     return at(found, *_PLACES[name]) or None
 
 
-def _plain(one: JsonObject) -> JsonObject:
+def plain(one: JsonObject) -> JsonObject:
     """Return an object without what the server and our marker add, and without what is empty."""
     kept = copy.deepcopy(one)
     for name in ("resourceVersion", "generation", "managedFields"):
@@ -385,7 +387,8 @@ def _marked(one: JsonObject) -> bool:
     return MARKER in one["metadata"].get("annotations", {})
 
 
-def _going(one: JsonObject) -> bool:
+def going(one: JsonObject) -> bool:
+    """Whether an object is on its way out."""
     return "deletionTimestamp" in one["metadata"]
 
 

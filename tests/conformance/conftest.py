@@ -11,9 +11,18 @@ from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
 from tests.bed.servers import Alertmanager, missing, private_alertmanager
 from tests.bed.stores import embedded
+from tests.conformance import bed_cluster
 from tests.conformance.bed_pgbouncer import Pgbouncer, private_pgbouncer
 
 KINDS = ("sqlite", "postgres")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_in_a_cluster() -> Iterator[None]:
+    """Take the namespace of the tests away from a cluster that is not ours."""
+    yield
+    if bed_cluster.GIVEN:
+        bed_cluster.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -28,10 +28,10 @@ from tests.conformance import (
     bed_command,
     bed_docker,
     bed_http,
-    bed_kubernetes,
     bed_pgbouncer,
     bed_postgres,
     bed_redis,
+    bed_remote,
     bed_systemd,
 )
 from tests.conformance.action_bed import (
@@ -56,7 +56,7 @@ BEDS: Mapping[str, BedKind] = {
     "docker": bed_docker.KIND,
     "systemd": bed_systemd.KIND,
     "alertmanager": bed_alertmanager.KIND,
-    "kubernetes": bed_kubernetes.KIND,
+    "kubernetes": bed_remote.KIND,
 }
 TARGETS = {"node": "node/{{ labels.it }}"} | {
     word: word + "/{{ labels.namespace }}/{{ labels.it }}" for word, kind in KINDS.items() if kind.namespaced
