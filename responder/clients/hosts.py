@@ -206,8 +206,18 @@ class LocalHost:
         if found != "unknown" or not job.landed:
             return found
         answer = await self._read(Job(job.landed, job.folder, job.environment, job.user, 5), key)
-        # A program that has run and of which nothing is there may have done half of it: it is not run again.
-        return "done" if answer.code == 0 else "unknown"
+        if answer.code == 0:
+            return "done"
+        if answer.code != 1 or await asyncio.to_thread(self._has_ended, key):
+            # A program that has run and of which nothing is there may have done half of it: it is not run again.
+            return "unknown"
+        await asyncio.to_thread(self._retire, key)
+        return "no"
+
+    def _has_ended(self, key: str) -> bool:
+        """Whether the program of a key came to its end, whatever that was."""
+        found = self._written(key)
+        return found is not None and found["state"] == "ended"
 
     def _look(self, job: Job, key: str) -> Ended:
         """Read what became of a key; one that did nothing may be used again."""

@@ -40,13 +40,15 @@ class RedisWake:
         self._pending: set[Queue] = set()
         self._something = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def start(self) -> None:
         """Begin to listen and to pass on."""
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._publish())]
 
     async def stop(self) -> None:
-        """End both."""
+        """End both, also when the library has swallowed that they were cancelled, as it may while it connects."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -69,7 +71,7 @@ class RedisWake:
 
     async def _publish(self) -> None:
         failures = 0
-        while True:
+        while not self._stopping:
             await self._something.wait()
             self._something.clear()
             queues, self._pending = self._pending, set()
@@ -84,12 +86,12 @@ class RedisWake:
 
     async def _listen(self) -> None:
         failures = 0
-        while True:
+        while not self._stopping:
             try:
                 async with self._redis.pubsub() as channel:
                     await channel.subscribe(CHANNEL)
                     failures = 0
-                    while True:
+                    while not self._stopping:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=TIMEOUT_SECONDS)
                         if message and message["data"] in QUEUES:
                             self._local.notify(QUEUES[message["data"]])

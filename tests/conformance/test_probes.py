@@ -45,7 +45,7 @@ SHAPES: dict[str, Probe] = {
         }.items()
     },
 }
-NAMED = ("kubernetes.owner",)
+NAMED = ("kubernetes.owner", "kubernetes.revision")
 COUNTED = frozenset({"kubernetes.events", "kubernetes.nodes", "kubernetes.pods", "kubernetes.logs"})
 """What counts: where there is nothing, that is zero."""
 APPS, SHOP = "/apis/apps/v1/namespaces/shop", "/api/v1/namespaces/shop"
@@ -142,7 +142,7 @@ def probe(request: pytest.FixtureRequest) -> Probe:
 def test_every_probe_of_the_catalogue_is_held_to_this() -> None:
     """Those that ask a database are held to it on real servers, in test_database_probes.py.
 
-    One that reads a name and no figure is held in test_kubernetes_probes.py.
+    Those that read a name, or several objects, are held in test_kubernetes_probes.py.
     """
     held = {name: type(probe) for name, probe in SHAPES.items()} | {name: PROBES[name] for name in NAMED}
     assert held | {kind.name: kind for kind in DATABASE_PROBES} == dict(PROBES)
