@@ -122,6 +122,21 @@ async def test_exit_codes_mean_what_the_configuration_says(bed: CommandBed) -> N
     assert await landed(action, failed, "do", bed.tools) is Landed.NEVER
 
 
+async def test_a_program_that_has_run_and_left_nothing_is_not_run_again(bed: CommandBed) -> None:
+    """It may have done half of its work: `landed` is asked, and its no leaves that open."""
+    action = SHAPES["with landed"].make()
+    record = await intended(action, bed.tools, TARGET)
+    await bed.fault("odd")
+    with pytest.raises(Uncertain, match="ended with 9"):
+        await action.apply(TARGET, record, bed.tools)
+    await bed.heal()
+    assert await bed.changes() == 0
+    assert await landed(action, record, "do", bed.tools) is Landed.UNKNOWN
+    with pytest.raises(Uncertain, match="ended with 9"):
+        await action.apply(TARGET, record, bed.tools)
+    assert await bed.changes() == 0
+
+
 async def test_values_are_arguments_and_never_syntax(bed: CommandBed) -> None:
     """Whatever an alert says: one argument, read by nobody but the program."""
     program = f"import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open({str(bed.ledger)!r}, 'w'))"
