@@ -21,6 +21,7 @@ from responder.domain.ids import new_id
 from responder.domain.records import Direction, Record, RecordState
 from responder.ports.action import Action, Landed, Snapshot
 from responder.stores.core.types import decode, encode
+from tests.bed.proxy import Mode, Proxy
 from tests.bed.waiting import eventually
 
 ACTIONS = catalogue().actions
@@ -121,6 +122,26 @@ class Bed(ABC):
     async def used_credentials(self) -> bool:
         """Say whether the target was shown ``SECRET``, where it can tell."""
         return True
+
+
+class ProxiedBed(Bed):
+    """A real server behind a proxy that harms the next request."""
+
+    proxy: Proxy
+
+    async def unread(self, kind: str) -> None:
+        """Harm whatever comes next."""
+        await self.fault(kind)
+
+    async def heal(self) -> None:
+        """Let everything pass; what was swallowed meanwhile is cut off, not carried out late."""
+        if self.proxy.mode is Mode.BLACKHOLE:
+            await self.proxy.switch(Mode.RESET)
+        await self.proxy.switch(Mode.PASS)
+
+    async def stall(self) -> None:
+        """Swallow everything."""
+        await self.proxy.switch(Mode.BLACKHOLE)
 
 
 @dataclass(frozen=True)

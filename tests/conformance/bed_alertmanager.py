@@ -17,7 +17,7 @@ from responder.clients.witnesses import AlertmanagerSpec
 from responder.domain.errors import Temporary
 from tests.bed.proxy import Mode, Proxy, proxied
 from tests.bed.servers import Alertmanager
-from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
+from tests.conformance.action_bed import SECRET, Bed, BedKind, ProxiedBed, Shape
 
 TARGET = "http/checkout"
 MATCHERS = ['alertname="Lag"', 'cluster=~"eu-.*"', 'team!="x"', 'env!~"test|dev"']
@@ -31,7 +31,7 @@ SHAPES = {
 }
 
 
-class AlertmanagerBed(Bed):
+class AlertmanagerBed(ProxiedBed):
     """An Alertmanager with one silence of somebody else."""
 
     landing = ("lost_reply",)
@@ -90,17 +90,6 @@ class AlertmanagerBed(Bed):
         mode = Mode.LOSE_REPLY if kind == "lost_reply" else Mode.LOSE_REQUEST
         verb = b"DELETE /api" if await self.changes() else b"POST /api"
         await self.proxy.switch(mode, when=verb, once=True)
-
-    async def unread(self, kind: str) -> None:
-        await self.fault(kind)
-
-    async def heal(self) -> None:
-        if self.proxy.mode is Mode.BLACKHOLE:
-            await self.proxy.switch(Mode.RESET)
-        await self.proxy.switch(Mode.PASS)
-
-    async def stall(self) -> None:
-        await self.proxy.switch(Mode.BLACKHOLE)
 
     async def edit_owned(self) -> None:
         await self.silence("Lag")

@@ -15,7 +15,7 @@ from responder.clients.toolbox import PoolerSpec, Toolbox
 from responder.domain.errors import Temporary
 from tests.bed.processes import account, free_port, private_directory, program, start
 from tests.bed.proxy import Mode, Proxy, proxied
-from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
+from tests.conformance.action_bed import SECRET, Bed, BedKind, ProxiedBed, Shape
 
 TARGET = "pgbouncer/main"
 SHAPES = {
@@ -56,7 +56,7 @@ def private_pgbouncer(auth: str = "scram-sha-256") -> Iterator[Pgbouncer]:
             child.stop()
 
 
-class PgbouncerBed(Bed):
+class PgbouncerBed(ProxiedBed):
     """A console."""
 
     landing = ("lost_reply",)
@@ -100,17 +100,6 @@ class PgbouncerBed(Bed):
             return
         mode = Mode.LOSE_REPLY if kind == "lost_reply" else Mode.LOSE_REQUEST
         await self.proxy.switch(mode, when=b"SET ", once=True)
-
-    async def unread(self, kind: str) -> None:
-        await self.fault(kind)
-
-    async def heal(self) -> None:
-        if self.proxy.mode is Mode.BLACKHOLE:
-            await self.proxy.switch(Mode.RESET)
-        await self.proxy.switch(Mode.PASS)
-
-    async def stall(self) -> None:
-        await self.proxy.switch(Mode.BLACKHOLE)
 
     async def edit_owned(self) -> None:
         for name, value in (("default_pool_size", 33), ("reserve_pool_size", 3)):

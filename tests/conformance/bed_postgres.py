@@ -19,7 +19,7 @@ from responder.domain.errors import Temporary
 from tests.bed.postgres import Postgres
 from tests.bed.proxy import Mode, Proxy, proxied
 from tests.bed.waiting import eventually
-from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
+from tests.conformance.action_bed import SECRET, Bed, BedKind, ProxiedBed, Shape
 
 TARGET = "postgres/main"
 US, APP = "bed_responder", "bed_app"
@@ -88,7 +88,7 @@ HEARD_WITHIN = 5
 """Looks within which a client has heard of its end."""
 
 
-class PostgresBed(Bed):
+class PostgresBed(ProxiedBed):
     """A database, and an application at work in it."""
 
     landing = ("lost_reply",)
@@ -243,17 +243,6 @@ class PostgresBed(Bed):
             await self.proxy.switch(lost, when=b" work_mem" if self.settings else b"SKIP_LOCKED) public", once=True)
             return
         await self.proxy.switch(lost, when=b"_backend(a.pid)", once=True, skip=1)
-
-    async def unread(self, kind: str) -> None:
-        await self.fault(kind)
-
-    async def heal(self) -> None:
-        if self.proxy.mode is Mode.BLACKHOLE:
-            await self.proxy.switch(Mode.RESET)
-        await self.proxy.switch(Mode.PASS)
-
-    async def stall(self) -> None:
-        await self.proxy.switch(Mode.BLACKHOLE)
 
     async def edit_owned(self) -> None:
         if self.settings:

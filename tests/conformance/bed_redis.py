@@ -13,7 +13,7 @@ from responder.domain.errors import Temporary
 from tests.bed.proxy import Mode, Proxy, proxied
 from tests.bed.servers import Redis
 from tests.bed.waiting import eventually
-from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
+from tests.conformance.action_bed import SECRET, Bed, BedKind, ProxiedBed, Shape
 
 TARGET = "redis/cache"
 Admin = Any
@@ -53,7 +53,7 @@ _VERBS = {
 }
 
 
-class RedisBed(Bed):
+class RedisBed(ProxiedBed):
     """A database with pages in it, and two idle clients called workers."""
 
     landing = ("lost_reply",)
@@ -138,17 +138,6 @@ class RedisBed(Bed):
         if self.shape.action == "redis.client_pause" and await self.changes():
             verb = b"UNPAUSE"
         await self.proxy.switch(mode, when=verb, once=True)
-
-    async def unread(self, kind: str) -> None:
-        await self.fault(kind)
-
-    async def heal(self) -> None:
-        if self.proxy.mode is Mode.BLACKHOLE:
-            await self.proxy.switch(Mode.RESET)
-        await self.proxy.switch(Mode.PASS)
-
-    async def stall(self) -> None:
-        await self.proxy.switch(Mode.BLACKHOLE)
 
     async def edit_owned(self) -> None:
         action, arguments = self.shape.action, self.shape.arguments
