@@ -22,6 +22,7 @@ from responder.app.brakes import BrakeWatch
 from responder.app.live import LiveTools, LiveWitness, StoreClock
 from responder.app.masked import Curtain
 from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, privacy_of, rules_of
+from responder.app.replicas import shared_pace, shared_wake
 from responder.clients.own_brakes import OwnBrakes
 from responder.clients.pace import LocalPace
 from responder.decide.decider import CLAIM as DELIVERIES
@@ -271,8 +272,9 @@ class Runtime:
 @asynccontextmanager
 async def started(runtime: Runtime) -> AsyncIterator[None]:
     """Open the store, load everything, take turns; leaving the block stops claiming, ends the turns and closes."""
-    async with _shared_pace(runtime), opened(runtime), AsyncExitStack() as stack:
-        await _redis_wakes(runtime, stack)
+    redis, on_fact = runtime.settings.redis, runtime.on_fact
+    async with shared_pace(redis, runtime.pace, on_fact) as runtime.pace, opened(runtime), AsyncExitStack() as stack:
+        runtime.wake = await stack.enter_async_context(shared_wake(redis, runtime.wake, on_fact))
         await _workers(runtime, stack)
         keeper = Housekeeper(
             runtime.store,
@@ -313,38 +315,6 @@ async def _close_tools(runtime: Runtime) -> None:
     await runtime.witness.current.close()
     for close in runtime.channels.closers:
         await close()
-
-
-@asynccontextmanager
-async def _shared_pace(runtime: Runtime) -> AsyncIterator[None]:
-    """Keep the pace of messages together with the other replicas, where there is a Redis."""
-    if runtime.settings.redis is None:
-        yield
-        return
-    from responder.clients.redis_pace import RedisPace
-
-    def failed(error: str) -> None:
-        runtime.on_fact("redis_unavailable", error=error)
-
-    runtime.pace = shared = RedisPace(runtime.settings.redis.url, failed, runtime.settings.redis.password)
-    try:
-        yield
-    finally:
-        await shared.close()
-
-
-async def _redis_wakes(runtime: Runtime, stack: AsyncExitStack) -> None:
-    if runtime.settings.redis is None:
-        return
-    from responder.clients.redis_wake import RedisWake
-
-    def failed(error: str) -> None:
-        runtime.on_fact("redis_unavailable", error=error)
-
-    redis = RedisWake(runtime.settings.redis.url, runtime.wake, failed, runtime.settings.redis.password)
-    redis.start()
-    stack.push_async_callback(redis.stop)
-    runtime.wake = redis
 
 
 async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
