@@ -16,7 +16,6 @@ from responder.decide.rules import Rules
 from responder.domain.alerts import Alert, Delivery, Notice
 from responder.domain.causes import began, touched_since
 from responder.domain.episodes import Decision, Episode, EpisodeState, Group
-from responder.domain.limits import ATTEMPTS_WINDOW
 from responder.ports.store import Audit, DeliveryProgress, RunFact, Slice, SliceChanges
 
 Key = tuple[str, str]
@@ -267,14 +266,11 @@ async def _conclude(tx: Slice, work: _Work, progress: Sequence[DeliveryProgress]
 
 async def _judged(tx: Slice, work: _Work) -> Bench:
     offered = [option for case in work.cases.values() for option in case.options if option.target]
-    windows = [option.playbook.limits.longest_window for option in offered]
-    since = tx.now - max([*windows, ATTEMPTS_WINDOW])
-    caps = {cap.key for option in offered for cap in option.playbook.limits.caps}
     targets = targets_of(offered)
     facts = Facts(
         now=tx.now,
         runs=work.near,
-        usage=await tx.usage({option.pair for option in offered}, since, caps) if offered else {},
+        usage=await tx.usage({option.pair: option.playbook.limits for option in offered}) if offered else {},
         quarantined=await tx.quarantined(targets) if targets else {},
         pauses=await tx.pauses() if targets else (),
         suspicion=tx.suspicion(),

@@ -120,11 +120,6 @@ class Limits:
         return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW, recurrence)
 
     @property
-    def longest_window(self) -> timedelta:
-        """How far back anything counts."""
-        return max(self.rate_window, self.end_window, *(cap.window for cap in self.caps))
-
-    @property
     def radius_window(self) -> timedelta:
         """How long a target counts for ``blast_radius`` after an effect."""
         return self.rate_window or RADIUS_WINDOW

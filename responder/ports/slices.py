@@ -9,7 +9,7 @@ from typing import Protocol
 from responder.domain.alerts import Delivery, Severity
 from responder.domain.causes import Touch
 from responder.domain.episodes import Decision, Episode, Group, Incident
-from responder.domain.limits import Pause, Usage
+from responder.domain.limits import Limits, Pause, Usage
 from responder.domain.runs import Run, RunState
 from responder.domain.suspicion import Suspicion
 from responder.ports.audit import Audit
@@ -122,10 +122,8 @@ class Slice(Protocol):
         """
         ...
 
-    async def usage(
-        self, pairs: Collection[tuple[str, str]], since: datetime, caps: Collection[str] = ()
-    ) -> Mapping[tuple[str, str], Usage]:
-        """Return the usage of each (playbook, target), with what is so of the caps with these keys."""
+    async def usage(self, asked: Mapping[tuple[str, str], Limits]) -> Mapping[tuple[str, str], Usage]:
+        """Return what the limits of each (playbook, target) go by: as far back as these limits look, no farther."""
         ...
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:

@@ -284,5 +284,5 @@ async def test_a_turn_and_decide_see_what_policies_have_left(store: SqlStore) ->
     assert (own.effects, own.running) == ((), 0), "a run is not in its own way"
     async with store.slice() as tx:
         pair = ("two", "http/one")
-        shared = (await tx.usage([pair], tx.now - timedelta(hours=1), [PROD]))[pair].shared[PROD]
+        shared = (await tx.usage({pair: bound}))[pair].shared[PROD]
     assert (len(shared.effects), len(shared.on_target), shared.running) == (1, 1, 1)

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from responder.domain.ids import new_id
-from responder.domain.limits import Limits
+from responder.domain.limits import Limits, Rate
 from responder.domain.runs import RunState
 from responder.ports.store import DeliveryProgress, SliceChanges
 from responder.stores.core.store import SqlStore
@@ -110,7 +110,7 @@ async def _story(url: str, target: str, end: RunState = RunState.VERIFIED) -> No
         run = await build.acting(store, target=target, tell=["console"])
         async with store.slice() as tx:
             assert await tx.runs_near([target], [], store.now() - build.HOUR)
-            await tx.usage([(run.playbook, target)], store.now() - build.HOUR)
+            await tx.usage({(run.playbook, target): Limits(per_playbook=Rate(5, build.HOUR))})
             await tx.write(SliceChanges(progress=[DeliveryProgress(delivery.id, delivery.epoch, 1, done=True)]))
         await store.standing(run, Limits())
         await build.applied(store, run)

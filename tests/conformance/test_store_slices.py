@@ -239,12 +239,12 @@ async def test_unfinished_runs_are_counted_by_incident(store: SqlStore) -> None:
 
 
 async def test_usage_counts_effects_slots_ends_and_failures(store: SqlStore) -> None:
-    since = store.now() - HOUR
+    limits = Limits(per_playbook=Rate(9, HOUR), concurrent=9)
     failed = await acting(store)
     await applied(store, failed, Authority(Limits(per_target=Rate(9, HOUR)), effects=2))
     async with store.slice() as slice_:
         pair = (failed.playbook, failed.target)
-        usage = (await slice_.usage([pair], since))[pair]
+        usage = (await slice_.usage({pair: limits}))[pair]
         assert (len(usage.on_target), len(usage.by_playbook), usage.running) == (2, 2, 1)
         assert (usage.last_end, usage.unsuccessful) == (None, 0)
     await finished(store, failed, RunState.ROLLED_BACK)
@@ -252,17 +252,17 @@ async def test_usage_counts_effects_slots_ends_and_failures(store: SqlStore) -> 
     async with store.slice() as slice_:
         other = (failed.playbook, "http/other")
         stranger = ("scale", failed.target)
-        usages = await slice_.usage([pair, other, stranger], since)
+        usages = await slice_.usage(dict.fromkeys([pair, other, stranger], limits))
         assert len(usages[pair].on_target) == 1, "the unused reservation was given back"
         assert (usages[pair].running, usages[pair].unsuccessful) == (0, 1)
         assert usages[pair].last_end is not None
         assert (len(usages[other].by_playbook), usages[other].on_target) == (1, ())
         assert (usages[stranger].unsuccessful, usages[stranger].last_end) == (0, usages[pair].last_end)
-        assert await slice_.usage([], since) == {}
+        assert await slice_.usage({}) == {}
 
     advance(store, timedelta(hours=25))
     async with store.slice() as slice_:
-        assert (await slice_.usage([pair], slice_.now - HOUR))[pair] == Usage()
+        assert (await slice_.usage({pair: limits}))[pair] == Usage()
 
 
 async def test_quarantines_reach_up_and_down(store: SqlStore) -> None:
@@ -297,7 +297,7 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
         await slice_.others_of([about.id])
         await slice_.unfinished_runs_of([about.id])
         await slice_.runs_near([one.target for one in runs], [one.id for one in episodes], store.now())
-        await slice_.usage([(one.playbook, one.target) for one in runs], slice_.now - HOUR)
+        await slice_.usage({(one.playbook, one.target): Limits(per_target=Rate(1, HOUR)) for one in runs})
         await slice_.quarantined([one.target for one in runs])
         await slice_.pauses()
         await slice_.write(

@@ -18,7 +18,7 @@ from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.overlap import conflicting, near_given
 from responder.stores.core.prepared import Prepared
-from responder.stores.core.usage import Facts, capped_given, usage_given
+from responder.stores.core.usage import Facts, Reach, usage_given
 
 
 def ids_given(db: Database, run_ids: Iterable[str]) -> dict[str, Any]:
@@ -156,26 +156,16 @@ async def look(
 ) -> Sight:
     """Read, in one statement, what is so around the runs and what their limits go by."""
     now = db.now()
-    used: dict[str, datetime] = {}
-    ended: dict[str, datetime] = {}
-    capped: set[str] = set()
-    for run, limits in asked:
-        used[run.playbook] = min(used.get(run.playbook, now), now - limits.rate_window)
-        ended[run.target] = min(ended.get(run.target, now), now - limits.end_window)
-        for cap in limits.caps:
-            used[cap.key] = min(used.get(cap.key, now), now - cap.window)
-            capped.add(cap.key)
+    reach = Reach.of((((run.playbook, run.target), limits) for run, limits in asked), now)
     counted = {(run.id, run.playbook) for run, limits in asked if limits.concurrent is not None}
     given = {
         **ids_given(db, (run.id for run, _ in asked)),
         **near_given(db, [run.target for run, _ in asked]),
-        **usage_given(db, used, ended, counted),
+        **usage_given(db, reach, counted),
         **db.give("records_given", key=sorted(record_ids)),
         "now": now,
     }
-    query = prepared.sight
-    if capped:
-        query, given = prepared.capped_sight, given | capped_given(db, capped)
+    query = prepared.capped_sight if reach.caps else prepared.sight
     sight = Sight(now, await db.fetch(tx, query, given), db.suspicion())
     sight.pauses += await db.brakes.in_force()
     return sight

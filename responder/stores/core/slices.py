@@ -15,7 +15,7 @@ from responder.domain.alerts import Severity
 from responder.domain.episodes import Decision, Episode, EpisodeState, Group, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
-from responder.domain.limits import Pause, Usage
+from responder.domain.limits import Limits, Pause, Usage
 from responder.domain.runs import FINAL
 from responder.domain.suspicion import Suspicion
 from responder.domain.targets import ancestors
@@ -36,7 +36,7 @@ from responder.stores.core.part import (
 )
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.slice_statements import TOUCHED, SliceStatements
-from responder.stores.core.usage import Pair, pairs_given, usage_of
+from responder.stores.core.usage import Pair, Reach, usage_given, usage_of
 from responder.stores.schema import audit, decisions, episodes, holds, incidents, run_episodes, runs, truncated
 
 COUNTING = {
@@ -149,15 +149,16 @@ class SqlSlice:
             grouped[row.id].append(row)
         return [_fact(group) for group in grouped.values()]
 
-    async def usage(self, pairs: Collection[Pair], since: datetime, caps: Collection[str] = ()) -> Mapping[Pair, Usage]:
-        """Return the usage of each (playbook, target), with what is so of the caps with these keys."""
-        if not pairs:
+    async def usage(self, asked: Mapping[Pair, Limits]) -> Mapping[Pair, Usage]:
+        """Return what the limits of each (playbook, target) go by: as far back as these limits look, no farther."""
+        if not asked:
             return {}
-        given = {**pairs_given(self._db, pairs, since, caps), "now": self._now}
-        query = self._prepared.capped_usage if caps else self._prepared.usage
-        found = await self._db.fetch(self._tx, query, given)
+        reach = Reach.of(asked.items(), self._now)
+        counted = {("", playbook) for (playbook, _), limits in asked.items() if limits.concurrent is not None}
+        query = self._prepared.capped_usage if reach.caps else self._prepared.usage
+        found = await self._db.fetch(self._tx, query, {**usage_given(self._db, reach, counted), "now": self._now})
         self._signs = await signs_of(self._db, found)  # whoever asks for the one asks for the other
-        return usage_of(found, pairs, self._now, caps)
+        return usage_of(found, asked, self._now, reach.caps)
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         """Return the targets in doubt, with why."""

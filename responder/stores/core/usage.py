@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Row
 
-from responder.domain.limits import ATTEMPTS_WINDOW, Shared, Usage
+from responder.domain.limits import ATTEMPTS_WINDOW, Limits, Shared, Usage
 from responder.stores.core.database import Database
 from responder.stores.core.prepared import END_BADLY, END_WELL
 
@@ -85,31 +85,41 @@ class Facts:
         )
 
 
-def usage_given(
-    db: Database, used: Mapping[str, datetime], ended: Mapping[str, datetime], counted: Collection[Pair]
-) -> dict[str, Any]:
-    """Return the parameters of ``Prepared.usage``: how far back playbooks and targets are read, and what is counted.
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back limits look: at effects by playbook (or key of a cap), and at the ends of runs by target."""
+
+    used: Mapping[str, datetime]
+    ended: Mapping[str, datetime]
+    caps: frozenset[str]
+
+    @classmethod
+    def of(cls, asked: Iterable[tuple[Pair, Limits]], now: datetime) -> Self:
+        """Return the farthest that any of these limits on (playbook, target) looks."""
+        used: dict[str, datetime] = {}
+        ended: dict[str, datetime] = {}
+        caps: set[str] = set()
+        for (playbook, target), limits in asked:
+            used[playbook] = min(used.get(playbook, now), now - limits.rate_window)
+            ended[target] = min(ended.get(target, now), now - limits.end_window)
+            for cap in limits.caps:
+                used[cap.key] = min(used.get(cap.key, now), now - cap.window)
+                caps.add(cap.key)
+        return cls(used, ended, frozenset(caps))
+
+
+def usage_given(db: Database, reach: Reach, counted: Collection[Pair]) -> dict[str, Any]:
+    """Return the parameters of ``Prepared.usage``, and of ``Prepared.capped_usage`` where there are caps.
 
     ``counted`` are (run, playbook) whose slots are counted; an empty run stands for one that is not there yet.
     """
     each = sorted(counted)
     return {
-        **db.give("used_given", playbook=list(used), since=list(used.values())),
-        **db.give("ended_given", target=list(ended), since=list(ended.values())),
+        **db.give("used_given", playbook=list(reach.used), since=list(reach.used.values())),
+        **db.give("ended_given", target=list(reach.ended), since=list(reach.ended.values())),
         **db.give("counted_given", run=[run for run, _ in each], playbook=[playbook for _, playbook in each]),
+        **(db.give("capped_given", key=sorted(reach.caps)) if reach.caps else {}),
     }
-
-
-def pairs_given(db: Database, pairs: Collection[Pair], since: datetime, caps: Collection[str] = ()) -> dict[str, Any]:
-    """Return the parameters of ``Prepared.usage`` for (playbook, target) without a run yet, and for caps."""
-    used, ended = dict.fromkeys((one for one, _ in pairs), since), dict.fromkeys((one for _, one in pairs), since)
-    given = usage_given(db, used | dict.fromkeys(caps, since), ended, {("", one) for one in used})
-    return given | capped_given(db, caps) if caps else given
-
-
-def capped_given(db: Database, caps: Collection[str]) -> dict[str, Any]:
-    """Return the parameter of the statements that are about caps: their keys."""
-    return db.give("capped_given", key=sorted(set(caps)))
 
 
 def usage_of(

@@ -13,7 +13,7 @@ from responder.domain.alerts import Alert, Delivery, Notice, Severity, fingerpri
 from responder.domain.episodes import HOLDS_OPEN, Decision, Episode, EpisodeState, Group, Incident
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
-from responder.domain.limits import Pause, Usage
+from responder.domain.limits import Limits, Pause, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import Run, RunState
 from responder.domain.suspicion import Suspicion
@@ -276,12 +276,10 @@ class FakeSlice:
                 found.append(_fact(run, self._w.served[run.id]))
         return found
 
-    async def usage(
-        self, pairs: Collection[tuple[str, str]], since: datetime, caps: Collection[str] = ()
-    ) -> Mapping[tuple[str, str], Usage]:
+    async def usage(self, asked: Mapping[tuple[str, str], Limits]) -> Mapping[tuple[str, str], Usage]:
         self.count += 1
-        self._w.caps_asked |= set(caps)
-        return {pair: self._w.usages[pair] for pair in pairs if pair in self._w.usages}
+        self._w.caps_asked |= {cap.key for limits in asked.values() for cap in limits.caps}
+        return {pair: self._w.usages[pair] for pair in asked if pair in self._w.usages}
 
     async def quarantined(self, targets: Collection[str]) -> Mapping[str, str]:
         self.count += 1
