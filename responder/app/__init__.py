@@ -17,10 +17,11 @@ from responder.ports.probe import Probe
 
 if TYPE_CHECKING:  # `responder check` builds the catalogue and must not load the rest
     from responder.clients.oauth2 import OAuth2Spec
+    from responder.clients.ssh import SshSpec
     from responder.clients.toolbox import Toolbox
     from responder.clients.witnesses import AlertmanagerSpec, Witnesses
     from responder.playbook.names import Names
-    from responder.settings import HttpConfig, Settings
+    from responder.settings import HttpConfig, Settings, SshConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +165,17 @@ def toolbox(settings: "Settings") -> "Toolbox":
         alertmanagers=_alertmanagers(settings),
         poolers={name: PoolerSpec(one.dsn) for name, one in settings.connections_pgbouncer.items()},
         docker={name: DockerSpec(one.path, one.containers) for name, one in settings.connections_docker.items()},
-        hosts={name: HostSpec(one.folder, one.units) for name, one in settings.connections_host.items()},
+        hosts={name: HostSpec(one.folder, one.units, _ssh(one.ssh)) for name, one in settings.connections_host.items()},
         commands=settings.commands,
     )
+
+
+def _ssh(one: "SshConnection | None") -> "SshSpec | None":
+    from responder.clients.ssh import SshSpec
+
+    if one is None:
+        return None
+    return SshSpec(one.address, one.user, one.key_file, one.known_hosts, one.port, one.python, one.timeout)
 
 
 def _oauth2(http: "HttpConfig") -> "OAuth2Spec | None":

@@ -34,7 +34,7 @@ async def run_doctor(config_file: Path) -> int:
     found += await look_at_store(settings.store)
     found += await look_outside(settings, _queries(library))
     found += await look_at_clusters(settings)
-    found += look_at_commands(settings)
+    found += await look_at_commands(settings)
     redactor = Redactor(settings.secrets)
     for finding in found:
         print(redactor.redact(str(finding)))

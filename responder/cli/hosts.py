@@ -1,40 +1,61 @@
-"""Looking at what the configuration may change on this machine: commands, journals, the socket of an engine."""
+"""Looking at what the configuration may change on machines: commands, journals, the socket of an engine."""
 
+import asyncio
 import os
-import pwd
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
+from responder import app as root
 from responder.cli.findings import Finding, note, well, wrong
-from responder.language.commands import Command
+from responder.domain.errors import StepError
+from responder.ports.hosts import Examined
 from responder.settings import DockerConnection, Settings
 
 
-def look_at_commands(settings: Settings) -> Iterator[Finding]:
-    """Look at every command, and at where it is written down what became of it. Runs nothing."""
-    yield from (_command(command) for command in settings.commands.values())
-    for name, host in settings.connections_host.items():
-        folder = next(one for one in (host.folder, *host.folder.parents) if one.exists())
-        if os.access(folder, os.W_OK):
-            yield well(f"connection host/{name}", f"journals in {host.folder}")
-        else:
-            yield wrong(f"connection host/{name}", f"nothing can be written in {host.folder}")
-    yield from (_docker(f"connection docker/{name}", one) for name, one in settings.connections_docker.items())
+async def look_at_commands(settings: Settings) -> list[Finding]:
+    """Look at every machine and command, and at where it is written down what became of it. Runs none of them."""
+    tools = root.toolbox(settings)
+
+    async def ask(name: str) -> Examined | str:
+        try:
+            return await tools.host(name).examine()
+        except StepError as error:
+            return str(error)
+
+    try:
+        answers = await asyncio.gather(*map(ask, settings.connections_host))
+    finally:
+        await tools.close()
+    examined = dict(zip(settings.connections_host, answers, strict=True))
+    found = [*_commands(settings, examined), *(_host(settings, name, one) for name, one in examined.items())]
+    found += [_docker(f"connection docker/{name}", one) for name, one in settings.connections_docker.items()]
     if settings.commands and not settings.connections_host:
-        yield note("commands", "there is no connections.host that they could run on")
+        found.append(note("commands", "there is no connections.host that they could run on"))
+    return found
 
 
-def _command(command: Command) -> Finding:
-    subject = f"command {command.name}"
-    missing = [program for program in _programs(command) if not os.access(program, os.X_OK)]
-    if missing:
-        return wrong(subject, f"{missing[0]} is not a program that can be run here")
-    user = _user(command.usual.user)
-    if user:
-        return wrong(subject, user)
-    if not Path(command.usual.folder).is_dir():
-        return wrong(subject, f"its folder {command.usual.folder} is not there")
-    return well(subject, " ".join(command.argv))
+def _commands(settings: Settings, examined: Mapping[str, Examined | str]) -> Iterator[Finding]:
+    """Say of each command whether it can be run on every machine where it may and that answers."""
+    for command in settings.commands.values():
+        subject = f"command {command.name}"
+        answered = {name: one.commands for name, one in examined.items() if isinstance(one, Examined)}
+        seen = {name: problems[command.name] for name, problems in answered.items() if command.name in problems}
+        faults = [f"{why} ({name})" for name, why in seen.items() if why]
+        if faults:
+            yield wrong(subject, faults[0])
+        elif seen:
+            yield well(subject, " ".join(command.argv))
+        elif examined:
+            yield note(subject, "no machine could be asked whether it can be run there")
+
+
+def _host(settings: Settings, name: str, examined: Examined | str) -> Finding:
+    subject, host = f"connection host/{name}", settings.connections_host[name]
+    if isinstance(examined, str):
+        return wrong(subject, examined.removeprefix(f"{name}: "))
+    if examined.journals:
+        return wrong(subject, examined.journals)
+    there = f", on {host.ssh.address} with Python {examined.python}" if host.ssh else ""
+    return well(subject, f"journals in {host.folder}{there}")
 
 
 def _docker(subject: str, docker: DockerConnection) -> Finding:
@@ -43,18 +64,3 @@ def _docker(subject: str, docker: DockerConnection) -> Finding:
     if not os.access(docker.path, os.W_OK):
         return wrong(subject, f"{docker.path} may not be written to: its group is missing")
     return well(subject, f"{docker.path}, for {', '.join(docker.containers)}")
-
-
-def _programs(command: Command) -> Iterator[str]:
-    yield from (argv[0] for argv in (command.argv, command.undo, command.landed) if argv)
-
-
-def _user(name: str) -> str:
-    """Return why nothing can be run as this user; empty when it can."""
-    if not name:
-        return ""
-    try:
-        number = pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return f"there is no user {name} here"
-    return "" if os.geteuid() in (0, number) else f"only root can run something as {name}"

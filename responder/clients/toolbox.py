@@ -18,11 +18,12 @@ from responder.ports.tools import ReconcilerPolicy
 
 if TYPE_CHECKING:  # their libraries are loaded by who has such a connection
     from responder.clients.docker import DockerClient
-    from responder.clients.hosts import LocalHost
+    from responder.clients.hosts import HostClient
     from responder.clients.pgbouncer import PgbouncerClient
     from responder.clients.postgres import PostgresClient
     from responder.clients.redis import RedisClient
     from responder.clients.silencing import SilencingClient
+    from responder.clients.ssh import SshSpec
     from responder.clients.witnesses import AlertmanagerSpec
 
 
@@ -90,10 +91,14 @@ class DockerSpec:
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """A machine: the one that this runs on, where its journals are kept, and which units may be restarted there."""
+    """A machine: where its journals are kept, which units may be restarted there, and how it is reached.
+
+    Without ``ssh`` it is the one that this runs on.
+    """
 
     folder: Path
     units: tuple[str, ...] = ()
+    ssh: "SshSpec | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ class Toolbox:
         self._docker: dict[str, DockerClient] = {}
         self._host_specs = hosts or {}
         self._commands = commands or {}
-        self._hosts: dict[str, LocalHost] = {}
+        self._hosts: dict[str, HostClient] = {}
         self._postgres_specs = postgres or {}
         self._redis_specs = redis or {}
         self._postgres: dict[str, PostgresClient] = {}
@@ -242,16 +247,21 @@ class Toolbox:
             self._docker[name] = DockerClient(name, spec.path, spec.containers, timeout=spec.timeout)
         return self._docker[name]
 
-    def host(self, name: str) -> "LocalHost":
+    def host(self, name: str) -> "HostClient":
         """Return the named machine."""
         if name not in self._hosts:
-            from responder.clients.hosts import LocalHost
-
             spec = self._host_specs.get(name)
             if spec is None:
                 raise Permanent(_unknown("connections.host", name, list(self._host_specs)))
-            self._hosts[name] = LocalHost(name, spec.folder, self._commands, units=spec.units)
+            self._hosts[name] = self._host(name, spec)
         return self._hosts[name]
+
+    def _host(self, name: str, spec: HostSpec) -> "HostClient":
+        from responder.clients.hosts import HostClient, LocalLine
+        from responder.clients.ssh import SshLine
+
+        line = LocalLine() if spec.ssh is None else SshLine(name, spec.ssh)
+        return HostClient(name, str(spec.folder), self._commands, line, units=spec.units)
 
     def cluster(self, name: str) -> KubernetesClient:
         """Return the named cluster."""

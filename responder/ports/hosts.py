@@ -19,6 +19,18 @@ class Answer:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a look at a machine has found: why it cannot keep journals, why commands cannot be run, its Python.
+
+    Empty texts say that nothing is wrong.
+    """
+
+    journals: str
+    commands: Mapping[str, str]
+    python: str
+
+
 class Host(Protocol):
     """A configured machine. A command's key is used once: who comes second is refused, or told what came of it."""
 
@@ -56,4 +68,12 @@ class Host(Protocol):
 
     async def outcome(self, job: Job, key: str, place: str) -> Ended:
         """Say what has become of ``key``; raises Temporary when that cannot be read."""
+        ...
+
+    async def told(self, job: Job, key: str, place: str) -> str:
+        """Return in words how the program of ``key`` ended; empty when that is not known. Raises as ``outcome``."""
+        ...
+
+    async def examine(self) -> Examined:
+        """Look whether commands can be run and journals be kept; runs and makes nothing. Raises StepError."""
         ...

@@ -33,6 +33,7 @@ from responder.settings.model import (
     SlackSettings,
     SlackUser,
     SourceSettings,
+    SshConnection,
     StoreSettings,
     Token,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "SlackSettings",
     "SlackUser",
     "SourceSettings",
+    "SshConnection",
     "StoreSettings",
     "TlsConfig",
     "Token",

@@ -209,15 +209,30 @@ class DockerConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class HostConnection:
-    """A machine as a target: the one that this runs on. ``folder`` is where it is written down what became of what.
+class SshConnection:
+    """How a machine is reached over SSH; ``timeout`` is for the connection. ``python`` is there, not here."""
 
-    ``units`` are the units of systemd that may be restarted, with ``*`` for any text.
+    address: str
+    user: str
+    key_file: Path
+    known_hosts: Path
+    port: int
+    python: str
+    timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class HostConnection:
+    """A machine as a target: the one that this runs on, or another over SSH.
+
+    ``folder`` is where it is written down there what became of what. ``units`` are the units of systemd that may be
+    restarted, with ``*`` for any text.
     """
 
     folder: Path
     matchers: tuple[Matcher, ...] = ()
     units: tuple[str, ...] = ()
+    ssh: SshConnection | None = None
 
 
 @dataclass(frozen=True, slots=True)

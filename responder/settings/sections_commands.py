@@ -8,14 +8,19 @@ from pathlib import Path
 
 from responder.language.commands import USUAL_ENVIRONMENT, Codes, Command, Job, places
 from responder.language.matchers import searcher
-from responder.settings.model import DockerConnection, HostConnection
-from responder.settings.reader import Node
+from responder.settings.model import DockerConnection, HostConnection, SshConnection
+from responder.settings.reader import Node, unread_secret
 
 LOCAL = "local"
 """Stands for the mapping of a host: the machine that the responder runs on."""
 JOURNALS = "responder.commands"
 """The folder beside the configuration in which it is written down what became of each command."""
 DOCKER_SOCKET = "/var/run/docker.sock"
+PYTHON = "/usr/bin/python3"
+SSH_PORT = 22
+CONNECT = timedelta(seconds=3)
+LONGEST_CONNECT = timedelta(seconds=5)
+"""An effect has to answer within nine seconds, of which this is the beginning."""
 LONGEST = timedelta(hours=1)
 NOTHING: tuple[str, ...] = ()
 MOST_OUTPUT = 1024 * 1024
@@ -26,13 +31,44 @@ _HIGHEST_CODE = 255
 
 
 def read_host(node: Node) -> HostConnection:
-    """Read ``local``, or a mapping with the folder of its journals."""
+    """Read ``local``, or a mapping with the folder of its journals, and how it is reached when it is another."""
     usual = node.reading.folder / JOURNALS
     if node.value == LOCAL:
         return HostConnection(usual)
-    fields = node.keys(("folder", "matchers", "units"))
+    fields = node.keys(("folder", "matchers", "units", "ssh"))
     units = tuple(one.text() for one in fields.get("units").items())
-    return HostConnection(fields.read("folder", Node.file_path, usual), fields.get("matchers").matchers(), units)
+    ssh = fields.read("ssh", _ssh, None)
+    if ssh is None:
+        folder = fields.read("folder", Node.file_path, usual)
+    else:
+        hint = "where journals are kept on that machine, such as /var/lib/responder/commands"
+        folder = fields.required("folder", _absolute, usual, hint)
+    return HostConnection(folder, fields.get("matchers").matchers(), units, ssh)
+
+
+def _ssh(node: Node) -> SshConnection:
+    fields = node.keys(("address", "port", "user", "key_file", "known_hosts", "connect_timeout", "python"))
+    scan = "the file with its host key, written by: ssh-keyscan ADDRESS; compare it with the machine's own"
+    key_file = fields.get("key_file")
+    fields.read("key_file", Node.secret_from_file, "")
+    return SshConnection(
+        address=fields.required("address", Node.text, "", "the machine's name or address"),
+        user=fields.required("user", Node.text, "", "as whom to log in there"),
+        key_file=fields.required("key_file", Node.file_path, key_file.reading.folder, "the private key, in a file"),
+        known_hosts=fields.required("known_hosts", _there, key_file.reading.folder, scan),
+        port=fields.read("port", lambda one: one.count(65_535), SSH_PORT),
+        python=str(fields.read("python", _absolute, Path(PYTHON))),
+        timeout=fields.read("connect_timeout", lambda one: one.duration(LONGEST_CONNECT), CONNECT),
+    )
+
+
+def _there(node: Node) -> Path:
+    """Read the path of a file that has to be there, where a configuration is read to be used."""
+    path = node.file_path()
+    node.reading.files.append(path)
+    if node.reading.read_secret is not unread_secret and not path.is_file():
+        node.complain(f"{path} is not there", "file", "write it with: ssh-keyscan ADDRESS, and compare the key")
+    return path
 
 
 def read_docker(node: Node) -> DockerConnection:

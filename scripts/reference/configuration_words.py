@@ -117,7 +117,19 @@ WORDS: Mapping[str, str] = {
     "connections.host": "Machines: targets `host/NAME`. `local` may stand for the mapping: the one that the responder "
     "runs on.",
     "connections.host.NAME.folder": "Where it is written down what became of each command; `responder.commands` beside "
-    "this file unless given. It has to outlive the process, and belongs to one machine.",
+    "this file unless given. It has to outlive the process, and belongs to one machine. With `ssh` it is a folder "
+    "there, and has to be given.",
+    "connections.host.NAME.ssh": "How it is reached, when it is another machine; without it, it is the one that the "
+    "responder runs on. Needs the extra: `pip install 'alert-responder[ssh]'`.",
+    "connections.host.NAME.ssh.address": "Its name or address, as it stands in the file of known hosts.",
+    "connections.host.NAME.ssh.port": "Where sshd listens; 22 unless given.",
+    "connections.host.NAME.ssh.user": "As whom to log in there.",
+    "connections.host.NAME.ssh.key_file": "The private key, without a passphrase; no agent and no `~/.ssh` is used.",
+    "connections.host.NAME.ssh.known_hosts": "The file with its host key, as `ssh-keyscan` writes it. Required: "
+    "nothing is sent to a machine that cannot show the key.",
+    "connections.host.NAME.ssh.connect_timeout": "How long connecting may take; 3s unless given, at most 5s.",
+    "connections.host.NAME.ssh.python": "The Python (3.9 or later) there that runs what is sent; `/usr/bin/python3` "
+    "unless given.",
     "connections.host.NAME.units": "The units of systemd that `systemd.restart` may restart; `*` stands for any text.",
     "connections.host.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "commands.NAME": "A command; its name is what playbooks call it.",

@@ -21,6 +21,7 @@ from tests.bed.processes import private_directory
 from tests.bed.waiting import eventually
 from tests.conformance.action_bed import SECRET, Bed, BedKind, Shape
 
+HERE = HostSpec(Path())
 TARGET = "host/here/it"
 PROGRAM = (sys.executable, "-I", "-S", ledger_command.__file__)
 TOKEN = "BED_TOKEN"
@@ -54,13 +55,14 @@ class CommandBed(Bed):
     losing: ClassVar[tuple[str, ...]] = ("killed before",)
     refusals = {"fails": Permanent}  # noqa: RUF012 - never written
     telling = ("", "fails", "odd")
-    unreadable = ("no folder",)
+    unreadable: ClassVar[tuple[str, ...]] = ("no folder",)
     stalls = False  # a command that has begun goes on: see test_command_run.py
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: HostSpec = HERE) -> None:
         self.ledger, self.journals = folder / "ledger.jsonl", folder / "journals"
         self.commands = commands(self.ledger)
-        self.tools = self.hasty = Toolbox({}, {}, hosts={"here": HostSpec(self.journals)}, commands=self.commands)
+        hosts = {"here": replace(host, folder=self.journals)}
+        self.tools = self.hasty = Toolbox({}, {}, hosts=hosts, commands=self.commands)
         self._healthy = folder / "healthy"
 
     async def world(self) -> JsonValue:

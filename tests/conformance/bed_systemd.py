@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from responder.clients.hosts import USUAL_PATH
+from responder.clients.supervisor import USUAL_PATH
 from responder.clients.toolbox import HostSpec, Toolbox
 from tests.bed import systemctl
 from tests.bed.processes import private_directory

@@ -10,8 +10,11 @@ import pytest
 from responder.stores.core.store import SqlStore
 from responder.stores.registry import open_store
 from tests.bed.servers import Alertmanager, missing, private_alertmanager
+from tests.bed.ssh import Sshd, private_sshd
 from tests.bed.stores import embedded
 from tests.conformance import bed_cluster
+from tests.conformance.action_bed import SECRET
+from tests.conformance.bed_command import TOKEN
 from tests.conformance.bed_pgbouncer import Pgbouncer, private_pgbouncer
 
 KINDS = ("sqlite", "postgres")
@@ -58,6 +61,16 @@ def silencing_alertmanager() -> Iterator[Alertmanager]:
             yield server
     except FileNotFoundError:
         missing("Alertmanager")
+
+
+@pytest.fixture(scope="session")
+def sshd() -> Iterator[Sshd]:
+    """Give an sshd on which the tests may run commands."""
+    try:
+        with private_sshd(f"{TOKEN}={SECRET}") as server:
+            yield server
+    except FileNotFoundError:
+        missing("OpenSSH's server")
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from tests.conformance import (
     bed_postgres,
     bed_redis,
     bed_remote,
+    bed_ssh,
     bed_systemd,
 )
 from tests.conformance.action_bed import (
@@ -52,6 +53,7 @@ BEDS: Mapping[str, BedKind] = {
     "redis": bed_redis.KIND,
     "http": bed_http.KIND,
     "command": bed_command.KIND,
+    "ssh": bed_ssh.KIND,
     "pgbouncer": bed_pgbouncer.KIND,
     "docker": bed_docker.KIND,
     "systemd": bed_systemd.KIND,

@@ -1,9 +1,13 @@
 """What ``command.run`` promises beyond what every action does: no shell, once, ended in time, and read back later."""
 
+import ast
 import asyncio
 import contextlib
 import json
 import os
+import re
+import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from responder.clients import supervisor
 from responder.clients.hosts import LocalHost
 from responder.clients.toolbox import HostSpec, Toolbox
 from responder.domain.errors import Permanent, StepError, Temporary, Uncertain
@@ -91,10 +96,11 @@ async def test_a_timeout_ends_the_whole_process_group(bed: CommandBed) -> None:
     )
     with pytest.raises(Uncertain, match="took longer than 1 s and was ended"):
         await host.run(Job((*PYTHON, parent), seconds=1), "k:do", await host.place())
-    await eventually(lambda: not _lives(int(told.read_text(encoding="utf-8"))))
+    await eventually(lambda: not lives(int(told.read_text(encoding="utf-8"))))
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Say whether a process is there and no zombie."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
     return False
@@ -201,6 +207,48 @@ async def test_who_sends_late_finds_its_key_used(bed: CommandBed) -> None:
     successor_done.set()
     assert await late  # answered with what came of it
     assert len(entries(bed.ledger)) == 1
+
+
+async def test_putting_aside_that_comes_late_leaves_what_has_been_begun_since(bed: CommandBed) -> None:
+    """Stuck on its way while somebody else has put the same journal aside and used the key again."""
+    host, job = host_of(bed), Job((*PYTHON, "import sys; sys.exit(2)"), codes=CODES)
+    with pytest.raises(Permanent, match="ended with 2"):
+        await host.run(job, "k:do", await host.place())
+    late = {"do": "retire", "journals": str(bed.journals), "key": "k:do", "id": _id(bed)}
+    assert await host.outcome(job, "k:do", await host.place()) == "never"
+    assert await host.run(replace(job, argv=("/bin/true",)), "k:do", await host.place())
+    begun_since = _id(bed)
+    supervisor.answer(late)
+    assert _id(bed) == begun_since
+
+
+def _id(bed: CommandBed) -> str:
+    return str(json.loads((bed.journals / "k-do.json").read_text(encoding="utf-8"))["id"])
+
+
+def test_a_word_to_begin_that_was_stuck_on_its_way_is_not_heard(tmp_path: Path) -> None:
+    text = Path(supervisor.__file__).read_text(encoding="utf-8").replace("GO_SECONDS = 10", "GO_SECONDS = 1")
+    told = {"do": "run", "journals": str(tmp_path), "place": supervisor.place(tmp_path), "key": "k:do"}
+    with subprocess.Popen((*PYTHON, text), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(told).encode() + b"\n")
+        process.stdin.flush()
+        assert process.wait(5) == -signal.SIGALRM
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_what_is_sent_to_other_machines_is_read_by_an_older_python() -> None:
+    text = Path(supervisor.__file__).read_text(encoding="utf-8")
+    ast.parse(text, feature_version=(3, 9))
+    imported = {name.partition(".")[0] for name in re.findall(r"^(?:from|import) ([a-z_.]+)", text, re.MULTILINE)}
+    assert imported <= sys.stdlib_module_names
+
+
+def test_a_secret_that_is_cut_in_two_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BED_TOKEN", "a-long-secret")
+    job = {"hidden": ["BED_TOKEN"], "output": 20}
+    assert supervisor.masked(job, b"it is a-long-secret") == "it is <secret>"
+    assert supervisor.masked(job, b"it is now a-long-sec") == "it is no"
 
 
 def test_a_value_that_does_not_fit_is_refused() -> None:

@@ -19,11 +19,11 @@ commands:
 """
 
 
-def test_doctor_looks_at_programs_users_folders_and_sockets(tmp_path: Path) -> None:
+async def test_doctor_looks_at_programs_users_folders_and_sockets(tmp_path: Path) -> None:
     (tmp_path / "responder.yml").write_text(SETTINGS.replace("FOLDER", str(tmp_path)))
     with socket.socket(socket.AF_UNIX) as engine:
         engine.bind(str(tmp_path / "engine"))
-        said = [str(one) for one in look_at_commands(load_settings(tmp_path / "responder.yml", {}))]
+        said = [str(one) for one in await look_at_commands(load_settings(tmp_path / "responder.yml", {}))]
     for mark, subject, words in (
         ("✔", "command good", "/bin/true"),
         ("✘", "command missing", "/no/such/program is not a program"),

@@ -22,6 +22,18 @@ commands:
     exit_codes: { nothing: [ 3 ], failed: [ 2, 64 ] }
   page-cache: { argv: [ /bin/drop ], hosts: [ there ] }
 """
+SSH = """\
+connections:
+  host:
+    web-1:
+      folder: /var/lib/responder/commands
+      ssh:
+        address: web-1.example.org
+        user: responder
+        key_file: id
+        known_hosts: known_hosts
+        port: 2222
+"""
 PLAYBOOK = """\
 schema: 1
 name: restart-it
@@ -86,6 +98,46 @@ def test_what_is_wrong_with_a_command_is_said(tmp_path: Path, old: str, new: str
     assert old in GOOD
     with pytest.raises(WrongSettings, match=why):
         read(tmp_path, GOOD.replace(old, new))
+
+
+def test_a_machine_over_ssh_is_read_with_all_that_it_says(tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("a key", encoding="ascii")
+    (tmp_path / "known_hosts").write_text("", encoding="ascii")
+    settings = read(tmp_path, SSH)
+    host = settings.connections_host["web-1"]
+    assert host.folder == Path("/var/lib/responder/commands")
+    assert host.ssh is not None
+    assert (host.ssh.address, host.ssh.port, host.ssh.user) == ("web-1.example.org", 2222, "responder")
+    assert (host.ssh.key_file, host.ssh.known_hosts) == (tmp_path / "id", tmp_path / "known_hosts")
+    assert (host.ssh.python, host.ssh.timeout.total_seconds()) == ("/usr/bin/python3", 3)
+    assert "a key" in settings.secrets
+    assert {host.ssh.key_file, host.ssh.known_hosts} <= set(settings.files)  # doctor looks who may read them
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("        known_hosts: known_hosts\n", "", 'missing key "known_hosts"'),
+        ("        key_file: id\n", "", 'missing key "key_file"'),
+        ("        user: responder\n", "", 'missing key "user"'),
+        (
+            "      folder: /var/lib/responder/commands\n",
+            "",
+            'missing key "folder".*where journals are kept on that machine',
+        ),
+        ("/var/lib", "var/lib", "the path of a folder is expected, from / on"),
+        ("key_file: id", "key_file: none", "none cannot be read: No such file"),
+        ("known_hosts: known_hosts", "known_hosts: none", "none is not there.*ssh-keyscan"),
+        ("port: 2222", "port: 2222\n        connect_timeout: 1m", "too long"),
+        ("port: 2222", "port: 2222\n        password: x", "password"),
+    ],
+)
+def test_what_is_wrong_with_a_machine_over_ssh_is_said(tmp_path: Path, old: str, new: str, why: str) -> None:
+    (tmp_path / "id").write_text("a key", encoding="ascii")
+    (tmp_path / "known_hosts").write_text("", encoding="ascii")
+    assert old in SSH
+    with pytest.raises(WrongSettings, match=why):
+        read(tmp_path, SSH.replace(old, new))
 
 
 @pytest.mark.parametrize(
