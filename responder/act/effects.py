@@ -159,7 +159,8 @@ async def recover(engine: Engine, run: Run, attempt: Attempt) -> Outcome | Refus
         message = sentences(record.message or run.reason, "It did not land, and no longer can.")
         return Outcome(Sent.MOVED, await _close(engine, run, record, RecordState.NOT_APPLIED, message))
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
-        why = sentences(record.message or run.reason, "Nobody can tell whether it landed.")
+        how = await _ending(engine, run, action, record, "do") or record.message or run.reason
+        why = sentences(how, "Nobody can tell whether it landed.")
         doubt = replace(record, state=RecordState.UNCERTAIN, message=why)
         await engine.store.settle(run, doubt)
         return Outcome(Sent.UNSURE, doubt)
@@ -172,6 +173,14 @@ async def _landed(engine: Engine, run: Run, action: Action, record: Record, dire
     except StepError as error:
         engine.on_fact("read_back_failed", run=run.id, step=record.step, error=str(error))
         return Landed.UNKNOWN
+
+
+async def _ending(engine: Engine, run: Run, action: Action, record: Record, direction: Direction) -> str:
+    """Return what the target says of how it ended; empty when that is not to be read."""
+    try:
+        return await bounded(action.ending(run.target, record, direction, engine.tools), EFFECT_SECONDS)
+    except StepError:
+        return ""
 
 
 async def _snapshot_or_planned(engine: Engine, run: Run, action: Action, record: Record) -> JsonValue:
@@ -203,7 +212,8 @@ async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record)
     if landed is Landed.RUNNING:
         return Outcome(Sent.UNDER_WAY, record)
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
-        message = record.message or "nobody can tell whether the undo landed"
+        how = await _ending(engine, run, action, record, "undo") or record.message
+        message = sentences(how, "Nobody can tell whether the undo landed.")
         return Outcome(Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message))
     return await _send_undo(engine, run, action, record, again=True)
 

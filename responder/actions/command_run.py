@@ -75,6 +75,11 @@ command.run:
         # An undo is not planned anew: the same key is used again, and it may be.
         return Landed.NO if direction == "undo" and ended == "never" else LANDED[ended]
 
+    async def ending(self, target: str, record: Record, direction: Direction, tools: Tools) -> str:
+        """Read how it ended, and what it said."""
+        job = self._job(target, direction, tools)
+        return await tools.host(connection_name(target)).told(job, record.key(direction), record.fence)
+
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Run the undo once, unless there had been nothing to do."""
         host = tools.host(connection_name(target))

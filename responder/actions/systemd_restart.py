@@ -108,6 +108,10 @@ undo: none
                 same = self.change(await self._seen(host)) == record.planned
                 return Landed.UNKNOWN if same else Landed.YES
 
+    async def ending(self, target: str, record: Record, direction: Direction, tools: Tools) -> str:
+        """Read how systemctl ended, and what it said."""
+        return await tools.host(connection_name(target)).told(self._job, record.key("do"), record.fence)
+
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Say that it cannot be undone."""
         raise Permanent("what was restarted cannot be put back")

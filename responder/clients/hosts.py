@@ -185,22 +185,27 @@ class HostClient:
 
     def _judge(self, job: Job, ended: Mapping[str, Any]) -> bool:
         """Say what an end means; raises what it was, unless it went well."""
-        said = shown(str(ended["said"]))
         match _meaning(job, ended):
             case "done":
                 return True
             case "nothing":
                 return False
             case "never":
-                raise Permanent(f"{self._name}: {_how(ended)}{said}")
+                raise Permanent(self._how(job, ended))
             case _:
-                more = "" if ended["error"] else ", of which nobody has said what it means"
-                raise Uncertain(f"{self._name}: {_how(ended)}{more}{said}")
+                raise Uncertain(self._how(job, ended))
+
+    def _how(self, job: Job, ended: Mapping[str, Any]) -> str:
+        """Say how it ended, and what it said at last."""
+        how = ended["error"] or f"it ended with {ended['code']}"
+        if not ended["error"] and _meaning(job, ended) == "unknown":
+            how += ", of which nobody has said what it means"
+        return f"{self._name}: {how}{shown(str(ended['said']))}"
 
     async def told(self, job: Job, key: str, place: str) -> str:
         """See ``ports.hosts.Host.told``."""
         found = await self._ask("look", place=place, **_told(job, key))
-        return f"{self._name}: {_how(found)}{shown(str(found['said']))}" if found["state"] == "ended" else ""
+        return self._how(job, found) if found["state"] == "ended" else ""
 
     async def outcome(self, job: Job, key: str, place: str) -> Ended:
         """See ``ports.hosts.Host.outcome``."""
@@ -322,10 +327,6 @@ def _meaning(job: Job, ended: Mapping[str, Any]) -> Ended:
     if code in job.codes.nothing:
         return "nothing"
     return "never" if code in job.codes.failed else "unknown"
-
-
-def _how(ended: Mapping[str, Any]) -> str:
-    return str(ended["error"] or f"it ended with {ended['code']}")
 
 
 def shown(said: str) -> str:

@@ -1,13 +1,16 @@
 """What a step of ``command.run`` takes from the configuration: a command, its parameters, its undo, its hosts."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from responder.domain.targets import SEPARATOR
 from responder.language.commands import Command
+from responder.language.durations import format_duration, parse_duration
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
 from responder.playbook.complaints import Findings
 from responder.playbook.rules import Keys, items, mapping
+from responder.playbook.shape import StepShape
 
 ACTION, COMMAND, VALUES = "command.run", "command", "with"
 
@@ -29,6 +32,7 @@ def check_commands(findings: Findings, data: Keys, commands: Mapping[str, Comman
         _check_values(findings, path, mapping(mapping(written.get(ACTION)).get(VALUES)), command)
         _check_undo(findings, path, written, command)
         _check_host(findings, path, data.get("target"), command)
+        _check_timeout(findings, path, written, command)
 
 
 def _check_values(findings: Findings, path: Path, values: Keys, command: Command) -> None:
@@ -58,3 +62,19 @@ def _check_host(findings: Findings, path: Path, target: object, command: Command
     if command.hosts and "{{" not in host and host not in command.hosts:
         message = f"the command {command.name} may not run on {host}"
         findings.add((*path, COMMAND), message, "command-host", f"it may on {', '.join(sorted(command.hosts))}")
+
+
+def _check_timeout(findings: Findings, path: Path, step: Keys, command: Command) -> None:
+    """Complain when a command may still be at work when the time of its step, and with it the run's, is up."""
+    written = step.get("timeout", StepShape.model_fields["timeout"].default)
+    try:
+        allowed = written if isinstance(written, timedelta) else parse_duration(str(written))
+    except ValueError:
+        return  # complained about where it is read
+    takes = timedelta(seconds=command.usual.seconds)
+    if allowed < takes:
+        long = format_duration(takes)
+        message = f"the command {command.name} may take {long}, and the step waits for {format_duration(allowed)}"
+        hint = f"give the step a timeout of more than {long}, or lower commands.{command.name}.timeout"
+        where = (*path[:-1], "timeout") if "timeout" in step else path
+        findings.add(where, message, "command-timeout", hint, at_key=True, severity="warning")

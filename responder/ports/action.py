@@ -140,6 +140,14 @@ class Action(BaseModel, ABC):
     async def landed(self, target: str, record: Record, direction: Direction, tools: Tools) -> Landed:
         """Say whether the effect is there; never changes anything."""
 
+    async def ending(self, target: str, record: Record, direction: Direction, tools: Tools) -> str:
+        """Say how an effect ended of which nobody can tell whether it is there; empty when no more is known.
+
+        For whoever is asked to decide. Raises StepError when that cannot be read.
+        """
+        del target, record, direction, tools
+        return ""
+
     @abstractmethod
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Put the owned fields back as ``record.before`` had them, carrying ``record.key("undo")``.

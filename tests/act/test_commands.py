@@ -11,7 +11,7 @@ import pytest
 from responder.clients.hosts import LocalHost
 from responder.clients.toolbox import HostSpec, HttpSpec, Toolbox
 from responder.domain.runs import RunState
-from tests.act_bed import Bed, open_bed
+from tests.act_bed import Bed, needs_person, open_bed
 from tests.bed.ledger_command import entries
 from tests.bed.stores import embedded
 from tests.bed.target_peer import Target
@@ -81,3 +81,23 @@ async def test_what_is_under_way_is_waited_for_and_happens_once(
     assert [line["value"] for line in entries(ledger)] == values
     (record,) = (await bed.store.page("records", {"run": run.id}, 5, "")).items
     assert record["state"] == ("applied" if end == "verified" else "undone")
+
+
+@pytest.mark.parametrize("fault", ["odd", "slow"])
+async def test_an_undo_that_failed_is_told_with_its_exit_code_and_what_it_said(
+    bed: Bed, tmp_path: Path, fault: str
+) -> None:
+    """Seen to end at once, or only by whoever looked again."""
+    told = tmp_path / "ledger.fault"
+    run = await bed.begin(TEXT.replace("WANTED", "9"), target="host/here/it")
+    run = await bed.work(run, until=frozenset({RunState.VERIFYING}))
+    told.write_text(f"{fault} odd" if fault == "slow" else fault, encoding="utf-8")
+    working = asyncio.create_task(bed.work(run, turns=2000))
+    if fault == "slow":
+        await eventually(lambda: len(bed.said("effect_uncertain")) == 1)
+        (tmp_path / "ledger.go").touch()
+    ended = await working
+    (record,) = (await bed.store.page("records", {"run": run.id}, 5, "")).items
+    assert (ended.state, record["state"]) == (RunState.UNKNOWN, "undo_uncertain")
+    for text in (str(record["message"]), ended.reason, await needs_person(bed, ended)):
+        assert "here: it ended with 9, of which nobody has said what it means: setting it with" in text

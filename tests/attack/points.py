@@ -290,7 +290,7 @@ class _Host:
         self._host, self._points = host, points
         self.place, self.job, self.undoable, self.read = host.place, host.job, host.undoable, host.read
         self.may_restart = host.may_restart
-        self.outcome = host.outcome
+        self.outcome, self.told, self.examine = host.outcome, host.told, host.examine
 
     def behind(self, gate: Gate) -> "_Host":
         return _Host(self._host.behind(gate), self._points)

@@ -1,7 +1,8 @@
 """A command with a ledger: ``ledger_command.py LEDGER ITEM VALUE`` sets an item, ``LEDGER --landed`` looks for its key.
 
 Beside the ledger, ``LEDGER.fault`` says how the next run fails: ``fails`` and ``odd`` are exit codes, ``killed before``
-and ``killed after`` end its supervisor like SIGKILL does, ``slow`` takes its time until ``LEDGER.go`` is there.
+and ``killed after`` end its supervisor like SIGKILL does, ``slow`` takes its time until ``LEDGER.go`` is there, and
+``slow odd`` fails then.
 """
 
 import json
@@ -25,8 +26,10 @@ def main(ledger: Path, item: str, value: str = "") -> int:
         return 0
     if fault in {"fails", "odd", "nothing"}:
         return {"fails": 2, "odd": 9, "nothing": 3}[fault]
-    while fault == "slow" and not ledger.with_suffix(".go").exists():
+    while fault.startswith("slow") and not ledger.with_suffix(".go").exists():
         time.sleep(0.01)
+    if fault == "slow odd":
+        return 9
     line = json.dumps({"key": key, "item": item, "value": value, "at": time.time()})
     handle = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(handle, f"{line}\n".encode())

@@ -45,6 +45,7 @@ limits:
   cooldown: 15m
 steps:
   - id: restart
+    timeout: 3m
     command.run:
       command: restart
       with:
@@ -148,6 +149,8 @@ def test_what_is_wrong_with_a_machine_over_ssh_is_said(tmp_path: Path, old: str,
         ('unit: "{{ labels.unit }}"\n', "unit: X\n", "command-input"),
         ('command: restart\n      with:\n        unit: "{{ labels.unit }}"', "command: page-cache", "undo-none"),
         ('command: restart\n      with:\n        unit: "{{ labels.unit }}"', "command: page-cache", "command-host"),
+        ("timeout: 3m", "timeout: 119s", "command-timeout"),
+        ("    timeout: 3m\n", "", "command-timeout"),
         ("host/here/", "host/nowhere/", "unknown-connection"),
         ("host/here/", "http/here/", "target-elsewhere"),
     ],
