@@ -26,6 +26,7 @@ from tests.bed import ledger_command
 from tests.bed.postgres import Postgres, apart, private_cluster
 from tests.bed.processes import private_directory
 from tests.bed.servers import private_redis
+from tests.bed.ssh import Sshd, private_sshd
 from tests.bed.target_process import target_process
 
 ROLE = "attacked"
@@ -41,6 +42,8 @@ _STEPS = {
     "sql-sessions": _NO_UNDO + 'postgres.terminate_idle:\n      idle: 0s\n      application: "{{ labels.item }}"\n',
     "command-kept": _COMMAND,
     "command-undone": _COMMAND,
+    "ssh-kept": _COMMAND,
+    "ssh-undone": _COMMAND,
     "redis-kept": _SET_REDIS,
     "redis-undone": _SET_REDIS,
     "redis-keys": _NO_UNDO + 'redis.delete_keys:\n      pattern: "{{ labels.item }}:*"\n',
@@ -69,7 +72,7 @@ steps:
 """
 
 
-_TARGETS = {"sql": "postgres/main", "redis": "redis/cache", "command": "host/here"}
+_TARGETS = {"sql": "postgres/main", "redis": "redis/cache", "command": "host/here", "ssh": "host/there"}
 
 
 def _playbook(name: str) -> str:
@@ -282,6 +285,23 @@ class CommandJudge:
 
 
 @dataclass(slots=True)
+class SshJudge(CommandJudge):
+    """The same at the other end of a line."""
+
+    server: Sshd | None = None
+    prefix: str = "host/there"
+
+    @property
+    def connections(self) -> Mapping[str, object]:
+        """How a responder reaches it."""
+        assert self.server is not None
+        spec = self.server.spec()
+        files = {"key_file": str(spec.key_file), "known_hosts": str(spec.known_hosts)}
+        ssh = {"address": spec.address, "port": spec.port, "user": spec.user, **files}
+        return {"host": {"there": {"folder": str(self.folder / "journals"), "ssh": ssh}}}
+
+
+@dataclass(slots=True)
 class DatabaseWard(Ward):
     """A victim whose target is a database."""
 
@@ -321,10 +341,17 @@ class DatabaseWard(Ward):
 @contextlib.contextmanager
 def judges() -> Iterator[Mapping[str, Judge]]:
     """Start both databases, and make room for the commands."""
-    with private_cluster() as server, private_redis() as cache, private_directory("commands") as folder:
+    with (
+        private_cluster() as server,
+        private_redis() as cache,
+        private_sshd() as there,
+        private_directory("commands") as folder,
+        private_directory("ssh") as other,
+    ):
         sql = SqlJudge(server)
         sql.set_up()
-        yield {"sql": sql, "redis": RedisJudge(cache.url), "command": CommandJudge(folder)}
+        here, remote = CommandJudge(folder), SshJudge(other, server=there)
+        yield {"sql": sql, "redis": RedisJudge(cache.url), "command": here, "ssh": remote}
 
 
 def campaign(

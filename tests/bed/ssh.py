@@ -43,7 +43,7 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def private_sshd(environment: str) -> Iterator[Sshd]:
+def private_sshd(environment: str = "BED=1") -> Iterator[Sshd]:
     """Run one that gives whoever logs in a variable (``NAME=VALUE``), and a home where no shell finds much to do.
 
     Raises FileNotFoundError when OpenSSH's server is not installed.
