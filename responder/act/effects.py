@@ -147,9 +147,12 @@ async def recover(engine: Engine, run: Run, attempt: Attempt) -> Outcome | Refus
     There already: applied. Begun and not ended: looked at again. Not there, and no send of it can still land: closed,
     and planned again. Not there otherwise: the same record, key and fence are sent again if that is still allowed, and
     the target refuses what comes twice or late. Not to be told, or nothing that refuses it: unsure, a person decides.
+    A target that cannot be asked now has told nothing: it is asked again, some times.
     """
     action, record = attempt.action, attempt.record
     landed = await _landed(engine, run, action, record, "do")
+    if isinstance(landed, Outcome):
+        return landed
     if landed is Landed.YES:
         snapshot = await _snapshot_or_planned(engine, run, action, record)
         return Outcome(Sent.LANDED, await _applied(engine, run, action, record, snapshot))
@@ -167,12 +170,16 @@ async def recover(engine: Engine, run: Run, attempt: Attempt) -> Outcome | Refus
     return await send(engine, run, replace(attempt, again=True))
 
 
-async def _landed(engine: Engine, run: Run, action: Action, record: Record, direction: Direction) -> Landed:
+async def _landed(engine: Engine, run: Run, action: Action, record: Record, direction: Direction) -> Landed | Outcome:
+    """Ask whether it is there; an outcome in doubt when the target could not be asked."""
     try:
         return await bounded(action.landed(run.target, record, direction, engine.tools), EFFECT_SECONDS)
     except StepError as error:
         engine.on_fact("read_back_failed", run=run.id, step=record.step, error=str(error))
-        return Landed.UNKNOWN
+        if isinstance(error, Permanent):
+            return Landed.UNKNOWN
+        first = record.message or (run.reason if direction == "do" else "")
+        return Outcome(Sent.IN_DOUBT, replace(record, message=first or str(error)))
 
 
 async def _ending(engine: Engine, run: Run, action: Action, record: Record, direction: Direction) -> str:
@@ -207,6 +214,8 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> Outc
 
 async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record) -> Outcome | Refusal:
     landed = await _landed(engine, run, action, record, "undo")
+    if isinstance(landed, Outcome):
+        return landed
     if landed is Landed.YES:
         return Outcome(Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, ""))
     if landed is Landed.RUNNING:

@@ -206,12 +206,30 @@ async def test_a_dead_turn_that_nobody_can_judge_is_left_to_a_person(bed: Bed, t
     assert await asks_a_person(bed, run)
 
 
-async def test_a_dead_turn_over_a_target_that_cannot_be_read_is_left_to_a_person(bed: Bed, target: Target) -> None:
+@pytest.mark.parametrize(("times", "state"), [(2, RunState.VERIFIED), (1000, RunState.UNKNOWN)])
+async def test_a_target_that_cannot_be_read_is_asked_again_and_then_it_is_left_to_a_person(
+    bed: Bed, target: Target, monkeypatch: pytest.MonkeyPatch, times: int, state: RunState
+) -> None:
+    monkeypatch.setattr("responder.act.during.LANDING_GRACE", timedelta(seconds=0.01))
     run = await die(bed, await claimed(bed, playbook_text()), "settle", committed=False)
-    target.fault("503", times=1000, on="read")
+    target.fault("503", times=times, on="read")
     run = await go_on(bed, run)
-    assert run.state is RunState.UNKNOWN
+    assert run.state is state, run.reason
     assert len(target.ledger.entries) == 1
+    assert await states(bed, run) == [RecordState.APPLIED if times == 2 else RecordState.UNCERTAIN]
+
+
+@pytest.mark.parametrize(("times", "state"), [(2, RunState.ROLLED_BACK), (1000, RunState.UNKNOWN)])
+async def test_after_an_undo_a_target_that_cannot_be_read_is_asked_again_and_then_it_is_left_to_a_person(
+    bed: Bed, target: Target, monkeypatch: pytest.MonkeyPatch, times: int, state: RunState
+) -> None:
+    monkeypatch.setattr(after, "LANDING_GRACE", timedelta(seconds=0.01))
+    run = await die(bed, await undoing(bed), "settle", committed=False)
+    target.fault("503", times=times, on="read")
+    run = await go_on(bed, run)
+    assert run.state is state, run.reason
+    assert len(target.ledger.entries) == 2
+    assert await states(bed, run) == [RecordState.UNDONE if times == 2 else RecordState.UNDO_UNCERTAIN]
 
 
 async def test_nothing_is_undone_behind_a_step_in_doubt(bed: Bed, target: Target) -> None:
