@@ -26,7 +26,7 @@ _SERVED = ("act", "conformance", "line")
 """Folders whose tests need a database each."""
 _BEGUN_BY = 0.75
 """Of the other tests: when so many are through, the last of the waiting ones must have been begun."""
-_SERVERS = {"alertmanager", "durable_postgres", "postgres", "prometheus_server", "redis_server"}
+_SERVERS = {"alertmanager", "durable_postgres", "postgres", "prometheus_server", "redis_server", "sshd"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -219,17 +219,16 @@ async def test_a_target_that_cannot_be_read_is_asked_again_and_then_it_is_left_t
     assert await states(bed, run) == [RecordState.APPLIED if times == 2 else RecordState.UNCERTAIN]
 
 
-@pytest.mark.parametrize(("times", "state"), [(2, RunState.ROLLED_BACK), (1000, RunState.UNKNOWN)])
-async def test_after_an_undo_a_target_that_cannot_be_read_is_asked_again_and_then_it_is_left_to_a_person(
-    bed: Bed, target: Target, monkeypatch: pytest.MonkeyPatch, times: int, state: RunState
+async def test_after_an_undo_a_target_that_cannot_be_read_is_asked_again(
+    bed: Bed, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(after, "LANDING_GRACE", timedelta(seconds=0.01))
     run = await die(bed, await undoing(bed), "settle", committed=False)
-    target.fault("503", times=times, on="read")
+    target.fault("503", times=2, on="read")
     run = await go_on(bed, run)
-    assert run.state is state, run.reason
+    assert run.state is RunState.ROLLED_BACK, run.reason
     assert len(target.ledger.entries) == 2
-    assert await states(bed, run) == [RecordState.UNDONE if times == 2 else RecordState.UNDO_UNCERTAIN]
+    assert await states(bed, run) == [RecordState.UNDONE]
 
 
 async def test_nothing_is_undone_behind_a_step_in_doubt(bed: Bed, target: Target) -> None:

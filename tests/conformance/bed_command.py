@@ -54,7 +54,7 @@ class CommandBed(Bed):
     landing = ("killed after",)
     losing: ClassVar[tuple[str, ...]] = ("killed before",)
     refusals = {"fails": Permanent}  # noqa: RUF012 - never written
-    telling = ("", "fails", "odd")
+    telling: ClassVar[tuple[str, ...]] = ("", "fails", "odd")
     unreadable: ClassVar[tuple[str, ...]] = ("no folder",)
     stalls = False  # a command that has begun goes on: see test_command_run.py
 

@@ -9,7 +9,7 @@ import pytest
 from responder.clients.hosts import HostClient
 from responder.clients.ssh import SshLine, SshSpec
 from responder.clients.toolbox import HostSpec
-from responder.domain.errors import Permanent, Temporary
+from responder.domain.errors import Temporary
 from tests.bed.processes import private_directory
 from tests.bed.proxy import Mode, Proxy, proxied
 from tests.bed.ssh import Sshd
@@ -20,10 +20,15 @@ SHAPES = {"with landed": shape("known")}
 
 
 class SshBed(CommandBed):
-    """The ledger and the journals are at the other end; what is there sees the token of its own environment only."""
+    """The ledger and the journals are at the other end; what is there sees the token of its own environment only.
 
-    refusals = {"fails": Permanent, "no connection": Temporary}  # noqa: RUF012 - never written
-    unreadable = ("no folder", "no connection")
+    What happens there alone, without the line, is tried on the local bed: the program there is the same.
+    """
+
+    losing = ()  # see test_ssh.py
+    telling = ("fails",)
+    refusals = {"no connection": Temporary}  # noqa: RUF012 - never written
+    unreadable = ("no connection",)
 
     def __init__(self, folder: Path, server: Sshd, proxy: Proxy) -> None:
         self.server, self.proxy = server, proxy
