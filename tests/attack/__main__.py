@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     telling_all.add_argument("--incidents", type=int, default=tell_storm.INCIDENTS)
     telling_all.add_argument("--channels", type=int, default=tell_storm.CHANNELS)
     telling_all.add_argument("--seconds", type=float, default=tell_storm.SECONDS)
+    telling_all.add_argument("--rounds", type=int, default=tell_storm.ROUNDS)
     sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
     sowing.add_argument("--first", type=int, default=1)
     sowing.add_argument("--count", type=int, default=20_000)
@@ -137,11 +138,12 @@ def _storm(given: argparse.Namespace) -> bool:
 
 
 def _tell_storm(given: argparse.Namespace) -> bool:
-    report = asyncio.run(tell_storm.tell_storm(tell_storm.Size(given.incidents, given.channels, given.seconds), _say))
+    size = tell_storm.Size(given.incidents, given.channels, given.seconds)
+    report = asyncio.run(tell_storm.tell_storm(size, given.rounds, _say))
     for finding in report.findings.every[:20]:
         _say(finding)
     sys.stdout.write(f"{report.line()}\n")
-    more = report.told.p99() > report.quiet.p99() * (1 + tell_storm.MORE)
+    more = report.more() > tell_storm.MORE
     return bool(report.findings.every) or more
 
 
