@@ -16,6 +16,7 @@ from tests.attack import (
     databases,
     fuzz,
     guards,
+    machines,
     model,
     resume,
     seeds,
@@ -23,9 +24,13 @@ from tests.attack import (
     storm,
     tell_storm,
     telling,
+    wards,
 )
 from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
+
+_KINDS = databases.KINDS | machines.KINDS
+_FAR = [one for kind in _KINDS.values() for one in kind.scenarios]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--scenario",
         action="append",
         default=[],
-        choices=[one.name for one in (*SCENARIOS, *databases.SCENARIOS, *clusters.SCENARIOS)],
+        choices=[one.name for one in (*SCENARIOS, *_FAR, *clusters.SCENARIOS)],
         help="only this one",
     )
     fuzzing = campaigns.add_parser("fuzz", help="nonsense for whatever reads text from outside")
@@ -88,7 +93,7 @@ def _crash(given: argparse.Namespace) -> bool:
         result = crash.Result()
         if not given.scenario or set(given.scenario) & {one.name for one in SCENARIOS}:
             result.add(crash.campaign(stores, every=given.every, only=given.scenario, say=_say))
-        result.add(databases.campaign(stores, every=given.every, only=given.scenario, say=_say))
+        result.add(wards.campaign(_KINDS, stores, every=given.every, only=given.scenario, say=_say))
         result.add(clusters.campaign(stores, every=given.every, only=given.scenario, say=_say))
     for finding in result.findings.every:
         _say(finding)
