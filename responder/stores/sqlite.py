@@ -15,23 +15,18 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     CompoundSelect,
-    Delete,
     Executable,
     FromClause,
     Select,
     Table,
     Text,
-    Update,
     and_,
     bindparam,
-    delete,
     event,
     exists,
     func,
     literal,
     select,
-    text,
-    update,
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -45,7 +40,8 @@ from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.stores import schema
 from responder.stores.core import migrate
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
-from responder.stores.core.database import Dirty, Gone, Order, Patch, Rows, Write, translated, upsert
+from responder.stores.core.database import Dirty, Order, Write, translated, upsert
+from responder.stores.core.direct import Direct
 from responder.stores.core.lives import NOTHING_ENDED, end_life
 from responder.stores.core.prepared import Prepared
 from responder.stores.core.store import SqlStore
@@ -86,6 +82,7 @@ class SqliteDatabase:
         self.clock = clock or AnchoredClock()
         self.on_fact: OnFact = unheard
         self._prepared = Prepared(self)
+        self._direct: Direct | None = None
         self._wall = wall
         self._sync: asyncio.Task[None] | None = None
         self._turns = Turns()
@@ -113,6 +110,7 @@ class SqliteDatabase:
             with translated():
                 engine = _engine(self.path, _PRAGMAS, StaticPool, begin="BEGIN IMMEDIATE")
                 self._engines.append(engine)
+                self._direct = Direct(engine.dialect)
                 self._writer = await engine.connect()
                 async with self._writer.begin():
                     await self._writer.run_sync(migrate.upgrade)
@@ -175,6 +173,12 @@ class SqliteDatabase:
         """Return why the clock is doubted, None when it is trusted."""
         return self.clock.suspicion()
 
+    @property
+    def _around(self) -> Direct:
+        if self._direct is None:
+            raise Unavailable("the store is not open")
+        return self._direct
+
     @asynccontextmanager
     async def writing(self, order: Order) -> AsyncIterator[AsyncConnection]:
         """Wait for the turn of ``order``, then run a transaction on the writing connection."""
@@ -216,9 +220,8 @@ class SqliteDatabase:
         """Need nothing: there is one writer."""
 
     async def fetch(self, tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
-        """Execute it."""
-        found = await tx.execute(statement, given)
-        return found.all() if found.returns_rows else ()
+        """Go around SQLAlchemy."""
+        return await self._around.fetch(tx, statement, given)
 
     async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write table by table: without a network there are no round trips to save."""
@@ -227,18 +230,9 @@ class SqliteDatabase:
                 continue
             if isinstance(rows, Dirty):
                 given = {**self.give("incidents_given", key=rows.values[0]["incidents"]), "now": rows.now}
-                await tx.execute(self._prepared.mark_dirty, given)
-                continue
-            if not isinstance(rows, Rows):
-                await tx.execute(*(_patch(rows) if isinstance(rows, Patch) else _gone(rows)))
-                continue
-            statement = insert(rows.table)
-            if rows.changes:
-                changes = {name: text(expression) for name, expression in rows.changes.items()}
-                statement = statement.on_conflict_do_update(index_elements=list(rows.key), set_=changes)
-            elif rows.key:
-                statement = statement.on_conflict_do_nothing(index_elements=list(rows.key))
-            await tx.execute(statement, [dict(values) for values in rows.values])
+                await self.fetch(tx, self._prepared.mark_dirty, given)
+            else:
+                await self._around.write(tx, rows)
 
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one JSON parameter."""
@@ -319,17 +313,6 @@ def _plain(rows: Iterable[Sequence[Any]]) -> str:
     return encode([[micros(value) if isinstance(value, datetime) else value for value in row] for row in rows])
 
 
-def _patch(patch: Patch) -> tuple[Update, list[dict[str, Any]]]:
-    """Return the UPDATE of one row, and its parameters for each; the key's have names of their own."""
-    same = (patch.table.c[name] == bindparam(f"key_{name}") for name in patch.key)
-    changed = {name: bindparam(f"new_{name}", type_=patch.table.c[name].type) for name in patch.changed}
-    values = [
-        {f"{'key' if name in patch.key else 'new'}_{name}": value for name, value in row.items()}
-        for row in patch.values
-    ]
-    return update(patch.table).where(*same).values(changed), values
-
-
 def _advice(error: str) -> str:
     """Say what to do about a file that is damaged, or that something else has written."""
     if "not a database" not in error and "malformed" not in error:
@@ -374,14 +357,6 @@ def _engine(path: Path, pragmas: Sequence[str], pool: type[Pool], *, begin: str 
     if begin:
         event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine
-
-
-def _gone(gone: Gone) -> tuple[Delete, list[dict[str, Any]]]:
-    """Return the DELETE of what one of the given values names, and its parameters for each."""
-    same = (gone.table.c[name] == bindparam(f"key_{name}") for name in gone.values[0])
-    return delete(gone.table).where(*same), [
-        {f"key_{name}": value for name, value in row.items()} for row in gone.values
-    ]
 
 
 def sqlite_store(path: Path, brakes: Brakes = NO_BRAKES) -> SqlStore:

@@ -194,8 +194,11 @@ class Courier:
     async def _gather(self, name: str, items: Sequence[OutboxItem], within: timedelta) -> Sequence[Gathered]:
         """Let a digest tell of some items; returns those that it has anything to do with."""
         accounts = await self._store.accounts([item.incident_id for item in items])
-        found = [self._for_digest(item, accounts.get(item.incident_id)) for item in items]
-        chosen = [one for one in found if one is not None]
+        chosen: list[Gathered] = []
+        for item in items:
+            found = self._for_digest(item, accounts.get(item.incident_id))
+            chosen += [] if found is None else [found]
+            await asyncio.sleep(0)  # composing one takes milliseconds, and somebody may be about to act
         if chosen:
             await self._store.gather(name, chosen, within, LOOK)
         return chosen

@@ -16,6 +16,7 @@ from tests.attack import (
     databases,
     fuzz,
     guards,
+    machines,
     model,
     resume,
     seeds,
@@ -23,9 +24,13 @@ from tests.attack import (
     storm,
     tell_storm,
     telling,
+    wards,
 )
 from tests.attack.scenarios import SCENARIOS
 from tests.bed.postgres import private_cluster
+
+_KINDS = databases.KINDS | machines.KINDS
+_FAR = [one for kind in _KINDS.values() for one in kind.scenarios]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--scenario",
         action="append",
         default=[],
-        choices=[one.name for one in (*SCENARIOS, *databases.SCENARIOS, *clusters.SCENARIOS)],
+        choices=[one.name for one in (*SCENARIOS, *_FAR, *clusters.SCENARIOS)],
         help="only this one",
     )
     fuzzing = campaigns.add_parser("fuzz", help="nonsense for whatever reads text from outside")
@@ -62,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     telling_all.add_argument("--incidents", type=int, default=tell_storm.INCIDENTS)
     telling_all.add_argument("--channels", type=int, default=tell_storm.CHANNELS)
     telling_all.add_argument("--seconds", type=float, default=tell_storm.SECONDS)
+    telling_all.add_argument("--rounds", type=int, default=tell_storm.ROUNDS)
     sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
     sowing.add_argument("--first", type=int, default=1)
     sowing.add_argument("--count", type=int, default=20_000)
@@ -87,7 +93,7 @@ def _crash(given: argparse.Namespace) -> bool:
         result = crash.Result()
         if not given.scenario or set(given.scenario) & {one.name for one in SCENARIOS}:
             result.add(crash.campaign(stores, every=given.every, only=given.scenario, say=_say))
-        result.add(databases.campaign(stores, every=given.every, only=given.scenario, say=_say))
+        result.add(wards.campaign(_KINDS, stores, every=given.every, only=given.scenario, say=_say))
         result.add(clusters.campaign(stores, every=given.every, only=given.scenario, say=_say))
     for finding in result.findings.every:
         _say(finding)
@@ -137,11 +143,12 @@ def _storm(given: argparse.Namespace) -> bool:
 
 
 def _tell_storm(given: argparse.Namespace) -> bool:
-    report = asyncio.run(tell_storm.tell_storm(tell_storm.Size(given.incidents, given.channels, given.seconds), _say))
+    size = tell_storm.Size(given.incidents, given.channels, given.seconds)
+    report = asyncio.run(tell_storm.tell_storm(size, given.rounds, _say))
     for finding in report.findings.every[:20]:
         _say(finding)
     sys.stdout.write(f"{report.line()}\n")
-    more = report.told.p99() > report.quiet.p99() * (1 + tell_storm.MORE)
+    more = report.more() > tell_storm.MORE
     return bool(report.findings.every) or more
 
 

@@ -4,7 +4,6 @@ A case has an object of its own, named after it. Controllers work meanwhile, so 
 """
 
 import contextlib
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from responder.domain.kubernetes import KINDS, MARKER
-from tests.attack.crash import Result, Ward, discover, pairs, play, singles
-from tests.attack.lives import Stuck, launcher, victim
-from tests.attack.points import Mode
-from tests.attack.scenarios import Person, Scenario
-from tests.attack.verdict import Account, decided, ends
+from tests.attack.crash import Result, whole
+from tests.attack.lives import launcher, victim
+from tests.attack.scenarios import Scenario
+from tests.attack.wards import NO_UNDO, UNDONE, FarWard, playbook, scenario
 from tests.bed.kube.ledger import Entry, effects
 from tests.bed.kube.process import ClusterProcess, cluster_process
 from tests.bed.target_process import target_process
@@ -26,34 +24,10 @@ from tests.bed.web import JsonObject
 from tests.conformance.bed_kubernetes import application, workload
 
 PREFIX = "kube-"
-UNDONE = "-undone"
 BROKEN = "shop:broken"
 """An image whose containers fail at once."""
 POD = "-0"
 """How the first pod of a StatefulSet is called behind its name."""
-_PLAYBOOK = """\
-schema: 1
-name: NAME
-mode: auto
-matchers:
-  - alertname="NAME"
-target: KIND/{{ labels.item }}
-limits:
-  mass_failure: off
-steps:
-  - id: change
-    retries: 8
-    STEP
-verify:
-  - name: as wanted
-    probe: http.get
-    with:
-      service: checkout
-      path: /admin/workers
-      pointer: /workers
-    equals: WANTED
-    within: 250ms
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +54,7 @@ class Deed:
     @property
     def step(self) -> str:
         """Return it as a step has it."""
-        none = "undo: none\n    " if self.event else ""
-        return f"{none}{self.full}: {json.dumps(dict(self.arguments))}"
+        return f"{NO_UNDO if self.event else ''}{self.full}: {json.dumps(dict(self.arguments))}"
 
 
 _LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
@@ -120,67 +93,43 @@ def _deed(scenario: str) -> Deed:
 
 
 def _playbook(name: str) -> str:
-    """Return the playbook of a scenario: what ends in ``undone`` never helps."""
     deed = _deed(name)
-    text = _PLAYBOOK.replace("NAME", name).replace("KIND", deed.kind).replace("STEP", deed.step)
-    return text.replace("WANTED", "99" if name.endswith(UNDONE) else "2")
-
-
-def _simply(name: str) -> Callable[[Person, str], None]:
-    def play_it(person: Person, item: str) -> None:
-        person.fire(name, item)
-        person.until(item)
-
-    return play_it
+    return playbook(name, deed.kind, f"{deed.step}\n", retries=8)
 
 
 def _scenarios() -> Iterator[Scenario]:
     for name, deed in DEEDS.items():
-        for way, end in (("-kept", "verified"), (UNDONE, "rolled_back")):
+        for way in ("-kept", UNDONE):
             if not (deed.event and way == UNDONE):
-                full = f"{PREFIX}{name}{way}"
-                yield Scenario(full, frozenset({("forward", end)}), _simply(full))
+                yield scenario(f"{PREFIX}{name}{way}")
 
 
 SCENARIOS = tuple(_scenarios())
 
 
 @dataclass(slots=True)
-class ClusterWard(Ward):
+class ClusterWard(FarWard):
     """A victim whose target is an object of a cluster."""
 
     cluster: ClusterProcess | None = None
 
-    def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
+    _begun: JsonValue = None
+
+    def _prepare(self, scenario: Scenario) -> str:
         assert self.cluster is not None
         deed = _deed(scenario.name)
         item = f"item-{self.label}-{next(self._numbers)}{POD if deed.kind.startswith('pod') else ''}"
-        begun = _begin(self.cluster, deed, item)
+        self._begun = _begin(self.cluster, deed, item)
         self.victim.prefix = f"eu/{deed.kind}"
-        found = self.result.findings
-        try:
-            scenario.play(self.victim, item)
-            self.victim.resolve(scenario.name, item)
-            self.victim.quiet(4.0)
-            self.victim.revive()
-            self.victim.thaw()
-            runs = self.victim.runs(item)
-            ends(Account(name, scenario, item, ()), runs, self.victim, found)
-            decided(name, item, self.victim, found)
-        except Stuck as error:
-            found.violations.append(f"{name}: {error}")
-            self.victim.end()
-            self.victim.plans.clear()
-            self.victim.let_time_pass()
-            self.victim.start()
-            return
-        records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
-        if any(not one["before"] for one in records) or not records:
-            found.violations.append(f"{name}: no record with a before-image")
+        return item
+
+    def _look(self, name: str, scenario: Scenario, item: str, runs: Sequence[JsonObject]) -> None:
+        assert self.cluster is not None
+        deed = _deed(scenario.name)
         entries = self.cluster.entries()
         made = [one for one in effects(entries, "jobs.batch") if one.name.startswith(f"{item}-")]
         landed = [*effects(entries, name=item), *made]  # only what came over HTTP: from the responder
-        self._judge(name, scenario, landed, begun != _image(self.cluster, deed, item))
+        self._judge(name, scenario, landed, self._begun != _image(self.cluster, deed, item))
         _end(self.cluster, deed, item)
 
     def _judge(self, name: str, scenario: Scenario, landed: Sequence[Entry], changed: bool) -> None:  # noqa: FBT001 - what was found
@@ -351,9 +300,5 @@ def _whole(
     say: Callable[[str], None],
 ) -> Result:
     label, store = place
-    modes: tuple[Mode, ...] = ("kill", "lost") if store == "sqlite" else ("kill", "lost", "freeze")
     with ward(label, store, cluster) as one:
-        places = discover(one, scenarios=scenarios)
-        cases = [*singles(places, *modes, embedded=store == "sqlite", among=scenarios), *pairs(places, among=scenarios)]
-        say(f"{label}: {sum(map(len, places.values()))} points in {len(places)} scenarios, {len(cases[::every])} cases")
-        return play(one, list(itertools.islice(cases, None, None, every)), say)
+        return whole(one, every, scenarios, say)

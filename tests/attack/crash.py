@@ -200,7 +200,7 @@ def campaign(
     total = Result()
     with contextlib.ExitStack() as stack:
         wards = [stack.enter_context(ward(label, url, stack.enter_context(launcher()))) for label, url in urls]
-        threads = [threading.Thread(target=_whole, args=(one, every, chosen, say), name=one.label) for one in wards]
+        threads = [threading.Thread(target=whole, args=(one, every, chosen, say), name=one.label) for one in wards]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -210,10 +210,11 @@ def campaign(
     return total
 
 
-def _whole(one: Ward, every: int, scenarios: Sequence[Scenario], say: Callable[[str], None]) -> None:
+def whole(one: Ward, every: int, scenarios: Sequence[Scenario], say: Callable[[str], None]) -> Result:
+    """Discover the points of ``scenarios``, and strike at each."""
     places = discover(one, scenarios=scenarios)
     embedded = one.victim.store.startswith("sqlite")  # one process only: nobody takes over
     modes: tuple[Mode, ...] = ("kill", "lost") if embedded else ("kill", "lost", "freeze")
-    cases = [*singles(places, *modes, embedded=embedded), *pairs(places)]
+    cases = [*singles(places, *modes, embedded=embedded, among=scenarios), *pairs(places, among=scenarios)]
     say(f"{one.label}: {sum(map(len, places.values()))} points in {len(places)} scenarios, {len(cases[::every])} cases")
-    play(one, cases[::every], say)
+    return play(one, cases[::every], say)

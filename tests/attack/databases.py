@@ -1,127 +1,61 @@
-"""``crash`` on databases and machines: SQL and Redis effects, and commands, killed at every point.
+"""``crash`` on databases: what is done to PostgreSQL, to its pooler and to Redis, killed at every point.
 
-The judge is the database itself, and the command's own account of its runs.
+The judge is the database itself.
 """
 
 import asyncio
 import contextlib
 import itertools
 import re
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import redis
 
-from tests.attack.crash import Result, Ward, discover, pairs, play, singles
-from tests.attack.lives import Stuck, launcher, victim
-from tests.attack.points import Mode
-from tests.attack.scenarios import Person, Scenario
-from tests.attack.verdict import Account, decided, ends
-from tests.bed import ledger_command
+from responder.clients.pgbouncer import PgbouncerClient
+from tests.attack.wards import NO_UNDO, UNDONE, UNSURE, Judge, Kind, Seen
 from tests.bed.postgres import Postgres, apart, private_cluster
-from tests.bed.processes import private_directory
 from tests.bed.servers import private_redis
-from tests.bed.ssh import Sshd, private_sshd
-from tests.bed.target_process import target_process
+from tests.conformance.bed_pgbouncer import private_pgbouncer
 
 ROLE = "attacked"
+TABLE = "public.orders"
 _SET_SQL = "postgres.set_parameter:\n      parameter: work_mem\n      value: 64MB\n"
 _IN_DATABASE = "      scope: database\n"
+_OF_ITEM = '      application: "{{ labels.item }}"\n'
 _SET_REDIS = "redis.config_set:\n      parameter: maxmemory-policy\n      value: allkeys-lru\n"
-_COMMAND = 'command.run:\n      command: note\n      with:\n        item: "{{ labels.item }}"\n'
-_NO_UNDO = "undo: none\n    "
-_STEPS = {
+_KEYS = '      pattern: "{{ labels.item }}:*"\n'
+_EXPIRE = "redis.expire_keys:\n" + _KEYS + "      after: 1h\n"
+_PAUSE = UNSURE + "redis.client_pause:\n      writes_for: 1s\n"
+_POOL = UNSURE + "postgres.pool_size:\n      size: 40\n"
+_CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+_ACTIVE = f"{_CONNECTED} AND state = 'active'"
+_WAITING = f"{_CONNECTED} AND wait_event_type = 'Lock'"
+_SQL = {
     "sql-kept": _SET_SQL + _IN_DATABASE,
     "sql-undone": _SET_SQL + _IN_DATABASE,
     "sql-system-undone": _SET_SQL,
-    "sql-sessions": _NO_UNDO + 'postgres.terminate_idle:\n      idle: 0s\n      application: "{{ labels.item }}"\n',
-    "command-kept": _COMMAND,
-    "command-undone": _COMMAND,
-    "ssh-kept": _COMMAND,
-    "ssh-undone": _COMMAND,
+    "sql-sessions": NO_UNDO + "postgres.terminate_idle:\n      idle: 0s\n" + _OF_ITEM,
+    "sql-queries": NO_UNDO + "postgres.cancel_long_queries:\n      longer_than: 0s\n" + _OF_ITEM,
+    "sql-blockers": NO_UNDO + "postgres.cancel_blockers:\n      waiting: 0s\n      terminate: true\n" + _OF_ITEM,
+    "sql-vacuum": NO_UNDO + f"postgres.vacuum_analyze:\n      table: {TABLE}\n",
+}
+_REDIS = {
     "redis-kept": _SET_REDIS,
     "redis-undone": _SET_REDIS,
-    "redis-keys": _NO_UNDO + 'redis.delete_keys:\n      pattern: "{{ labels.item }}:*"\n',
+    "redis-keys": NO_UNDO + "redis.delete_keys:\n" + _KEYS,
+    "redis-expire-kept": _EXPIRE,
+    "redis-expire-undone": _EXPIRE,
+    "redis-clients": NO_UNDO + 'redis.kill_clients:\n      idle: 0s\n      client: "{{ labels.item }}"\n',
+    "redis-purge": NO_UNDO + "redis.memory_purge: {}\n",
+    "redis-pause-kept": _PAUSE,
+    "redis-pause-undone": _PAUSE,
 }
-_PLAYBOOK = """\
-schema: 1
-name: NAME
-mode: auto
-matchers:
-  - alertname="NAME"
-target: TARGET/{{ labels.item }}
-limits:
-  mass_failure: off
-steps:
-  - id: change
-    retries: 3
-    STEPverify:
-  - name: as wanted
-    probe: http.get
-    with:
-      service: checkout
-      path: /admin/workers
-      pointer: /workers
-    equals: WANTED
-    within: 250ms
-"""
-
-
-_TARGETS = {"sql": "postgres/main", "redis": "redis/cache", "command": "host/here", "ssh": "host/there"}
-
-
-def _playbook(name: str) -> str:
-    """Return the playbook of a scenario: what ends in ``undone`` never helps."""
-    target = _TARGETS[name.partition("-")[0]]
-    text = _PLAYBOOK.replace("NAME", name).replace("TARGET", target).replace("STEP", _STEPS[name])
-    return text.replace("WANTED", "99" if name.endswith("undone") else "2")
-
-
-def _simply(name: str) -> Callable[[Person, str], None]:
-    def play_it(person: Person, item: str) -> None:
-        person.fire(name, item)
-        person.until(item)
-
-    return play_it
-
-
-SCENARIOS = tuple(
-    Scenario(name, frozenset({("forward", "rolled_back" if name.endswith("undone") else "verified")}), _simply(name))
-    for name in _STEPS
-)
-
-
-class Judge(Protocol):
-    """A database as it is before a case, and what has become of it."""
-
-    prefix: str
-
-    @property
-    def connections(self) -> Mapping[str, object]:
-        """How a responder reaches it."""
-        ...
-
-    @property
-    def commands(self) -> Mapping[str, object]:
-        """What it may run."""
-        ...
-
-    def prepare(self, name: str, item: str) -> None:
-        """Make it as it is before a case."""
-        ...
-
-    def landed(self, name: str, item: str) -> tuple[int, str]:
-        """Return how many effects it has seen, and how it stands."""
-        ...
-
-    def wanted(self, name: str) -> tuple[int, str]:
-        """Return what that has to be."""
-        ...
 
 
 class Shop:
@@ -132,10 +66,13 @@ class Shop:
         self.sessions: list[object] = []
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
-    def open(self, url: str, name: str) -> None:
-        """Open a session called ``name`` that nobody uses."""
+    def open(self, url: str, name: str, then: str = "") -> None:
+        """Open a session called ``name`` that nobody uses, or that is busy with ``then``."""
         opening = asyncpg.connect(url, server_settings={"application_name": name})
-        self.sessions.append(asyncio.run_coroutine_threadsafe(opening, self.loop).result(30))
+        session = asyncio.run_coroutine_threadsafe(opening, self.loop).result(30)
+        self.sessions.append(session)
+        if then:
+            self.sessions.append(asyncio.run_coroutine_threadsafe(session.execute(then), self.loop))
 
 
 @dataclass(slots=True)
@@ -144,8 +81,7 @@ class SqlJudge:
 
     server: Postgres
     shop: Shop = field(default_factory=Shop)
-    prefix: str = "postgres/main"
-    commands: Mapping[str, object] = field(default_factory=dict)
+    path: str = ""
     _seen: int = 0
 
     def set_up(self) -> None:
@@ -153,6 +89,10 @@ class SqlJudge:
         self.server.execute(
             f"CREATE ROLE {ROLE} LOGIN",
             "CREATE ROLE shop LOGIN",
+            f"CREATE TABLE {TABLE} (id int)",
+            f"ALTER TABLE {TABLE} OWNER TO {ROLE}",
+            "CREATE TABLE public.locked (id int)",
+            "ALTER TABLE public.locked OWNER TO shop",
             f"GRANT pg_monitor, pg_signal_backend TO {ROLE}",
             f"GRANT SET, ALTER SYSTEM ON PARAMETER work_mem TO {ROLE}",
             f"GRANT EXECUTE ON FUNCTION pg_reload_conf() TO {ROLE}",
@@ -162,40 +102,61 @@ class SqlJudge:
         )
 
     @property
-    def connections(self) -> Mapping[str, object]:
+    def settings(self) -> Mapping[str, Mapping[str, object]]:
         """How a responder reaches it."""
-        return {"postgres": {"main": {"dsn": self.server.url.replace("//responder@", f"//{ROLE}@")}}}
+        return {"connections": {"postgres": {"main": {"dsn": self._url(ROLE)}}}}
 
     def prepare(self, name: str, item: str) -> None:
-        """Take the settings out, or open a session that is idle."""
+        """Take the settings out, or open sessions that are in the way."""
         reset = "ALTER DATABASE postgres RESET work_mem"
         self.server.execute(reset, "ALTER SYSTEM RESET work_mem", "SELECT pg_reload_conf()")
         self._seen = len(self._statements())
         if name == "sql-sessions":
-            self.shop.open(self.server.url.replace("//responder@", "//shop@"), item)
+            self.shop.open(self._url("shop"), item)
+        elif name == "sql-queries":
+            self.shop.open(self._url("shop"), item, "SELECT pg_sleep(3600)")
+            self._until(_ACTIVE, item)
+        elif name == "sql-blockers":
+            self.shop.open(self._url("shop"), item, "BEGIN; LOCK TABLE public.locked; SELECT pg_sleep(3600)")
+            self._until(_ACTIVE, item)
+            self.shop.open(self._url("shop"), f"after {item}", "SELECT count(*) FROM public.locked")
+            self._until(_WAITING, f"after {item}")
 
-    def landed(self, name: str, item: str) -> tuple[int, str]:
-        """Return how many settings were written, and the one in force; or how many sessions are gone."""
-        if name == "sql-sessions":
-            alive = self._ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", item)
-            return 1 - int(alive), "there" if int(alive) else "ended"
+    def landed(self, name: str, item: str) -> Seen:
+        """Return how many settings were written, and the one in force; or how many sessions or statements are gone."""
+        if name in {"sql-sessions", "sql-blockers", "sql-queries"}:
+            alive = int(self._ask(_ACTIVE if name == "sql-queries" else _CONNECTED, item))
+            return 1 - alive, "there" if alive else "ended"
         written = self._statements()[self._seen :]
+        if name == "sql-vacuum":
+            return len(written), ""
         if "system" in name:
             # What was written and not loaded is written again: the same, and in force once.
             written = [statement for statement, _ in itertools.groupby(written)]
         # A session of its own: what holds for a database does so from its beginning.
         return len(written), self._ask("SELECT reset_val FROM pg_settings WHERE name = $1", "work_mem")
 
-    def wanted(self, name: str) -> tuple[int, str]:
+    def wanted(self, name: str) -> Seen:
         """Return what has to be."""
-        if name == "sql-sessions":
+        if name == "sql-vacuum":
+            return 1, ""
+        if name in {"sql-sessions", "sql-blockers", "sql-queries"}:
             return 1, "ended"
-        return (2, "4096") if name.endswith("undone") else (1, "65536")
+        return (2, "4096") if name.endswith(UNDONE) else (1, "65536")
+
+    def _url(self, role: str) -> str:
+        return self.server.url.replace("//responder@", f"//{role}@")
 
     def _statements(self) -> list[str]:
         assert self.server.server is not None
         text = self.server.server.running.log.read_text(errors="replace")
-        return re.findall(r"statement: (ALTER .*)", text)
+        return re.findall(r"statement: ((?:ALTER|VACUUM) .*)", text)
+
+    def _until(self, count: str, value: str) -> None:
+        until = time.monotonic() + 10
+        while self._ask(count, value) == "0":
+            assert time.monotonic() < until, count
+            time.sleep(0.01)
 
     def _ask(self, statement: str, value: str) -> str:
         async def ask() -> str:
@@ -209,182 +170,143 @@ class SqlJudge:
 
 
 @dataclass(slots=True)
+class PoolerJudge:
+    """A PgBouncer's console; its log has what it was asked to set."""
+
+    url: str
+    log: Path
+    path: str = ""
+    _seen: int = 0
+
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, object]]:
+        """How a responder reaches it."""
+        return {"connections": {"pgbouncer": {"main": {"dsn": self.url}}}}
+
+    def prepare(self, name: str, item: str) -> None:
+        """Set the old size, and count from here."""
+        self._console("SET default_pool_size = 20")
+        self._seen = self._sets()
+
+    def landed(self, name: str, item: str) -> Seen:
+        """Return how often the size was set, and what it is."""
+        sets = self._sets() - self._seen
+        rows = self._console("SHOW CONFIG")
+        return sets, next(row["value"] for row in rows if row["key"] == "default_pool_size")
+
+    def wanted(self, name: str) -> Seen:
+        """Return what has to be."""
+        return (2, "20") if name.endswith(UNDONE) else (1, "40")
+
+    def _sets(self) -> int:
+        return self.log.read_text(errors="replace").count("got admin query: SET ")
+
+    def _console(self, command: str) -> Any:  # noqa: ANN401 - rows
+        async def ask() -> Any:  # noqa: ANN401 - rows
+            client = PgbouncerClient("admin", self.url)
+            return await (client.read if command.startswith("SHOW") else client.change)(command)
+
+        return apart(ask)
+
+
+@dataclass(slots=True)
 class RedisJudge:
     """A Redis of its own, which counts the calls that have reached it."""
 
     url: str
-    prefix: str = "redis/cache"
-    commands: Mapping[str, object] = field(default_factory=dict)
+    path: str = ""
+    clients: list[Any] = field(default_factory=list)
 
     @property
-    def connections(self) -> Mapping[str, object]:
+    def settings(self) -> Mapping[str, Mapping[str, object]]:
         """How a responder reaches it."""
-        return {"redis": {"cache": {"url": self.url}}}
+        return {"connections": {"redis": {"cache": {"url": self.url}}}}
 
     def prepare(self, name: str, item: str) -> None:
-        """Set the old policy, or a key; and count from here."""
+        """Set the old policy, a key and a client, and count from here."""
         with self._client() as client:
+            client.execute_command("CLIENT", "UNPAUSE")
             client.config_set("maxmemory-policy", "noeviction")
             client.append(f"{item}:1", "x")
             client.config_resetstat()
+        if name == "redis-clients":
+            one = redis.Redis.from_url(self.url, client_name=item, single_connection_client=True)
+            one.ping()
+            self.clients.append(one)
 
-    def landed(self, name: str, item: str) -> tuple[int, str]:
-        """Return how often the policy was set, and what it is; or how often keys were deleted, and whether they are."""
+    def landed(self, name: str, item: str) -> Seen:
+        """Return how often it was done, by its own count of calls, and how what was changed stands."""
         with self._client() as client:
-            calls = client.info("commandstats")
-            if name == "redis-keys":
-                # A script that finds its mark deletes nothing.
-                return calls.get("cmdstat_unlink", {}).get("calls", 0), str(client.exists(f"{item}:1"))
-            policy = client.config_get("maxmemory-policy")["maxmemory-policy"]
-            return calls.get("cmdstat_config|set", {}).get("calls", 0), policy
+            stats = client.info("commandstats")
+            calls = sum(stats.get(f"cmdstat_{one}", {}).get("calls", 0) for one in _CALLS[_deed(name)])
+            match _deed(name):
+                case "redis":
+                    return calls, client.config_get("maxmemory-policy")["maxmemory-policy"]
+                case "redis-keys" | "redis-expire":
+                    # A script that finds its mark does nothing.
+                    return calls, str(client.ttl(f"{item}:1") > 0) if "expire" in name else str(
+                        client.exists(f"{item}:1")
+                    )
+                case "redis-clients":
+                    there = [one for one in client.client_list() if one["name"] == item]
+                    return 1 - len(there), ""
+                case _:
+                    return calls, ""
 
-    def wanted(self, name: str) -> tuple[int, str]:
+    def wanted(self, name: str) -> Seen:
         """Return what has to be."""
-        if name == "redis-keys":
-            return 1, "0"
-        return (2, "noeviction") if name.endswith("undone") else (1, "allkeys-lru")
+        kept, undone = _WANTED[_deed(name)]
+        return (2, undone) if name.endswith(UNDONE) else (1, kept)
 
     def _client(self) -> Any:  # noqa: ANN401 -- redis-py's types leave much untold
         return redis.Redis.from_url(self.url, decode_responses=True)
 
 
-@dataclass(slots=True)
-class CommandJudge:
-    """A folder in which a command keeps the account of its runs."""
-
-    folder: Path
-    prefix: str = "host/here"
-
-    @property
-    def _ledger(self) -> Path:
-        return self.folder / "ledger.jsonl"
-
-    @property
-    def connections(self) -> Mapping[str, object]:
-        """How a responder reaches it: both replicas are on one machine."""
-        return {"host": {"here": {"folder": str(self.folder / "journals")}}}
-
-    @property
-    def commands(self) -> Mapping[str, object]:
-        """What it may run; nobody is asked whether it landed, the journal alone says so."""
-        argv = [sys.executable, "-I", "-S", ledger_command.__file__, str(self._ledger), "{{ item }}"]
-        parameters = {"item": "[a-z0-9-]+"}
-        return {"note": {"argv": [*argv, "busy"], "undo": [*argv, "idle"], "parameters": parameters}}
-
-    def prepare(self, name: str, item: str) -> None:
-        """Leave it: an item of its own has no lines yet."""
-
-    def landed(self, name: str, item: str) -> tuple[int, str]:
-        """Return how often the item was set, and to what at last."""
-        lines = [line["value"] for line in ledger_command.entries(self._ledger) if line["item"] == item]
-        return len(lines), lines[-1] if lines else ""
-
-    def wanted(self, name: str) -> tuple[int, str]:
-        """Return what has to be."""
-        return (2, "idle") if name.endswith("undone") else (1, "busy")
+_CALLS: Mapping[str, Sequence[str]] = {
+    "redis": ("config|set",),
+    "redis-keys": ("unlink",),
+    "redis-expire": ("pexpire", "persist"),
+    "redis-clients": (),
+    "redis-purge": ("memory|purge",),
+    "redis-pause": ("client|pause", "client|unpause"),
+}
+_WANTED = {
+    "redis": ("allkeys-lru", "noeviction"),
+    "redis-keys": ("0", ""),
+    "redis-expire": ("True", "False"),
+    "redis-clients": ("", ""),
+    "redis-purge": ("", ""),
+    "redis-pause": ("", ""),
+}
+"""How it stands when it was kept, and when it was undone."""
 
 
-@dataclass(slots=True)
-class SshJudge(CommandJudge):
-    """The same at the other end of a line."""
-
-    server: Sshd | None = None
-    prefix: str = "host/there"
-
-    @property
-    def connections(self) -> Mapping[str, object]:
-        """How a responder reaches it."""
-        assert self.server is not None
-        spec = self.server.spec()
-        files = {"key_file": str(spec.key_file), "known_hosts": str(spec.known_hosts)}
-        ssh = {"address": spec.address, "port": spec.port, "user": spec.user, **files}
-        return {"host": {"there": {"folder": str(self.folder / "journals"), "ssh": ssh}}}
-
-
-@dataclass(slots=True)
-class DatabaseWard(Ward):
-    """A victim whose target is a database."""
-
-    judge: Judge | None = None
-
-    def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
-        assert self.judge is not None
-        item = f"item-{self.label}-{next(self._numbers)}"
-        self.judge.prepare(scenario.name, item)
-        self.victim.prefix = self.judge.prefix
-        found = self.result.findings
-        try:
-            scenario.play(self.victim, item)
-            self.victim.resolve(scenario.name, item)
-            self.victim.quiet(4.0)
-            self.victim.revive()
-            self.victim.thaw()
-            runs = self.victim.runs(item)
-            ends(Account(name, scenario, item, ()), runs, self.victim, found)
-            decided(name, item, self.victim, found)
-        except Stuck as error:
-            found.violations.append(f"{name}: {error}")
-            self.victim.end()
-            self.victim.plans.clear()
-            self.victim.let_time_pass()
-            self.victim.start()
-            return
-        wanted, seen = self.judge.wanted(scenario.name), self.judge.landed(scenario.name, item)
-        records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
-        if any(not one["before"] for one in records) or not records:
-            found.violations.append(f"{name}: no record with a before-image")
-        if seen != wanted:
-            kind = found.repeated if seen[0] > wanted[0] else found.lost if seen[0] < wanted[0] else found.violations
-            kind.append(f"{name}: it has seen {seen} instead of {wanted}")
+def _deed(name: str) -> str:
+    return name.removesuffix(UNDONE).removesuffix("-kept")
 
 
 @contextlib.contextmanager
-def judges() -> Iterator[Mapping[str, Judge]]:
-    """Start both databases, and make room for the commands."""
-    with (
-        private_cluster() as server,
-        private_redis() as cache,
-        private_sshd() as there,
-        private_directory("commands") as folder,
-        private_directory("ssh") as other,
-    ):
-        sql = SqlJudge(server)
-        sql.set_up()
-        here, remote = CommandJudge(folder), SshJudge(other, server=there)
-        yield {"sql": sql, "redis": RedisJudge(cache.url), "command": here, "ssh": remote}
+def _sql() -> Iterator[Judge]:
+    with private_cluster() as server:
+        judge = SqlJudge(server)
+        judge.set_up()
+        yield judge
 
 
-def campaign(
-    urls: Sequence[tuple[str, str]], *, every: int = 1, only: Sequence[str] = (), say: Callable[[str], None] = print
-) -> Result:
-    """Play the scenarios on each (label, store), one store after the other: they share the databases."""
-    chosen = [one for one in SCENARIOS if not only or one.name in only]
-    total = Result()
-    if not chosen:
-        return total
-    with judges() as by_kind:
-        for (label, url), (kind, judge) in itertools.product(urls, by_kind.items()):
-            mine = [one for one in chosen if one.name.startswith(kind)]
-            if mine:
-                total.add(_whole((f"{kind}-{label}", url), judge, mine, every, say))
-    return total
+@contextlib.contextmanager
+def _pooler() -> Iterator[Judge]:
+    with private_pgbouncer() as server:
+        yield PoolerJudge(server.url, server.log)
 
 
-def _whole(
-    place: tuple[str, str], judge: Judge, scenarios: Sequence[Scenario], every: int, say: Callable[[str], None]
-) -> Result:
-    label, store = place
-    modes: tuple[Mode, ...] = ("kill", "lost") if store == "sqlite" else ("kill", "lost", "freeze")
-    playbooks = {f"{one.name}.yaml": _playbook(one.name) for one in scenarios}
-    with (
-        launcher() as forks,
-        target_process() as target,
-        victim(
-            store, target.url, forks, playbooks=playbooks, connections=judge.connections, commands=judge.commands
-        ) as hurt,
-    ):
-        one = DatabaseWard(label, hurt, target, judge=judge)
-        places = discover(one, scenarios=scenarios)
-        cases = [*singles(places, *modes, embedded=store == "sqlite", among=scenarios), *pairs(places, among=scenarios)]
-        say(f"{label}: {sum(map(len, places.values()))} points in {len(places)} scenarios, {len(cases[::every])} cases")
-        return play(one, cases[::every], say)
+@contextlib.contextmanager
+def _redis() -> Iterator[Judge]:
+    with private_redis() as server:
+        yield RedisJudge(server.url)
+
+
+KINDS = {
+    "sql": Kind("postgres/main", _SQL, _sql),
+    "pool": Kind("pgbouncer/main", {"pool-kept": _POOL, "pool-undone": _POOL}, _pooler),
+    "redis": Kind("redis/cache", _REDIS, _redis),
+}

@@ -59,11 +59,12 @@ class Launcher:
 
 
 @contextlib.contextmanager
-def launcher() -> Iterator[Launcher]:
-    """Run a launcher; whatever it forked ends with it."""
+def launcher(path: str = "") -> Iterator[Launcher]:
+    """Run a launcher; whatever it forked ends with it. ``path`` is where programs are found, if not in usual places."""
+    environment = {"PYTHONPATH": str(ROOT), **({"PATH": path} if path else {})}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.attack.launcher"],
-        cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     made = Launcher(process)
     try:
@@ -365,14 +366,12 @@ def victim(
     forks: Launcher,
     *,
     playbooks: Mapping[str, str] = PLAYBOOKS,
-    connections: Mapping[str, object] | None = None,
-    commands: Mapping[str, object] | None = None,
-    settings: Mapping[str, object] | None = None,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
     **more: object,
 ) -> Iterator[Victim]:
     """Give a started responder over ``store``: ``sqlite`` for a file of its own, else the URL of a PostgreSQL.
 
-    ``connections`` are more than that to the target, ``more`` other keys of its configuration.
+    ``settings`` are joined with the keys of its configuration that are there, ``more`` take their place.
     """
     with private_directory("attack") as directory:
         url = f"sqlite:///{directory}/responder.db" if store == "sqlite" else store
@@ -381,9 +380,8 @@ def victim(
         (directory / "token").chmod(0o600)
         for name, text in playbooks.items():
             (directory / "playbooks" / name).write_text(text, encoding="utf-8")
-        written = {**config(url, target_url, **more), **(settings or {})}
-        written["connections"] |= connections or {}
-        written |= {"commands": commands} if commands else {}
+        written = config(url, target_url, **more)
+        written |= {key: {**written.get(key, {}), **value} for key, value in (settings or {}).items()}
         (directory / "responder.yml").write_text(json.dumps(written), encoding="utf-8")
         made = Victim(directory, url, forks)
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
+from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.default import DefaultDialect
@@ -16,6 +17,7 @@ from sqlalchemy.util import LRUCache
 from responder.stores import sqlite
 from responder.stores.core import part, slices
 from responder.stores.core.database import Database
+from responder.stores.core.direct import Direct
 
 _TRANSLATED = 5000
 """Statements that are kept in translation; there are some hundreds for each kind of database."""
@@ -27,7 +29,20 @@ def spelled_once() -> Iterator[None]:
     with ExitStack() as kept:
         for module, name in ((sqlite, "Prepared"), (part, "Prepared"), (slices, "SliceStatements")):
             kept.enter_context(mock.patch.object(module, name, _once(getattr(module, name))))
+        kept.enter_context(mock.patch.object(sqlite, "Direct", _one_for_all()))
         yield
+
+
+def _one_for_all() -> Callable[[Dialect], Direct]:
+    made: list[Direct] = []
+
+    def direct(dialect: Dialect) -> Direct:
+        if not made:
+            made.append(Direct(dialect))
+            made[0]._ready = WeakKeyDictionary()  # what one store alone has asked goes with it
+        return made[0]
+
+    return direct
 
 
 def _once(spell: Callable[[Database], object]) -> Callable[[Database], object]:

@@ -22,6 +22,16 @@ TARGET = "host/here/worker.service"
 SHAPES = {"restart": Shape("systemd.restart", {"unit": "worker.service"}, single=True, target=TARGET)}
 
 
+def install(folder: Path) -> None:
+    """Put the stand-in for systemctl into a folder."""
+    program = folder / "systemctl"
+    call = f"import sys; sys.path.insert(0, {str(Path(systemctl.__file__).parents[2])!r})"
+    load = "from pathlib import Path; from tests.bed.systemctl import main"
+    run = f"{load}; raise SystemExit(main(Path({str(folder)!r}), *sys.argv[1:]))"
+    program.write_text(f"#!{sys.executable} -IS\n{call}\n{run}\n", encoding="utf-8")
+    program.chmod(0o755)
+
+
 class SystemdBed(CommandBed):
     """Two units, of which one is restarted."""
 
@@ -33,12 +43,7 @@ class SystemdBed(CommandBed):
         self.tools = self.hasty = Toolbox({}, {}, hosts=hosts)
         self.state = folder / "systemd.json"
         self._write({name: self._fresh() for name in ("worker.service", "other.service")})
-        program = folder / "systemctl"
-        call = f"import sys; sys.path.insert(0, {str(Path(systemctl.__file__).parents[2])!r})"
-        load = "from pathlib import Path; from tests.bed.systemctl import main"
-        run = f"{load}; raise SystemExit(main(Path({str(folder)!r}), *sys.argv[1:]))"
-        program.write_text(f"#!{sys.executable} -IS\n{call}\n{run}\n", encoding="utf-8")
-        program.chmod(0o755)
+        install(folder)
 
     def _fresh(self) -> dict[str, str]:
         return {"ActiveState": "active", "InvocationID": uuid.uuid4().hex}

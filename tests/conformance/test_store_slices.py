@@ -1,13 +1,12 @@
 """Decide's transactions."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import event
 
 from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.errors import Conflict
@@ -277,13 +276,15 @@ async def test_a_slice_of_two_hundred_alerts_takes_a_fixed_number_of_statements(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("responder.stores.sqlite._PERSIST_EVERY", HOUR)  # a clock that is kept meanwhile is one more
-    counts = [await _statements_of(store, alerts) for alerts in (1, 2, 200)][1:]  # at first the driver learns the types
+    counts = [await _statements_of(store, alerts, monkeypatch) for alerts in (1, 2, 200)][
+        1:
+    ]  # at first the driver learns the types
     assert counts[0] == counts[1]
     # SQLite writes table by table: there are no round trips to save. One of them hands pages over, when alerts regroup.
     assert counts[1] <= (16 if "Sqlite" in type(store.db).__name__ else 13)
 
 
-async def _statements_of(store: SqlStore, alerts: int) -> int:
+async def _statements_of(store: SqlStore, alerts: int, monkeypatch: pytest.MonkeyPatch) -> int:
     about, empty = incident(store), incident(store)
     await write(store, incidents=[empty], tell={empty.id: frozenset({"console:"})})
     episodes = [episode(store, incident_id=about.id) for _ in range(alerts)]
@@ -291,7 +292,7 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
     ids = [f"{alerts}-{number}" for number in range(3)]
     await deliver(store, *ids)
     claimed = {one.id: one for one in await store.claim_deliveries(10)}
-    async with _listening(store) as executed, store.slice() as slice_:
+    async with _listening(store, monkeypatch) as executed, store.slice() as slice_:
         await slice_.episodes_by_key([(one.source, one.fingerprint) for one in episodes])
         await slice_.incidents([(about.source, about.receiver, about.group_key)], [])
         await slice_.others_of([about.id])
@@ -316,7 +317,7 @@ async def _statements_of(store: SqlStore, alerts: int) -> int:
 
 
 @asynccontextmanager
-async def _listening(store: SqlStore) -> AsyncIterator[list[str]]:
+async def _listening(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
     """Hear every statement but those that begin and end a transaction."""
     executed: list[str] = []
 
@@ -331,14 +332,21 @@ async def _listening(store: SqlStore) -> AsyncIterator[list[str]]:
             yield executed
         return
     assert isinstance(store.db, SqliteDatabase)
-    engine = store.db._engines[0].sync_engine
+    assert store.db._writer is not None
+    below = (await store.db._writer.get_raw_connection()).driver_connection
+    assert below is not None
+    with monkeypatch.context() as patch:
+        for name in ("execute", "execute_fetchall", "executemany"):
+            patch.setattr(below, name, _heard(getattr(below, name), hear))
+        yield executed
 
-    def count(*details: object) -> None:
-        hear(f"{details[2]} {details[3]}")
 
-    event.listen(engine, "before_cursor_execute", count)
-    yield executed
-    event.remove(engine, "before_cursor_execute", count)
+def _heard(method: Callable[..., object], hear: Callable[[str], None]) -> Callable[..., object]:
+    def call(statement: str, *given: object) -> object:
+        hear(f"{statement} {given}")
+        return method(statement, *given)
+
+    return call
 
 
 async def test_a_lost_lease_undoes_the_whole_slice(store: SqlStore) -> None:

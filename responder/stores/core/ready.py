@@ -1,7 +1,7 @@
-"""Statements made ready for asyncpg: compiled once, with what their parameters and columns need on the way.
+"""Statements made ready for a driver: compiled once, with what their parameters and columns need on the way.
 
 SQLAlchemy says what a statement is and what its types mean. Executing it through SQLAlchemy costs the client about
-three times what asyncpg costs it alone, which counts where an alert takes thirty statements.
+three times what the driver costs it alone, which counts where an alert takes thirty statements.
 """
 
 from collections import namedtuple
@@ -21,18 +21,18 @@ class Parameter:
     """A place in the statement: filled from what is given under ``name``, or always with the same."""
 
     def __init__(self, name: str, process: Process, value: object, differs: bool) -> None:  # noqa: FBT001 - built in one place
-        """``process`` makes of a value what asyncpg is to send."""
+        """``process`` makes of a value what the driver is to send."""
         self._name = name if differs else None
         self._process = process
         self._constant = _read(process, value)
 
     def value(self, given: Mapping[str, Any]) -> object:
-        """Return what asyncpg is to send."""
+        """Return what the driver is to send."""
         return self._constant if self._name is None else _read(self._process, given[self._name])
 
 
 class Ready:
-    """A statement as asyncpg takes it."""
+    """A statement as the driver takes it: asyncpg, or sqlite3."""
 
     def __init__(self, statement: Executable, dialect: Dialect, given: Mapping[str, Any]) -> None:
         """Compile ``statement``; what is not in ``given`` is the same whenever it is executed."""
@@ -48,6 +48,7 @@ class Ready:
             for name in state.positiontup or ()
         ]
         columns = getattr(statement, "exported_columns", ())  # text has none
+        self._names = [column.key for column in columns]
         self._columns = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
         self._row: Callable[..., Any] | None = None
 
@@ -55,11 +56,11 @@ class Ready:
         """Return the parameters in their order."""
         return [one.value(given) for one in self._parameters]
 
-    def rows(self, found: "Sequence[asyncpg.Record]") -> list[Any]:
+    def rows(self, found: "Sequence[asyncpg.Record | Any]") -> list[Any]:
         """Return rows whose columns are attributes, as Python has them."""
         if not found:
             return []
-        make = self._row = self._row or _row_of(found[0])
+        make = self._row = self._row or self._row_of(found[0])
         columns = self._columns
         if not any(columns):
             return [make(*record) for record in found]
@@ -70,10 +71,10 @@ class Ready:
             for record in found
         ]
 
+    def _row_of(self, record: object) -> Callable[..., Any]:
+        names = record.keys() if hasattr(record, "keys") else self._names  # a tuple tells none
+        return namedtuple("Row", names, rename=True)  # noqa: PYI024 - the columns are known only now
+
 
 def _read(process: Process, value: object) -> object:
     return value if process is None else process(value)
-
-
-def _row_of(record: "asyncpg.Record") -> Callable[..., Any]:
-    return namedtuple("Row", record.keys(), rename=True)  # noqa: PYI024 - the columns are known only now
