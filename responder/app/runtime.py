@@ -39,7 +39,7 @@ from responder.intake.reconcile import Reconciler
 from responder.playbook.model import Playbook
 from responder.playbook.shelf import Shelf, fingerprint
 from responder.ports.action import Action
-from responder.ports.notifier import Notifier
+from responder.ports.notifier import Notifier, Pictures
 from responder.ports.pace import Pace
 from responder.ports.wake import Queue, Wake
 from responder.settings import Settings, cross_check
@@ -100,6 +100,7 @@ class Runtime:
         """What playbooks bound their reach by: every run is counted under it."""
         self.channels = Channels({})
         self.notifiers: dict[str, Notifier] = {}
+        self.pictures: dict[str, Pictures] = {}
         self.started_at = time.time()
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self.way = Way()
@@ -139,6 +140,8 @@ class Runtime:
         old_channels, self.channels = self.channels, channels
         self.notifiers.clear()
         self.notifiers.update(self.channels.notifiers)
+        self.pictures.clear()
+        self.pictures.update(self.channels.pictures)
         modes = {playbook.name: playbook.mode for playbook in library.playbooks.values() if playbook.steps}
         for complaint in (*(c for found in library.complaints.values() for c in found), *cross_check(settings, modes)):
             self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
@@ -332,6 +335,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         veil=Curtain(runtime.redactor),
         way=runtime.way,
         pager=runtime.pager,
+        pictures=runtime.pictures,
     )
     decider = Decider(
         runtime.store,

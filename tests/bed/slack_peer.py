@@ -49,6 +49,7 @@ class Message:
     user: str = _USER
     broadcast: bool = False
     history: list[JsonObject] = field(default_factory=list)
+    files: list[JsonObject] = field(default_factory=list)
 
     def shown(self, *, metadata: bool = False) -> JsonObject:
         """Return it as conversations.history would."""
@@ -56,9 +57,24 @@ class Message:
         if self.user == _USER:
             whole["bot_id"] = _BOT
         optional: JsonObject = {"thread_ts": self.thread_ts, "blocks": self.blocks, "attachments": self.attachments}
+        optional["files"] = self.files
         if metadata:
             optional["metadata"] = self.metadata
         return whole | {key: value for key, value in optional.items() if value}
+
+
+@dataclass(slots=True)
+class File:
+    """An upload: announced with a name and a length, then filled, then shared, each once."""
+
+    id: str
+    filename: str
+    length: int
+    words: str = ""
+    data: bytes = b""
+    title: str = ""
+    message: Message | None = None
+    done: bool = False
 
 
 class Refused(Exception):
@@ -101,6 +117,8 @@ class SlackPeer:
     people: set[str] = field(default_factory=lambda: {_PERSON})
     limited: int = 0
     messages: list[Message] = field(default_factory=list)
+    files: dict[str, File] = field(default_factory=dict)
+    uploads: Rate = field(default_factory=lambda: Rate(100, _PER_MINUTE))
     url: str = ""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -132,6 +150,7 @@ class SlackPeer:
         """Return the web application."""
         app = web.Application(middlewares=[self.faults.middleware()], client_max_size=16 * 2**20)
         app.router.add_route("*", "/api/{method}", self._api)
+        app.router.add_post("/upload/v1/{file}", self._take)
         app.router.add_post(self.webhook_path, self._webhook)
         app.router.add_post("/services/{rest:.*}", self._no_webhook)
         return app
@@ -148,6 +167,8 @@ class SlackPeer:
             "conversations.join": self._join,
             "conversations.list": self._list_channels,
             "conversations.replies": self._replies,
+            "files.completeUploadExternal": self._share,
+            "files.getUploadURLExternal": self._upload_url,
         }
         arguments: Mapping[str, Any] = {}
         try:
@@ -162,7 +183,7 @@ class SlackPeer:
             body = {"ok": False, "error": "ratelimited"}
             return web.json_response(body, status=429, headers={"Retry-After": str(slow.seconds)})
         self.calls.append(Call(name, arguments))
-        return web.json_response({"ok": True, **answer})
+        return web.json_response({"ok": True, **answer}, headers={"X-OAuth-Scopes": ",".join(sorted(self.scopes))})
 
     def _authenticate(self, request: web.Request, arguments: Mapping[str, Any]) -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ") or str(arguments.get("token", ""))
@@ -270,6 +291,52 @@ class SlackPeer:
         parent = self._find(channel, str(arguments.get("ts", "")), "thread_not_found")
         thread = [one for one in self.messages if one.channel == channel and parent.ts in {one.ts, one.thread_ts}]
         return _page(sorted(thread, key=lambda message: message.ts), arguments)
+
+    async def _upload_url(self, arguments: Mapping[str, Any]) -> JsonObject:
+        self._needs("files:write")
+        _limit(self.uploads, "url")
+        length, filename = str(arguments.get("length", "")), str(arguments.get("filename", ""))
+        if not filename or not length.isdecimal() or int(length) == 0:
+            raise Refused("invalid_arguments")
+        one = File(f"F0{next(self._numbers):06d}", filename, int(length), str(arguments.get("alt_txt", "")))
+        self.files[one.id] = one
+        return {"upload_url": f"{self.url}/upload/v1/{one.id}", "file_id": one.id}
+
+    async def _take(self, request: web.Request) -> web.Response:
+        """Take the bytes, raw; the address is the credential, and a token has no business here."""
+        one = self.files.get(request.match_info["file"])
+        data = await request.read()
+        if one is None or one.done or "Authorization" in request.headers or len(data) != one.length:
+            self.refused.append(Call("upload", {"file": request.match_info["file"]}, "refused"))
+            return web.Response(status=400, text="refused")
+        one.data = data
+        return web.Response(text=f"OK - {one.length}")
+
+    async def _share(self, arguments: Mapping[str, Any]) -> JsonObject:
+        """Share an upload: "This method can only be called once" (docs.slack.dev); its second answer is our guess."""
+        self._needs("files:write")
+        _limit(self.uploads, "share")
+        given = arguments.get("files")
+        given = json.loads(given) if isinstance(given, str) else given
+        if not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
+            raise Refused("invalid_arguments")
+        found = [self.files.get(str(one.get("id"))) for one in given]
+        files = [one for one in found if one is not None and one.data and not one.done]
+        if len(files) != len(given):
+            raise Refused("file_not_found")
+        if arguments.get("channel_id"):
+            channel = self._channel({"channel": arguments["channel_id"]}, by_name=False)
+            _limit(self.posts, channel)
+            parent = self._find(channel, str(arguments.get("thread_ts", "")), "thread_not_found")
+            parent.thread_ts = parent.ts
+            message = self._keep(channel, {"text": str(arguments.get("initial_comment") or "")})
+            message.thread_ts = parent.ts
+            message.files = [{"id": one.id, "name": one.filename} for one in files]
+            for one in files:
+                one.message = message
+        for one, named in zip(files, given, strict=True):
+            one.title, one.done = str(named.get("title") or one.filename), True
+        return {"files": [{"id": one.id, "title": one.title} for one in files]}
 
     async def _webhook(self, request: web.Request) -> web.Response:
         wait = self.posts.wait(self.webhook_channel)

@@ -49,6 +49,17 @@ async def test_it_is_looked_at_again_when_that_was_asked_for_and_no_later(store:
     assert await store.claim_looks(8) == []
 
 
+async def test_it_is_looked_at_once_more_when_it_has_come_to_an_end(store: SqlStore) -> None:
+    one = await _opened(store)
+    await store.claim_looks(8)
+    await store.looked(one, (), timedelta(minutes=15))
+    await store.look_again(one)
+    assert await store.claim_looks(8) == [one]
+    await store.looked(one, (), None)
+    await store.look_again(one)
+    assert await store.claim_looks(8) == [one]
+
+
 async def test_what_nobody_has_looked_at_for_long_is_left_alone(store: SqlStore) -> None:
     await _opened(store)
     advance(store, YOUNG + SECOND)
