@@ -50,6 +50,7 @@ from responder.tell.courier import BATCH, Courier
 from responder.tell.digest import Storm
 from responder.tell.enrich import AT_ONCE, Enricher
 from responder.tell.history import history
+from responder.tell.rollouts import rollouts
 from responder.tell.way import Way
 from responder.worker import LocalWake, Worker
 
@@ -241,7 +242,7 @@ class Runtime:
             playbook_for=self.shelf.known,
             clean=self.redactor.redact,
             on_fact=self.on_fact,
-            looks=(partial(history, self.tools), Around(self.store).look),
+            looks=(partial(history, self.tools), Around(self.store).look, partial(rollouts, self.tools)),
             way=self.way,
         )
 

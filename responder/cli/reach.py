@@ -5,7 +5,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
@@ -123,7 +123,7 @@ def _slack(slack: SlackSettings) -> Finding:
                 "slack", f"auth.test says {_field(answer, 'error') or status}; is the token the bot's (xoxb-…)?"
             )
         who = f"{_field(answer, 'user')} in {_field(answer, 'team')}"
-        return _allowed(slack, who, headers.get("X-OAuth-Scopes", ""))
+        return _allowed(slack, who, headers.get("x-oauth-scopes", ""))
 
     return _guarded("slack", http, ask)
 
@@ -215,10 +215,15 @@ def _asked(http: HttpConfig, path: str, body: bytes | None = None) -> tuple[int,
     request = urllib.request.Request(url, data=body, headers=dict(http.headers()))  # noqa: S310 - the configuration allows http and https only
     try:
         with opener.open(request, timeout=SECONDS) as answer:
-            return answer.status, answer.read(_LARGEST), answer.headers
+            return answer.status, answer.read(_LARGEST), _lower(answer.headers.items())
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, error.read(_LARGEST), error.headers
+            return error.code, error.read(_LARGEST), _lower(error.headers.items())
+
+
+def _lower(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """Return headers by their names in small letters: senders write them as they like."""
+    return {name.lower(): value for name, value in headers}
 
 
 def _decoded(body: bytes) -> object:

@@ -51,9 +51,12 @@ class Wall:
     def __post_init__(self) -> None:
         self.courier = Courier(
             self.outbox, self.clock, {"slack": self.notifier}, docs_of=lambda _: DOCS, external_url=URL,
-            on_fact=lambda name, **fields: self.facts.append((name, fields)), jitter=lambda: 0.0,
+            on_fact=self.hear, jitter=lambda: 0.0,
             sleep=self.clock.sleep, pictures={"slack": self.pictures},
         )  # fmt: skip
+
+    def hear(self, name: str, /, **fields: object) -> None:
+        self.facts.append((name, fields))
 
     async def tell(self, account: Account, seconds: float = 30) -> None:
         """Tell how an incident stands, and let time pass."""
