@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
+from responder.app.channels import mailer_of
 from responder.cli.findings import Finding, note, well, wrong
 from responder.domain.errors import DeliveryError, SettingsError
 from responder.settings import MailSettings, Settings
@@ -36,11 +37,8 @@ def _looks(settings: Settings) -> Iterator[Callable[[], Finding]]:
 
 def _mail(mail: MailSettings) -> Finding:
     """Connect, STARTTLS and log in, as a message would; then hang up."""
-    from responder.clients.mail import Mailer
-
-    mailer = Mailer(mail.host, mail.port, mail.tls, mail.username, mail.password, seconds=SECONDS)
     try:
-        kept = mailer.greet()
+        kept = mailer_of(mail).greet()
     except DeliveryError as error:
         return wrong("email", str(error))
     who = f"as {mail.username}" if mail.username else "without a login"

@@ -132,7 +132,8 @@ async def test_the_login_is_tried_as_for_a_message(certificate: Path) -> None:
 def test_check_notes_a_webhook_that_is_not_signed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from responder.app import catalogue
 
-    both = f'{{ webhook: {{ audit: {{ url: "http://a.example", secret: {SECRET} }}, open: {{ url: "http://b.example" }} }} }}'
+    signed = f"audit: {{ url: http://a.example, secret: {SECRET} }}"
+    both = f"{{ webhook: {{ {signed}, open: {{ url: http://b.example }} }} }}"
     (found,) = worth_knowing(settings(tmp_path, both))
     assert found.message.startswith("notify.webhook.open: is not signed")
     (tmp_path / "playbooks").mkdir()
