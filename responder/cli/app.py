@@ -86,11 +86,11 @@ def check(
     from responder.cli.check import run_check
     from responder.settings import worth_knowing
 
-    names, folders, more = None, list(paths or ()), ()
+    names, settings, folders = None, None, list(paths or ())
     if not syntax_only and (config_file.exists() or not folders):
         settings = root.read_settings(config_file)
-        more = worth_knowing(settings)
         names, folders = root.names_of(settings), folders or list(settings.playbooks)
+    more = () if settings is None else worth_knowing(settings)
     raise typer.Exit(
         run_check(folders, output=output, syntax_only=syntax_only, catalogue=root.catalogue(), names=names, more=more),
     )

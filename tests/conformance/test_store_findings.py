@@ -106,6 +106,19 @@ async def test_they_go_with_their_incident(store: SqlStore) -> None:
     assert (await store.accounts([one]))[one].findings == ()
 
 
+async def test_what_others_have_changed_is_kept_as_it_was_said(store: SqlStore) -> None:
+    since = store.now()
+    advance(store, SECOND)
+    await store.announce_change("ci", "api 1.8 is out", "eu/deployment/shop/api", {})
+    await store.announce_change("ana", "a larger pool", "", {"service": "db"})
+    latest, first = await store.announced(since, store.now())
+    assert (first.by, first.summary, first.target, first.labels) == (
+        "ci", "api 1.8 is out", "eu/deployment/shop/api", {}
+    )  # fmt: skip
+    assert (latest.by, latest.labels) == ("ana", {"service": "db"})
+    assert await store.announced(store.now(), store.now() + SECOND) == []
+
+
 async def test_what_happened_around_is_read_from_what_was_written(store: SqlStore) -> None:
     begun = store.now() - SECOND
     first = await acting(store)

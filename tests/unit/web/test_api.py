@@ -328,6 +328,17 @@ async def test_a_wrong_pause_is_refused_and_nothing_is_paused(call: Call, bed: B
         assert answer.status in (200, 400)
 
 
+async def test_a_change_of_somebody_else_is_announced_and_in_the_audit_log(call: Call, bed: Bed) -> None:
+    body = {"summary": "api 1.8 is out", "labels": 'namespace=shop, deployment="api"'}
+    said = await call("POST", "/api/v1/changes", token=OPERATOR, body=body)
+    assert (said.status, said.json["labels"]) == (200, {"namespace": "shop", "deployment": "api"})
+    (entry,) = (await bed.store.page("audit", {"action": "change.announced"}, 10, "")).items
+    assert (entry["actor"], entry["details"]["summary"]) == (said.json["announced_by"], "api 1.8 is out")  # type: ignore[call-overload,index] # JSON
+    for wrong in ({}, {"summary": "x"}, {"summary": "x", "labels": "shop"}, {"summary": " ", "target": "http/shop"}):
+        refused = await call("POST", "/api/v1/changes", token=OPERATOR, body=wrong)
+        assert (refused.status, bool(refused.json["hint"])) == (400, True)
+
+
 async def test_a_person_takes_over_once(call: Call, bed: Bed) -> None:
     run = await build.acting(bed.store)
     await build.finished(bed.store, run, RunState.FAILED, needs_person="it did not help")
