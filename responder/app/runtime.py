@@ -30,6 +30,7 @@ from responder.decide.decider import Decider
 from responder.domain.brakes import PAUSE_VARIABLE
 from responder.domain.errors import ResponderError, StoreError
 from responder.domain.limits import Cap, Scope
+from responder.domain.notification import Account
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.domain.targets import is_protected
@@ -48,6 +49,7 @@ from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging,
 from responder.tell.around import Around
 from responder.tell.courier import BATCH, Courier
 from responder.tell.digest import Storm
+from responder.tell.early import too_early
 from responder.tell.enrich import AT_ONCE, Enricher
 from responder.tell.history import history
 from responder.tell.rollouts import rollouts
@@ -210,6 +212,11 @@ class Runtime:
         routed = any(place in route.destinations for route in self.rules.routes)
         return "" if routed or place.startswith("pagerduty:") else place
 
+    def early(self, destination: str, account: Account) -> bool:
+        """Say whether somebody whom only a playbook names is not to hear of an incident yet."""
+        named = any(destination in route.destinations for route in self.rules.routes)
+        return not named and destination != self.rules.page and too_early(destination, account, self.shelf.known)
+
     def storm(self) -> Storm | None:
         """Return when incidents are told in a digest, None for never."""
         digest = self.settings.storms
@@ -337,6 +344,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         way=runtime.way,
         pager=runtime.pager,
         pictures=runtime.pictures,
+        early=runtime.early,
     )
     decider = Decider(
         runtime.store,

@@ -90,14 +90,16 @@ class Courier:
         way: Way | None = None,
         pager: Callable[[], str] = lambda: "",
         pictures: Mapping[str, Pictures] | None = None,
+        early: Callable[[str, Account], bool] = lambda _, __: False,
     ) -> None:
         """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again.
 
         ``storm`` says when incidents are told in a digest; None: never. ``veil`` keeps out of messages what nobody
         outside is to see. ``way`` says when acting is behind; without one, telling gives way to nothing. ``pager`` is
         the destination that hears of an incident only once a person is needed, empty for none. ``pictures`` are the
-        channels that show one, by kind.
+        channels that show one, by kind. ``early`` says of a destination that it is not to hear of an incident yet.
         """
+        self._early = early
         self._gallery = Gallery(store, clock, pictures or {}, on_fact, way)
         self._pager = pager
         self._way = way or Way()
@@ -204,7 +206,7 @@ class Courier:
 
     def _for_digest(self, item: OutboxItem, account: Account | None) -> Gathered | None:
         """Return what a digest says of an item; None when it has nothing to do with one."""
-        if account is None:
+        if account is None or (item.receipt is None and self._early(item.destination, account)):
             return None
         try:
             news = self._composed(account, item.want_rev)
@@ -259,7 +261,7 @@ class Courier:
                 await self._give_up(item, "the incident is no longer there")
                 return
             rest, news = rest_of(account.size), self._composed(account, item.want_rev)
-            if item.destination == self._pager() and not (news.page or item.receipt or item.attempt):
+            if not (item.receipt or item.attempt) and self._waits(item.destination, account, news):
                 await self._store.told(item, {}, rest)
                 return
         seen = digest(news)
@@ -280,6 +282,10 @@ class Courier:
             await self._store.told(item, {**receipt, SEEN: seen}, rest)
             await self._answered(lane)
             self._told(item, self._clock.monotonic() - started)
+
+    def _waits(self, destination: str, account: Account, news: Notification) -> bool:
+        """Say whether a destination that knows nothing of an incident is not to hear of it yet."""
+        return (destination == self._pager() and not news.page) or self._early(destination, account)
 
     async def _answered(self, lane: Lane) -> None:
         """Note that a destination answers; where it did not for a while, nobody waits out a back-off any more."""
