@@ -17,7 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.bed.slack_limits import POST_TEXT, refusal
+from tests.bed.slack_files import File, reserved, to_share
+from tests.bed.slack_limits import POST_TEXT, Refused, Slow, refusal
 from tests.bed.web import Faults, JsonObject, Rate, serving
 
 _BOT, _USER, _TEAM = "B0RESPONDER", "U0RESPONDER", "T0BED"
@@ -64,32 +65,6 @@ class Message:
 
 
 @dataclass(slots=True)
-class File:
-    """An upload: announced with a name and a length, then filled, then shared, each once."""
-
-    id: str
-    filename: str
-    length: int
-    words: str = ""
-    data: bytes = b""
-    title: str = ""
-    message: Message | None = None
-    done: bool = False
-
-
-class Refused(Exception):
-    """A call ends with ``{"ok": false, "error": …}``."""
-
-
-class Slow(Exception):
-    """A call ends with 429."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = max(1, math.ceil(seconds))
-
-
-@dataclass(slots=True)
 class SlackPeer:
     """The workspace. `calls` are the accepted calls, `refused` the others, `messages` what stands in the channels.
 
@@ -117,7 +92,7 @@ class SlackPeer:
     people: set[str] = field(default_factory=lambda: {_PERSON})
     limited: int = 0
     messages: list[Message] = field(default_factory=list)
-    files: dict[str, File] = field(default_factory=dict)
+    files: dict[str, File[Message]] = field(default_factory=dict)
     uploads: Rate = field(default_factory=lambda: Rate(100, _PER_MINUTE))
     url: str = ""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -295,35 +270,23 @@ class SlackPeer:
     async def _upload_url(self, arguments: Mapping[str, Any]) -> JsonObject:
         self._needs("files:write")
         _limit(self.uploads, "url")
-        length, filename = str(arguments.get("length", "")), str(arguments.get("filename", ""))
-        if not filename or not length.isdecimal() or int(length) == 0:
-            raise Refused("invalid_arguments")
-        one = File(f"F0{next(self._numbers):06d}", filename, int(length), str(arguments.get("alt_txt", "")))
+        one = reserved(arguments, f"F0{next(self._numbers):06d}")
         self.files[one.id] = one
         return {"upload_url": f"{self.url}/upload/v1/{one.id}", "file_id": one.id}
 
     async def _take(self, request: web.Request) -> web.Response:
         """Take the bytes, raw; the address is the credential, and a token has no business here."""
         one = self.files.get(request.match_info["file"])
-        data = await request.read()
-        if one is None or one.done or "Authorization" in request.headers or len(data) != one.length:
+        if one is None or "Authorization" in request.headers or not one.fill(await request.read()):
             self.refused.append(Call("upload", {"file": request.match_info["file"]}, "refused"))
             return web.Response(status=400, text="refused")
-        one.data = data
         return web.Response(text=f"OK - {one.length}")
 
     async def _share(self, arguments: Mapping[str, Any]) -> JsonObject:
-        """Share an upload: "This method can only be called once" (docs.slack.dev); its second answer is our guess."""
         self._needs("files:write")
         _limit(self.uploads, "share")
-        given = arguments.get("files")
-        given = json.loads(given) if isinstance(given, str) else given
-        if not isinstance(given, list) or not given or not all(isinstance(one, dict) for one in given):
-            raise Refused("invalid_arguments")
-        found = [self.files.get(str(one.get("id"))) for one in given]
-        files = [one for one in found if one is not None and one.data and not one.done]
-        if len(files) != len(given):
-            raise Refused("file_not_found")
+        shared = to_share(arguments, self.files)
+        message = None
         if arguments.get("channel_id"):
             channel = self._channel({"channel": arguments["channel_id"]}, by_name=False)
             _limit(self.posts, channel)
@@ -331,12 +294,10 @@ class SlackPeer:
             parent.thread_ts = parent.ts
             message = self._keep(channel, {"text": str(arguments.get("initial_comment") or "")})
             message.thread_ts = parent.ts
-            message.files = [{"id": one.id, "name": one.filename} for one in files]
-            for one in files:
-                one.message = message
-        for one, named in zip(files, given, strict=True):
-            one.title, one.done = str(named.get("title") or one.filename), True
-        return {"files": [{"id": one.id, "title": one.title} for one in files]}
+            message.files = [{"id": one.id, "name": one.filename} for one, _ in shared]
+        for one, title in shared:
+            one.title, one.done, one.message = title, True, message
+        return {"files": [{"id": one.id, "title": one.title} for one, _ in shared]}
 
     async def _webhook(self, request: web.Request) -> web.Response:
         wait = self.posts.wait(self.webhook_channel)
