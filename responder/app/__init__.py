@@ -71,6 +71,7 @@ def read_settings(config_file: Path, flags: Mapping[str, str] | None = None) -> 
 def names_of(settings: "Settings") -> "Names":
     """Return what the configuration offers to playbooks, by name."""
     from responder.domain.approvals import ANONYMOUS
+    from responder.playbook.lookups import NAMED
     from responder.playbook.names import Names
 
     pagerduty, slack, access = settings.notify.pagerduty, settings.notify.slack, settings.access
@@ -87,6 +88,8 @@ def names_of(settings: "Settings") -> "Names":
         },
         slack=settings.notify.slack is not None,
         pagerduty=frozenset(pagerduty.services) if pagerduty else frozenset(),
+        channels={kind: frozenset(getattr(settings.notify, kind)) for kind in NAMED},
+        email=settings.notify.email is not None,
         prometheus=bool(settings.prometheus),
         people=_highest(
             [

@@ -1,10 +1,14 @@
 """The channels beside Slack and PagerDuty, made from the settings; libraries of what is not used stay out."""
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from responder.domain.errors import SettingsError
 from responder.ports.notifier import Notifier
-from responder.settings import Notify
+from responder.settings import MailSettings, Notify
+
+if TYPE_CHECKING:
+    from responder.clients.mail import Mailer
 
 Closers = list[Callable[[], Awaitable[None]]]
 
@@ -17,12 +21,10 @@ def more_channels(notify: Notify) -> tuple[dict[str, Notifier], Closers]:
         posted, closers = _posted(notify)
         found |= posted
     if notify.email is not None:
-        from responder.clients.mail import Mailer
         from responder.notifiers.mail import MailNotifier
 
         how = notify.email
-        mailer = Mailer(how.host, how.port, how.tls, how.username, how.password)
-        found["email"] = MailNotifier(mailer, how.sender, final_only=how.final_only)
+        found["email"] = MailNotifier(mailer_of(how), how.sender, final_only=how.final_only)
     if notify.apprise:
         from responder.clients.apprise_services import AppriseService, check_apprise
         from responder.notifiers.apprise_services import AppriseNotifier
@@ -31,6 +33,13 @@ def more_channels(notify: Notify) -> tuple[dict[str, Notifier], Closers]:
         services = {name: AppriseService(f"notify.apprise.{name}", url) for name, url in notify.apprise.items()}
         found["apprise"] = AppriseNotifier(services)
     return found, closers
+
+
+def mailer_of(how: MailSettings) -> "Mailer":
+    """Return what hands mail over."""
+    from responder.clients.mail import Mailer
+
+    return Mailer(how.host, how.port, how.tls, how.username, how.password)
 
 
 def _posted(notify: Notify) -> tuple[dict[str, Notifier], Closers]:

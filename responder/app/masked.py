@@ -3,7 +3,7 @@
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Account, Notification, Receipt
 from responder.domain.retold import retold
-from responder.ports.notifier import Notifier
+from responder.ports.notifier import Notifier, Pictures
 from responder.telemetry import Redactor
 from responder.tell.veil import outside, veiled, without_labels
 
@@ -28,18 +28,42 @@ class Masked:
         try:
             return await self._notifier.deliver(news, address, receipt, attempt)
         except DeliveryError as error:
-            raise self._said(error) from error.__cause__
+            raise _said(error, self._redactor) from error.__cause__
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """As the notifier."""
         try:
             return await self._notifier.find(address, attempt)
         except DeliveryError as error:
-            raise self._said(error) from error.__cause__
+            raise _said(error, self._redactor) from error.__cause__
 
-    def _said(self, error: DeliveryError) -> DeliveryError:
-        error.args = tuple(self._redactor.redact(str(one)) for one in error.args)
-        return error
+
+class MaskedPictures:
+    """What shows pictures, and is shown no secret."""
+
+    def __init__(self, pictures: Pictures, redactor: Redactor) -> None:
+        """Stand before ``pictures``."""
+        self._pictures = pictures
+        self._redactor = redactor
+
+    @property
+    def on(self) -> bool:
+        """As what it stands before."""
+        return self._pictures.on
+
+    async def prepare(self, notification: Notification) -> str:
+        """Draw what may be shown."""
+        try:
+            return await self._pictures.prepare(retold(notification, self._redactor.redact))
+        except DeliveryError as error:
+            raise _said(error, self._redactor) from error.__cause__
+
+    async def share(self, notification: Notification, below: Receipt, picture: str) -> None:
+        """Show it, under a title that may be shown."""
+        try:
+            await self._pictures.share(retold(notification, self._redactor.redact), below, picture)
+        except DeliveryError as error:
+            raise _said(error, self._redactor) from error.__cause__
 
 
 class Curtain:
@@ -57,3 +81,8 @@ class Curtain:
     def after(self, news: Notification, account: Account) -> Notification:
         """Return the message without the values of hidden labels."""
         return without_labels(news, account, self._redactor.labels)
+
+
+def _said(error: DeliveryError, redactor: Redactor) -> DeliveryError:
+    error.args = tuple(redactor.redact(str(one)) for one in error.args)
+    return error

@@ -1,12 +1,12 @@
 """The verbs' parts, made from the settings: what decide goes by, how bodies are read, who is told and how."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from responder.app.channels import more_channels
-from responder.app.masked import Masked
+from responder.app.masked import Masked, MaskedPictures
 from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
@@ -15,11 +15,14 @@ from responder.domain.kubernetes import SYSTEM_NAMESPACE
 from responder.intake.formats import parse
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_text
-from responder.ports.notifier import Notifier
+from responder.ports.notifier import Notifier, Pictures
 from responder.ports.pace import Pace
 from responder.settings import HttpConfig, PageSettings, Settings
 from responder.telemetry import Privacy, Redactor
 from responder.tell.docs import Docs, DocsOf, Subject
+
+if TYPE_CHECKING:
+    from responder.clients.slack import SlackClient
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 """Where a pod reads in which namespace it runs."""
@@ -133,6 +136,7 @@ class Channels:
 
     notifiers: Mapping[str, Notifier]
     closers: tuple[Callable[[], Awaitable[None]], ...] = ()
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)
 
 
 def privacy_of(settings: Settings) -> Privacy:
@@ -149,6 +153,7 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: P
 
     found: dict[str, Notifier] = {"console": ConsoleNotifier(console)}
     closers: list[Callable[[], Awaitable[None]]] = []
+    pictures: dict[str, Pictures] = {}
     if settings.notify.slack is not None:
         from responder.clients.slack import SlackClient
         from responder.notifiers.slack import SlackNotifier
@@ -158,6 +163,7 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: P
         found["slack"] = SlackNotifier(slack, pressable=pressable, mention=settings.notify.slack.mention)
         slack.warm()
         closers.append(slack.close)
+        pictures |= _slack_pictures(slack) if settings.notify.slack.pictures else {}
     if settings.notify.pagerduty is not None:
         from responder.clients.pagerduty import PagerDutyClient
         from responder.notifiers.pagerduty import PagerDutyNotifier
@@ -169,4 +175,13 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: P
     more, give_back = more_channels(settings.notify)
     found |= more
     closers += give_back
-    return Channels({kind: Masked(one, redactor) for kind, one in found.items()}, tuple(closers))
+    shown = {kind: MaskedPictures(one, redactor) for kind, one in pictures.items()}
+    return Channels({kind: Masked(one, redactor) for kind, one in found.items()}, tuple(closers), shown)
+
+
+def _slack_pictures(slack: "SlackClient") -> dict[str, Pictures]:
+    """Return what shows charts in Slack; nothing without what paints them: messages link to the chart all the same."""
+    from responder.clients.drawing import can_draw, png
+    from responder.notifiers.slack_pictures import SlackPictures
+
+    return {"slack": SlackPictures(slack, png)} if can_draw() else {}

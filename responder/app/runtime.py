@@ -30,6 +30,7 @@ from responder.decide.decider import Decider
 from responder.domain.brakes import PAUSE_VARIABLE
 from responder.domain.errors import ResponderError, StoreError
 from responder.domain.limits import Cap, Scope
+from responder.domain.notification import Account
 from responder.domain.records import Record
 from responder.domain.runs import Run
 from responder.domain.targets import is_protected
@@ -39,7 +40,7 @@ from responder.intake.reconcile import Reconciler
 from responder.playbook.model import Playbook
 from responder.playbook.shelf import Shelf, fingerprint
 from responder.ports.action import Action
-from responder.ports.notifier import Notifier
+from responder.ports.notifier import Notifier, Pictures
 from responder.ports.pace import Pace
 from responder.ports.wake import Queue, Wake
 from responder.settings import Settings, cross_check
@@ -48,8 +49,10 @@ from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging,
 from responder.tell.around import Around
 from responder.tell.courier import BATCH, Courier
 from responder.tell.digest import Storm
+from responder.tell.early import too_early
 from responder.tell.enrich import AT_ONCE, Enricher
 from responder.tell.history import history
+from responder.tell.rollouts import rollouts
 from responder.tell.way import Way
 from responder.worker import LocalWake, Worker
 
@@ -100,6 +103,7 @@ class Runtime:
         """What playbooks bound their reach by: every run is counted under it."""
         self.channels = Channels({})
         self.notifiers: dict[str, Notifier] = {}
+        self.pictures: dict[str, Pictures] = {}
         self.started_at = time.time()
         self._seen: tuple[tuple[str, int, int], ...] = ()
         self.way = Way()
@@ -139,6 +143,8 @@ class Runtime:
         old_channels, self.channels = self.channels, channels
         self.notifiers.clear()
         self.notifiers.update(self.channels.notifiers)
+        self.pictures.clear()
+        self.pictures.update(self.channels.pictures)
         modes = {playbook.name: playbook.mode for playbook in library.playbooks.values() if playbook.steps}
         for complaint in (*(c for found in library.complaints.values() for c in found), *cross_check(settings, modes)):
             self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
@@ -206,6 +212,11 @@ class Runtime:
         routed = any(place in route.destinations for route in self.rules.routes)
         return "" if routed or place.startswith("pagerduty:") else place
 
+    def early(self, destination: str, account: Account) -> bool:
+        """Say whether somebody whom only a playbook names is not to hear of an incident yet."""
+        named = any(destination in route.destinations for route in self.rules.routes)
+        return not named and destination != self.rules.page and too_early(destination, account, self.shelf.known)
+
     def storm(self) -> Storm | None:
         """Return when incidents are told in a digest, None for never."""
         digest = self.settings.storms
@@ -238,7 +249,7 @@ class Runtime:
             playbook_for=self.shelf.known,
             clean=self.redactor.redact,
             on_fact=self.on_fact,
-            looks=(partial(history, self.tools), Around(self.store).look),
+            looks=(partial(history, self.tools), Around(self.store).look, partial(rollouts, self.tools)),
             way=self.way,
         )
 
@@ -332,6 +343,8 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         veil=Curtain(runtime.redactor),
         way=runtime.way,
         pager=runtime.pager,
+        pictures=runtime.pictures,
+        early=runtime.early,
     )
     decider = Decider(
         runtime.store,

@@ -84,13 +84,15 @@ def check(
     """Read playbooks and say everything that is wrong with them."""
     from responder import app as root
     from responder.cli.check import run_check
+    from responder.settings import worth_knowing
 
-    names, folders = None, list(paths or ())
+    names, settings, folders = None, None, list(paths or ())
     if not syntax_only and (config_file.exists() or not folders):
         settings = root.read_settings(config_file)
         names, folders = root.names_of(settings), folders or list(settings.playbooks)
+    more = () if settings is None else worth_knowing(settings)
     raise typer.Exit(
-        run_check(folders, output=output, syntax_only=syntax_only, catalogue=root.catalogue(), names=names),
+        run_check(folders, output=output, syntax_only=syntax_only, catalogue=root.catalogue(), names=names, more=more),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from responder.cli.reports import FORMATS, count_errors
+from responder.domain.errors import Complaint
 from responder.playbook.library import load_library
 from responder.playbook.names import Names
 from responder.ports.catalogue import Catalogue
@@ -20,12 +21,14 @@ def run_check(
     syntax_only: bool = False,
     catalogue: Catalogue,
     names: Names | None = None,
+    more: Sequence[Complaint] = (),
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
     """Check the files and folders in ``paths``, print the findings and return the exit code.
 
     0: nothing but warnings; 1: errors; 2: called the wrong way.
+    ``more`` is what is to be said of the configuration besides.
     ``output`` is text, json, github or sarif. With ``syntax_only`` or without ``names`` nothing is looked up in the
     configuration.
     """
@@ -38,7 +41,7 @@ def run_check(
         print(f"responder check: {_usage(missing)}", file=err)
         return USAGE
     library = load_library(paths, catalogue, None if syntax_only else names, {})
-    complaints = [complaint for found in library.complaints.values() for complaint in found]
+    complaints = [*more, *(complaint for found in library.complaints.values() for complaint in found)]
     out.write(FORMATS[output](complaints, len(library.files)))
     return FINDINGS if count_errors(complaints) else OK
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from responder import app as root
 from responder.cli.clusters import look_at_clusters
+from responder.cli.doctor_channels import look_at_channels
 from responder.cli.doctor_store import look_at_store
 from responder.cli.exits import Exit
 from responder.cli.findings import Finding, note, summary, well, wrong
@@ -33,6 +34,7 @@ async def run_doctor(config_file: Path) -> int:
     found += _routes(settings)
     found += await look_at_store(settings.store)
     found += await look_outside(settings, _queries(library))
+    found += await look_at_channels(settings)
     found += await look_at_clusters(settings)
     found += await look_at_commands(settings)
     redactor = Redactor(settings.secrets)

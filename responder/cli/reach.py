@@ -5,10 +5,11 @@ import json
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
+from importlib.util import find_spec
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from responder.cli.findings import Finding, note, well, wrong
@@ -115,15 +116,30 @@ def _slack(slack: SlackSettings) -> Finding:
     http = HttpConfig(slack.api_url.rstrip("/"), http_headers={"Authorization": f"Bearer {slack.token}"})
 
     def ask() -> Finding:
-        status, body = _request(http, "/auth.test", b"")
+        status, body, headers = _asked(http, "/auth.test", b"")
         answer = _decoded(body)
         if _field(answer, "ok") is not True:
             return wrong(
                 "slack", f"auth.test says {_field(answer, 'error') or status}; is the token the bot's (xoxb-…)?"
             )
-        return well("slack", f"{_field(answer, 'user')} in {_field(answer, 'team')}")
+        who = f"{_field(answer, 'user')} in {_field(answer, 'team')}"
+        return _allowed(slack, who, headers.get("x-oauth-scopes", ""))
 
     return _guarded("slack", http, ask)
+
+
+def _allowed(slack: SlackSettings, who: str, scopes: str) -> Finding:
+    """Say what the app may not do; Slack lists what it may with every answer (docs.slack.dev, OAuth)."""
+    may = {one.strip() for one in scopes.split(",") if one.strip()}
+    if may and "chat:write" not in may:
+        return wrong("slack", f"{who} may post nothing: add the scope chat:write and install the app again")
+    if slack.pictures and may and "files:write" not in may:
+        hint = "add the scope files:write and install the app again, or set notify.slack.pictures: false"
+        return note("slack", f"{who}; messages have no charts below them: {hint}")
+    if slack.pictures and find_spec("PIL") is None:
+        hint = "pip install 'alert-responder[pictures]', or set notify.slack.pictures: false"
+        return note("slack", f"{who}; messages link to their charts and do not show them: {hint}")
+    return well("slack", who)
 
 
 def _judged(subject: str, status: int, good: str) -> Finding:
@@ -180,6 +196,11 @@ def _connects(subject: str, url: str) -> Finding:
 
 
 def _request(http: HttpConfig, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    status, answer, _ = _asked(http, path, body)
+    return status, answer
+
+
+def _asked(http: HttpConfig, path: str, body: bytes | None = None) -> tuple[int, bytes, Mapping[str, str]]:
     url = f"{http.url.rstrip('/')}{path}"
     proxies = {"http": http.proxy_url, "https": http.proxy_url} if http.proxy_url else {}
     opener = urllib.request.OpenerDirector()  # without the usual handler of redirects: credentials follow nobody
@@ -194,10 +215,15 @@ def _request(http: HttpConfig, path: str, body: bytes | None = None) -> tuple[in
     request = urllib.request.Request(url, data=body, headers=dict(http.headers()))  # noqa: S310 - the configuration allows http and https only
     try:
         with opener.open(request, timeout=SECONDS) as answer:
-            return answer.status, answer.read(_LARGEST)
+            return answer.status, answer.read(_LARGEST), _lower(answer.headers.items())
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, error.read(_LARGEST)
+            return error.code, error.read(_LARGEST), _lower(error.headers.items())
+
+
+def _lower(headers: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """Return headers by their names in small letters: senders write them as they like."""
+    return {name.lower(): value for name, value in headers}
 
 
 def _decoded(body: bytes) -> object:

@@ -3,6 +3,8 @@
 import asyncio
 import smtplib
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Literal
@@ -30,15 +32,37 @@ class Mailer:
         """Hand a message over."""
         await asyncio.to_thread(self._send, message, sender, recipient)
 
+    def greet(self) -> str:
+        """Do all that comes before a message, send none, and return how the connection is kept; blocks."""
+        where = f"the mail server {self.host}:{self.port}"
+        try:
+            with self._entered() as server:
+                server.noop()
+                kept = server.sock.version() if isinstance(server.sock, ssl.SSLSocket) else None
+        except smtplib.SMTPResponseException as error:
+            raise _refused(where, error.smtp_code, error.smtp_error) from error
+        except (smtplib.SMTPException, ValueError) as error:
+            raise DeliveryError(f"{where}: {error}") from error
+        except OSError as error:
+            why = str(error) if isinstance(error, ssl.SSLError) else error.strerror or str(error) or "no answer"
+            raise DeliveryError(f"{where} cannot be reached: {why}") from error
+        return kept or "in the clear"
+
+    @contextmanager
+    def _entered(self) -> Iterator[smtplib.SMTP]:
+        """Connect, keep it secret and say who we are, as configured."""
+        with self._connected() as server:
+            if self.tls == "starttls":
+                server.starttls(context=self.context or ssl.create_default_context())
+            if self.username:
+                server.login(self.username, self.password)
+            yield server
+
     def _send(self, message: EmailMessage, sender: str, recipient: str) -> None:
         where = f"the mail server {self.host}:{self.port}"
         handed = False
         try:
-            with self._connected() as server:
-                if self.tls == "starttls":
-                    server.starttls(context=self.context or ssl.create_default_context())
-                if self.username:
-                    server.login(self.username, self.password)
+            with self._entered() as server:
                 handed = True
                 server.send_message(message, sender, [recipient])
                 handed = False  # it has answered: what fails from here on is only the good-bye

@@ -1,7 +1,10 @@
-"""A chart of an alert's expression as SVG: the figures, the threshold, and when something was changed. Pure."""
+"""A chart of an alert's expression: the figures, the threshold, and when something was changed. Pure.
+
+What is drawn is a list of shapes: ``svg`` writes them as text, ``clients.drawing`` paints them.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from html import escape
@@ -34,25 +37,90 @@ class Chart:
     percent: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """A line through ``points``; ``dash`` is how much of it is drawn and left out in turn, 0 for all of it."""
+
+    points: Sequence[tuple[float, float]]
+    colour: str
+    width: int = 1
+    dash: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text whose baseline is at ``y`` and whose ``anchor`` (start, middle, end) is at ``x``."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str = "start"
+    colour: str = _INK
+    size: int = 11
+
+
+Shape = Stroke | Words
+
+
+def drawable(chart: Chart) -> bool:
+    """Say whether there is anything to draw."""
+    return len(_known(chart)) > 1
+
+
+def _known(chart: Chart) -> Sequence[Point]:
+    return [(at, value) for at, value in chart.points if math.isfinite(value)]
+
+
+def shapes(chart: Chart) -> Sequence[Shape]:
+    """Return what is drawn, in order, on a white ground; nothing when there is nothing to draw."""
+    known = _known(chart)
+    if not drawable(chart):
+        return ()
+    scale = _Scale(known, chart.threshold)
+    return [
+        Words(_LEFT, 18, chart.title[:90], size=13),
+        *_grid(chart, scale),
+        *_limit(chart, scale),
+        *(
+            shape
+            for place, one in enumerate(chart.marks[:MARKS])
+            if scale.first <= one.at <= scale.last
+            for shape in _mark(one, place, scale)
+        ),
+        *(Stroke(run, _LINE, 2) for run in _runs(chart, scale)),
+    ]
+
+
 def svg(chart: Chart) -> str:
     """Return the chart; empty when there is nothing to draw. Every text in it is escaped."""
-    known = [(at, value) for at, value in chart.points if math.isfinite(value)]
-    if len(known) < 2:  # noqa: PLR2004 - a line has two ends
+    drawn = shapes(chart)
+    if not drawn:
         return ""
-    scale = _Scale(known, chart.threshold)
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{FONT}" font-size="11" role="img">',
         f"<title>{escape(chart.title)}</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        f'<text x="{_LEFT}" y="18" font-size="13" fill="{_INK}">{escape(chart.title[:90])}</text>',
-        *_grid(chart, scale),
-        *_limit(chart, scale),
-        *(_mark(one, scale) for one in chart.marks[:MARKS] if scale.first <= one.at <= scale.last),
-        *(f'<polyline fill="none" stroke="{_LINE}" stroke-width="2" points="{run}"/>' for run in _runs(chart, scale)),
+        *(_text(one) if isinstance(one, Words) else _line(one) for one in drawn),
         "</svg>",
     ]
     return "".join(parts)
+
+
+def _line(one: Stroke) -> str:
+    dash = f' stroke-dasharray="{one.dash[0]} {one.dash[1]}"' if any(one.dash) else ""
+    if len(one.points) == 2:  # noqa: PLR2004 - its two ends
+        (x1, y1), (x2, y2) = one.points
+        ends = f'x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"'
+        return f'<line {ends} stroke="{one.colour}" stroke-width="{one.width}"{dash}/>'
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in one.points)
+    return f'<polyline fill="none" stroke="{one.colour}" stroke-width="{one.width}" points="{points}"/>'
+
+
+def _text(one: Words) -> str:
+    size = f' font-size="{one.size}"' if one.size != 11 else ""  # noqa: PLR2004 - the size of the whole
+    place = f'x="{one.x:.1f}" y="{one.y:.1f}" text-anchor="{one.anchor}"'
+    return f'<text {place} fill="{one.colour}"{size}>{escape(one.text)}</text>'
 
 
 class _Scale:
@@ -74,50 +142,43 @@ class _Scale:
         return HEIGHT - _BOTTOM - (value - self.low) / (self.high - self.low) * (HEIGHT - _TOP - _BOTTOM)
 
 
-def _grid(chart: Chart, scale: _Scale) -> Sequence[str]:
-    lines = []
+def _grid(chart: Chart, scale: _Scale) -> Iterator[Shape]:
     for place in range(5):
         value = scale.low + (scale.high - scale.low) * place / 4
         y = scale.y(value)
-        lines.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{_GRID}"/>')
-        lines.append(_text(_LEFT - 6, y + 4, figure(value, percent=chart.percent), "end"))
+        yield Stroke(((_LEFT, y), (WIDTH - _RIGHT, y)), _GRID)
+        yield Words(_LEFT - 6, y + 4, figure(value, percent=chart.percent), "end")
     for place in range(4):
         at = scale.first + (scale.last - scale.first) * place / 3
         anchor = ("start", "middle", "middle", "end")[place]
-        lines.append(_text(scale.x(at), HEIGHT - 9, f"{at:%H:%M}", anchor))
-    return lines
+        yield Words(scale.x(at), HEIGHT - 9, f"{at:%H:%M}", anchor)
 
 
-def _limit(chart: Chart, scale: _Scale) -> Sequence[str]:
+def _limit(chart: Chart, scale: _Scale) -> Iterator[Shape]:
     if chart.threshold is None:
-        return ()
+        return
     y = scale.y(chart.threshold)
-    ends = f'x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"'
-    line = f'<line {ends} stroke="{_LIMIT}" stroke-dasharray="6 4"/>'
-    return line, _text(WIDTH - _RIGHT, y - 5, figure(chart.threshold, percent=chart.percent), "end", _LIMIT)
+    yield Stroke(((_LEFT, y), (WIDTH - _RIGHT, y)), _LIMIT, dash=(6, 4))
+    yield Words(WIDTH - _RIGHT, y - 5, figure(chart.threshold, percent=chart.percent), "end", _LIMIT)
 
 
-def _mark(one: Mark, scale: _Scale) -> str:
+def _mark(one: Mark, place: int, scale: _Scale) -> Iterator[Shape]:
+    """Give a line, and words beside it: those of each below those of the one before, for they may be close."""
     x = scale.x(one.at)
     anchor = "end" if x > WIDTH * 0.7 else "start"
-    ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"'
-    line = f'<line {ends} stroke="{_MARK}" stroke-dasharray="2 3"/>'
-    return line + _text(x + (-5 if anchor == "end" else 5), _TOP + 10, f"▲ {one.text[:40]}", anchor, _MARK)
+    yield Stroke(((x, _TOP), (x, HEIGHT - _BOTTOM)), _MARK, dash=(2, 3))
+    yield Words(x + (-5 if anchor == "end" else 5), _TOP + 10 + 14 * place, f"▲ {one.text[:40]}", anchor, _MARK)
 
 
-def _runs(chart: Chart, scale: _Scale) -> Sequence[str]:
+def _runs(chart: Chart, scale: _Scale) -> Sequence[Sequence[tuple[float, float]]]:
     """Return the figures as unbroken lines: what was not measured is not drawn."""
-    runs: list[list[str]] = [[]]
+    runs: list[list[tuple[float, float]]] = [[]]
     for at, value in chart.points:
         if math.isfinite(value):
-            runs[-1].append(f"{scale.x(at):.1f},{scale.y(value):.1f}")
+            runs[-1].append((scale.x(at), scale.y(value)))
         elif runs[-1]:
             runs.append([])
-    return [" ".join(run) for run in runs if len(run) > 1]
-
-
-def _text(x: float, y: float, text: str, anchor: str, colour: str = _INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+    return [run for run in runs if len(run) > 1]
 
 
 def figure(value: float, *, percent: bool = False) -> str:

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
 from responder.domain.buttons import Button
+from responder.domain.chart import Chart
 from responder.domain.episodes import DecisionRow, Episode, Incident
 from responder.domain.findings import Finding
 from responder.domain.records import Record
@@ -85,6 +86,22 @@ class Question:
     buttons: tuple[Button, ...] = ()
 
 
+FIRST, END = "first", "end"
+"""The states of an incident that are worth a picture each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The chart of an incident, where a channel can show one: at ``state``, which is FIRST or END.
+
+    ``stale``: what it is drawn from is older than the end that it is to show.
+    """
+
+    state: str
+    chart: Chart
+    stale: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
     """The account of one incident at one revision.
@@ -95,7 +112,7 @@ class Notification:
     ``about`` holds the labels that tell it from other incidents of its name. ``buttons`` are what can be pressed now,
     where the channel has buttons and somebody hears of it when one is pressed. ``ahead`` is what happens next by
     itself, ``notes`` are (kind, line) of what was found out beside the alert. ``questions`` are the runs of which each
-    asks in a message of its own, where the channel can.
+    asks in a message of its own, where the channel can. ``picture`` is the chart, once there is one.
     """
 
     incident_id: str
@@ -124,6 +141,7 @@ class Notification:
     ahead: str = ""
     notes: tuple[tuple[str, str], ...] = ()
     questions: tuple[Question, ...] = ()
+    picture: Picture | None = None
 
 
 Receipt = Mapping[str, JsonValue]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from responder.domain.buttons import Button
-from responder.domain.notification import Notification, Question
+from responder.domain.notification import Notification, Picture, Question
 
 
 def retold(news: Notification, say: Callable[[str], str]) -> Notification:
@@ -29,7 +29,13 @@ def retold(news: Notification, say: Callable[[str], str]) -> Notification:
         ahead=say(news.ahead),
         notes=tuple((kind, say(text)) for kind, text in news.notes),
         questions=tuple(_question(one, say) for one in news.questions),
+        picture=None if news.picture is None else _picture(news.picture, say),
     )
+
+
+def _picture(one: Picture, say: Callable[[str], str]) -> Picture:
+    marks = tuple(replace(mark, text=say(mark.text)) for mark in one.chart.marks)
+    return replace(one, chart=replace(one.chart, title=say(one.chart.title), marks=marks))
 
 
 def _question(one: Question, say: Callable[[str], str]) -> Question:

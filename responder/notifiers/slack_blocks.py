@@ -18,7 +18,7 @@ TITLE, WHY, NEXT, BY_HAND, SUMMARY, MEANING, LINE = 400, 700, 300, 1500, 600, 60
 FOUND = 1500
 LEAST = 600
 """Characters that what was done has, however much there is to say besides."""
-URL, LINKS = 400, 6
+URL, LINKS = 400, 7
 LABEL, ASKS, SHOWS, CHOICE = 75, 100, 300, 30
 """Characters of a button and its dialog (docs.slack.dev, button element and confirmation dialog object)."""
 _CALLS = re.compile(r"<(?=[!@#])")

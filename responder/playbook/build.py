@@ -114,6 +114,8 @@ def _notify(shape: NotifyShape) -> NotifyRule:
     told = [(f"slack:{channel}", shape.slack.states) for channel in shape.slack.channel] if shape.slack else []
     if shape.pagerduty:
         told.append((f"pagerduty:{shape.pagerduty.service}", shape.pagerduty.states))
+    for kind in ("webhook", "email", "teams", "slack_webhook", "apprise"):
+        told += [(f"{kind}:{one}", None) for one in getattr(shape, kind)]
     return NotifyRule(
         destinations=tuple(destination for destination, _ in told),
         replace=shape.replace,

@@ -25,6 +25,7 @@ from responder.language.ratios import Threshold, parse_rate, parse_ratio, parse_
 from responder.language.suggest import did_you_mean
 from responder.language.templates import Template, TemplateError
 
+_MAIL = re.compile(r"[^@\s<>,;\"]{1,64}@[^@\s<>,;\"]{1,255}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9])?")
 _DURATION_PATTERN = r"^(0|([0-9]+(y|w|d|h|ms|m|s))+)$"
 _VECTOR_FALLBACK = re.compile(r"\bor\s+(?:on\s*\([^)]*\)\s*)?vector\s*\(", re.IGNORECASE)
@@ -251,6 +252,12 @@ def _interval(value: object) -> object:
         raise Wrong(str(error), "interval") from error
 
 
+def _address(text: str) -> str:
+    if not _MAIL.fullmatch(text):
+        raise Wrong(f"{text[:60]!r} is no e-mail address", "value", "write it as name, @ and host")
+    return text
+
+
 def _json_schema(**keywords: object) -> WithJsonSchema:
     return WithJsonSchema(dict(keywords))
 
@@ -318,6 +325,7 @@ EqualsText = Annotated[
     _json_schema(type=["string", "number", "boolean"], examples=[0, "99%"]),
 ]
 Channel = Annotated[str, _reader(_channel, "a Slack channel", "channel"), _json_schema(type="string")]
+Address = Annotated[str, _reader(_address, "an e-mail address", "value"), _json_schema(type="string")]
 Person = Annotated[str, _reader(_person, "who may approve", "approver"), _json_schema(type="string")]
 OneOrMany = BeforeValidator(_one_or_many)
 ONE_OR_MANY: JsonDict = {"type": ["array", "string"]}

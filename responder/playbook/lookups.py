@@ -27,6 +27,8 @@ PARAMETER_INPUT = "parameter"
 PROMETHEUS_PROBE = "prometheus.query"
 NO_PROMETHEUS = "no-prometheus"
 """The rule of complaints about queries that nobody can answer."""
+NAMED = ("webhook", "teams", "slack_webhook", "apprise")
+"""The channels whose destinations have names in the configuration."""
 INTERVAL_KEYS = ("active_time_intervals", "mute_time_intervals")
 
 
@@ -148,6 +150,22 @@ def _check_notify(findings: Findings, notify: Keys, names: Names) -> None:
     if isinstance(service, str):
         path = ("notify", "pagerduty") if isinstance(pagerduty, str) else ("notify", "pagerduty", "service")
         _check_one(findings, path, service, names.pagerduty, what="PagerDuty service", rule="unknown-destination")
+    if notify.get("email") and not names.email:
+        message, hint = "email: the configuration has no notify.email", "add notify: { email: { host: …, from: … } }"
+        findings.add(("notify", "email"), message, "unknown-destination", hint, at_key=True)
+    for kind in NAMED:
+        _check_named(findings, kind, notify.get(kind), names.channels.get(kind, frozenset()))
+
+
+def _check_named(findings: Findings, kind: str, given: object, known: frozenset[str]) -> None:
+    if given and not known:
+        message, hint = f"{kind}: the configuration has no notify.{kind}", f"add notify: {{ {kind}: {{ NAME: … }} }}"
+        findings.add(("notify", kind), message, "unknown-destination", hint, at_key=True)
+        return
+    named: list[tuple[Path, object]] = [(("notify", kind, place), one) for place, one in enumerate(items(given))]
+    for path, one in named or [(("notify", kind), given)]:
+        if isinstance(one, str):
+            _check_one(findings, path, one, known, what=f"destination notify.{kind}", rule="unknown-destination")
 
 
 def _check_one(findings: Findings, path: Path, name: str, known: Iterable[str], *, what: str, rule: str) -> None:

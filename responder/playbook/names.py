@@ -17,6 +17,7 @@ class Names:
     the configuration says; None when nothing is known of them. ``groups`` maps those who can answer from Slack to the
     groups that ``slack:@GROUP`` means. ``parameters`` are what may be set, by
     the kind and the name of a connection; None leaves it to the action. ``commands`` are what ``command.run`` may run.
+    ``channels`` are the other destinations by their kind (``webhook``); ``email`` says whether there is a mail server.
     """
 
     connections: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -30,3 +31,5 @@ class Names:
     parameters: Mapping[str, Mapping[str, frozenset[str] | None]] = field(default_factory=dict)
     commands: Mapping[str, Command] = field(default_factory=dict)
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    channels: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    email: bool = False

@@ -5,7 +5,7 @@ than one key is in ``rules``; the arguments of actions and probes belong to thei
 """
 
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -13,6 +13,7 @@ from responder.domain.limits import RECURRENCE, Scope
 from responder.playbook.fields import (
     OFF_IS_EVERYTHING,
     ONE_OR_MANY,
+    Address,
     Channel,
     Duration,
     EqualsText,
@@ -225,11 +226,25 @@ SlackTold = Annotated[SlackShape, shorthand("channel", str, list)]
 PagerDutyTold = Annotated[PagerDutyShape, shorthand("service", str)]
 
 
+Several = Annotated[list[Annotated[str, Field(min_length=1)]], OneOrMany]
+
+
+def _channel(what: str) -> Any:  # noqa: ANN401 - as pydantic's Field, whose value stands for the field's
+    return Field(default=[], json_schema_extra=ONE_OR_MANY, description=f"names of {what} in the configuration")
+
+
 class NotifyShape(Shape):
     """Whom to tell, in addition to the configuration's routes."""
 
     slack: SlackTold | None = Field(default=None, description="a channel, a list of them, or { channel, states }")
     pagerduty: PagerDutyTold | None = Field(default=None, description="a service, or { service, states }")
+    webhook: Several = _channel("services of your own")
+    email: Annotated[list[Address], OneOrMany] = Field(
+        default=[], json_schema_extra=ONE_OR_MANY, description="e-mail addresses"
+    )
+    teams: Several = _channel("workflows of Microsoft Teams")
+    slack_webhook: Several = _channel("incoming webhooks of Slack")
+    apprise: Several = _channel("services of Apprise's")
     replace: bool = Field(default=False, description="tell these instead of the routes")
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
+CHANGE, CHANGES = "change.announced", "changes"
+"""The action and the subject of the entries that hold what others have changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Audit:

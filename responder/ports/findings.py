@@ -1,7 +1,7 @@
 """What the store keeps of what was found out about incidents, and which are still to be looked at."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -46,6 +46,18 @@ class Touched:
     after: JsonValue
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A change that somebody else has made and said so: ``target`` or ``labels`` say what of."""
+
+    seq: int
+    at: datetime
+    by: str
+    summary: str
+    target: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
 class FindingsStore(Protocol):
     """Where findings are kept. All of it may be lost without harm: nothing is decided by it."""
 
@@ -70,6 +82,10 @@ class FindingsStore(Protocol):
 
     async def nearby(self, incident_id: str, since: datetime) -> Sequence[Nearby]:
         """Return the other incidents that were opened after ``since``, the latest first."""
+        ...
+
+    async def announced(self, since: datetime, until: datetime) -> Sequence[Announced]:
+        """Return the changes of others that were announced in between, the latest first."""
         ...
 
     async def touched(self, since: datetime, until: datetime) -> Sequence[Touched]:

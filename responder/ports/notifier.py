@@ -37,6 +37,23 @@ class PartlyDelivered(DeliveryError):
         self.receipt = receipt
 
 
+class Pictures(Protocol):
+    """A channel that shows pictures below a message. Methods raise DeliveryError; nothing else leaves them."""
+
+    @property
+    def on(self) -> bool:
+        """Whether it can, as far as is known: a right that turned out to be missing ends it."""
+        ...
+
+    async def prepare(self, notification: Notification) -> str:
+        """Draw the picture and hand it over, where nobody sees it yet; returns its id."""
+        ...
+
+    async def share(self, notification: Notification, below: Receipt, picture: str) -> None:
+        """Show what was handed over below a message; the channel takes that once, however often it is asked."""
+        ...
+
+
 class Notifier(Protocol):
     """One channel. Every method raises DeliveryError; nothing else leaves it."""
 

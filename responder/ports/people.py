@@ -88,6 +88,10 @@ class People(Protocol):
         """Clear the needs-a-person latch and take the page that is held back or out; False when there is neither."""
         ...
 
+    async def announce_change(self, actor: str, summary: str, target: str, labels: Mapping[str, str]) -> None:
+        """Write down a change that somebody else has made, in the audit log: its retention is that of the log."""
+        ...
+
     async def pressed(self, once: str, press: Audit, incident_id: str) -> bool:
         """Write down a click in a chat, and raise what its incident's destinations are to be told.
 

@@ -64,6 +64,9 @@ class OutboxItem:
 DIGEST = "digest-"
 """How the id of a digest begins: the row of a message that tells of many incidents instead of one."""
 
+PICTURES = "_picture"
+"""How the kind of a destination ends that is shown the pictures of an incident, below its message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
@@ -114,6 +117,18 @@ class Outbox(Protocol):
 
     async def digest(self, digest_id: str, limit: int) -> Sequence[Receipt]:
         """Read what a digest says of each of its incidents, at most ``limit``."""
+        ...
+
+    async def receipt(self, incident_id: str, destination: str) -> Receipt | None:
+        """Read where an incident's own message stands; None where it has none there."""
+        ...
+
+    async def beside(self, incident_id: str, destination: str) -> None:
+        """Make a destination that the incident's messages bring about, such as that of their pictures."""
+        ...
+
+    async def look_again(self, incident_id: str) -> None:
+        """Let an incident be looked at once more, now: it has come to an end."""
         ...
 
     async def hurry(self, destination: str) -> int:

@@ -3,7 +3,7 @@
 Light to import: nothing here connects to anything, and no library of an outside system is loaded.
 """
 
-from responder.settings.check import cross_check
+from responder.settings.check import cross_check, worth_knowing
 from responder.settings.http import BasicAuth, HttpAuth, HttpConfig, OAuth2, TlsConfig
 from responder.settings.load import load_settings
 from responder.settings.model import (
@@ -79,4 +79,5 @@ __all__ = [
     "load_settings",
     "read_secret_file",
     "unread_secret",
+    "worth_knowing",
 ]

@@ -13,6 +13,17 @@ def cross_check(settings: Settings, modes: Mapping[str, Mode]) -> tuple[Complain
     return (*_nobody_is_told(settings, modes), *_nobody_hears(settings))
 
 
+def worth_knowing(settings: Settings) -> tuple[Complaint, ...]:
+    """Return what is allowed, and better done otherwise."""
+    unsigned = sorted(name for name, one in settings.notify.webhook.items() if one.secret is None)
+    message = "is not signed: whoever finds its address can tell it anything"
+    hint = 'add secret_file, with what "whsec_$(openssl rand -base64 32)" gives, and check the signature there'
+    return tuple(
+        Complaint(settings.file, 1, 1, f"notify.webhook.{name}: {message}", "unsigned", hint, severity="warning")
+        for name in unsigned
+    )
+
+
 def _nobody_hears(settings: Settings) -> tuple[Complaint, ...]:
     slack = settings.notify.slack
     if not settings.access.slack or (slack is not None and slack.pressable):

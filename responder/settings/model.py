@@ -275,7 +275,8 @@ class Policy:
 class SlackSettings:
     """A Slack app. ``signing_secret`` proves that a click comes from Slack; ``app_token`` opens Socket Mode.
 
-    ``mention`` is who is called when a person is needed, in Slack's own writing (``<!subteam^S…>``).
+    ``mention`` is who is called when a person is needed, in Slack's own writing (``<!subteam^S…>``). ``pictures`` puts
+    charts into threads, where the app may.
     """
 
     token: str = field(repr=False)
@@ -283,6 +284,7 @@ class SlackSettings:
     app_token: str | None = field(default=None, repr=False)
     api_url: str = "https://slack.com/api/"
     mention: str = ""
+    pictures: bool = True
 
     @property
     def pressable(self) -> bool:

@@ -16,7 +16,7 @@ _SECRETS = ("token", "signing_secret", "app_token")
 
 def read_slack(node: Node) -> SlackSettings:
     """Read the app: its tokens, and how it proves that a click comes from Slack."""
-    fields = node.keys((*with_file(*_SECRETS), "api_url", "mention"))
+    fields = node.keys((*with_file(*_SECRETS), "api_url", "mention", "pictures"))
     app_token = fields.secret("app_token")
     if app_token is not None and app_token.startswith(("xoxb-", "xoxp-")):
         hint = "make an app-level token with the scope connections:write; it begins with xapp-"
@@ -27,6 +27,7 @@ def read_slack(node: Node) -> SlackSettings:
         app_token=app_token,
         api_url=fields.read("api_url", Node.url, "https://slack.com/api/").rstrip("/") + "/",
         mention=_mentions(fields.get("mention")),
+        pictures=fields.read("pictures", Node.flag, otherwise=True),
     )
 
 

@@ -166,6 +166,8 @@ FACTS: Mapping[str, Fact] = {
     "destination": Fact("warning", _destination),
     "tell_waits_for_store": Fact("warning"),
     "message_gone": Fact("info"),
+    "picture_shown": Fact("info"),
+    "picture_left": Fact("warning"),
     "enriched": Fact("debug"),
     "not_enriched": Fact("info", about="error"),
     # people

@@ -2,7 +2,7 @@
 
 import asyncio
 import statistics
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -12,7 +12,7 @@ from responder.domain.notification import Account
 from responder.domain.runs import RunState
 from responder.domain.targets import SEPARATOR
 from responder.language.durations import human_duration
-from responder.ports.findings import FindingsStore, Nearby, PastRun, Touched
+from responder.ports.findings import Announced, FindingsStore, Nearby, PastRun, Touched
 from responder.tell.enrich import Scene
 from responder.tell.headline import main_run, ranked
 from responder.tell.words import change, clock, short
@@ -64,6 +64,7 @@ class Around:
         self._store = store
         self._beside: _Lately[Nearby] = _Lately(lambda since, _: store.nearby("", since))
         self._touched: _Lately[Touched] = _Lately(store.touched)
+        self._announced: _Lately[Announced] = _Lately(store.announced)
         self._read: dict[str, tuple[datetime, Sequence[PastRun]]] = {}
 
     async def look(self, scene: Scene) -> Sequence[Finding]:
@@ -81,7 +82,11 @@ class Around:
         touched = [
             one for one in await self._touched.get(opened - RECENT, opened, now) if opened - RECENT < one.at <= opened
         ]
-        return [*_past(playbook, past, now), *_changed(account, touched, now), *_related(account, beside, now)]
+        said = [one for one in await self._announced.get(opened - RECENT, now, now) if opened - RECENT < one.at <= now]
+        return [
+            *_past(playbook, past, now), *_changed(account, touched, now), *_said(account, said, now),
+            *_related(account, beside, now),
+        ]  # fmt: skip
 
     async def _past(self, playbook: str, now: datetime) -> Sequence[PastRun]:
         at, found = self._read.get(playbook, (now - PAST, ()))
@@ -107,12 +112,36 @@ def _past(playbook: str, runs: Sequence[PastRun], now: datetime) -> Sequence[Fin
     return [Finding("past", now, f"{playbook}, last 30 days: {', '.join(parts)}")]
 
 
+def _targets(account: Account) -> Collection[str]:
+    return {run.target for run in account.runs} | {one.target for one in account.decisions if one.target}
+
+
 def _changed(account: Account, touched: Sequence[Touched], now: datetime) -> Sequence[Finding]:
     """Say what we have changed there before it began."""
-    targets = {run.target for run in account.runs} | {one.target for one in account.decisions if one.target}
+    targets = _targets(account)
     ours = {run.id for run in account.runs}
     near = [one for one in touched if one.run not in ours and any(_same(one.target, target) for target in targets)]
     return [Finding(f"changed:{one.record}", now, _change(one)) for one in near[:MOST]]
+
+
+def _said(account: Account, announced: Sequence[Announced], now: datetime) -> Sequence[Finding]:
+    """Say what others say that they have changed there."""
+    targets = _targets(account)
+    near = [one for one in announced if _about(one, account, targets)]
+    return [Finding(f"changed:said:{one.seq:016}", now, _announcement(one)) for one in near[:MOST]]
+
+
+def _about(one: Announced, account: Account, targets: Collection[str]) -> bool:
+    """Say whether it is of a target, or all its labels are those of an alert."""
+    if one.target and any(_same(one.target, target) for target in targets):
+        return True
+    alike = (episode.labels for episode in account.episodes)
+    return bool(one.labels) and any(one.labels.items() <= labels.items() for labels in alike)
+
+
+def _announcement(one: Announced) -> str:
+    where = one.target or ", ".join(f"{name}={value}" for name, value in sorted(one.labels.items()))
+    return f"{clock(one.at)} {short(one.by, 60)} announced: {short(one.summary, 200)} ({short(where, 80)})"
 
 
 def _change(one: Touched) -> str:

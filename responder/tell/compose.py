@@ -18,6 +18,7 @@ from responder.tell.headline import OVER, WORKING, age, firing, headline, main_r
 from responder.tell.lines import BAD, DONE, account_lines, measured, named, seen_of, undo_line
 from responder.tell.links import links
 from responder.tell.notes import notes
+from responder.tell.pictures import picture_of
 from responder.tell.questions import questions
 from responder.tell.several import several, target_lines
 from responder.tell.words import change, clock, short
@@ -89,6 +90,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         ahead=coming(account, word, run, docs),
         notes=notes(account),
         questions=questions(account, _docs_of_asking(account, docs_of)),
+        picture=picture_of(account, word),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
 

@@ -13,7 +13,7 @@ from responder.domain.errors import DeliveryError, NotYet, StoreError
 from responder.domain.ids import new_id
 from responder.domain.notification import Account, Notification, Receipt
 from responder.ports.clock import Clock
-from responder.ports.notifier import Destination, Notifier
+from responder.ports.notifier import Destination, Notifier, Pictures
 from responder.ports.queues import GAP
 from responder.ports.store import DIGEST, Gathered, Outbox, OutboxItem
 from responder.tell.ahead import Ahead
@@ -23,6 +23,8 @@ from responder.tell.digest import LOOK, PAUSE_SECONDS, Storm, alone, compose_dig
 from responder.tell.digest import READ as DIGEST_LINES
 from responder.tell.digest import REST as DIGEST_REST
 from responder.tell.docs import DocsOf
+from responder.tell.facts import OnFact
+from responder.tell.gallery import Gallery, is_picture
 from responder.tell.lanes import Lane, back_off
 from responder.tell.veil import NoVeil, Veil
 from responder.tell.way import Way
@@ -51,14 +53,6 @@ SEEN = "seen"
 """Where a receipt keeps what the message showed (``digest``), beside what the channel keeps in it."""
 LONGEST_REST = timedelta(seconds=10)
 """Between two tellings of an incident of ten thousand alerts to one destination; of a few it is ``GAP``."""
-
-
-class OnFact(Protocol):
-    """Takes a fact once, to log and to count."""
-
-    def __call__(self, name: str, /, **fields: object) -> None:
-        """Note the fact ``name``."""
-        ...
 
 
 AccountNow = Callable[[], Awaitable[Account | None]]
@@ -95,13 +89,18 @@ class Courier:
         storm: Callable[[], Storm | None] = lambda: None,
         way: Way | None = None,
         pager: Callable[[], str] = lambda: "",
+        pictures: Mapping[str, Pictures] | None = None,
+        early: Callable[[str, Account], bool] = lambda _, __: False,
     ) -> None:
         """``notifiers`` are keyed by kind; ``on_free`` is called when a destination can be told again.
 
         ``storm`` says when incidents are told in a digest; None: never. ``veil`` keeps out of messages what nobody
         outside is to see. ``way`` says when acting is behind; without one, telling gives way to nothing. ``pager`` is
-        the destination that hears of an incident only once a person is needed, empty for none.
+        the destination that hears of an incident only once a person is needed, empty for none. ``pictures`` are the
+        channels that show one, by kind. ``early`` says of a destination that it is not to hear of an incident yet.
         """
+        self._early = early
+        self._gallery = Gallery(store, clock, pictures or {}, on_fact, way)
         self._pager = pager
         self._way = way or Way()
         self._storm = storm
@@ -210,7 +209,7 @@ class Courier:
 
     def _for_digest(self, item: OutboxItem, account: Account | None) -> Gathered | None:
         """Return what a digest says of an item; None when it has nothing to do with one."""
-        if account is None:
+        if account is None or (item.receipt is None and self._early(item.destination, account)):
             return None
         try:
             news = self._composed(account, item.want_rev)
@@ -234,7 +233,7 @@ class Courier:
     async def _tell_guarded(self, lane: Lane, item: OutboxItem, account: AccountNow) -> None:
         """Tell one item; whatever goes wrong with it is written to its row."""
         try:
-            await self._tell(lane, item, account)
+            await (self._show if is_picture(lane.destination) else self._tell)(lane, item, account)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours costs one message its turn, not its lane
@@ -242,6 +241,10 @@ class Courier:
             self._on_fact("tell_failed", destination=item.destination, incident=item.incident_id, error=text)
             seconds = ITEM_PATIENCE * back_off(item.attempts, self._jitter())
             await self._store.tell_later(item, self._clock.now() + timedelta(seconds=seconds), text)
+
+    async def _show(self, lane: Lane, item: OutboxItem, account_now: AccountNow) -> None:
+        account = await account_now()
+        await self._gallery.tell(lane, item, None if account is None else self._composed(account, item.want_rev))
 
     async def _tell(self, lane: Lane, item: OutboxItem, account_now: AccountNow) -> None:
         notifier = self._notifiers.get(lane.destination.kind)
@@ -261,7 +264,7 @@ class Courier:
                 await self._give_up(item, "the incident is no longer there")
                 return
             rest, news = rest_of(account.size), self._composed(account, item.want_rev)
-            if item.destination == self._pager() and not (news.page or item.receipt or item.attempt):
+            if not (item.receipt or item.attempt) and self._waits(item.destination, account, news):
                 await self._store.told(item, {}, rest)
                 return
         seen = digest(news)
@@ -278,9 +281,14 @@ class Courier:
         except DeliveryError as error:
             await self._settle(lane, item, error)
         else:
+            await self._gallery.open(item, news)
             await self._store.told(item, {**receipt, SEEN: seen}, rest)
             await self._answered(lane)
             self._told(item, self._clock.monotonic() - started)
+
+    def _waits(self, destination: str, account: Account, news: Notification) -> bool:
+        """Say whether a destination that knows nothing of an incident is not to hear of it yet."""
+        return (destination == self._pager() and not news.page) or self._early(destination, account)
 
     async def _answered(self, lane: Lane) -> None:
         """Note that a destination answers; where it did not for a while, nobody waits out a back-off any more."""
@@ -374,7 +382,7 @@ def digest(news: Notification) -> str:
     """Return what stands for all that a message shows but the time that has passed: an edit of that alone is none."""
     facts = [fact for fact in news.facts if fact[0] not in ("time", "age")]
     entries = [(entry.key, entry.text) for entry in news.entries]
-    shown = replace(news, revision=0, fallback="", page="", facts=(), entries=(), labels=None)
+    shown = replace(news, revision=0, fallback="", page="", facts=(), entries=(), labels=None, picture=None)
     paged = bool(news.page)
     text = repr((shown, paged, facts, entries, sorted((news.labels or {}).items())))
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:16]

@@ -14,9 +14,9 @@ from responder.playbook.model import Playbook
 from responder.ports.clock import Clock
 from responder.ports.findings import FindingsStore
 from responder.ports.tools import Tools
-from responder.tell.courier import OnFact
 from responder.tell.diagnosis import diagnose
 from responder.tell.docs import subject
+from responder.tell.facts import OnFact
 from responder.tell.headline import main_run, ranked
 from responder.tell.way import Way
 

@@ -7,7 +7,11 @@ from datetime import timedelta
 
 from responder.ports.notifier import Destination
 
-PACES: Mapping[str, timedelta] = {"slack": timedelta(seconds=1), "pagerduty": timedelta(seconds=0.5)}
+PACES: Mapping[str, timedelta] = {
+    "slack": timedelta(seconds=1),
+    "slack_picture": timedelta(seconds=3),  # a message always finds room in between
+    "pagerduty": timedelta(seconds=0.5),
+}
 """The least time between two tellings by kind: Slack takes about one message a second and channel (docs.slack.dev,
 rate limits), PagerDuty about 120 events a minute and integration key (developer.pagerduty.com, rate limits)."""
 OPEN_AFTER = 3

@@ -22,6 +22,8 @@ def links(
         yield "run", f"{base}/runs/{quote(run.id)}"
     if base:
         yield "incident", f"{base}/incidents/{quote(account.incident.id)}"
+    if base and any(one.kind == "chart" for one in account.findings):
+        yield "chart", f"{base}/api/v1/incidents/{quote(account.incident.id)}/chart.svg"
     annotations = worst.annotations if worst else {}
     silences = bool(worst) and account.incident.open
     for text, url in (

@@ -3,20 +3,49 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from responder.domain.chart import Chart, Mark, svg
+from responder.domain.chart import Chart, Mark, drawable, svg
 from responder.domain.findings import Finding
-from responder.domain.notification import Account
+from responder.domain.notification import END, FIRST, Account, Headline, Picture
 from responder.domain.records import RecordState
+from responder.tell.headline import LATCHED, OVER, main_run
 from responder.tell.lines import seen_of
 from responder.tell.words import change
 
+ENDS = OVER | frozenset(LATCHED.values()) | {Headline.NOT_UNDONE}
+"""Words after which the chart shows how it went."""
 _MADE = frozenset({RecordState.APPLIED, RecordState.UNDONE, RecordState.DRIFTED, RecordState.UNDO_FAILED})
 
 
 def chart_of(account: Account) -> str:
     """Return the chart as SVG, empty while there is none."""
+    found = _drawn(account)
+    return svg(found[1]) if found is not None else ""
+
+
+def picture_of(account: Account, word: Headline) -> Picture | None:
+    """Return the chart for channels that show pictures, None while there is none."""
+    found = _drawn(account)
+    if found is None or not drawable(found[1]):
+        return None
+    course, chart = found
+    if word not in ENDS:
+        return Picture(FIRST, chart)
+    ended = _ended(account)
+    return Picture(END, chart, stale=ended is not None and course.at < ended)
+
+
+def _ended(account: Account) -> datetime | None:
+    """Return when the last of it ended: what was drawn before cannot show that."""
+    run = main_run(account)
+    ends = [account.incident.resolved_at, (run.kept_at or run.finished_at) if run is not None else None]
+    return max((one for one in ends if one is not None), default=None)
+
+
+def _drawn(account: Account) -> tuple[Finding, Chart] | None:
     course = next((one for one in account.findings if one.kind == "chart"), None)
-    return svg(_chart(account, course, course.data)) if course is not None and isinstance(course.data, Mapping) else ""
+    if course is None or not isinstance(course.data, Mapping):
+        return None
+    return course, _chart(account, course, course.data)
 
 
 def _chart(account: Account, course: Finding, data: Mapping[str, object]) -> Chart:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from responder.domain.findings import Finding
 from responder.domain.notification import Account, Notification
 from responder.domain.retold import retold
 
@@ -49,6 +50,8 @@ def outside(account: Account) -> Iterator[str]:
     yield from (one.reason for one in account.decisions)
     for finding in account.findings:
         yield from (finding.text, finding.body)
+        if isinstance(finding.data, Mapping) and isinstance(finding.data.get("expression"), str):
+            yield str(finding.data["expression"])
 
 
 def veiled(account: Account, say: Callable[[str], str]) -> Account:
@@ -72,8 +75,15 @@ def veiled(account: Account, say: Callable[[str], str]) -> Account:
         ),
         runs=tuple(replace(run, reason=say(run.reason)) for run in account.runs),
         decisions=tuple(replace(one, reason=say(one.reason)) for one in account.decisions),
-        findings=tuple(replace(one, text=say(one.text), body=say(one.body)) for one in account.findings),
+        findings=tuple(_finding(one, say) for one in account.findings),
     )
+
+
+def _finding(one: Finding, say: Callable[[str], str]) -> Finding:
+    data = one.data
+    if isinstance(data, dict) and isinstance(data.get("expression"), str):
+        data = {**data, "expression": say(str(data["expression"]))}
+    return replace(one, text=say(one.text), body=say(one.body), data=data)
 
 
 def without_labels(news: Notification, account: Account, names: Collection[str]) -> Notification:

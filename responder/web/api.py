@@ -69,6 +69,15 @@ def reading_routes() -> tuple[Route, ...]:
             "viewer",
             "Show one incident, decisions and findings; `chart` is SVG.",
         ),
+        Route(
+            "GET",
+            "/incidents/{id}/chart.svg",
+            chart,
+            "viewer",
+            "Show the chart of an incident's alert, with the moments of each change.",
+            answer={"type": "string"},
+            media="image/svg+xml",
+        ),
         Route("GET", "/status", status, "viewer", "Show what runs, how it is configured and what waits."),
         Route("GET", "/explain", explain, "viewer", "Tell the story of the alerts with these labels.", _LABELS),
         Route(
@@ -160,6 +169,15 @@ async def incident(request: web.Request, _caller: Caller) -> JsonValue:
         "chart": chart_of(account) if account is not None else "",
         "decisions": cast("list[JsonValue]", await rows(parts, "decisions", 200, incident=str(found["id"]))),
     }
+
+
+async def chart(request: web.Request, _caller: Caller) -> JsonValue:
+    """Return the chart of an incident; raises Refused (404) where there is none."""
+    account = await request.app[PARTS].people.account(request.match_info["id"])
+    drawn = chart_of(account) if account is not None else ""
+    if not drawn:
+        raise Refused(404, "there is no chart of this incident", "it takes a rule with a threshold in Prometheus")
+    return drawn
 
 
 async def playbooks(request: web.Request, _caller: Caller) -> JsonValue:

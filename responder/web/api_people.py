@@ -49,6 +49,14 @@ def asking_routes() -> tuple[Route, ...]:
             "POST", "/playbooks/{name}/reset", reset, "operator", "Let a playbook that tripped act by itself again."
         ),
         Route("POST", "/incidents/{id}/ack", acknowledge, "operator", "Take over: a person is on it."),
+        Route(
+            "POST", "/changes", announce, "operator", "Say that something was changed, for messages about it.",
+            body={
+                "summary*": "what was changed, in a sentence",
+                "target": "of what, such as prod-eu/deployment/shop/api; all that is below it, too",
+                "labels": "or of alerts with all of these labels, as namespace=shop,deployment=api",
+            },
+        ),
         Route("DELETE", "/quarantines/{target}", clear, "operator", "Let a target in doubt be changed again."),
         Route(
             "POST", "/redrive", redrive, "operator", "Bring back what was set aside.",
@@ -149,6 +157,33 @@ async def acknowledge(request: web.Request, caller: Caller) -> JsonValue:
     """Clear the needs-a-person latch."""
     incident_id = await asks.take(request.app[PARTS], caller, request.match_info["id"])
     return {"incident": incident_id, "acknowledged_by": caller.name}
+
+
+async def announce(request: web.Request, caller: Caller) -> JsonValue:
+    """Take up a change that somebody else has made: messages about it name it for two hours."""
+    body = await _body(request, _texts("summary", "target", "labels"))
+    parts = request.app[PARTS]
+    summary, target = body.get("summary", "").strip(), body.get("target", "").strip()
+    labels = _labels(body.get("labels", ""))
+    if not summary:
+        raise Refused(400, "summary is missing", "say in a sentence what was changed")
+    if not target and not labels:
+        raise Refused(400, "neither target nor labels say what was changed", "give a target, or labels of its alerts")
+    await parts.people.announce_change(caller.name, summary, target, labels)
+    asks.noted(parts, caller, "change", target or body["labels"][:200])
+    return {"summary": summary, "target": target, "labels": cast("JsonValue", labels), "announced_by": caller.name}
+
+
+def _labels(text: str) -> dict[str, str]:
+    """Read ``namespace=shop,deployment=api``; raises Refused."""
+    found: dict[str, str] = {}
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        name, equals, value = (one.strip() for one in part.partition("="))
+        value = value.removeprefix('"').removesuffix('"')
+        if not name or not equals or not value:
+            raise Refused(400, f"labels: {part[:60]!r} is no label", "write them as namespace=shop,deployment=api")
+        found[name] = value
+    return found
 
 
 async def clear(request: web.Request, caller: Caller) -> JsonValue:

@@ -56,7 +56,7 @@ def _operation(route: Route) -> dict[str, JsonValue]:
         "description": f"Takes the role {route.role}.",
         "parameters": in_path + in_query,
         "responses": {
-            "200": {"description": "Done.", "content": {"application/json": {"schema": dict(route.answer)}}},
+            "200": {"description": "Done.", "content": {route.media: {"schema": dict(route.answer)}}},
             "default": _ERROR,
         },
     }

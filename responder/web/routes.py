@@ -11,6 +11,9 @@ from responder.settings import Role
 from responder.web.auth import Caller, require
 from responder.web.parts import PARTS
 
+_INERT = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; sandbox"}
+"""A document that a browser shows runs nothing and loads nothing."""
+
 JsonHandler = Callable[[web.Request, Caller], Awaitable[JsonValue]]
 
 
@@ -25,7 +28,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation of the API. ``body`` maps the keys of a JSON body to what they mean; ``*`` marks needed ones."""
+    """One operation of the API. ``body`` maps the keys of a JSON body to what they mean; ``*`` marks needed ones.
+
+    With another ``media`` than JSON the handler returns the text as it is sent.
+    """
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
@@ -35,6 +41,7 @@ class Route:
     query: tuple[Parameter, ...] = ()
     body: Mapping[str, str] = field(default_factory=dict)
     answer: Mapping[str, JsonValue] = field(default_factory=lambda: {"type": "object"})
+    media: str = "application/json"
 
     def serve(self) -> Callable[[web.Request], Awaitable[web.Response]]:
         """Return the handler that checks the role and answers JSON."""
@@ -43,6 +50,8 @@ class Route:
             caller = await require(request, self.role)
             answer = await self.handler(request, caller)
             answer = request.app[PARTS].mask(answer)
+            if self.media != "application/json":
+                return web.Response(text=str(answer), content_type=self.media, headers=_INERT)
             return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
         return handle

@@ -192,6 +192,8 @@ WORDS: Mapping[str, str] = {
     "notify.slack.app_token": "An app-level token, `xapp-…`, with the scope `connections:write`: clicks and "
     "commands come through a connection that the responder opens (Socket Mode). No public URL is needed.",
     "notify.slack.api_url": "Where Slack is.",
+    "notify.slack.pictures": "Put the chart of an alert into the thread of its message, where the app may "
+    "(`files:write`). An extra: `pip install 'alert-responder[pictures]'`.",
     "notify.slack.mention": "Who is called when a person is needed, and at no other time: ids of user groups (`S…`) or "
     "people (`U…`), `here` or `channel`. One or a list.",
     "notify.pagerduty": "PagerDuty, through the Events API v2.",

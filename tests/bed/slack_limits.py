@@ -4,6 +4,7 @@ Source: docs.slack.dev, Block Kit reference and chat.postMessage; the total over
 `BLOCKS_TOTAL`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,18 @@ _SECTION_TEXT, _FIELD, _FIELDS = 3_000, 2_000, 10
 _HEADER, _CONTEXT, _ACTIONS, _MARKDOWN = 150, 10, 25, 12_000
 _BUTTON, _VALUE, _URL, _ID, _ALT = 75, 2_000, 3_000, 255, 2_000
 _CONFIRM_TITLE, _CONFIRM_TEXT, _CONFIRM_CHOICE = 100, 300, 30
+
+
+class Refused(Exception):
+    """A call ends with ``{"ok": false, "error": …}``."""
+
+
+class Slow(Exception):
+    """A call ends with 429."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = max(1, math.ceil(seconds))
 
 
 def refusal(text: str | None, blocks: object, attachments: object, metadata: object, *, update: bool) -> str | None:

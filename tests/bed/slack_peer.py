@@ -17,7 +17,8 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.bed.slack_limits import POST_TEXT, refusal
+from tests.bed.slack_files import File, reserved, to_share
+from tests.bed.slack_limits import POST_TEXT, Refused, Slow, refusal
 from tests.bed.web import Faults, JsonObject, Rate, serving
 
 _BOT, _USER, _TEAM = "B0RESPONDER", "U0RESPONDER", "T0BED"
@@ -49,6 +50,7 @@ class Message:
     user: str = _USER
     broadcast: bool = False
     history: list[JsonObject] = field(default_factory=list)
+    files: list[JsonObject] = field(default_factory=list)
 
     def shown(self, *, metadata: bool = False) -> JsonObject:
         """Return it as conversations.history would."""
@@ -56,21 +58,10 @@ class Message:
         if self.user == _USER:
             whole["bot_id"] = _BOT
         optional: JsonObject = {"thread_ts": self.thread_ts, "blocks": self.blocks, "attachments": self.attachments}
+        optional["files"] = self.files
         if metadata:
             optional["metadata"] = self.metadata
         return whole | {key: value for key, value in optional.items() if value}
-
-
-class Refused(Exception):
-    """A call ends with ``{"ok": false, "error": …}``."""
-
-
-class Slow(Exception):
-    """A call ends with 429."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = max(1, math.ceil(seconds))
 
 
 @dataclass(slots=True)
@@ -101,6 +92,8 @@ class SlackPeer:
     people: set[str] = field(default_factory=lambda: {_PERSON})
     limited: int = 0
     messages: list[Message] = field(default_factory=list)
+    files: dict[str, File[Message]] = field(default_factory=dict)
+    uploads: Rate = field(default_factory=lambda: Rate(100, _PER_MINUTE))
     url: str = ""
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -132,6 +125,7 @@ class SlackPeer:
         """Return the web application."""
         app = web.Application(middlewares=[self.faults.middleware()], client_max_size=16 * 2**20)
         app.router.add_route("*", "/api/{method}", self._api)
+        app.router.add_post("/upload/v1/{file}", self._take)
         app.router.add_post(self.webhook_path, self._webhook)
         app.router.add_post("/services/{rest:.*}", self._no_webhook)
         return app
@@ -148,6 +142,8 @@ class SlackPeer:
             "conversations.join": self._join,
             "conversations.list": self._list_channels,
             "conversations.replies": self._replies,
+            "files.completeUploadExternal": self._share,
+            "files.getUploadURLExternal": self._upload_url,
         }
         arguments: Mapping[str, Any] = {}
         try:
@@ -162,7 +158,7 @@ class SlackPeer:
             body = {"ok": False, "error": "ratelimited"}
             return web.json_response(body, status=429, headers={"Retry-After": str(slow.seconds)})
         self.calls.append(Call(name, arguments))
-        return web.json_response({"ok": True, **answer})
+        return web.json_response({"ok": True, **answer}, headers={"X-OAuth-Scopes": ",".join(sorted(self.scopes))})
 
     def _authenticate(self, request: web.Request, arguments: Mapping[str, Any]) -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ") or str(arguments.get("token", ""))
@@ -270,6 +266,38 @@ class SlackPeer:
         parent = self._find(channel, str(arguments.get("ts", "")), "thread_not_found")
         thread = [one for one in self.messages if one.channel == channel and parent.ts in {one.ts, one.thread_ts}]
         return _page(sorted(thread, key=lambda message: message.ts), arguments)
+
+    async def _upload_url(self, arguments: Mapping[str, Any]) -> JsonObject:
+        self._needs("files:write")
+        _limit(self.uploads, "url")
+        one = reserved(arguments, f"F0{next(self._numbers):06d}")
+        self.files[one.id] = one
+        return {"upload_url": f"{self.url}/upload/v1/{one.id}", "file_id": one.id}
+
+    async def _take(self, request: web.Request) -> web.Response:
+        """Take the bytes, raw; the address is the credential, and a token has no business here."""
+        one = self.files.get(request.match_info["file"])
+        if one is None or "Authorization" in request.headers or not one.fill(await request.read()):
+            self.refused.append(Call("upload", {"file": request.match_info["file"]}, "refused"))
+            return web.Response(status=400, text="refused")
+        return web.Response(text=f"OK - {one.length}")
+
+    async def _share(self, arguments: Mapping[str, Any]) -> JsonObject:
+        self._needs("files:write")
+        _limit(self.uploads, "share")
+        shared = to_share(arguments, self.files)
+        message = None
+        if arguments.get("channel_id"):
+            channel = self._channel({"channel": arguments["channel_id"]}, by_name=False)
+            _limit(self.posts, channel)
+            parent = self._find(channel, str(arguments.get("thread_ts", "")), "thread_not_found")
+            parent.thread_ts = parent.ts
+            message = self._keep(channel, {"text": str(arguments.get("initial_comment") or "")})
+            message.thread_ts = parent.ts
+            message.files = [{"id": one.id, "name": one.filename} for one, _ in shared]
+        for one, title in shared:
+            one.title, one.done, one.message = title, True, message
+        return {"files": [{"id": one.id, "title": one.title} for one, _ in shared]}
 
     async def _webhook(self, request: web.Request) -> web.Response:
         wait = self.posts.wait(self.webhook_channel)

@@ -208,3 +208,24 @@ async def test_an_incoming_webhook_answers_ok_and_nothing_more(peer: SlackPeer) 
 
 def test_interactions_are_signed_as_slack_signs_them() -> None:
     assert SignatureVerifier("secret").is_valid_request(b"payload=%7B%7D", signed("secret", b"payload=%7B%7D"))
+
+
+async def test_a_file_is_announced_filled_and_shared_once(peer: SlackPeer, client: AsyncWebClient) -> None:
+    refused = client.files_getUploadURLExternal(filename="a.png", length=3)
+    assert await error_of(refused) == "missing_scope"
+    peer.scopes.add("files:write")
+    posted = await client.chat_postMessage(channel="C0ALERTS", text="first")
+    place = await client.files_getUploadURLExternal(filename="a.png", length=3, alt_txt="a chart")
+    thread = {"channel_id": "C0ALERTS", "thread_ts": posted["ts"]}
+    share = [{"id": place["file_id"], "title": "a"}]
+    assert await error_of(client.files_completeUploadExternal(files=share, **thread)) == "file_not_found"
+    async with aiohttp.ClientSession() as session:
+        for body, status in ((b"too long", 400), (b"abc", 200)):
+            async with session.post(place["upload_url"], data=body) as answer:
+                assert answer.status == status
+    await client.files_completeUploadExternal(files=share, **thread)
+    assert await error_of(client.files_completeUploadExternal(files=share, **thread)) == "file_not_found"
+    unknown = client.files_completeUploadExternal(files=[{"id": "F0NONE"}], **thread)
+    assert await error_of(unknown) == "file_not_found"
+    (_, reply) = peer.in_channel("#alerts")
+    assert (reply.thread_ts, [one["name"] for one in reply.files]) == (posted["ts"], ["a.png"])

@@ -49,6 +49,17 @@ async def test_it_is_looked_at_again_when_that_was_asked_for_and_no_later(store:
     assert await store.claim_looks(8) == []
 
 
+async def test_it_is_looked_at_once_more_when_it_has_come_to_an_end(store: SqlStore) -> None:
+    one = await _opened(store)
+    await store.claim_looks(8)
+    await store.looked(one, (), timedelta(minutes=15))
+    await store.look_again(one)
+    assert await store.claim_looks(8) == [one]
+    await store.looked(one, (), None)
+    await store.look_again(one)
+    assert await store.claim_looks(8) == [one]
+
+
 async def test_what_nobody_has_looked_at_for_long_is_left_alone(store: SqlStore) -> None:
     await _opened(store)
     advance(store, YOUNG + SECOND)
@@ -93,6 +104,19 @@ async def test_they_go_with_their_incident(store: SqlStore) -> None:
     assert await store.accounts([one]) == {}
     await write(store, incidents=[incident(store, id=one)])
     assert (await store.accounts([one]))[one].findings == ()
+
+
+async def test_what_others_have_changed_is_kept_as_it_was_said(store: SqlStore) -> None:
+    since = store.now()
+    advance(store, SECOND)
+    await store.announce_change("ci", "api 1.8 is out", "eu/deployment/shop/api", {})
+    await store.announce_change("ana", "a larger pool", "", {"service": "db"})
+    latest, first = await store.announced(since, store.now())
+    assert (first.by, first.summary, first.target, first.labels) == (
+        "ci", "api 1.8 is out", "eu/deployment/shop/api", {}
+    )  # fmt: skip
+    assert (latest.by, latest.labels) == ("ana", {"service": "db"})
+    assert await store.announced(store.now(), store.now() + SECOND) == []
 
 
 async def test_what_happened_around_is_read_from_what_was_written(store: SqlStore) -> None:

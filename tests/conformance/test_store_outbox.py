@@ -15,7 +15,7 @@ from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
-from responder.ports.queues import GAP
+from responder.ports.queues import GAP, PICTURES
 from responder.ports.store import LEASE, MAX_ATTEMPTS, Gathered, OutboxItem
 from responder.stores.core.accounts import EPISODES, RUNS
 from responder.stores.core.digests import FIRST_AFTER
@@ -69,6 +69,28 @@ async def test_what_happens_while_a_message_is_sent_is_told_next(store: SqlStore
     assert (again.want_rev, again.told_rev, again.receipt) == (4, 1, {"ts": "1"})
     await store.told(again, {"ts": "1"})
     assert await store.claim_outbox(10, []) == []
+
+
+async def test_what_a_message_brings_about_is_told_as_it_is_and_nobody_waits_for_it(store: SqlStore) -> None:
+    one = incident(store, needs_person="look at it")
+    await write(store, incidents=[one], tell={one.id: frozenset({SLACK})})
+    assert await store.receipt(one.id, SLACK) is None
+    await store.told(await _claim(store), {"ts": "1"})
+    assert await store.receipt(one.id, SLACK) == {"ts": "1"}
+    await store.beside(one.id, f"slack{PICTURES}:#oncall")
+    advance(store, GAP)
+    item = await _claim(store)
+    assert (item.destination, item.want_rev) == ("slack_picture:#oncall", 1)
+    assert await store.untold() == 0
+    await store.announce(item, "first F01")
+    await store.told(item, {"shown": ["first"]})
+    await write(store, tell={one.id: frozenset()})
+    advance(store, GAP)
+    assert {(i.destination, i.want_rev) for i in await store.claim_outbox(10, [])} == {
+        (SLACK, 2),
+        ("slack_picture:#oncall", 2),
+    }
+    assert await store.untold() == 1
 
 
 async def test_a_mark_reaches_every_destination_the_incident_has(store: SqlStore) -> None:

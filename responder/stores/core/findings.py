@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.domain.findings import KEPT, Finding, bounded
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
-from responder.ports.findings import YOUNG, Nearby, PastRun, Touched
+from responder.ports.audit import CHANGE, CHANGES
+from responder.ports.findings import YOUNG, Announced, Nearby, PastRun, Touched
 from responder.ports.queues import LEASE
 from responder.stores.core import rows
 from responder.stores.core.database import Order, upsert
 from responder.stores.core.part import Part
-from responder.stores.schema import episodes, findings, incidents, looks, records, runs
+from responder.stores.schema import audit, episodes, findings, incidents, looks, records, runs
 
 RUNS, NEARBY = 1000, 200
 """So many runs and so many incidents or changes are read: in a storm the latest."""
@@ -78,6 +79,17 @@ class FindingsPart(Part):
                 Nearby(row.id, row.opened_at, row.resolved_at is None, row.labels) for row in await tx.execute(query)
             ]
 
+    async def announced(self, since: datetime, until: datetime) -> Sequence[Announced]:
+        """Return the changes of others that were announced in between."""
+        query = (
+            select(audit.c.seq, audit.c.at, audit.c.actor, audit.c.details)
+            .where(audit.c.subject == CHANGES, audit.c.action == CHANGE, audit.c.at > since, audit.c.at <= until)
+            .order_by(audit.c.seq.desc())
+            .limit(NEARBY)
+        )
+        async with self.db.reading() as tx:
+            return [_announced(row) for row in await tx.execute(query)]
+
     async def touched(self, since: datetime, until: datetime) -> Sequence[Touched]:
         """Return what was changed in between."""
         query = (
@@ -108,6 +120,11 @@ class FindingsPart(Part):
 def _touched(row: Any) -> Touched:  # noqa: ANN401 - a row
     after = row.planned if row.observed is None else row.observed
     return Touched(row.id, row.run_id, row.playbook, row.target, row.step, row.created_at, row.before, after)
+
+
+def _announced(row: Any) -> Announced:  # noqa: ANN401 - a row
+    said = row.details
+    return Announced(row.seq, row.at, row.actor, said["summary"], said["target"], said["labels"])
 
 
 def _fresh(now: datetime, limit: int) -> Select[Any]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
 from responder.domain.verdicts import Verdict
+from responder.ports.queues import PICTURES
 from responder.ports.store import QueueDepth
 from responder.stores.core.database import Order, upsert
 from responder.stores.core.part import Part, episodes_decided
@@ -60,7 +61,9 @@ class HousekeepingPart(Part):
         """Count incidents that need a person, or whose page is overdue, and have an outbox row that is behind."""
         late = exists(
             select(outbox.c.incident_id).where(
-                outbox.c.incident_id == incidents.c.id, outbox.c.told_rev < outbox.c.want_rev
+                outbox.c.incident_id == incidents.c.id,
+                outbox.c.told_rev < outbox.c.want_rev,
+                outbox.c.destination.not_like(f"%{PICTURES}:%"),  # a picture calls nobody
             )
         )
         async with self.db.reading() as tx:

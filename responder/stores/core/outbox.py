@@ -13,7 +13,7 @@ from responder.stores.core.accounts import read_accounts
 from responder.stores.core.claims import ANNOUNCE, TOLD
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claiming, one_row, write_audit
-from responder.stores.schema import outbox
+from responder.stores.schema import looks, outbox
 
 
 class OutboxPart(Part):
@@ -55,6 +55,25 @@ class OutboxPart(Part):
         if not error:
             values["attempts"] = max(0, item.attempts - 1)
         await self._put_back(item, values, dead=bool(error) and item.attempts >= MAX_ATTEMPTS, error=error)
+
+    async def receipt(self, incident_id: str, destination: str) -> Receipt | None:
+        """Read where an incident's own message stands."""
+        mine = (outbox.c.incident_id == incident_id) & (outbox.c.destination == destination)
+        async with self.db.reading() as tx:
+            row = (await tx.execute(select(outbox.c.receipt).where(mine, outbox.c.digest.is_(None)))).first()
+        return row.receipt or None if row is not None else None
+
+    async def beside(self, incident_id: str, destination: str) -> None:
+        """Make a destination that the incident's messages bring about."""
+        async with self.db.writing(Order.RECORD) as tx:
+            await self.add_destinations(tx, self.now(), [], [(incident_id, destination)])
+
+    async def look_again(self, incident_id: str) -> None:
+        """Let an incident be looked at once more, now."""
+        now = self.now()
+        later = looks.c.due_at.is_(None) | (looks.c.due_at > now)
+        async with self.db.writing(Order.HOUSEKEEPING) as tx:
+            await tx.execute(update(looks).where(looks.c.incident_id == incident_id, later).values(due_at=now))
 
     async def hurry(self, destination: str) -> int:
         """Make due what waits to be told at a destination that answers again; returns how much that is."""

@@ -17,6 +17,7 @@ from responder.domain.modes import Mode
 from responder.domain.records import RecordState
 from responder.domain.runs import FORMAT, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
+from responder.ports.audit import CHANGE, CHANGES
 from responder.ports.store import Audit, Page
 from responder.stores.core import rows
 from responder.stores.core.accounts import ACKNOWLEDGED
@@ -194,6 +195,12 @@ class PeoplePart(Part):
             await episodes_decided(tx, now, [Verdict.QUARANTINED])
             await write_audit(tx, now, [Audit("target.cleared", target, actor)])
         return True
+
+    async def announce_change(self, actor: str, summary: str, target: str, labels: Mapping[str, str]) -> None:
+        """Write down a change that somebody else has made."""
+        details = {"summary": summary, "target": target, "labels": dict(labels)}
+        async with self.db.writing(Order.CONTROL) as tx:
+            await write_audit(tx, self.now(), [Audit(CHANGE, CHANGES, actor, details)])
 
     async def pressed(self, once: str, press: Audit, incident_id: str) -> bool:
         """Write down a click, and tell the incident's destinations; False when ``once`` was seen before."""

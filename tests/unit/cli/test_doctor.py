@@ -5,6 +5,7 @@ import fcntl
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,12 @@ class Outside:
             "/api/auth.test": (200, {"ok": True, "user": "responder", "team": "Shop"}),
         }
         self.authorization: list[str] = []
+        self.scopes = ""
 
     async def handle(self, request: web.Request) -> web.Response:
         self.authorization.append(request.headers.get("Authorization", ""))
         status, body = self.answers.get(request.path, (404, {}))
-        headers = {"Location": "/elsewhere"} if status == 302 else {}
+        headers = {"Location": "/elsewhere"} if status == 302 else {"X-OAuth-Scopes": self.scopes}
         return web.json_response(body, status=status, headers=headers)
 
 
@@ -79,6 +81,20 @@ async def url(outside: Outside) -> AsyncIterator[str]:
     await server.start_server()
     yield str(server.make_url("")).rstrip("/")
     await server.close()
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A folder with a configuration, and what is outside of it."""
+
+    folder: Path
+    url: str
+    outside: Outside
+
+
+@pytest.fixture
+def world(folder: Path, url: str, outside: Outside) -> World:
+    return World(folder, url, outside)
 
 
 @pytest.fixture
@@ -215,6 +231,25 @@ async def test_a_redirect_is_not_followed(
     assert await run_doctor(configure(folder, f"prometheus: {{ default: {{ url: {url} }} }}\n")) == 1
     assert "✘ prometheus default: answered 302" in capsys.readouterr().out
     assert len(outside.authorization) == 1
+
+
+@pytest.mark.parametrize(
+    ("scopes", "more", "says"),
+    [
+        ("chat:write,files:write", "", "✔ slack: responder in Shop"),
+        ("chat:write", "", "! slack: responder in Shop; messages have no charts below them: add the scope files:write"),
+        ("chat:write", ", pictures: false", "✔ slack: responder in Shop"),
+        ("channels:history", "", "✘ slack: responder in Shop may post nothing: add the scope chat:write"),
+    ],
+)
+async def test_what_slack_does_not_let_the_app_do_is_told(
+    world: World, scopes: str, more: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.outside.scopes = scopes
+    slack = f"{{ token_file: secret.token, api_url: {world.url}/api/{more} }}"
+    file = configure(world.folder, f"notify: {{ slack: {slack} }}\n")
+    assert await run_doctor(file) == says.startswith("✘")
+    assert any(line.startswith(says) for line in capsys.readouterr().out.splitlines())
 
 
 async def test_slack_refusing_the_token_is_told_in_slacks_words(

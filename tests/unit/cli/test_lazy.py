@@ -8,7 +8,7 @@ import pytest
 
 import responder.demo
 
-HEAVY = ("aiohttp", "aiosqlite", "alembic", "asyncpg", "kubernetes_asyncio", "redis", "slack_sdk", "sqlalchemy")
+HEAVY = ("PIL", "aiohttp", "aiosqlite", "alembic", "asyncpg", "kubernetes_asyncio", "redis", "slack_sdk", "sqlalchemy")
 PLAYBOOKS = Path(responder.demo.__file__).with_name("playbooks")
 PROGRAM = """\
 import sys

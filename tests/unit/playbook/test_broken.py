@@ -21,6 +21,7 @@ CONFIGURED = Names(
     time_intervals={"holidays": (TimeInterval.parse({"months": ["december"]}),), "never": ()},
     clusters=frozenset({"prod-eu"}),
     pagerduty=frozenset({"payments"}),
+    channels={"webhook": frozenset({"audit"})},
     people={"ana": "operator", "guest": "viewer"},
 )
 LOOKED_UP = {"names", "allow", "no-prometheus", "nobody-answers", "one-answers"}

@@ -112,6 +112,7 @@ def test_an_editor_says_what_is_wrong(lines: tuple[str, ...], said: str) -> None
     [
         ('  - fake.scale: { by: "{{ labels.n }}", max: 3 }',),
         ('notify: { slack: "#a", pagerduty: payments }',),
+        ("notify: { webhook: audit, email: [a@b.example], teams: [a, b], slack_webhook: a, apprise: a }",),
         ('notify: { slack: ["#a"], pagerduty: { service: payments, states: [failed] } }',),
         ("approval: { from: role:operator }",),
         ("when: [ { query: up, at_least: 1% }, { query: up, equals: 0 } ]",),

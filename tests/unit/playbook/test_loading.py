@@ -206,6 +206,10 @@ def test_notify_names_destinations_and_the_states_they_hear_of() -> None:
     assert playbook.notify.replace
     assert load('notify: { slack: "#a" }').notify.destinations == ("slack:#a",)
     assert load("notify: { pagerduty: payments }").notify.destinations == ("pagerduty:payments",)
+    more = "webhook: audit, email: [a@b.example, c@d.example], teams: [x], slack_webhook: y, apprise: z"
+    assert load(f"notify: {{ {more} }}").notify.destinations == (
+        "webhook:audit", "email:a@b.example", "email:c@d.example", "teams:x", "slack_webhook:y", "apprise:z"
+    )  # fmt: skip
 
 
 def test_an_irreversible_unfenced_step_runs_in_auto_when_both_are_written_out() -> None:

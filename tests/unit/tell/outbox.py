@@ -56,6 +56,7 @@ class MemoryOutbox:
     rests: list[timedelta] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
     noted: asyncio.Event = field(default_factory=asyncio.Event)
+    looks: list[str] = field(default_factory=list)
 
     def tell(self, account: Account, destination: str) -> Row:
         """Mark an incident dirty for a destination."""
@@ -142,6 +143,16 @@ class MemoryOutbox:
 
     def _at(self, destination: str) -> Sequence[Row]:
         return [row for (key, where), row in self.rows.items() if where == destination and not key.startswith(DIGEST)]
+
+    async def receipt(self, incident_id: str, destination: str) -> Receipt | None:
+        row = self.rows.get((incident_id, destination))
+        return row.item.receipt if row is not None and row.item.digest is None else None
+
+    async def beside(self, incident_id: str, destination: str) -> None:
+        self.tell(self.known[incident_id], destination)
+
+    async def look_again(self, incident_id: str) -> None:
+        self.looks.append(incident_id)
 
     async def hurry(self, destination: str) -> int:
         now = self.clock.now()

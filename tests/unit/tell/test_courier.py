@@ -13,9 +13,11 @@ from responder.domain.errors import DeliveryError, NotYet
 from responder.domain.notification import Account, Beyond, Notification, Receipt
 from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import SlackNotifier
+from responder.playbook.model import NotifyRule, Playbook
 from responder.ports.notifier import Notifier
 from responder.tell.courier import Courier
 from responder.tell.digest import Storm
+from responder.tell.early import too_early
 from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
@@ -145,6 +147,46 @@ async def test_an_incident_is_one_message_that_tells_how_it_stands_now(
         assert not row.behind()
     assert len(mine(slack)) == 1
     assert "Fixed in 3m12s" in mine(slack)[0]
+
+
+def _playbook(**states: str) -> Playbook:
+    told = {f"slack:{channel}": frozenset({state}) for channel, state in states.items()}
+    return Playbook(
+        "checkout-workers", "", "a.yaml", "", "r", (), notify=NotifyRule((*told, "slack:C0ALL"), states=told)
+    )
+
+
+def test_a_destination_with_states_hears_of_runs_that_end_so_and_of_none_before() -> None:
+    known = _playbook(C0BAD="rolled_back", C0GOOD="verified")
+
+    def early(destination: str, account: Account) -> bool:
+        return too_early(destination, account, lambda name, _: known if name == known.name else None)
+
+    places = ("C0BAD", "C0GOOD", "C0ALL", "C0ROUTED")
+    told = {
+        name: [one for one in places if not early(f"slack:{one}", STORIES[name].account)]
+        for name in ("fixing", "fixed", "rolled-back")
+    }
+    both = ["C0ALL", "C0ROUTED"]
+    assert told == {"fixing": both, "fixed": ["C0GOOD", *both], "rolled-back": ["C0BAD", *both]}
+
+
+async def test_who_is_not_to_hear_of_it_yet_is_told_nothing_and_later_all_of_it(slack: SlackPeer) -> None:
+    slack.posts = Rate(None, 1.0)
+    chat = SlackClient(slack.token, api_url=slack.api_url, timeout=timedelta(seconds=3), pace=FREE)
+    one = office({"slack": SlackNotifier(chat, post_every=0.0)}, storm=Storm(0, timedelta(days=3650)))
+    one.courier._early = lambda _, account: account is FIXING
+    row = one.outbox.tell(FIXING, SLACK)
+    await one.later(2)
+    await one.later(60)  # no digest tells of it either
+    assert (mine(slack), row.behind()) == ([], False)
+    one.outbox.tell(ROLLED_BACK, SLACK)
+    await one.later(2)
+    assert len(mine(slack)) == 1
+    one.outbox.tell(FIXING, SLACK)  # what has begun goes on to the end
+    await one.later(2)
+    assert "Fixing" in mine(slack)[0]
+    await chat.close()
 
 
 async def test_what_happened_while_waiting_is_told_in_one_go(peers: Callable[[], Office], slack: SlackPeer) -> None:

@@ -14,7 +14,7 @@ from responder.domain.notification import Account
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.playbook.schema import load_playbook
-from responder.ports.findings import Nearby, PastRun, Touched
+from responder.ports.findings import Announced, Nearby, PastRun, Touched
 from responder.ports.probe import Reading
 from responder.tell.diagnosis import said
 from responder.tell.enrich import Enricher, Look, Scene
@@ -66,6 +66,9 @@ class Held:
         return ()
 
     async def touched(self, since: datetime, until: datetime) -> Sequence[Touched]:
+        return ()
+
+    async def announced(self, since: datetime, until: datetime) -> Sequence[Announced]:
         return ()
 
 

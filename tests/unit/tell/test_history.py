@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from responder.domain.findings import Finding
 from responder.domain.runs import RunState
-from responder.ports.findings import Nearby, PastRun, Touched
+from responder.ports.findings import Announced, Nearby, PastRun, Touched
 from responder.ports.tools import Prometheus, Range, Series
 from responder.tell.around import Around
 from responder.tell.enrich import Scene
@@ -99,6 +99,7 @@ class Store:
     def __init__(self, past: Sequence[PastRun] = (), beside: Sequence[Nearby] = (), touched: Sequence[Touched] = ()):  # noqa: ANN204
         self._past, self._beside, self._touched = past, beside, touched
         self.reads = 0
+        self.said: Sequence[Announced] = ()
 
     async def past(self, playbook: str, since: datetime) -> Sequence[PastRun]:
         return self._past if playbook == "checkout-workers" else ()
@@ -110,6 +111,10 @@ class Store:
     async def touched(self, since: datetime, until: datetime) -> Sequence[Touched]:
         self.reads += 1
         return self._touched
+
+    async def announced(self, since: datetime, until: datetime) -> Sequence[Announced]:
+        self.reads += 1
+        return self.said
 
     async def claim_looks(self, limit: int) -> Sequence[str]:
         return ()
@@ -159,6 +164,22 @@ async def test_the_surroundings_are_read_once_for_a_storm_and_again_after_two_se
     around = Around(store)
     told = [[one.name for one in found] for found in await asyncio.gather(*(around.look(about) for _ in range(20)))]
     assert told == [["related:i2"]] * 20
-    assert store.reads == 2
+    assert store.reads == 3
     await around.look(replace(about, now=at(63)))
-    assert store.reads == 4
+    assert store.reads == 6
+
+
+async def test_what_others_announced_of_the_target_or_the_labels_is_told_for_two_hours() -> None:
+    store = Store()
+    store.said = [
+        Announced(9, at(20), "ci", "checkout 1.8 is out", "http/checkout"),
+        Announced(8, at(-600), "ana", "a larger pool", labels={"service": "checkout"}),
+        Announced(7, at(-600), "ana", "of another", labels={"service": "checkout", "namespace": "else"}),
+        Announced(6, at(-600), "ci", "cart 2.0 is out", "http/cart"),
+        Announced(5, at(-7300), "ci", "long ago", "http/checkout"),
+    ]
+    told = [one.text for one in await Around(store).look(Scene(STORIES["fixing"].account, None, at(60)))]
+    assert told == [
+        "14:02 UTC ci announced: checkout 1.8 is out (http/checkout)",
+        "13:52 UTC ana announced: a larger pool (service=checkout)",
+    ]

@@ -6,10 +6,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
 from responder.domain.episodes import Decision
 from responder.domain.errors import Unavailable
+from responder.domain.findings import Finding
 from responder.domain.limits import TRIP, Pause
 from responder.domain.notification import Approval
 from responder.domain.runs import RunState
@@ -96,6 +98,21 @@ async def test_a_run_is_shown_with_its_steps_and_its_incident_with_its_decisions
 async def test_what_is_not_there_is_404_in_json(call: Call, path: str) -> None:
     answer = await call("GET", f"/api/v1/{path}", token=VIEWER)
     assert (answer.status, "there is no" in answer.json["error"]) == (404, True)
+
+
+async def test_a_chart_is_an_image_that_a_browser_shows_and_runs_nothing_of(call: Call, bed: Bed) -> None:
+    run = await build.started(bed.store)
+    where = f"/api/v1/incidents/{run.incident_id}/chart.svg"
+    missing = await call("GET", where, token=VIEWER)
+    assert (missing.status, missing.json["error"]) == (404, "there is no chart of this incident")
+    data: JsonValue = {"points": [[60 * one, one] for one in range(9)], "threshold": 4, "expression": "<script>load"}
+    await bed.store.found(run.incident_id, [Finding("chart:expression", bed.store.now(), "▁█", data=data)])
+    shown = await call("GET", where, token=VIEWER)
+    assert (shown.status, shown.headers["Content-Type"]) == (200, "image/svg+xml; charset=utf-8")
+    assert shown.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert shown.text.startswith("<svg ")
+    assert "<script>" not in shown.text
+    assert (await call("GET", where)).status == 401
 
 
 async def test_the_status_says_what_runs_and_what_waits(call: Call, bed: Bed) -> None:
@@ -326,6 +343,17 @@ async def test_a_wrong_pause_is_refused_and_nothing_is_paused(call: Call, bed: B
         assert await pauses(bed) == []
     else:
         assert answer.status in (200, 400)
+
+
+async def test_a_change_of_somebody_else_is_announced_and_in_the_audit_log(call: Call, bed: Bed) -> None:
+    body = {"summary": "api 1.8 is out", "labels": 'namespace=shop, deployment="api"'}
+    said = await call("POST", "/api/v1/changes", token=OPERATOR, body=body)
+    assert (said.status, said.json["labels"]) == (200, {"namespace": "shop", "deployment": "api"})
+    (entry,) = (await bed.store.page("audit", {"action": "change.announced"}, 10, "")).items
+    assert (entry["actor"], entry["details"]["summary"]) == (said.json["announced_by"], "api 1.8 is out")  # type: ignore[call-overload,index] # JSON
+    for wrong in ({}, {"summary": "x"}, {"summary": "x", "labels": "shop"}, {"summary": " ", "target": "http/shop"}):
+        refused = await call("POST", "/api/v1/changes", token=OPERATOR, body=wrong)
+        assert (refused.status, bool(refused.json["hint"])) == (400, True)
 
 
 async def test_a_person_takes_over_once(call: Call, bed: Bed) -> None:
