@@ -55,14 +55,14 @@ _SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT, _S.REVERTING})
 
 
 def account_lines(account: Account) -> tuple[Line, ...]:
-    """Return the lines of the latest runs that did or will do something, in order."""
+    """Return the lines of the latest runs that did or will do something, in order; what needs a person comes first."""
     told = [run for run in account.runs if run.state is not _S.SKIPPED or run.progress.plan]
     lines: list[Line] = []
     earlier = len(told[:-RUNS_SHOWN]) + account.beyond.runs
     if earlier:
         lines.append(Line(NOT, _earlier(account, earlier)))
-    why = account.incident.needs_person
-    for run in told[-RUNS_SHOWN:]:
+    why, asks = account.incident.needs_person, account.incident.needs_person_run
+    for run in sorted(told[-RUNS_SHOWN:], key=lambda run: run.id != asks or not why):  # what a person is asked about
         lines.append(run_line(_unsaid_run(run, why), account.records))
         mine = [record for record in account.records if record.run_id == run.id]
         lines.extend(step_lines(run, [_unsaid(record, f"{why} {run.reason}") for record in mine]))

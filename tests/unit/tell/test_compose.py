@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responder.domain.alerts import Severity
+from responder.domain.buttons import Press
 from responder.domain.episodes import EpisodeState
 from responder.domain.notification import Account, Acknowledgement, Beyond, Headline, Notification
 from responder.domain.records import RecordState
@@ -78,11 +79,53 @@ def test_what_needs_a_person_says_so_however_long_it_has_taken() -> None:
         assert told(replace(one, overdue=True)).page == told(one).page != ""
 
 
-@pytest.mark.parametrize(("name", "needs"), [("firing", True), ("fixing", True), ("waiting", False), ("fixed", False)])
-def test_the_headline_of_an_overdue_page_says_that_it_needs_somebody(name: str, *, needs: bool) -> None:
-    news = told(replace(STORIES[name].account, overdue=True), 305)
-    assert (news.headline is Headline.NEEDS_YOU) == needs
-    assert ("Needs you" in news.fallback) == needs
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("firing", Headline.NEEDS_YOU),
+        ("fixing", Headline.NEEDS_YOU),
+        ("parked", Headline.NEEDS_YOU),
+        ("waiting", Headline.OVERDUE),
+        ("fixed", Headline.FIXED),
+    ],
+)
+def test_the_headline_of_an_overdue_page_says_that_it_needs_somebody(name: str, word: Headline) -> None:
+    in_time, late = (told(replace(STORIES[name].account, overdue=overdue), 305) for overdue in (False, True))
+    assert late.headline is word
+    assert late.fallback.startswith(f"{word.icon} {word}")
+    called = Press.ACK in [one.press for one in late.buttons]
+    assert called == bool(late.page) == (late.headline is not in_time.headline)
+    assert in_time.headline not in (Headline.NEEDS_YOU, Headline.OVERDUE), "nobody is called, so nobody is meant"
+
+
+_NEEDING = [name for name, one in STORIES.items() if one.told().page]
+
+
+@pytest.mark.parametrize("name", _NEEDING)
+def test_what_needs_a_person_does_not_begin_with_a_sign_of_success(name: str) -> None:
+    lines = STORIES[name].told().lines
+    assert not lines or lines[0].symbol in ("✖", "↩"), lines[0]
+
+
+@pytest.mark.parametrize("state", list(RunState))
+@pytest.mark.parametrize("targets", [1, 2])
+def test_whatever_a_run_did_well_a_person_is_asked_first(state: RunState, targets: int) -> None:
+    runs = (run(state), *(run(RunState.VERIFIED, id=f"v{n}", target=f"http/{n}") for n in range(1, targets)))
+    done = tuple(record(RecordState.APPLIED, id=f"c-{one.id}", run_id=one.id) for one in runs)
+    taken = Acknowledgement(by="ana", at=at(30))
+    for by in ("r1", ""):
+        latched = incident(needs_person="look at it", needs_person_run=by)
+        one = account(incident=latched, runs=runs, records=done, decisions=(RAN,), acknowledged=taken)
+        for each in (one, replace(one, runs=(), records=())):
+            assert told(each).lines[0].symbol != "✔"
+
+
+def test_the_title_of_several_targets_names_the_one_that_a_person_is_asked_about_or_counts_them() -> None:
+    assert STORIES["several"].told().title == "CheckoutErrorsHigh · prod-eu/deployment/shop/cart +4 more"
+    assert STORIES["asking"].told().title == "CheckoutErrorsHigh · 2 targets in http"
+    apart = tuple(run(RunState.ACTING, id=f"r{n}", target=f"{n}/x") for n in range(3))
+    assert told(account(runs=apart)).title == "CheckoutErrorsHigh · 3 targets"
+    assert told(account(runs=apart, beyond=Beyond(runs=9))).title == "CheckoutErrorsHigh · 3+ targets"
 
 
 def test_a_run_that_gets_no_answer_says_that_it_looks_again() -> None:
@@ -123,7 +166,7 @@ def test_nobody_is_paged_while_no_person_is_needed(state: RunState) -> None:
         (RunState.AWAITING_APPROVAL, Headline.WAITING),
         (RunState.ACTING, Headline.FIXING),
         (RunState.UNDOING, Headline.UNDOING),
-        (RunState.PARKED, Headline.NEEDS_YOU),
+        (RunState.PARKED, Headline.PARKED),
         (RunState.KEPT, Headline.FIXED),
         (RunState.VERIFIED, Headline.FIXED),
         (RunState.OBSERVED, Headline.OBSERVED),
