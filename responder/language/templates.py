@@ -85,6 +85,19 @@ class Template:
                 raise UnsafeValue(min(self.paths), str(error)) from error
         return rendered
 
+    def render_for_people(self, context: Mapping[str, object]) -> str:
+        """Put the values of ``context`` in; what there is none of is named instead: ``(no labels.pod)``.
+
+        In a command that is copied as it stands, no shell takes that for an argument.
+        """
+        written = []
+        for part in self._parts:
+            try:
+                written.append(part if isinstance(part, str) else _text(_evaluate(part.expression, context)))
+            except MissingValue as missing:
+                written.append(f"(no {'.'.join(missing.path)})")
+        return "".join(written)
+
     def render_value(self, context: Mapping[str, object]) -> object:
         """Like ``render``, but a text that is one placeholder and nothing else gives the value itself."""
         if len(self._parts) == 1 and isinstance(self._parts[0], _Slot):

@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 
 from responder.actions.http_request import HttpRequest
-from responder.language.templates import MissingValue
+from responder.language.templates import MissingValue, Template
 from responder.playbook.model import Playbook
 from responder.playbook.render import (
     ClusterMissing,
     render_arguments,
+    render_names,
     render_probe,
     render_query,
     render_target,
     render_text,
+    render_url,
 )
 from responder.playbook.schema import load_playbook
 from responder.probes.http_get import HttpGet
@@ -135,5 +137,25 @@ def test_a_label_cannot_leave_its_string_in_promql() -> None:
 def test_texts_for_people_stay_readable_when_a_label_is_missing() -> None:
     template = load("docs: { meaning: 'Disk of {{ labels.host }}' }").docs.meaning
     assert template is not None
-    assert render_text(template, context(host="a")) == "Disk of a"
-    assert render_text(template, context()) == "Disk of {{ labels.host }}"
+    assert render_text(template.text, context(host="a")) == "Disk of a"
+    assert render_text(template.text, context()) == "Disk of (no labels.host)"
+
+
+def test_a_link_to_somewhere_else_is_none() -> None:
+    written = Template.parse("https://runbooks.example/{{ labels.alertname }}")
+    assert render_url(written, context(alertname="DiskFull")) == "https://runbooks.example/DiskFull"
+    assert render_url(written, context()) == ""
+
+
+@pytest.mark.parametrize("text", ["plain", "{{ $value }} of {{ nothing }}", "{{", "a {{ labels.host | what }}"])
+def test_what_is_no_template_of_ours_is_left_as_it_is(text: str) -> None:
+    assert render_text(text, context(host="a")) == text
+
+
+def test_a_query_without_a_name_is_told_with_the_values_of_the_alert() -> None:
+    look = ["  - query: up{job='{{ labels.job }}'}", "    equals: 1"]
+    playbook = load("when:", *look, "verify:", *look)
+    named = render_names(playbook, context(job="api"))
+    assert [one.name for one in (*named.when, *named.verify)] == ["up{job='api'}"] * 2
+    assert named.when[0].query == playbook.when[0].query
+    assert render_names(playbook, context()).verify[0].name == "up{job='(no labels.job)'}"
