@@ -116,7 +116,7 @@ def _changed(account: Account, touched: Sequence[Touched], now: datetime) -> Seq
 
 
 def _change(one: Touched) -> str:
-    what = change(one.before, one.after) or one.step
+    what = change(one.before, one.after, done=True) or one.step
     return f"{clock(one.at)} {one.playbook} changed {short(one.target, 80)}: {what}"
 
 

@@ -29,12 +29,12 @@ from responder.tell.headline import (
     ranked,
     unsolved,
 )
-from responder.tell.lines import BAD, DONE, account_lines, measured, named, seen_of, undo_line
+from responder.tell.lines import BAD, DONE, account_lines, made, measured, named, undo_line
 from responder.tell.links import links
 from responder.tell.notes import notes
 from responder.tell.questions import questions
 from responder.tell.several import shared, target_lines
-from responder.tell.words import change, clock, short
+from responder.tell.words import clock, short
 
 PAGE = 1024
 """Characters of the pager's sentence (PagerDuty Events API v2, payload.summary)."""
@@ -237,7 +237,7 @@ def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> s
         return f"To take it back: {back}" if back else ""
     if not asks_a_person(account):
         return docs.by_hand[:BY_HAND].strip()
-    left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
+    left = "; ".join(made(one) or one.step for one in stands)
     first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
     again = _clearing(account, run)
     last = f"Whoever looks after it: responder ack {account.incident.id}"
@@ -270,7 +270,7 @@ def _facts(account: Account, word: Headline, run: Run | None, docs: Docs) -> Ite
 def _tried(account: Account, run: Run) -> Iterator[str]:
     for record in account.records:
         if record.run_id in (run.id, run.of_run) and record.state is not RecordState.NOT_APPLIED:
-            yield named(record.step, change(record.before, seen_of(record)))
+            yield named(record.step, made(record))
 
 
 def _state_now(account: Account) -> str:
@@ -284,7 +284,7 @@ def _state_now(account: Account) -> str:
     if states == {RecordState.UNDONE}:
         return "as before the run"
     left = [one for one in account.records if one.state not in (RecordState.NOT_APPLIED, RecordState.UNDONE)]
-    seen = [change(one.before, seen_of(one)) or one.step for one in left]
+    seen = [made(one) or one.step for one in left]
     return short(f"changed: {'; '.join(seen)}", TEXT)
 
 

@@ -7,7 +7,7 @@ from responder.domain.chart import Chart, Mark, svg
 from responder.domain.findings import Finding
 from responder.domain.notification import Account
 from responder.domain.records import RecordState
-from responder.tell.lines import seen_of
+from responder.tell.lines import made, seen_of
 from responder.tell.words import change
 
 _MADE = frozenset({RecordState.APPLIED, RecordState.UNDONE, RecordState.DRIFTED, RecordState.UNDO_FAILED})
@@ -39,6 +39,6 @@ def _number(value: object) -> float:
 def _marks(account: Account) -> Iterator[Mark]:
     for one in account.records:
         if one.state in _MADE:
-            yield Mark(one.settled_at or one.created_at, change(one.before, seen_of(one)) or one.step)
+            yield Mark(one.settled_at or one.created_at, made(one) or one.step)
         if one.state is RecordState.UNDONE and one.undone_at is not None:
-            yield Mark(one.undone_at, f"undone: {change(seen_of(one), one.before) or one.step}")
+            yield Mark(one.undone_at, f"undone: {change(seen_of(one), one.before, done=True) or one.step}")

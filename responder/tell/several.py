@@ -9,7 +9,7 @@ from responder.domain.notification import Account, Line
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.targets import SEPARATOR
-from responder.tell.lines import BAD, DONE, NOT, RUN_WORDS, measured, run_words, seen_of
+from responder.tell.lines import BAD, DONE, NOT, RUN_WORDS, made, measured, run_words
 from responder.tell.words import change, clock, short
 
 SHOWN = 12
@@ -69,7 +69,7 @@ def _figures(account: Account, run: Run) -> Iterator[str]:
     if until is not None:
         yield f"until {clock(until)}"
     mine = [one for one in account.records if one.run_id in (run.id, run.of_run)]
-    yield ", ".join(change(one.before, seen_of(one)) for one in mine if one.state in _STANDS)
+    yield ", ".join(made(one) for one in mine if one.state in _STANDS)
     if not mine and not run.state.final:
         yield ", ".join(change(step.before, step.after) for step in run.progress.plan)
     yield ", ".join(f"{one.name}{measured(one)}" for one in run.progress.checks if one.last is not None)

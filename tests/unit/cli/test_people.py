@@ -273,6 +273,15 @@ def test_a_run_says_after_which_other_one_its_alert_began(run_row: Json) -> None
     assert "began" not in describe(run_row)
 
 
+def test_a_command_is_shown_as_what_was_run(run_row: Json) -> None:
+    step: Json = {"id": "restart", "before": {"to_run": ["restart-web", "eu"]}, "after": {"ran": ["restart-web", "eu"]}}
+    for state, says in (("applied", "ran"), ("intended", "run")):
+        assert f"restart: {says} `restart-web eu`  [{state}]" in describe(
+            {**run_row, "steps": [{**step, "state": state}]}
+        )
+    assert "restart: run `restart-web eu`  [planned]" in describe({**run_row, "steps": [step]})
+
+
 def test_approve_refuses_a_run_that_asks_for_nothing(peer: Peer, responder: Responder, run_row: Json) -> None:
     peer.answers["GET", f"runs/{run_row['id']}"] = run_row
     peer.lists("approvals", [])

@@ -207,6 +207,42 @@ def test_a_change_is_told_as_before_and_after_with_what_the_check_measured() -> 
     assert dict(news.facts)["time"] == "Fixed in 3m12s"
 
 
+COMMAND = {
+    "step": "restart",
+    "before": {"to_run": ["restart-web", "eu west"]},
+    "planned": {"ran": ["restart-web", "eu west"]},
+    "observed": {"ran": ["restart-web", "eu west"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (RecordState.INTENDED, "◐ run `restart-web 'eu west'` (restart)"),
+        (RecordState.APPLIED, "✔ ran `restart-web 'eu west'` (restart, 1s)"),
+        (RecordState.UNCERTAIN, "✖ run `restart-web 'eu west'` (restart): nobody can tell whether it was applied"),
+        (RecordState.UNDO_INTENDED, "◐ undoing `restart-web 'eu west'` (restart)"),
+        (RecordState.UNDONE, "↩ ran the undo of `restart-web 'eu west'` (restart), at 14:05 UTC"),
+    ],
+)
+def test_a_command_is_told_as_what_was_run(state: RecordState, says: str) -> None:
+    ran = account(runs=(run(RunState.ACTING, progress=Progress()),), records=(record(state, **COMMAND),))
+    assert says in texts(told(ran))
+    assert "to_run" not in texts(told(ran))
+
+
+def test_what_leaves_no_state_is_told_in_words() -> None:
+    plan = PlannedStep(
+        id="restart", action="command.run", arguments={}, before=COMMAND["before"], after=COMMAND["planned"]
+    )
+    waits = account(runs=(run(RunState.AWAITING_APPROVAL, progress=Progress(plan=(plan,))),))
+    assert "○ run `restart-web 'eu west'` (restart)" in texts(told(waits))
+    found = {"ran": ["x"], "nothing_to_do": True}
+    assert change({"to_run": ["x"]}, found, done=True) == "ran `x`, which found nothing to do"
+    running = {"state": "active", "invocation": "ab12"}
+    assert change(running, {"replaced": "ab12"}, done=True) == "restarted"
+
+
 def test_steps_that_did_not_help_and_those_that_were_not_needed_are_told_apart() -> None:
     plan = tuple(replace_id(PLAN[0], name) for name in ("small", "large", "huge"))
     tried = (Tried(step="small", reason="error rate: 4 %, needs < 1 %"),)
