@@ -274,7 +274,8 @@ def test_a_run_says_after_which_other_one_its_alert_began(run_row: Json) -> None
 
 
 def test_a_command_is_shown_as_what_was_run(run_row: Json) -> None:
-    step: Json = {"id": "restart", "before": {"to_run": ["restart-web", "eu"]}, "after": {"ran": ["restart-web", "eu"]}}
+    argv = ["restart-web", "eu"]
+    step: Json = {"id": "restart", "before": {"to_run": argv}, "after": {"ran": argv}}
     for state, says in (("applied", "ran"), ("intended", "run")):
         assert f"restart: {says} `restart-web eu`  [{state}]" in describe(
             {**run_row, "steps": [{**step, "state": state}]}
