@@ -105,7 +105,7 @@ def _compiled(pattern: str) -> "re2._Regexp[str]":
         hint = (
             "; RE2 has neither look-around nor back-references" if "perl operator" in said or "escape" in said else ""
         )
-        raise ValueError(f"failed to create matcher: error parsing regexp: {said}{hint}") from error
+        raise ValueError(f"this is no regular expression as RE2 reads them: {said}{hint}") from error
 
 
 def _quoted(text: str) -> str:

@@ -71,6 +71,8 @@ def read_digest(node: Node) -> DigestSettings | None:
     """Read when it is a storm; ``off`` lets every incident have a message of its own."""
     if node.value == OFF:
         return None
+    if node.is_word(OFF, "a message of its own for each incident, or { after: 5, within: 5m }"):
+        return None
     fields, usual = node.keys(("after", "within")), DigestSettings()
     return DigestSettings(
         after=fields.read("after", lambda one: one.count(_MOST), usual.after),
