@@ -40,7 +40,7 @@ class _Slot:
     sql: Spot
 
     def spot(self, place: Place) -> Spot:
-        return self.promql if place is Place.PROMQL else self.sql
+        return self.promql if place in (Place.PROMQL, Place.MATCHER) else self.sql
 
 
 @dataclass(frozen=True, slots=True)

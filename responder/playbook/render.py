@@ -40,6 +40,8 @@ POD = Template.parse("pod/{{ labels.namespace }}/{{ labels.pod }}")
 """How an alert names a pod: by the labels that the exporters of Kubernetes give."""
 
 _REQUEST_PATH = re.compile(r"(?:[A-Z]+ +)?/")
+MATCHERS = "matchers"
+"""The input that is a list of Alertmanager's matchers: a value in them is escaped, and never a pattern of its own."""
 _QUERY_INPUTS = frozenset({"query", "expression"})
 
 
@@ -139,6 +141,8 @@ def _render_input(name: str, value: JsonValue, context: Context) -> object:
         place = place_of(name, value)
         template = Template.parse(value)
         return template.render_value(context) if place is Place.TEXT else template.render(context, place)
+    if name == MATCHERS and isinstance(value, list):
+        return [Template.parse(one).render(context, Place.MATCHER) if isinstance(one, str) else one for one in value]
     return _render_data(value, context)
 
 

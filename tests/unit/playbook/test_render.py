@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from responder.actions.alertmanager_silence import AlertmanagerSilence
 from responder.actions.http_request import HttpRequest
-from responder.language.templates import MissingValue, Template
+from responder.app import catalogue
+from responder.language.matchers import parse_matcher
+from responder.language.templates import MissingValue, Place, Template
 from responder.playbook.model import Playbook
 from responder.playbook.render import (
     ClusterMissing,
@@ -17,7 +20,7 @@ from responder.playbook.render import (
     render_text,
     render_url,
 )
-from responder.playbook.schema import load_playbook
+from responder.playbook.schema import examine, load_playbook
 from responder.probes.http_get import HttpGet
 from tests.unit.playbook.fakes import CATALOGUE, MINIMAL, Count, Scale, with_lines
 
@@ -132,6 +135,32 @@ def test_a_label_cannot_leave_its_string_in_promql() -> None:
     assert render_query(playbook.when[0], context(a='x"} or vector(1) #.')) == (
         r'up{a="x\"} or vector(1) #.", b=~"x\"\\} or vector\\(1\\) #\\."}'
     )
+
+
+@pytest.mark.parametrize("value", ['C:\\new "disk"', ".*", "eu-1", "a\nb", "1.2.3.4:9100", '"} or {'])
+def test_a_silence_is_for_the_label_as_it_is(value: str) -> None:
+    silence = [
+        "  - alertmanager.silence:",
+        "      source: main",
+        "      for: 30m",
+        "      matchers: [ 'path=\"{{ labels.path }}\"', 'path=~\"{{ labels.path }}.+\"' ]",
+    ]
+    text = MINIMAL.partition("  - fake.scale")[0] + "\n".join(silence)
+    playbook, found = examine(text, "a.yaml", catalogue(), None)
+    assert playbook is not None, found
+    action = render_arguments(playbook.steps[0], context(path=value))
+    assert isinstance(action, AlertmanagerSilence)
+    exact, longer = (parse_matcher(one) for one in action.matchers)
+    assert exact.value == value
+    assert longer.matches({"path": f"{value}x"})
+    assert not longer.matches({"path": "anything else"})
+
+
+def test_a_value_without_quotes_is_no_syntax_of_a_matcher() -> None:
+    bare = Template.parse("cluster={{ labels.cluster }}")
+    assert bare.render(context(cluster="eu-1.example:80"), Place.MATCHER) == "cluster=eu-1.example:80"
+    with pytest.raises(ValueError, match='write name="'):
+        bare.render(context(cluster='a"b'), Place.MATCHER)
 
 
 def test_texts_for_people_stay_readable_when_a_label_is_missing() -> None:
