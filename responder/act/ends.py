@@ -46,7 +46,7 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
 
 
 def _later(run: Run) -> timedelta:
-    return min(LATER * 2 ** min(run.context.skipped, 10), LATER_MAX)
+    return min(LATER * (1 << min(run.context.skipped, 10)), LATER_MAX)
 
 
 def turn_back(run: Run, ending: Verdict, reason: str, *, goes_on: bool = False) -> Next:

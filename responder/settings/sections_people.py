@@ -5,15 +5,8 @@ from typing import Literal, cast
 
 from responder.language.suggest import did_you_mean
 from responder.settings.http import HttpConfig
-from responder.settings.model import (
-    Access,
-    HmacSettings,
-    Notify,
-    PageSettings,
-    Role,
-    SourceSettings,
-    Token,
-)
+from responder.settings.model import Access, HmacSettings, Role, SourceSettings, Token
+from responder.settings.model_channels import Notify, PageSettings
 from responder.settings.reader import Fields, Node, with_file
 from responder.settings.sections_channels import (
     MORE_CHANNELS,

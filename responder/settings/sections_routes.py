@@ -6,7 +6,7 @@ from typing import Literal, cast
 from responder.domain.alerts import Severity
 from responder.language.intervals import TimeInterval
 from responder.language.suggest import did_you_mean
-from responder.settings.model import DigestSettings, Notify, Route
+from responder.settings.model_channels import DigestSettings, Notify, Route
 from responder.settings.reader import Fields, Node
 from responder.settings.sections_people import CHANNELS, read_destinations
 

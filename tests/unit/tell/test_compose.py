@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
 from responder.domain.buttons import Press
@@ -207,12 +208,9 @@ def test_a_change_is_told_as_before_and_after_with_what_the_check_measured() -> 
     assert dict(news.facts)["time"] == "Fixed in 3m12s"
 
 
-COMMAND = {
-    "step": "restart",
-    "before": {"to_run": ["restart-web", "eu west"]},
-    "planned": {"ran": ["restart-web", "eu west"]},
-    "observed": {"ran": ["restart-web", "eu west"]},
-}
+TO_RUN: JsonValue = {"to_run": ["restart-web", "eu west"]}
+RAN_IT: JsonValue = {"ran": ["restart-web", "eu west"]}
+COMMAND = {"step": "restart", "before": TO_RUN, "planned": RAN_IT, "observed": RAN_IT}
 
 
 @pytest.mark.parametrize(
@@ -237,9 +235,9 @@ def test_what_leaves_no_state_is_told_in_words() -> None:
     )
     waits = account(runs=(run(RunState.AWAITING_APPROVAL, progress=Progress(plan=(plan,))),))
     assert "○ run `restart-web 'eu west'` (restart)" in texts(told(waits))
-    found = {"ran": ["x"], "nothing_to_do": True}
+    found: JsonValue = {"ran": ["x"], "nothing_to_do": True}
     assert change({"to_run": ["x"]}, found, done=True) == "ran `x`, which found nothing to do"
-    running = {"state": "active", "invocation": "ab12"}
+    running: JsonValue = {"state": "active", "invocation": "ab12"}
     assert change(running, {"replaced": "ab12"}, done=True) == "restarted"
 
 
