@@ -238,7 +238,7 @@ def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> s
     if not asks_a_person(account):
         return docs.by_hand[:BY_HAND].strip()
     left = "; ".join(made(one) or one.step for one in stands)
-    first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
+    first = f"Still stands: {short(left, TEXT)}; to take it back: {back}" if back else ""
     again = _clearing(account, run)
     last = f"Whoever looks after it: responder ack {account.incident.id}"
     words = docs.by_hand[: BY_HAND - len(first) - len(again) - len(last) - ROOM].strip()

@@ -319,7 +319,7 @@ def test_what_still_stands_when_a_person_is_needed_comes_with_the_way_back() -> 
     left = record(RecordState.UNCERTAIN, id="c2", index=1, step="set-cache", before=None, observed=None, message=error)
     ended = run(RunState.UNKNOWN, reason=f"step set-cache: {error}")
     news = told(account(incident=needs, runs=(ended,), records=(record(RecordState.APPLIED), left), decisions=(RAN,)))
-    assert news.by_hand.startswith("workers: 4 → 6 still stands; to take it back: responder rollback r1\n")
+    assert news.by_hand.startswith("Still stands: workers: 4 → 6; to take it back: responder rollback r1\n")
     assert DOCS.by_hand in news.by_hand
     assert news.by_hand.endswith("responder ack i1")
     assert (texts(news) + news.why).count(error) == 1
@@ -334,10 +334,10 @@ def test_a_long_text_of_the_playbook_cuts_off_neither_end() -> None:
 
 
 def test_nothing_is_offered_to_be_taken_back_where_nothing_stands_or_a_run_goes_on() -> None:
-    assert "still stands" not in STORIES["rolled-back"].told().by_hand
+    assert "Still stands" not in STORIES["rolled-back"].told().by_hand
     latched = incident(needs_person="look at it")
     going_on = account(incident=latched, runs=(run(RunState.ACTING),), records=(record(RecordState.APPLIED),))
-    assert "still stands" not in told(going_on).by_hand
+    assert "Still stands" not in told(going_on).by_hand
 
 
 @pytest.mark.parametrize("outcome", ["pass", "fail"])
