@@ -10,6 +10,7 @@ from responder.domain.notification import Account
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.notifiers.slack_blocks import blocks, question
+from responder.notifiers.slack_questions import words_of
 from responder.tell.buttons import buttons, offered
 from tests.bed.slack_limits import refusal
 from tests.unit.tell.stories import STORIES, Story, account, at, incident, record, run
@@ -76,6 +77,7 @@ def test_the_first_button_is_about_what_the_headline_is_about() -> None:
     assert [one.label for one in asks.buttons] == ["Approve shop/mail", "Reject shop/mail"]
     shown = json.dumps(question(asks, news, pressable=True))
     assert "cart" not in shown, "a question names its own target only"
+    assert words_of(asks) == "shop/mail · checkout-workers"
 
 
 def test_what_is_undone_is_named_where_there_are_several_targets() -> None:
