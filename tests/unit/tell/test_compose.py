@@ -108,6 +108,10 @@ def test_what_needs_a_person_does_not_begin_with_a_sign_of_success(name: str) ->
     assert not lines or lines[0].symbol in ("✖", "↩"), lines[0]
 
 
+def test_what_a_person_is_asked_about_comes_before_what_went_well_earlier() -> None:
+    assert STORIES["not-undone"].told().lines[0].text == "undoing run r1: not undone"
+
+
 @pytest.mark.parametrize("state", list(RunState))
 @pytest.mark.parametrize("targets", [1, 2])
 def test_whatever_a_run_did_well_a_person_is_asked_first(state: RunState, targets: int) -> None:
