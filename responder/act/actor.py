@@ -12,7 +12,7 @@ from responder.act.during import acting
 from responder.act.effects import LANDING_GRACE
 from responder.act.engine import TURN_SECONDS, Engine, Next, soon
 from responder.act.kept import kept
-from responder.act.plan import Prepared
+from responder.act.plan import Prepared, names_for
 from responder.act.reach import reaching
 from responder.act.resolving import resolving
 from responder.act.reverting import reverting
@@ -22,6 +22,7 @@ from responder.domain.runs import Run, RunState, advance
 from responder.domain.targets import connection_of
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
+from responder.playbook.render import render_names
 from responder.ports.store import UNCLAIMED_AFTER, RunEnd, Standing
 
 CLAIM = 64
@@ -147,7 +148,7 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     if playbook is None:
         return await _without_playbook(engine, run)
     run = _ours_again(run)
-    playbook = playbook.capped(engine.caps_of(run))
+    playbook = render_names(playbook.capped(engine.caps_of(run)), names_for(run))
     until = engine.clock.monotonic() + TURN_SECONDS / 2
     standing = await engine.store.standing(run, reaching(playbook.limits, run))
     following, prepared = await _handle(engine, run, playbook, standing, ())

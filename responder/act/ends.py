@@ -10,6 +10,8 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import RunEnd, Standing
 
 LATER = timedelta(seconds=30)
+LATER_MAX = timedelta(minutes=5)
+"""Between two runs that were skipped because of what may pass by itself; doubled each time."""
 WHILE = timedelta(seconds=2)
 """Between two looks at what takes its time."""
 _FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS, Verdict.TOO_MANY_PORTIONS})
@@ -40,7 +42,11 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
     if refusal.verdict is Verdict.LOOP:
         return Next(ended, end=RunEnd(needs_person=f"{run.playbook} on {run.target}: {refusal.reason}"))
     page = f"{run.playbook}: {refusal.reason}" if refusal.verdict in _FOR_A_PERSON else ""
-    return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, LATER)))
+    return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, _later(run))))
+
+
+def _later(run: Run) -> timedelta:
+    return min(LATER * (1 << min(run.context.skipped, 10)), LATER_MAX)
 
 
 def turn_back(run: Run, ending: Verdict, reason: str, *, goes_on: bool = False) -> Next:

@@ -1,12 +1,14 @@
 """``ask``: a person must say yes before the next step."""
 
 from datetime import timedelta
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from responder.ports.action import Between
-from responder.ports.inputs import DurationText, seconds
+from responder.ports.inputs import DurationText, at_most, seconds
+
+LONGEST = "7d"
 
 
 class Ask(Between):
@@ -25,7 +27,9 @@ ask:
 """
 
     question: str = Field(min_length=1, max_length=500, description="what is asked")
-    timeout: DurationText = Field(default="30m", description="how long an answer is waited for")
+    timeout: Annotated[DurationText, at_most(LONGEST, "the target stays locked meanwhile")] = Field(
+        default="30m", description=f"how long an answer is waited for, at most {LONGEST}"
+    )
 
     @property
     def text(self) -> str:

@@ -1,12 +1,14 @@
 """``wait``: let time pass between two steps."""
 
 from datetime import timedelta
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from responder.ports.action import Between
-from responder.ports.inputs import DurationText, seconds
+from responder.ports.inputs import DurationText, at_most, seconds
+
+LONGEST = "24h"
 
 
 class Wait(Between):
@@ -16,7 +18,9 @@ class Wait(Between):
     does: ClassVar[Literal["wait", "ask", "page", "note"]] = "wait"
     example: ClassVar[str] = "wait: { for: 2m }\n"
 
-    duration: DurationText = Field(alias="for", description="how long")
+    duration: Annotated[DurationText, at_most(LONGEST, "the target stays locked meanwhile")] = Field(
+        alias="for", description=f"how long, at most {LONGEST}"
+    )
 
     @property
     def text(self) -> str:

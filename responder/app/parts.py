@@ -14,7 +14,7 @@ from responder.domain.errors import IntakeError
 from responder.domain.kubernetes import SYSTEM_NAMESPACE
 from responder.intake.formats import parse
 from responder.playbook.model import Playbook
-from responder.playbook.render import render_text
+from responder.playbook.render import render_text, render_url
 from responder.ports.notifier import Notifier, Pictures
 from responder.ports.pace import Pace
 from responder.settings import HttpConfig, PageSettings, Settings
@@ -104,15 +104,11 @@ def docs_of(playbook_for: Callable[[str, str], Playbook | None]) -> DocsOf:
             "steps": {},
         }
         written = playbook.docs
-        texts = {
-            "meaning": written.meaning,
-            "impact": written.impact,
-            "by_hand": written.by_hand,
-            "runbook_url": written.runbook_url,
-        }
-        rendered = {name: render_text(text, names) for name, text in texts.items() if text is not None}
+        texts = {"meaning": written.meaning, "impact": written.impact, "by_hand": written.by_hand}
+        rendered = {name: render_text(text.text, names) for name, text in texts.items() if text is not None}
         return Docs(
-            summary=playbook.summary,
+            summary=render_text(playbook.summary, names),
+            runbook_url=render_url(written.runbook_url, names) if written.runbook_url else "",
             on_failure=playbook.on_failure,
             on_timeout=playbook.approval.on_timeout,
             revert_after=playbook.revert_after,

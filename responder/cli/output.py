@@ -6,8 +6,12 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
+
+from pydantic import JsonValue
 
 from responder.cli.client import fail
+from responder.domain.images import event
 
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 CELL, LAST_CELL = 80, 400
@@ -15,6 +19,8 @@ CELL, LAST_CELL = 80, 400
 GAP, INDENT = "  ", "    "
 LEAST_LAST = 40
 """With less room than this, the last column goes to lines of its own."""
+NOT_MADE = frozenset({"planned", "intended", "not_applied", "uncertain"})
+"""States of a step of which nobody may say that it has happened."""
 Row = Mapping[str, object]
 
 
@@ -113,8 +119,11 @@ def clock(text: object) -> str:
 
 
 def change(step: Mapping[str, object]) -> str:
-    """Write a step's before → after: ``workers: 4 → 6``."""
-    before, after = step.get("before"), step.get("after")
+    """Write a step's before → after: ``workers: 4 → 6``; what leaves no state as what it is."""
+    before, after = cast("JsonValue", step.get("before")), cast("JsonValue", step.get("after"))
+    happened = event(before, after, done=step.get("state", "planned") not in NOT_MADE)
+    if happened:
+        return plain(happened)
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [key for key in after if before.get(key) != after[key]] or list(after)
         return plain(", ".join(f"{key}: {before.get(key)} → {after[key]}" for key in keys))

@@ -141,6 +141,7 @@ def describe(run: Mapping[str, object]) -> str:
     if run.get("caused_by"):
         lines.append(f"  the alert began after run {run['caused_by']} here, depth {run.get('depth')}")
     steps = cast("Sequence[Mapping[str, object]]", run.get("steps") or ())
+    lines += ["  steps, the first one first:"] if len(steps) > 1 else []
     for step in steps:
         said = why(step, run.get("reason"))
         lines.append(f"  {step.get('id')}: {change(step)}  [{step.get('state', 'planned')}]{said}")

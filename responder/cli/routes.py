@@ -12,6 +12,7 @@ from responder.cli.exits import Exit
 from responder.decide.destinations import Audience, audience
 from responder.decide.rules import Rules
 from responder.domain.alerts import Severity
+from responder.language.durations import format_duration
 from responder.settings import Route, Settings
 
 _USE = "use: responder routes [show], responder routes test LABEL=VALUE…"
@@ -89,10 +90,11 @@ def tree(settings: Settings) -> Iterator[str]:
     open_end = not any(one.takes_all and not one.continue_ for one in settings.routes)
     yield f"└── whatever is left  →  {'nobody' if open_end else 'nothing is left'}"
     if settings.page is not None:
-        after = f"{settings.page.after.total_seconds():g}s"
+        after = format_duration(settings.page.after)
         yield f"page: {settings.page.destination}, and after {after} when nothing is fixed"
     if settings.storms is not None:
-        yield f"digest: in Slack, beyond {settings.storms.after} incidents within {settings.storms.within}"
+        within = format_duration(settings.storms.within)
+        yield f"digest: in Slack, beyond {settings.storms.after} incidents within {within}"
 
 
 def _about(route: Route) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from responder.decide.bench import Bench, Draft
 from responder.decide.guards import (
@@ -27,7 +28,9 @@ from responder.playbook.model import Playbook
 from responder.ports.store import RunFact
 
 SKIPPED_BACK_OFF = timedelta(seconds=30)
-SKIPPED_BACK_OFF_MAX = timedelta(minutes=5)
+SKIPPED_BACK_OFF_MAX = timedelta(minutes=15)
+"""Between two runs that look whether a playbook may act by now; doubled each time, so that it never takes longer to
+notice than it has lasted already. Each look is a run of its own: it is what was looked at."""
 FAILED_BACK_OFF = timedelta(seconds=15)
 FAILED_BACK_OFF_MAX = timedelta(minutes=10)
 """Between two tries that ``attempts`` allows on one alert; doubled each time."""
@@ -279,12 +282,17 @@ class _Judge:
     def _start(self, option: Option) -> None:
         team = self._rules.team_of(self._episode.labels)
         cause = self._bench.cause(option.pair, self._episode)
-        run = new_run(option, self._episode, team, self._bench.now, cause)
+        run = new_run(option, self._episode, team, self._bench.now, cause, skipped=self._skipped(option))
         self._bench.add(Draft(run, {self._episode.id}), option)
         trip = self._tripped(option)
         why = f" {trip.reason}" if trip is not None else ""
         after = f" The alert began after run {cause.run} here." if cause.run else ""
         self._note(option, Verdict.RUN, f"{Verdict.RUN.sentence} Mode {option.mode}.{why}{after}", run_id=run.id)
+
+    def _skipped(self, option: Option) -> int:
+        """Count the runs of the playbook for the alert that were skipped in a row, up to now."""
+        mine = [run for run in self._runs if run.playbook == option.playbook.name]
+        return sum(1 for _ in takewhile(lambda run: run.state is RunState.SKIPPED and not run.effects, reversed(mine)))
 
     def _refuse(self, option: Option, refusal: Refusal) -> bool:
         """Write down a refusal; says whether the chain stops: what has to wait is not replaced by something blunter.

@@ -12,8 +12,13 @@ from responder.playbook.times import time_allowed
 NO_CAUSE = Cause()
 
 
-def new_run(option: Option, episode: Episode, team: str, now: datetime, cause: Cause = NO_CAUSE) -> Run:
-    """Return the run of ``option`` for ``episode`` of ``team``, due at once, pinned to the playbook as it is now."""
+def new_run(
+    option: Option, episode: Episode, team: str, now: datetime, cause: Cause = NO_CAUSE, *, skipped: int = 0
+) -> Run:
+    """Return the run of ``option`` for ``episode`` of ``team``, due at once, pinned to the playbook as it is now.
+
+    So many runs before it were ``skipped`` in a row.
+    """
     playbook = option.playbook
     return Run(
         id=new_id(),
@@ -33,6 +38,7 @@ def new_run(option: Option, episode: Episode, team: str, now: datetime, cause: C
             generator_url=episode.generator_url,
             connection=option.connection,
             team=team,
+            skipped=skipped,
         ),
         created_at=now,
         due_at=now,

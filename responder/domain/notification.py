@@ -35,6 +35,8 @@ class Headline(StrEnum):
     FIXING = "Fixing", "🟠", "#f57c00"
     UNDOING = "Undoing", "↩️", "#f57c00"
     WAITING = "Waits for approval", "✋", "#7b1fa2"
+    OVERDUE = "Overdue, needs your yes", "⚠️", "#d32f2f"
+    PARKED = "Parked", "⏸️", "#7b1fa2"
     FIXED = "Fixed", "🟢", "#388e3c"
     OBSERVED = "Observed only", "👁", "#546e7a"
     ROLLED_BACK = "Rolled back, needs you", "⚠️", "#d32f2f"
@@ -73,13 +75,15 @@ class Entry:
 class Question:
     """A run that asked whether it may: a message of its own, where several runs of an incident have asked.
 
-    ``run`` is its key, ``icon`` repeats how it stands, ``lines`` are what it would change. ``pending`` while the answer
-    can still be given; ``outcome`` is the question, then the answer. ``buttons`` are its yes and its no.
+    ``run`` is its key, ``icon`` repeats how it stands, ``lines`` are what it would change. ``alert`` is what it is
+    asked because of; the only target that it names is the run's. ``pending`` while the answer can still be given;
+    ``outcome`` is the question, then the answer. ``buttons`` are its yes and its no.
     """
 
     run: str
     icon: str
     title: str
+    alert: str
     outcome: str
     pending: bool
     lines: tuple[Line, ...]

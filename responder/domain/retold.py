@@ -42,6 +42,7 @@ def _question(one: Question, say: Callable[[str], str]) -> Question:
     return replace(
         one,
         title=say(one.title),
+        alert=say(one.alert),
         outcome=say(one.outcome),
         lines=tuple(replace(line, text=say(line.text)) for line in one.lines),
         buttons=tuple(_button(button, say) for button in one.buttons),

@@ -224,6 +224,8 @@ class Context(BaseModel):
     """Whose it is, for brakes; None in runs from before it was kept."""
     requested_by: str = ""
     reason: str = ""
+    skipped: int = 0
+    """How many runs of the playbook were skipped for the alert in a row before this one."""
 
 
 class Pausing(BaseModel):

@@ -144,15 +144,15 @@ def format_duration(duration: timedelta) -> str:
 
 
 def human_duration(duration: timedelta) -> str:
-    """Write ``duration`` for a message: ``250ms``, ``4s``, ``3m12s``, ``2h05m``, ``3d04h``.
+    """Write ``duration`` for a message: ``under 1s``, ``4s``, ``3m12s``, ``2h05m``, ``3d04h``.
 
     The two largest units, rounded to the nearest of the smaller one; a negative duration gets a minus sign.
     """
+    if abs(duration) < timedelta(seconds=1):
+        return "under 1s" if duration else "0s"
     if duration < timedelta(0):
         return "-" + human_duration(-duration)
     whole = {unit: round(duration / timedelta(milliseconds=size)) for unit, size in _UNITS.items()}
-    if duration < timedelta(seconds=1):
-        return f"{whole['ms']}ms" if whole["ms"] else "0s"
     if whole["s"] < _PER_MINUTE:
         return f"{whole['s']}s"
     if whole["s"] < _PER_HOUR:

@@ -84,6 +84,9 @@ def parse_matchers(text: str) -> tuple[Matcher, ...]:
     return tuple(_Parser(text).parse())
 
 
+_AS_ITSELF = "a sign such as ( or + that is meant as itself has a \\ before it"
+
+
 @lru_cache(maxsize=8192)
 def searcher(value: str) -> Callable[[str], bool]:
     """The anchored regular expression as a function of a label's value. Raises ValueError when RE2 refuses it."""
@@ -102,10 +105,9 @@ def _compiled(pattern: str) -> "re2._Regexp[str]":
     except (re2.error, UnicodeEncodeError) as error:
         words = error.args[0] if error.args else error
         said = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
-        hint = (
-            "; RE2 has neither look-around nor back-references" if "perl operator" in said or "escape" in said else ""
-        )
-        raise ValueError(f"failed to create matcher: error parsing regexp: {said}{hint}") from error
+        has_not = "perl operator" in said or "escape" in said
+        mend = "RE2 has neither look-around nor back-references" if has_not else _AS_ITSELF
+        raise ValueError(f"this is no regular expression as RE2 reads them: {said}; {mend}") from error
 
 
 def _quoted(text: str) -> str:

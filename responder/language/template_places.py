@@ -16,6 +16,7 @@ class Place(Enum):
 
     TEXT = "text"
     PROMQL = "promql"
+    MATCHER = "matcher"
     URL_PATH = "url_path"
     URL_QUERY = "url_query"
     SQL_LITERAL = "sql_literal"
@@ -41,6 +42,8 @@ _BARE_PROMQL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|(?:[0-9]+[
 _PROMQL_WORDS = frozenset(
     {"and", "or", "unless", "atan2", "bool", "on", "ignoring", "group_left", "group_right", "by", "without", "offset"}
 )
+# What a matcher says the same of with quotes and without.
+_BARE_MATCHER = re.compile(r"[\w:./-]+")
 # Go's regexp.QuoteMeta.
 _META = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _STRING_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -55,8 +58,10 @@ def write(value: str, place: Place, spot: Spot) -> str:
     """Return ``value`` as it must stand at ``spot``. Raises ValueError when nothing safe can be written."""
     if place is Place.TEXT:
         return value
-    if place is Place.PROMQL:
+    if place is Place.PROMQL or (place is Place.MATCHER and spot.quote):
         return _write_promql(value, spot)
+    if place is Place.MATCHER:
+        return _write_bare(value)
     if place is Place.SQL_LITERAL:
         return _write_sql(value, spot)
     return quote(value, safe="", errors="replace")
@@ -85,6 +90,12 @@ def _write_promql(value: str, spot: Spot) -> str:
         return _STRING_ESCAPES.get(sign) or f"\\x{ord(sign):02x}"
 
     return _CONTROL.sub(escaped, value)
+
+
+def _write_bare(value: str) -> str:
+    if not _BARE_MATCHER.fullmatch(value):
+        raise ValueError('in a matcher without quotes this would be syntax: write name="{{ … }}"')
+    return value
 
 
 def _write_sql(value: str, spot: Spot) -> str:

@@ -40,7 +40,7 @@ class _Slot:
     sql: Spot
 
     def spot(self, place: Place) -> Spot:
-        return self.promql if place is Place.PROMQL else self.sql
+        return self.promql if place in (Place.PROMQL, Place.MATCHER) else self.sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,19 @@ class Template:
             except ValueError as error:
                 raise UnsafeValue(min(self.paths), str(error)) from error
         return rendered
+
+    def render_for_people(self, context: Mapping[str, object]) -> str:
+        """Put the values of ``context`` in; what there is none of is named instead: ``(no labels.pod)``.
+
+        In a command that is copied as it stands, no shell takes that for an argument.
+        """
+        written = []
+        for part in self._parts:
+            try:
+                written.append(part if isinstance(part, str) else _text(_evaluate(part.expression, context)))
+            except MissingValue as missing:
+                written.append(f"(no {'.'.join(missing.path)})")
+        return "".join(written)
 
     def render_value(self, context: Mapping[str, object]) -> object:
         """Like ``render``, but a text that is one placeholder and nothing else gives the value itself."""

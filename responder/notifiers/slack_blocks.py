@@ -125,7 +125,7 @@ def question(one: Question, incident: Notification, *, pressable: bool, back: st
     head = f"{one.icon} {line(one.outcome, TITLE)} · {harmless(line(one.title, TITLE))}"
     body: list[Block] = [{"type": "header", "text": _text(cut(head, HEADER))}]
     links = _links([("incident", back)]) if back else None
-    named = _text(harmless(line(f"{incident.severity} · {incident.title}", TITLE)))
+    named = _text(harmless(line(f"{incident.severity} · {one.alert}", TITLE)))
     body.append({"type": "context", "elements": [named, *([links] if links else [])]})
     said = [line(f"{each.symbol} {each.text}", LINE) for each in one.lines]
     if said:

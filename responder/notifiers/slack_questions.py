@@ -9,8 +9,11 @@ from pydantic import JsonValue
 from responder.clients.slack import Seen, SlackClient
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Question
+from responder.domain.targets import SEPARATOR
 from responder.notifiers.slack_blocks import question
 
+NAMED = 2
+"""How many of the last names of a target a link to its question has."""
 QUESTION_EVENT = "responder_question"
 
 
@@ -48,7 +51,13 @@ def asked_in(replies: Sequence[Seen]) -> dict[str, Asked]:
 def links_of(news: Notification, asked: Mapping[str, Asked]) -> Sequence[tuple[str, str]]:
     """Return (words, URL) of the questions that wait for an answer."""
     waiting = [one for one in news.questions if one.pending and one.run in asked]
-    return [(one.title, asked[one.run].link) for one in waiting if asked[one.run].link]
+    return [(words_of(one), asked[one.run].link) for one in waiting if asked[one.run].link]
+
+
+def words_of(one: Question) -> str:
+    """Return what leads to a question: the end of its target says which one it is, and must not be cut off."""
+    what, _, target = one.title.rpartition(" · ")
+    return f"{SEPARATOR.join(target.split(SEPARATOR)[-NAMED:])} · {what}"
 
 
 class Asking:

@@ -8,11 +8,13 @@ from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
 from responder.language.templates import Template
 from responder.playbook.complaints import Findings, at, describe, existing
-from responder.playbook.fields import Wrong, kind_of, template
+from responder.playbook.fields import Wrong, kind_of, promql, template
 from responder.ports.action import Action
 from responder.ports.probe import Probe
 
 Arguments = Mapping[str, object]
+_QUERIES: frozenset[Path] = frozenset({("query",), ("expression",)})
+"""Inputs that are PromQL, as rendering has them."""
 
 
 def string_leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -48,7 +50,7 @@ def check_arguments(
         if leaf[0] in unknown:
             continue
         try:
-            yield (*path, *leaf), template(text)
+            yield (*path, *leaf), promql(text) if leaf in _QUERIES else template(text)
         except Wrong as wrong:
             findings.add_wrong((*path, *leaf), wrong)
 

@@ -167,7 +167,8 @@ def _portion(text: str) -> Portion:
     return Portion(int(size.value) if size.value.is_integer() else size.value)
 
 
-def _query(text: str) -> Template:
+def promql(text: str) -> Template:
+    """Read a query with placeholders; raises Wrong for one that is none, with where."""
     if not text.strip():
         raise Wrong("the query is empty", "query")
     if hides_absence(text):
@@ -310,7 +311,7 @@ TemplateText = Annotated[
 ]
 Query = Annotated[
     InstanceOf[Template],
-    _reader(_query, "a PromQL query", "query"),
+    _reader(promql, "a PromQL query", "query"),
     _json_schema(type="string", examples=['up{job="api"}']),
 ]
 StateName = Annotated[str, _reader(_state, "a state of a run", "state"), _json_schema(enum=list(_STATES))]

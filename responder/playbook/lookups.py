@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR
 from responder.language.allow import allows, plain_path
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
@@ -24,6 +25,7 @@ CALL_INPUTS, PATH_INPUT = ("read", "send", "undo"), "path"
 _CALL = re.compile(r"([A-Z]+) +(/\S*)\s*")
 PARAMETER_INPUT = "parameter"
 """The input by which an action names what it sets."""
+KUBERNETES = "kubernetes."
 PROMETHEUS_PROBE = "prometheus.query"
 NO_PROMETHEUS = "no-prometheus"
 """The rule of complaints about queries that nobody can answer."""
@@ -56,6 +58,7 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
         kind = used.partition(".")[0]
         if kind in DATABASES and isinstance(connection, str):
             _check_connection(findings, (*path, CONNECTION_INPUT), connection, kind, names)
+    _check_clusters(findings, data, names, catalogue)
     check_commands(findings, data, names.commands)
     _check_parameters(findings, data, names, catalogue)
     _check_verify(findings, data, names)
@@ -101,6 +104,22 @@ def _check_connection(findings: Findings, path: Path, name: str, kind: str, name
     if "{{" not in name:
         known = names.connections.get(kind, frozenset())
         _check_one(findings, path, name, known, what=f"{kind} connection", rule="unknown-connection")
+
+
+def _check_clusters(findings: Findings, data: Keys, names: Names, catalogue: Catalogue) -> None:
+    """Warn, once a file, where Kubernetes is looked at or changed and there is no cluster."""
+    if names.clusters:
+        return
+    used = [(*path[:2], used) for path, used, _ in _uses(data, catalogue) if used.startswith(KUBERNETES)]
+    looks = [(*path, "probe") for path, one in condition_lists(data) if str(one.get("probe")).startswith(KUBERNETES)]
+    target = data.get("target")
+    aimed = isinstance(target, str) and target.partition(SEPARATOR)[0] in KUBERNETES_KINDS
+    places: list[Path] = [*([("target",)] if aimed else []), *used, *looks]
+    if places:
+        hint = "add kubernetes: { clusters: { NAME: … } } to the configuration"
+        place = next((one for one in places if one[-1] in ("probe", "target")), places[0])
+        message = "no cluster is configured: nothing of Kubernetes can be asked or changed"
+        findings.add(place, message, "no-cluster", hint, at_key=True, severity="warning")
 
 
 def _check_calls(findings: Findings, path: Path, arguments: Keys, service: str, names: Names) -> None:

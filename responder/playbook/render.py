@@ -7,6 +7,7 @@ sentence to show when what results cannot be used.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -24,10 +25,12 @@ __all__ = [
     "MissingValue",
     "place_of",
     "render_arguments",
+    "render_names",
     "render_probe",
     "render_query",
     "render_target",
     "render_text",
+    "render_url",
 ]
 
 Context = Mapping[str, object]
@@ -37,6 +40,8 @@ POD = Template.parse("pod/{{ labels.namespace }}/{{ labels.pod }}")
 """How an alert names a pod: by the labels that the exporters of Kubernetes give."""
 
 _REQUEST_PATH = re.compile(r"(?:[A-Z]+ +)?/")
+MATCHERS = "matchers"
+"""The input that is a list of Alertmanager's matchers: a value in them is escaped, and never a pattern of its own."""
 _QUERY_INPUTS = frozenset({"query", "expression"})
 
 
@@ -136,6 +141,8 @@ def _render_input(name: str, value: JsonValue, context: Context) -> object:
         place = place_of(name, value)
         template = Template.parse(value)
         return template.render_value(context) if place is Place.TEXT else template.render(context, place)
+    if name == MATCHERS and isinstance(value, list):
+        return [Template.parse(one).render(context, Place.MATCHER) if isinstance(one, str) else one for one in value]
     return _render_data(value, context)
 
 
@@ -159,9 +166,31 @@ def place_of(name: str, text: str) -> Place:
     return Place.URL_PATH if _REQUEST_PATH.match(text) else Place.TEXT
 
 
-def render_text(template: Template, context: Context) -> str:
-    """Return a text for people; when the alert lacks a value, the text as the author wrote it."""
+def render_text(text: str, context: Context) -> str:
+    """Return a text for people with the alert's values put in; a value that the alert lacks is named as missing."""
+    if "{{" not in text:
+        return text
+    try:
+        return Template.parse(text).render_for_people(context)
+    except ValueError:
+        return text  # no template of ours: what a query or a title says in such brackets is its own business
+
+
+def render_url(template: Template, context: Context) -> str:
+    """Return where a link leads, empty when the alert lacks a value: it would lead somewhere else."""
     try:
         return template.render(context)
     except ValueError:
-        return template.text
+        return ""
+
+
+def render_names(playbook: Playbook, context: Context) -> Playbook:
+    """Return the playbook with the names of its conditions as people read them: a query stands for one without."""
+
+    def named(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+        return tuple(
+            replace(one, name=render_text(one.name, context)) if "{{" in one.name else one for one in conditions
+        )
+
+    steps = tuple(replace(one, when=named(one.when), verify=named(one.verify)) for one in playbook.steps)
+    return replace(playbook, when=named(playbook.when), verify=named(playbook.verify), steps=steps)

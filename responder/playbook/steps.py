@@ -20,6 +20,7 @@ from responder.playbook.shape import GradualShape, ItemsShape, StepShape, key_na
 from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
 
+WAIT = "wait"
 STEP_KEYS = key_names(StepShape)
 
 
@@ -72,12 +73,16 @@ def _check_between(findings: Findings, path: Path, written: Keys, name: str) -> 
 
 
 def _check_changes(findings: Findings, steps: tuple[object, ...], catalogue: Catalogue) -> None:
-    """A playbook whose steps only wait, ask and tell has nothing to verify or to undo."""
+    """A playbook whose steps only wait, ask and tell has nothing to verify or to undo; none waits for nothing."""
     known = [catalogue.actions[key] for step in steps for key in mapping(step) if key in catalogue.actions]
     if known and all(action.between for action in known):
         message = "steps: none of them changes anything"
         hint = "leave steps and target out: a playbook without steps tells"
         findings.add(("steps",), message, "between", hint, at_key=True)
+    elif steps and WAIT in mapping(steps[-1]):
+        message = "nothing follows this wait: what was changed is judged by verify, which waits by itself"
+        hint = "leave it out, and say with within: and for: how long the check may take and must hold"
+        findings.add(("steps", len(steps) - 1, WAIT), message, "between", hint, at_key=True, severity="warning")
 
 
 def _check_action_key(findings: Findings, path: Path, written: Keys, catalogue: Catalogue) -> str | None:

@@ -111,6 +111,15 @@ class Node:
         for name, value in self.value.items():
             yield name, Node(self._reading, (*self.path, name), value)
 
+    def is_word(self, word: str, meaning: str) -> bool:
+        """Say whether something stands here that is no mapping, and complain: only ``word`` may, for ``meaning``."""
+        if self.value is None or isinstance(self.value, dict):
+            return False
+        near = did_you_mean(str(self.value), (word,))
+        start = f'did you mean "{near}"? ' if near else ""
+        self.complain(f"{str(self.value)[:60]!r} means nothing here", "value", f"{start}write {word} for {meaning}")
+        return True
+
     def items(self) -> "list[Node]":
         """Read a list."""
         if self.value is None:
@@ -157,7 +166,7 @@ class Node:
         self.complain(f"{str(self.value)[:60]!r} is not one of {', '.join(known)}", "value", hint)
         return known[0]
 
-    def parsed(self, parse: Callable[[str], T], otherwise: T, rule: str) -> T:
+    def parsed(self, parse: Callable[[str], T], otherwise: T, rule: str, hint: str = "") -> T:
         """Read a text with one of the language's parsers, which raise ValueError with a sentence."""
         text = self.value if isinstance(self.value, int) and not isinstance(self.value, bool) else self.text()
         if text == "":
@@ -165,7 +174,7 @@ class Node:
         try:
             return parse(str(text))
         except ValueError as error:
-            self.complain(str(error), rule)
+            self.complain(str(error), rule, hint)
             return otherwise
 
     def duration(self, most: timedelta | None = None) -> timedelta:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Literal, cast
 
 from responder.language.suggest import did_you_mean
-from responder.settings.model import MailSettings, Notify, WebhookSettings
+from responder.settings.model_channels import MailSettings, Notify, WebhookSettings
 from responder.settings.reader import Fields, Node, split_url, with_file
 from responder.settings.sections_http import HTTP_KEYS, http_of
 

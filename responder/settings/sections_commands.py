@@ -27,13 +27,15 @@ MOST_OUTPUT = 1024 * 1024
 INTERPRETERS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "python", "perl", "ruby", "node"})
 """Programs that carry out the text behind ``-c`` or ``-e``."""
 _CODE_FLAG = re.compile(r"-[a-z]*[ce]")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AS_NAMES = "write [ HTTPS_PROXY ], and set it where the responder is started"
 _HIGHEST_CODE = 255
 
 
 def read_host(node: Node) -> HostConnection:
     """Read ``local``, or a mapping with the folder of its journals, and how it is reached when it is another."""
     usual = node.reading.folder / JOURNALS
-    if node.value == LOCAL:
+    if node.is_word(LOCAL, "the machine that the responder runs on, or { folder: …, units: […] }"):
         return HostConnection(usual)
     fields = node.keys(("folder", "matchers", "units", "ssh"))
     units = tuple(one.text() for one in fields.get("units").items())
@@ -123,7 +125,7 @@ def _command(name: str, node: Node, hosts: Mapping[str, object]) -> Command:
         Job(
             (),
             folder=str(fields.read("folder", _absolute, Path("/"))),
-            environment=(*USUAL_ENVIRONMENT, *(one.text() for one in fields.get("environment").items())),
+            environment=(*USUAL_ENVIRONMENT, *fields.read("environment", _environment, NOTHING)),
             user=fields.read("user", Node.text, ""),
             seconds=fields.read("timeout", lambda one: one.duration(LONGEST), timedelta(seconds=30)).total_seconds(),
             output=fields.read("output", lambda one: one.count(MOST_OUTPUT), 16_384),
@@ -158,9 +160,26 @@ def _absolute(node: Node) -> Path:
     return path
 
 
+def _environment(node: Node) -> tuple[str, ...]:
+    if isinstance(node.value, dict):
+        node.complain("names of variables are expected, without values", "type", _AS_NAMES)
+        return ()
+    return tuple(_variable(one) for one in node.items())
+
+
+def _variable(node: Node) -> str:
+    """Read the name of a variable of our own environment, which the command sees, too."""
+    text = node.text()
+    if text and not _VARIABLE.fullmatch(text):
+        name, is_set, _ = text.partition("=")
+        hint = f"write {name}, and set it where the responder is started" if is_set else "write it like HTTPS_PROXY"
+        node.complain(f"{text[:60]!r} is not the name of a variable", "value", hint)
+    return text
+
+
 def _pattern(node: Node) -> str:
     text = node.text()
-    node.parsed(searcher, None, "pattern")
+    node.parsed(searcher, None, "pattern", 'the whole value must fit it: write one such as "[a-z0-9-]+"')
     return text
 
 

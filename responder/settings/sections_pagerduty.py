@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal, cast
 
-from responder.settings.model import PagerDutySettings, PagerDutyUser, Role
+from responder.settings.model import PagerDutyUser, Role
+from responder.settings.model_channels import PagerDutySettings
 from responder.settings.reader import Node, with_file
 from responder.settings.sections_slack import ROLES
 

@@ -5,15 +5,8 @@ from typing import Literal, cast
 
 from responder.language.suggest import did_you_mean
 from responder.settings.http import HttpConfig
-from responder.settings.model import (
-    Access,
-    HmacSettings,
-    Notify,
-    PageSettings,
-    Role,
-    SourceSettings,
-    Token,
-)
+from responder.settings.model import Access, HmacSettings, Role, SourceSettings, Token
+from responder.settings.model_channels import Notify, PageSettings
 from responder.settings.reader import Fields, Node, with_file
 from responder.settings.sections_channels import (
     MORE_CHANNELS,
@@ -126,10 +119,16 @@ def read_page(node: Node, notify: Notify) -> PageSettings | None:
     """Read where "a person is needed" goes: exactly one place."""
     fields = node.keys((*CHANNELS, "after"))
     places = read_destinations(fields, notify)
-    if len(places) != 1:
-        node.complain(
-            "exactly one place to page is needed", "missing-key", "write page: { pagerduty: SERVICE }", at_key=True
+    if not places:
+        hint = "write page: { pagerduty: SERVICE }"
+        node.complain("exactly one place to page is needed, and none is named", "missing-key", hint, at_key=True)
+        return None
+    if len(places) > 1:
+        named = ", ".join(one.rstrip(":") for one in places)
+        hint = (
+            f"keep {places[0].rstrip(':')}, and tell the others with a route: routes: [ {{ severity: critical, … }} ]"
         )
+        node.complain(f"a page goes to one place, and {len(places)} are named: {named}", "value", hint, at_key=True)
         return None
     usual = PageSettings("")
     return PageSettings(places[0], fields.read("after", Node.duration, usual.after))

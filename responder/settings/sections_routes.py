@@ -6,7 +6,7 @@ from typing import Literal, cast
 from responder.domain.alerts import Severity
 from responder.language.intervals import TimeInterval
 from responder.language.suggest import did_you_mean
-from responder.settings.model import DigestSettings, Notify, Route
+from responder.settings.model_channels import DigestSettings, Notify, Route
 from responder.settings.reader import Fields, Node
 from responder.settings.sections_people import CHANNELS, read_destinations
 
@@ -70,6 +70,8 @@ def _times(fields: Fields, key: str, intervals: Intervals) -> tuple[str, ...]:
 def read_digest(node: Node) -> DigestSettings | None:
     """Read when it is a storm; ``off`` lets every incident have a message of its own."""
     if node.value == OFF:
+        return None
+    if node.is_word(OFF, "a message of its own for each incident, or { after: 5, within: 5m }"):
         return None
     fields, usual = node.keys(("after", "within")), DigestSettings()
     return DigestSettings(

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import cast, get_args
 
-from responder.settings.model import Role, SlackSettings, SlackUser
+from responder.settings.model import Role, SlackUser
+from responder.settings.model_channels import SlackSettings
 from responder.settings.reader import Node, with_file
 
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -110,6 +110,8 @@ def _reconcilers(node: Node) -> Reconcilers:
 def _cluster(node: Node, prometheus: Mapping[str, PrometheusSettings]) -> Cluster:
     if node.value == IN_CLUSTER:
         return Cluster()
+    if node.is_word(IN_CLUSTER, "the cluster that the responder runs in, or { kubeconfig: …, context: … }"):
+        return Cluster()
     fields = node.keys(("kubeconfig", "context", "prometheus"))
     return Cluster(
         kubeconfig=fields.read("kubeconfig", Node.file_path, None),

@@ -145,7 +145,7 @@ def _announcement(one: Announced) -> str:
 
 
 def _change(one: Touched) -> str:
-    what = change(one.before, one.after) or one.step
+    what = change(one.before, one.after, done=True) or one.step
     return f"{clock(one.at)} {one.playbook} changed {short(one.target, 80)}: {what}"
 
 

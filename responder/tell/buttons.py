@@ -24,14 +24,18 @@ _STOPPABLE = (WORKING | LOOKING | {RunState.PARKED}) - {RunState.UNDOING}
 def buttons(account: Account) -> tuple[Button, ...]:
     """Return the buttons of the message: at most ``MOST``, and whoever is asked for can always say that they came.
 
-    As soon as a second run of the incident has asked, each question has a message of its own, and its buttons there:
-    never a yes without its no.
+    Where questions have messages of their own, they have their buttons there: never a yes without its no. What is about
+    another target than the headline comes last, behind the answer to what the headline says.
     """
     found = _here(account)
+    run = main_run(account)
+    here = {one.id for one in account.runs if run is not None and one.target == run.target}
     taking = [one for one in found if one.press is Press.ACK]
     shown = [one for one in found if one.press is not Press.ACK][: MOST - len(taking)]
-    many = len({run.target for run in account.runs}) > 1
-    return tuple(_told_apart(one, [*found], many=many) for one in (*shown, *taking))
+    of_headline = [one for one in shown if one.run in here]
+    others = [one for one in shown if one.run not in here]
+    many = several(account)
+    return tuple(told_apart(one, found, many=many) for one in (*of_headline, *taking, *others))
 
 
 def _here(account: Account) -> tuple[Button, ...]:
@@ -40,16 +44,25 @@ def _here(account: Account) -> tuple[Button, ...]:
 
 
 def apart(account: Account) -> bool:
-    """Say whether each question has a message of its own: as soon as a second run of the incident has asked."""
-    return len({one.run_id for one in account.approvals}) > 1
+    """Say whether each question has a message of its own: where a second run has asked, or there is a second target.
+
+    The message of the incident is about the target that is worst off: a yes there could be read as one to that.
+    """
+    return bool(account.approvals) and (several(account) or len({one.run_id for one in account.approvals}) > 1)
 
 
-def _told_apart(one: Button, found: Sequence[Button], *, many: bool) -> Button:
+def several(account: Account) -> bool:
+    """Say whether its runs are about more than one target."""
+    return len({run.target for run in account.runs}) > 1
+
+
+def told_apart(one: Button, found: Sequence[Button], *, many: bool) -> Button:
     """Say on the button which run it means, where several could be meant: so where there are ``many`` targets."""
     alike = [each for each in found if each.press is one.press]
     if not one.place or not (many or len(alike) > 1):
         return one
-    return replace(one, label=f"{one.label} {SEPARATOR.join(one.place.split(SEPARATOR)[-NAMED:])}")
+    verb, _, rest = one.label.partition(" ")
+    return replace(one, label=f"{verb} {SEPARATOR.join(one.place.split(SEPARATOR)[-NAMED:])} {rest}".rstrip())
 
 
 def offered(account: Account) -> tuple[Button, ...]:
@@ -126,7 +139,8 @@ def _undo(account: Account) -> Iterator[Button]:
     asks = f"Undo on {short(mine[0].target, LINE)}?"
     shows = tuple(_back(one) for one in reversed(mine))
     revision = _digest(*(f"{one.id} {one.state}" for one in mine))
-    yield Button(Press.UNDO, "Undo", account.incident.id, run_id, revision, asks, shows)
+    place = short(mine[0].target, PLACE)
+    yield Button(Press.UNDO, "Undo", account.incident.id, run_id, revision, asks, shows, place)
 
 
 def _back(record: Record) -> str:

@@ -6,7 +6,7 @@ from responder.domain.notification import Account, Headline
 from responder.domain.runs import Run, RunState
 from responder.language.durations import human_duration
 from responder.tell.docs import Docs
-from responder.tell.headline import LOOKING, OVER
+from responder.tell.headline import ASKS, LOOKING, OVER
 from responder.tell.words import clock
 
 NOTHING = "nothing happens by itself until somebody has looked"
@@ -28,7 +28,7 @@ def coming(account: Account, word: Headline, run: Run | None, docs: Docs) -> str
         return ""
     if word is Headline.OBSERVED:
         return "nothing, it only watches (mode observe); to let it act, set mode: approve or auto in its playbook"
-    if word is Headline.WAITING:
+    if word in ASKS:
         return _without_a_yes(account, run, docs)
     return _at_work(run, docs)
 

@@ -9,24 +9,39 @@ from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headl
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
+from responder.domain.targets import SEPARATOR
 from responder.domain.verdicts import Verdict
-from responder.tell.buttons import apart, asks_a_person, buttons, standing
+from responder.tell.buttons import apart, asks_a_person, buttons, several, standing
 from responder.tell.coming import coming
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import entries
-from responder.tell.headline import OVER, WORKING, age, firing, headline, main_run, phrase, ranked, unsolved
-from responder.tell.lines import BAD, DONE, account_lines, measured, named, seen_of, undo_line
+from responder.tell.headline import (
+    ASKS,
+    NAME,
+    OVER,
+    WORKING,
+    age,
+    alert_name,
+    firing,
+    headline,
+    main_run,
+    phrase,
+    ranked,
+    unsolved,
+)
+from responder.tell.lines import BAD, DONE, account_lines, made, measured, named, undo_line
 from responder.tell.links import links
 from responder.tell.notes import notes
 from responder.tell.pictures import picture_of
 from responder.tell.questions import questions
-from responder.tell.several import several, target_lines
-from responder.tell.words import change, clock, short
+from responder.tell.several import shared, target_lines
+from responder.tell.words import clock, short
 
 PAGE = 1024
 """Characters of the pager's sentence (PagerDuty Events API v2, payload.summary)."""
-NAME, TARGET, TEXT, BY_HAND = 120, 120, 600, 1500
+TARGET, TEXT, BY_HAND = 120, 600, 1500
 """Characters of the parts, so that one hostile label cannot crowd out the rest."""
+A_PERSON = "a person is asked to look"
 ROOM = 20
 """Characters that a channel puts around what is to be done by hand: the last line of it must not be cut."""
 LABELS_SHOWN = 64
@@ -73,7 +88,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         team=incident.team,
         since=incident.opened_at,
         summary=_summary(worst, docs),
-        lines=(*_lines(account), *_overdue(account), *_taken(account)),
+        lines=_lines(account),
         why=why,
         by_hand=_by_hand(account, word, run, docs),
         facts=(("time", heading), ("age", lasts), *((key, value) for key, value in facts if value)),
@@ -96,7 +111,11 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
 
 
 def _lines(account: Account) -> tuple[Line, ...]:
-    return target_lines(account) if several(account) else account_lines(account)
+    """Return what was done; what needs a person never begins with a sign of success."""
+    done = target_lines(account) if several(account) else account_lines(account)
+    lines = (*_overdue(account), *done, *_taken(account))
+    well = bool(lines) and lines[0].symbol == DONE
+    return (Line(BAD, A_PERSON), *lines) if well and asks_a_person(account) else lines
 
 
 def _docs_of_asking(account: Account, docs_of: DocsOf) -> Mapping[str, Docs]:
@@ -121,15 +140,26 @@ def _taken(account: Account) -> Iterator[Line]:
 
 
 def title(account: Account, run: Run | None) -> str:
-    """Return ``alertname · target``, with how many other alerts there are: ``+3 more``."""
+    """Return ``alertname · target``, with how many other alerts there are: ``+3 more``.
+
+    Of several targets it names the one that a person is asked about, else it counts them.
+    """
     episodes = firing(account) or ranked(account)
     worst = episodes[0] if episodes else None
     labels = worst.labels if worst else account.incident.group_labels
-    name = short(labels.get("alertname") or "(no alertname)", NAME)
-    where = short((run.target if run else "") or _decided_target(account, worst) or _place(labels), TARGET)
+    name = alert_name(account)
+    where = (run.target if run else "") or _decided_target(account, worst) or _place(labels)
+    where = short(where, TARGET) if account.incident.needs_person or not several(account) else _targets(account)
     others = len(episodes) - 1 + (account.beyond.firing if firing(account) else account.beyond.episodes)
     more = f" +{others} more" if others > 0 else ""
     return f"{name}{f' · {where}' if where else ''}{more}"
+
+
+def _targets(account: Account) -> str:
+    targets = sorted({run.target for run in account.runs})
+    path = targets[0][: shared(targets)].removesuffix(SEPARATOR)
+    count = f"{len(targets)}{'+' if account.beyond.runs else ''} targets"
+    return f"{count} in {short(path, TARGET)}" if path else count
 
 
 def _about(account: Account, worst: Episode | None, title: str) -> str:
@@ -164,7 +194,7 @@ def _why(account: Account, word: Headline) -> str:
     """Return why a person is needed, or why nothing is being done now: the latest decision or skipped run says it."""
     if account.incident.needs_person:
         return sentences(short(account.incident.needs_person, TEXT), _since_then(account))
-    if word in (Headline.FIXED, Headline.FIXING, Headline.UNDOING, Headline.WAITING, Headline.OBSERVED):
+    if word in ASKS or word in (Headline.FIXED, Headline.FIXING, Headline.UNDOING, Headline.OBSERVED):
         return ""
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
     if acted and (word is Headline.RESOLVED or any(run.state in WORKING for run in account.runs)):
@@ -209,8 +239,8 @@ def _by_hand(account: Account, word: Headline, run: Run | None, docs: Docs) -> s
         return f"To take it back: {back}" if back else ""
     if not asks_a_person(account):
         return docs.by_hand[:BY_HAND].strip()
-    left = "; ".join(change(one.before, seen_of(one)) or one.step for one in stands)
-    first = f"{short(left, TEXT)} still stands; to take it back: {back}" if back else ""
+    left = "; ".join(made(one) or one.step for one in stands)
+    first = f"Still stands: {short(left, TEXT)}; to take it back: {back}" if back else ""
     again = _clearing(account, run)
     last = f"Whoever looks after it: responder ack {account.incident.id}"
     words = docs.by_hand[: BY_HAND - len(first) - len(again) - len(last) - ROOM].strip()
@@ -242,7 +272,7 @@ def _facts(account: Account, word: Headline, run: Run | None, docs: Docs) -> Ite
 def _tried(account: Account, run: Run) -> Iterator[str]:
     for record in account.records:
         if record.run_id in (run.id, run.of_run) and record.state is not RecordState.NOT_APPLIED:
-            yield named(record.step, change(record.before, seen_of(record)))
+            yield named(record.step, made(record))
 
 
 def _state_now(account: Account) -> str:
@@ -256,7 +286,7 @@ def _state_now(account: Account) -> str:
     if states == {RecordState.UNDONE}:
         return "as before the run"
     left = [one for one in account.records if one.state not in (RecordState.NOT_APPLIED, RecordState.UNDONE)]
-    seen = [change(one.before, seen_of(one)) or one.step for one in left]
+    seen = [made(one) or one.step for one in left]
     return short(f"changed: {'; '.join(seen)}", TEXT)
 
 
@@ -264,7 +294,7 @@ def _outcome(account: Account, word: Headline, run: Run | None, why: str) -> str
     """Return the end of the one-line account: what matters beyond the headline."""
     if account.incident.needs_person:
         return f": {account.incident.needs_person}"
-    if word is Headline.WAITING and run is not None:
+    if word in ASKS and run is not None:
         return f": responder approve {run.id}"
     if run is not None and word in (Headline.FIXED, Headline.RESOLVED) and run.progress.checks:
         return ": " + "; ".join(f"{check.name}{measured(check)}" for check in run.progress.checks)

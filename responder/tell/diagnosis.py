@@ -8,7 +8,7 @@ from responder.domain.errors import StepError
 from responder.domain.findings import Finding
 from responder.domain.images import short
 from responder.playbook.model import Diagnosis, Playbook
-from responder.playbook.render import render_diagnosis
+from responder.playbook.render import render_diagnosis, render_text
 from responder.ports.probe import Reading, Value
 from responder.ports.tools import Tools
 
@@ -32,7 +32,7 @@ async def diagnose(
     looks = [_look(one, names, tools, seconds) for one in playbook.diagnose]
     said = await asyncio.gather(*looks)
     return [
-        Finding(f"{KIND}:{of}:{place:02}", now(), f"{one.name}: {text}", body)
+        Finding(f"{KIND}:{of}:{place:02}", now(), f"{render_text(one.name, names)}: {text}", body)
         for place, (one, (text, body)) in enumerate(zip(playbook.diagnose, said, strict=True))
     ]
 

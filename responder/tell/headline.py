@@ -10,13 +10,17 @@ from responder.domain.notification import Account, Headline
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import HELPED, Run, RunState
 from responder.language.durations import human_duration
-from responder.tell.words import clock
+from responder.tell.words import clock, short
 
+NAME = 120
+"""Characters of an alert's name, so that one hostile label cannot crowd out the rest."""
 LOOKING = frozenset({RunState.RESOLVING, RunState.CHECKING})
 """States in which nobody can say yet that anything will be done."""
 WORKING = frozenset({RunState.READY, RunState.ACTING, RunState.VERIFYING, RunState.UNDOING})
 """States in which the alert is being fixed; what is given back has been."""
 OVER = frozenset({Headline.FIXED, Headline.RESOLVED})
+ASKS = frozenset({Headline.WAITING, Headline.OVERDUE})
+"""What a yes or a no is the answer to."""
 LATCHED = {
     RunState.ROLLED_BACK: Headline.ROLLED_BACK,
     RunState.PARTLY_ROLLED_BACK: Headline.PARTLY_UNDONE,
@@ -35,6 +39,13 @@ def ranked(account: Account) -> Sequence[Episode]:
     return sorted(
         account.episodes, key=lambda one: (one.state is not EpisodeState.OPEN, one.severity.rank, one.opened_at, one.id)
     )
+
+
+def alert_name(account: Account) -> str:
+    """Return the name of the alert that is worst off."""
+    worst = next(iter(ranked(account)), None)
+    labels = worst.labels if worst else account.incident.group_labels
+    return short(labels.get("alertname") or "(no alertname)", NAME)
 
 
 def main_run(account: Account) -> Run | None:
@@ -63,10 +74,11 @@ def _latched_run(account: Account) -> Run | None:
 
 
 def headline(account: Account) -> Headline:
-    """Return the state of the incident now in a word; a page that is out says so, unless it is known what is asked."""
+    """Return the state of the incident now in a word; while a page is out, the word says so."""
     word = _as_it_stands(account)
-    asks = account.overdue and word is not Headline.WAITING and _unsolved(account, word)
-    return Headline.NEEDS_YOU if asks and not account.incident.needs_person else word
+    if account.incident.needs_person or not account.overdue or not _unsolved(account, word):
+        return word
+    return Headline.OVERDUE if word is Headline.WAITING else Headline.NEEDS_YOU
 
 
 def _as_it_stands(account: Account) -> Headline:
@@ -77,7 +89,8 @@ def _as_it_stands(account: Account) -> Headline:
     if any(run.waits_for_yes for run in account.runs):
         return Headline.FIXING if _answered(account) else Headline.WAITING
     if RunState.PARKED in states:
-        return Headline.NEEDS_YOU
+        # Whoever halted it knows. Where nobody goes on with it in time, the page is out and says that a person must.
+        return Headline.PARKED
     if states & WORKING:
         run = main_run(account)
         return Headline.UNDOING if run is not None and run.state is RunState.UNDOING else Headline.FIXING
@@ -158,7 +171,7 @@ def phrase(account: Account, word: Headline, now: datetime) -> str:
         return f"{word} in {human_duration(took)}"
     if word is Headline.RESOLVED:
         return f"{word} after {human_duration(_ended(account, now) - _began(account))}"
-    if word is Headline.WAITING and run is not None:
+    if word in ASKS and run is not None:
         return f"{word} until {clock(_expiry(account, run))}"
     if word is Headline.FIRING:
         return f"{word} {human_duration(max(now - _began(account), now - now))}"

@@ -48,6 +48,8 @@ _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.
 _JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
 """What checks lead to."""
 _LIFT = "To let it go on: responder resume all, or one of those that responder pauses lists."
+_NOT_MADE = frozenset({_R.INTENDED, _R.NOT_APPLIED, _R.UNCERTAIN})
+"""Of these nobody may say that it has happened."""
 _SENDING = frozenset({_S.ACTING, _S.UNDOING})
 _UNDER_WAY = frozenset({_R.INTENDED, _R.UNDO_INTENDED})
 _SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT, _S.REVERTING})
@@ -55,14 +57,14 @@ _SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT, _S.REVERTING})
 
 
 def account_lines(account: Account) -> tuple[Line, ...]:
-    """Return the lines of the latest runs that did or will do something, in order."""
+    """Return the lines of the latest runs that did or will do something, in order; what needs a person comes first."""
     told = [run for run in account.runs if run.state is not _S.SKIPPED or run.progress.plan]
     lines: list[Line] = []
     earlier = len(told[:-RUNS_SHOWN]) + account.beyond.runs
     if earlier:
         lines.append(Line(NOT, _earlier(account, earlier)))
-    why = account.incident.needs_person
-    for run in told[-RUNS_SHOWN:]:
+    why, asks = account.incident.needs_person, account.incident.needs_person_run
+    for run in sorted(told[-RUNS_SHOWN:], key=lambda run: run.id != asks or not why):  # what a person is asked about
         lines.append(run_line(_unsaid_run(run, why), account.records))
         mine = [record for record in account.records if record.run_id == run.id]
         lines.extend(step_lines(run, [_unsaid(record, f"{why} {run.reason}") for record in mine]))
@@ -145,7 +147,7 @@ def _step_line(run: Run, step: PlannedStep) -> Line:
 
 def record_line(record: Record) -> Line:
     """Return what a record says of its effect."""
-    what = named(record.step, change(record.before, seen_of(record)))
+    what = named(record.step, made(record))
     detail = f": {record.message}" if record.message else ""
     if record.state is _R.INTENDED:
         return Line(UNDER_WAY, what)
@@ -153,7 +155,7 @@ def record_line(record: Record) -> Line:
         return Line(BAD, f"{record.step}: not applied{detail}")
     if record.state is _R.UNCERTAIN:
         return Line(BAD, f"{what}: nobody can tell whether it was applied{detail}")
-    return Line(DONE, named(record.step, change(record.before, seen_of(record)), _took(record)))
+    return Line(DONE, named(record.step, made(record), _took(record)))
 
 
 def _took(record: Record) -> str:
@@ -167,19 +169,23 @@ def seen_of(record: Record) -> JsonValue:
     return record.observed if record.observed is not None else record.planned
 
 
+def made(record: Record) -> str:
+    """Return what a record changed, or is to change: ``workers: 4 → 6``, ``ran `restart-web eu```."""
+    return change(record.before, seen_of(record), done=record.state not in _NOT_MADE)
+
+
 def undo_line(record: Record) -> Line | None:
     """Return what became of undoing a record; None when nobody tried."""
-    seen = seen_of(record)
-    back = named(record.step, change(seen, record.before))
+    back = named(record.step, change(seen_of(record), record.before, done=record.state is _R.UNDONE))
     detail = f": {record.message}" if record.message else ""
     if record.state is _R.UNDO_INTENDED:
-        return Line(UNDER_WAY, f"undoing {back}")
+        return Line(UNDER_WAY, f"undoing {back.removeprefix('run the undo of ')}")
     if record.state is _R.UNDONE:
         return Line(BACK, f"{back}{f', at {clock(record.undone_at)}' if record.undone_at else ''}")
     if record.state is _R.DRIFTED:
         now = record.message.removeprefix(Verdict.DRIFTED.sentence).strip()
         left = sentences("not undone, somebody else has changed it since and their edit was left alone", now)
-        return Line(BAD, f"{named(record.step, change(record.before, seen))}: {left}")
+        return Line(BAD, f"{named(record.step, made(record))}: {left}")
     if record.state is _R.UNDO_FAILED:
         return Line(BAD, f"{record.step}: could not be undone{detail}")
     if record.state is _R.UNDO_UNCERTAIN:

@@ -8,7 +8,7 @@ from responder.domain.findings import Finding
 from responder.domain.notification import END, FIRST, Account, Headline, Picture
 from responder.domain.records import RecordState
 from responder.tell.headline import LATCHED, OVER, main_run
-from responder.tell.lines import seen_of
+from responder.tell.lines import made, seen_of
 from responder.tell.words import change
 
 ENDS = OVER | frozenset(LATCHED.values()) | {Headline.NOT_UNDONE}
@@ -68,6 +68,6 @@ def _number(value: object) -> float:
 def _marks(account: Account) -> Iterator[Mark]:
     for one in account.records:
         if one.state in _MADE:
-            yield Mark(one.settled_at or one.created_at, change(one.before, seen_of(one)) or one.step)
+            yield Mark(one.settled_at or one.created_at, made(one) or one.step)
         if one.state is RecordState.UNDONE and one.undone_at is not None:
-            yield Mark(one.undone_at, f"undone: {change(seen_of(one), one.before) or one.step}")
+            yield Mark(one.undone_at, f"undone: {change(seen_of(one), one.before, done=True) or one.step}")

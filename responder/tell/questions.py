@@ -6,8 +6,9 @@ from responder.domain.buttons import Button
 from responder.domain.notification import Account, Approval, Headline, Line, Question
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import quoted, sentences
-from responder.tell.buttons import ANSWERS, apart, offered
+from responder.tell.buttons import ANSWERS, apart, offered, told_apart
 from responder.tell.docs import Docs
+from responder.tell.headline import alert_name
 from responder.tell.lines import BAD, DONE, NOT, TO_DO, named
 from responder.tell.words import change, clock, short
 
@@ -26,20 +27,22 @@ def questions(account: Account, docs: Mapping[str, Docs]) -> tuple[Question, ...
     pressed = [one for one in offered(account) if one.press in ANSWERS]
     runs = {run.id: run for run in account.runs}
     asked = [(runs[key], one) for key, one in latest.items() if key in runs]
-    return tuple(_question(run, one, pressed, docs.get(run.id)) for run, one in asked[-SHOWN:])
+    alert = alert_name(account)
+    return tuple(_question(run, one, pressed, docs.get(run.id), alert) for run, one in asked[-SHOWN:])
 
 
-def _question(run: Run, asked: Approval, pressed: list[Button], docs: Docs | None) -> Question:
+def _question(run: Run, asked: Approval, pressed: list[Button], docs: Docs | None, alert: str) -> Question:
     pending = asked.state == "pending" and run.state is RunState.AWAITING_APPROVAL
     icon, outcome = _outcome(run, asked, pending=pending)
     return Question(
         run=run.id,
         icon=icon,
         title=f"{short(run.playbook, TARGET)} · {short(run.target, TARGET)}",
+        alert=alert,
         outcome=outcome,
         pending=pending,
         lines=tuple(_lines(run, asked, docs, pending=pending)),
-        buttons=tuple(one for one in pressed if one.run == run.id) if pending else (),
+        buttons=tuple(told_apart(one, pressed, many=True) for one in pressed if one.run == run.id) if pending else (),
     )
 
 

@@ -9,7 +9,7 @@ from responder.domain.notification import Account, Line
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.targets import SEPARATOR
-from responder.tell.lines import BAD, NOT, RUN_WORDS, measured, run_words, seen_of
+from responder.tell.lines import BAD, DONE, NOT, RUN_WORDS, made, measured, run_words
 from responder.tell.words import change, clock, short
 
 SHOWN = 12
@@ -30,12 +30,9 @@ _ORDER: Sequence[frozenset[RunState]] = (
 """Whatever asks for a person first, what has gone well last."""
 _RANK: Mapping[RunState, int] = {state: rank for rank, states in enumerate(_ORDER) for state in states}
 _REFUSED = _RANK[_S.SKIPPED]
+_CALM = frozenset({NOT, DONE})
+"""Signs that must not stand before the target of which a person is asked."""
 _STANDS = frozenset({RecordState.INTENDED, RecordState.APPLIED, RecordState.UNDO_FAILED, RecordState.DRIFTED})
-
-
-def several(account: Account) -> bool:
-    """Say whether its runs are about more than one target."""
-    return len({run.target for run in account.runs}) > 1
 
 
 def target_lines(account: Account) -> tuple[Line, ...]:
@@ -47,8 +44,8 @@ def target_lines(account: Account) -> tuple[Line, ...]:
     found = [(0 if run.id == asks else _RANK[run.state], run.target, _line(account, run)) for run in latest.values()]
     found += [(_REFUSED, target, line) for target, line in _refused(account, latest)]
     ordered = sorted(found, key=lambda one: one[:2])
-    shared = _shared([target for _, target, _ in found])
-    lines = [Line(one.symbol, f"{short(target[shared:], TARGET)}: {one.text}") for _, target, one in ordered[:SHOWN]]
+    known = shared([target for _, target, _ in found])
+    lines = [Line(one.symbol, f"{short(target[known:], TARGET)}: {one.text}") for _, target, one in ordered[:SHOWN]]
     left = [RUN_WORDS[latest[target].state][1] if target in latest else "not done" for _, target, _ in ordered[SHOWN:]]
     if left:
         counted = ", ".join(f"{count} {words}" for words, count in Counter(left).most_common())
@@ -64,7 +61,7 @@ def _line(account: Account, run: Run) -> Line:
     symbol, words = run_words(run, account.records)
     parts = [words, *_figures(account, run)]
     text = short("; ".join(part for part in parts if part), WORDS)
-    return Line(BAD if run.id == account.incident.needs_person_run and symbol == NOT else symbol, text)
+    return Line(BAD if run.id == account.incident.needs_person_run and symbol in _CALM else symbol, text)
 
 
 def _figures(account: Account, run: Run) -> Iterator[str]:
@@ -72,7 +69,7 @@ def _figures(account: Account, run: Run) -> Iterator[str]:
     if until is not None:
         yield f"until {clock(until)}"
     mine = [one for one in account.records if one.run_id in (run.id, run.of_run)]
-    yield ", ".join(change(one.before, seen_of(one)) for one in mine if one.state in _STANDS)
+    yield ", ".join(made(one) for one in mine if one.state in _STANDS)
     if not mine and not run.state.final:
         yield ", ".join(change(step.before, step.after) for step in run.progress.plan)
     yield ", ".join(f"{one.name}{measured(one)}" for one in run.progress.checks if one.last is not None)
@@ -98,7 +95,7 @@ def _refused(account: Account, served: Mapping[str, Run]) -> Iterator[tuple[str,
         yield target, Line(NOT, short(f"{one.reason}{again}", WORDS))
 
 
-def _shared(targets: Sequence[str]) -> int:
+def shared(targets: Sequence[str]) -> int:
     """Return how many characters of path all targets begin with: the title says them, and they tell nothing apart."""
     parts = zip(*(target.split(SEPARATOR)[:-1] for target in targets), strict=False)
     common = list(takewhile(lambda same: len(set(same)) == 1, parts))

@@ -8,6 +8,7 @@ from typing import Protocol
 from responder.domain.findings import Finding
 from responder.domain.notification import Account, Notification
 from responder.domain.retold import retold
+from responder.domain.runs import Run
 
 HIDDEN = "<hidden>"
 SHORTEST = 3
@@ -47,6 +48,7 @@ def outside(account: Account) -> Iterator[str]:
         yield from one.labels.values()
         yield from one.annotations.values()
     yield from (run.reason for run in account.runs)
+    yield from (check.name for run in account.runs for check in run.progress.checks)
     yield from (one.reason for one in account.decisions)
     for finding in account.findings:
         yield from (finding.text, finding.body)
@@ -73,7 +75,7 @@ def veiled(account: Account, say: Callable[[str], str]) -> Account:
             )
             for one in account.episodes
         ),
-        runs=tuple(replace(run, reason=say(run.reason)) for run in account.runs),
+        runs=tuple(_run(run, say) for run in account.runs),
         decisions=tuple(replace(one, reason=say(one.reason)) for one in account.decisions),
         findings=tuple(_finding(one, say) for one in account.findings),
     )
@@ -84,6 +86,11 @@ def _finding(one: Finding, say: Callable[[str], str]) -> Finding:
     if isinstance(data, dict) and isinstance(data.get("expression"), str):
         data = {**data, "expression": say(str(data["expression"]))}
     return replace(one, text=say(one.text), body=say(one.body), data=data)
+
+
+def _run(run: Run, say: Callable[[str], str]) -> Run:
+    checks = tuple(one.model_copy(update={"name": say(one.name)}) for one in run.progress.checks)
+    return replace(run, reason=say(run.reason), progress=run.progress.model_copy(update={"checks": checks}))
 
 
 def without_labels(news: Notification, account: Account, names: Collection[str]) -> Notification:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from responder.domain.images import leaves, short
+from responder.domain.images import event, leaves, short
 
 __all__ = ["change", "clock", "short"]
 
@@ -18,8 +18,14 @@ def clock(at: datetime) -> str:
     return f"{at:%H:%M} UTC"
 
 
-def change(before: JsonValue, after: JsonValue) -> str:
-    """Return what differs between two images: ``workers: 4 → 6``; empty when nothing is known to differ."""
+def change(before: JsonValue, after: JsonValue, *, done: bool = False) -> str:
+    """Return what differs between two images: ``workers: 4 → 6``; empty when nothing is known to differ.
+
+    What leaves no state is told as what it is: ``run `restart-web eu```, and ``ran`` it once it is ``done``.
+    """
+    happened = event(before, after, done=done)
+    if happened:
+        return happened
     old, new = dict(leaves(before)), dict(leaves(after))
     names = [name for name in dict.fromkeys((*old, *new)) if old.get(name, NOTHING) != new.get(name, NOTHING)]
     parts = [

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from responder.notifiers.slack_blocks import blocks, question, thread
+from responder.notifiers.slack_questions import words_of
 from scripts.pictures.slack_page import Block, page
 from tests.unit.tell.stories import STORIES, Story
 
@@ -37,7 +38,7 @@ def main() -> int:
 
 def _messages(name: str, story: Story) -> list[tuple[list[Block], bool]]:
     news = story.told()
-    asked = [(one.title, "https://slack.example/archives/C0/p1") for one in news.questions if one.pending]
+    asked = [(words_of(one), "https://slack.example/archives/C0/p1") for one in news.questions if one.pending]
     main = blocks(news, pressable=True, mention=MENTION if news.page else "", asked=asked)
     replies = [list(one.blocks) for one in thread(news.entries, MENTION)] if name in THREADS else []
     asking = [list(question(one, news, pressable=True)[1]) for one in news.questions]

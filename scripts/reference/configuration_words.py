@@ -260,7 +260,8 @@ WORDS: Mapping[str, str] = {
     "digest.after": "So many incidents of a channel have messages of their own.",
     "digest.within": "Within how long they began.",
     "privacy.labels": "Labels whose values are in no message and no log; answers hide the label: `<hidden>` stands "
-    "there. Playbooks and matchers see them, and what they put into a plan is shown by the API.",
+    "there. Playbooks and matchers see them; in what they put them into they are hidden where the alert's labels stand "
+    "beside it.",
     "privacy.patterns": "What else is masked, as regular expressions (RE2).",
     "privacy.personal": "Whether e-mail addresses and card numbers are masked, too.",
     "retention.deliveries": "Webhook bodies.",

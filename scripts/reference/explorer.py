@@ -123,7 +123,11 @@ class Explorer(Node):
         self.entry.choices = tuple(choices)
         return self.entry.choices[0]
 
-    def parsed(self, parse: Callable[[str], T], otherwise: T, rule: str) -> T:
+    def is_word(self, word: str, meaning: str) -> bool:
+        """Go on with what else may stand here."""
+        return False
+
+    def parsed(self, parse: Callable[[str], T], otherwise: T, rule: str, hint: str = "") -> T:
         """Note a value of one of the languages."""
         self.entry.is_a(rule)
         return otherwise

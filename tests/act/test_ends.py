@@ -15,7 +15,7 @@ from tests.bed.target_peer import Target
 SOON = timedelta(seconds=1.5)
 UNREADABLE = """\
 when:
-  - name: a queue that nobody has
+  - name: "the queue of {{ labels.queue }}"
     probe: http.get
     with: { service: checkout, path: /admin/workers, pointer: /nowhere }
     below: 5
@@ -49,6 +49,7 @@ async def test_a_run_that_did_nothing_until_its_deadline_expires(bed: Bed, targe
 async def test_a_condition_that_nobody_can_read_means_no_effect(bed: Bed, target: Target) -> None:
     run = await bed.work(await bed.begin(playbook_text(limits=UNREADABLE)))
     assert (run.state, run.verdict) == (RunState.SKIPPED, Verdict.CONDITION_UNKNOWN), run.reason
+    assert run.reason.startswith("“the queue of (no labels.queue)” is unknown: "), "people read no templates"
     assert ledger.effects(target.ledger.entries, "workers") == []
 
 

@@ -354,7 +354,7 @@ async def test_each_of_several_questions_is_a_message_linked_from_the_incidents(
     receipt = await notifier.deliver(ASKING, "#alerts", None, "a")
     (asked,) = questions_of(free_slack)
     assert "May it? Until 14:32 UTC" in asked
-    (link,) = re.findall(r"<(\S+)\|checkout-workers · http/cart>", main_messages(free_slack)[0])
+    (link,) = re.findall(r"<(\S+)\|http/cart · checkout-workers>", main_messages(free_slack)[0])
     (message,) = [one for one in free_slack.messages if one.broadcast]
     assert f"p{message.ts.replace('.', '')}?" in link
     stored = json.loads(json.dumps(dict(receipt)))
@@ -363,7 +363,7 @@ async def test_each_of_several_questions_is_a_message_linked_from_the_incidents(
     await slack_notifier(free_slack, stack).deliver(again, "#alerts", stored, "")
     (asked,) = questions_of(free_slack)
     assert "✔ Approved by ben" in asked
-    assert "|checkout-workers · http/cart>" not in main_messages(free_slack)[0]
+    assert "|http/cart · checkout-workers>" not in main_messages(free_slack)[0]
 
 
 async def test_a_question_is_not_put_twice_after_a_crash_but_again_when_it_was_deleted(

@@ -1,9 +1,12 @@
 """Two people who must say yes: whoever answers at the same moment on two replicas, exactly two names are needed."""
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from pydantic import JsonValue
 
 from responder.domain.episodes import EpisodeState
 from responder.domain.ids import new_id
@@ -11,6 +14,7 @@ from responder.domain.limits import NO_LIMITS, Refusal
 from responder.domain.notification import Approval
 from responder.domain.runs import Context, Progress, Run, RunState
 from responder.stores.core.store import SqlStore
+from responder.telemetry import Privacy, Redactor
 from tests.conformance.building import HOUR, actions_of, claimed, episode, run, started, verdict, write
 
 
@@ -49,6 +53,20 @@ async def test_a_run_goes_on_behind_the_second_yes(store: SqlStore) -> None:
     assert (approval.state, approval.first_by, approval.decided_by) == ("approved", "ann", "bob")
     said = ["run.awaiting_approval", "run.first_yes", "run.answer_refused", "run.approved"]
     assert await actions_of(store, one.id) == said
+
+
+async def test_a_question_comes_with_the_labels_by_which_it_is_known_what_of_it_is_hidden(store: SqlStore) -> None:
+    labels = {"alertname": "HighLatency", "customer": "Acme Corp"}
+    one = await started(store, context=Context(labels=labels))
+    one = replace(one, state=RunState.AWAITING_APPROVAL, due_at=store.now() + HOUR, progress=Progress(asked=1))
+    now = store.now()
+    plan: JsonValue = [{"id": "raise", "after": {"limit of Acme Corp": 9}}, {"id": "say", "after": "to Acme Corp"}]
+    await store.save(one, ask=Approval(new_id(), one.id, "h", plan, "pending", now, now + timedelta(minutes=10)))
+    shown = [await _open(store, one), *(dict(item) for item in (await store.page("runs", {"id": one.id}, 1, "")).items)]
+    assert [item["labels"] for item in shown] == [labels, labels]
+    redactor = Redactor(privacy=Privacy(labels=frozenset({"customer"})))
+    for item in shown:
+        assert "to Acme Corp" not in json.dumps(redactor.redact_json(item))
 
 
 async def test_one_person_on_two_replicas_at_once_is_one_person(store: SqlStore, replica: SqlStore) -> None:

@@ -25,7 +25,7 @@ from responder.playbook.library import load_library
 from responder.playbook.shelf import Shelf
 from responder.ports.store import NewDelivery
 from responder.ports.wake import Queue
-from responder.settings.model import Route
+from responder.settings.model_channels import Route
 from responder.stores.registry import open_store
 from responder.tell.courier import Courier
 from responder.tell.enrich import Enricher

@@ -17,7 +17,7 @@ from responder.intake.formats import parse
 from responder.notifiers.slack import SlackNotifier
 from responder.playbook.library import load_library
 from responder.ports.store import NewDelivery, Store
-from responder.settings.model import Route
+from responder.settings.model_channels import Route
 from responder.stores.registry import open_store
 from responder.tell.courier import Courier
 from tests.act_bed import Wall

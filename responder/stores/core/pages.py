@@ -14,6 +14,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    Column,
     ColumnElement,
     Integer,
     RowMapping,
@@ -141,6 +142,12 @@ LISTS: Mapping[str, _List] = {
 }
 
 
+_LABELLED: Mapping[str, tuple[str, Column[Any], Column[Any]]] = {
+    "records": ("run", _r.id, _r.context),
+    "approvals": ("run", _r.id, _r.context),
+    "decisions": ("episode", _e.id, _e.labels),
+}
+"""Lists whose rows are given labels: by which of their fields, and from where."""
 _HELPED = frozenset(state.value for state in HELPED)
 
 
@@ -219,6 +226,23 @@ async def _complete(tx: AsyncConnection, kind: str, items: Sequence[_Item]) -> N
         await _attach_steps(tx, items)
         joined = schema.run_episodes.c
         await _attach(tx, items, "episodes", select(joined.run_id, joined.episode_id).where(joined.run_id.in_(ids)))
+    elif kind in _LABELLED:
+        await _attach_labels(tx, items, *_LABELLED[kind])
+
+
+async def _attach_labels(
+    tx: AsyncConnection, items: Sequence[_Item], of: str, key: Column[Any], holds: Column[Any]
+) -> None:
+    """Give what came of an alert its labels, those that templates had: by them it is known what is to be hidden."""
+    owners = sorted({str(item[of]) for item in items})
+    found = {row[0]: row[1] for row in await tx.execute(select(key, holds).where(key.in_(owners)))}
+    for item in items:
+        known = found.get(str(item[of]), {})
+        item["labels"] = _labels(known) if of == "run" else known
+
+
+def _labels(context: JsonValue) -> JsonValue:
+    return context.get("labels", {}) if isinstance(context, dict) else {}
 
 
 async def _attach(tx: AsyncConnection, items: Sequence[_Item], name: str, query: Select[Any]) -> None:
@@ -243,6 +267,7 @@ async def _attach_steps(tx: AsyncConnection, items: Sequence[_Item]) -> None:
     for item in items:
         item["steps"] = _steps(recorded[owners[str(item["id"])]], item)
         context = item.pop("context")
+        item["labels"] = _labels(context)
         item["requested_by"] = context.get("requested_by", "") if isinstance(context, dict) else ""
 
 

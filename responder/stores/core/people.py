@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import case, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -198,7 +199,7 @@ class PeoplePart(Part):
 
     async def announce_change(self, actor: str, summary: str, target: str, labels: Mapping[str, str]) -> None:
         """Write down a change that somebody else has made."""
-        details = {"summary": summary, "target": target, "labels": dict(labels)}
+        details: dict[str, JsonValue] = {"summary": summary, "target": target, "labels": {**labels}}
         async with self.db.writing(Order.CONTROL) as tx:
             await write_audit(tx, self.now(), [Audit(CHANGE, CHANGES, actor, details)])
 

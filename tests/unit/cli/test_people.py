@@ -273,6 +273,23 @@ def test_a_run_says_after_which_other_one_its_alert_began(run_row: Json) -> None
     assert "began" not in describe(run_row)
 
 
+def test_a_command_is_shown_as_what_was_run(run_row: Json) -> None:
+    argv = ["restart-web", "eu"]
+    step: Json = {"id": "restart", "before": {"to_run": argv}, "after": {"ran": argv}}
+    for state, says in (("applied", "ran"), ("intended", "run")):
+        assert f"restart: {says} `restart-web eu`  [{state}]" in describe(
+            {**run_row, "steps": [{**step, "state": state}]}
+        )
+    assert "restart: run `restart-web eu`  [planned]" in describe({**run_row, "steps": [step]})
+
+
+def test_steps_are_shown_in_their_order_and_it_says_so(run_row: Json) -> None:
+    steps: list[Json] = [{"id": name, "before": 1, "after": 2, "state": "applied"} for name in ("one", "two")]
+    lines = describe({**run_row, "steps": steps}).splitlines()
+    head = lines.index("  steps, the first one first:")
+    assert [line.split(":")[0].strip() for line in lines[head + 1 : head + 3]] == ["one", "two"]
+
+
 def test_approve_refuses_a_run_that_asks_for_nothing(peer: Peer, responder: Responder, run_row: Json) -> None:
     peer.answers["GET", f"runs/{run_row['id']}"] = run_row
     peer.lists("approvals", [])

@@ -113,16 +113,15 @@ async def test_when_all_were_skipped_the_chain_starts_again_ever_more_slowly() -
     s = scene(FIRST)
     await s.turn(alert())
     waits = []
-    for _ in range(6):
+    for _ in range(7):
         await fail(s, "first", RunState.SKIPPED, effects=0)
         due = s.world.episode.reconsider_at
         assert due is not None
         waits.append((due - s.world.now).total_seconds())
         assert not s.world.open_incidents()[0].needs_person
-        s.world.now = due
-        await s.decider.turn()
-    assert waits == [30, 60, 120, 240, 300, 300]
-    assert len(runs_of(s, "first")) == 7
+        await s.turn(alert(), at=due - START)
+    assert waits == [30, 60, 120, 240, 480, 900, 900]
+    assert len(runs_of(s, "first")) == 8
 
 
 async def test_an_undone_candidate_is_passed_by_when_the_chain_starts_again() -> None:
@@ -140,6 +139,15 @@ async def test_a_later_refusal_of_a_run_brings_the_same_candidate_back() -> None
     s.world.end(s.world.run, RunState.SKIPPED, effects=0, due=True)
     await s.wait(SECOND)
     assert [len(runs_of(s, "first")), len(runs_of(s, "second"))] == [2, 0]
+
+
+async def test_a_run_knows_how_many_before_it_were_skipped_in_a_row() -> None:
+    s = scene(FIRST, SECOND_ONE)
+    await s.turn(alert())
+    for _ in range(3):
+        s.world.end(s.world.runs[runs_of(s, "first")[-1]], RunState.SKIPPED, effects=0, due=True)
+        await s.wait(SECOND)
+    assert [s.world.runs[run].context.skipped for run in runs_of(s, "first")] == [0, 1, 2, 3]
 
 
 async def test_a_verified_run_supersedes_the_others() -> None:

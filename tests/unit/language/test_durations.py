@@ -108,7 +108,8 @@ def test_what_cannot_be_written_exactly_is_refused(duration: timedelta) -> None:
     ("seconds", "text"),
     [
         (0, "0s"),
-        (0.25, "250ms"),
+        (0.979, "under 1s"),
+        (-0.2, "under 1s"),
         (4, "4s"),
         (4.4, "4s"),
         (59.6, "1m"),

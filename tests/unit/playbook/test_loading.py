@@ -254,6 +254,45 @@ verify:
     assert [complaint.rule for complaint in examine(text, "a.yaml", real_catalogue(), names)[1]] == found
 
 
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        ("wait: { for: 40d }", "wait.for: 40d is too long, at most 24h"),
+        ("wait: { for: 0s }", "wait.for: a duration of zero leaves no time"),
+        ("wait: { for: 5 }", "wait.for: '5' has no unit: write 5s, 5m or 5h"),
+        ("wait: { for: 24h }", ""),
+        ("ask: { question: ok?, timeout: 90d }", "ask.timeout: 90d is too long, at most 7d"),
+        ("ask: { question: ok?, timeout: 0s }", "ask.timeout: a duration of zero leaves no time"),
+        ("ask: { question: ok?, timeout: 7d }", ""),
+    ],
+)
+def test_how_long_a_target_may_stay_locked_has_bounds(step: str, found: str) -> None:
+    change = "  - http.request: { service: checkout, read: GET /x, send: PUT /x, json: { /a: 1 } }"
+    text = f"name: a\nmatchers: [ alertname=A ]\ntarget: http/checkout\nsteps:\n  - {step}\n{change}\n"
+    said = [str(one) for one in examine(text, "a.yaml", real_catalogue(), None)[1] if "cooldown" not in str(one)]
+    assert [found in one for one in said if "error" in one] == ([True] if found else []), said
+    last = text.replace(f"  - {step}\n{change}\n", f"{change}\n  - {step}\n")
+    follows = "nothing follows this wait" in str(
+        [str(one) for one in examine(last, "a.yaml", real_catalogue(), None)[1]]
+    )
+    assert follows == step.startswith("wait")
+
+
+def test_a_query_that_people_are_shown_is_held_against_promql_as_any_other() -> None:
+    for look in ("query: sum(rate(x[5m]", "prometheus.query: { query: 'sum(rate(x[5m]' }"):
+        found = examine(with_lines("diagnose:", f"  - {look}"), "a.yaml", real_catalogue(), None)[1]
+        assert ("promql", "add the )") in [(one.rule, one.hint) for one in found]
+
+
+@pytest.mark.parametrize("clusters", [frozenset[str](), frozenset({"eu"})])
+def test_kubernetes_without_a_cluster_is_flagged(clusters: frozenset[str]) -> None:
+    names = Names(connections={"http": frozenset({"checkout"})}, clusters=clusters)
+    probe = ["when:", "  - probe: kubernetes.pods", "    with: { of: deployment/a/b }", "    above: 0"]
+    for lines in (probe, ["diagnose:", "  - kubernetes.pods: { of: deployment/a/b }"]):
+        found = examine(with_lines(*lines), "a.yaml", real_catalogue(), names)[1]
+        assert ("no-cluster" in [one.rule for one in found]) == (not clusters)
+
+
 def test_warnings_do_not_keep_a_playbook_from_loading() -> None:
     text = MINIMAL.replace('alertname="HighLoad"', 'alertname!="Watchdog"')
     playbook, complaints = examine(text, "a.yaml", CATALOGUE, None)

@@ -4,18 +4,23 @@ from typing import Any
 
 import pytest
 
+from responder.actions.alertmanager_silence import AlertmanagerSilence
 from responder.actions.http_request import HttpRequest
-from responder.language.templates import MissingValue
+from responder.app import catalogue
+from responder.language.matchers import parse_matcher
+from responder.language.templates import MissingValue, Place, Template
 from responder.playbook.model import Playbook
 from responder.playbook.render import (
     ClusterMissing,
     render_arguments,
+    render_names,
     render_probe,
     render_query,
     render_target,
     render_text,
+    render_url,
 )
-from responder.playbook.schema import load_playbook
+from responder.playbook.schema import examine, load_playbook
 from responder.probes.http_get import HttpGet
 from tests.unit.playbook.fakes import CATALOGUE, MINIMAL, Count, Scale, with_lines
 
@@ -132,8 +137,54 @@ def test_a_label_cannot_leave_its_string_in_promql() -> None:
     )
 
 
+@pytest.mark.parametrize("value", ['C:\\new "disk"', ".*", "eu-1", "a\nb", "1.2.3.4:9100", '"} or {'])
+def test_a_silence_is_for_the_label_as_it_is(value: str) -> None:
+    silence = [
+        "  - alertmanager.silence:",
+        "      source: main",
+        "      for: 30m",
+        "      matchers: [ 'path=\"{{ labels.path }}\"', 'path=~\"{{ labels.path }}.+\"' ]",
+    ]
+    text = MINIMAL.partition("  - fake.scale")[0] + "\n".join(silence)
+    playbook, found = examine(text, "a.yaml", catalogue(), None)
+    assert playbook is not None, found
+    action = render_arguments(playbook.steps[0], context(path=value))
+    assert isinstance(action, AlertmanagerSilence)
+    exact, longer = (parse_matcher(one) for one in action.matchers)
+    assert exact.value == value
+    assert longer.matches({"path": f"{value}x"})
+    assert not longer.matches({"path": "anything else"})
+
+
+def test_a_value_without_quotes_is_no_syntax_of_a_matcher() -> None:
+    bare = Template.parse("cluster={{ labels.cluster }}")
+    assert bare.render(context(cluster="eu-1.example:80"), Place.MATCHER) == "cluster=eu-1.example:80"
+    with pytest.raises(ValueError, match='write name="'):
+        bare.render(context(cluster='a"b'), Place.MATCHER)
+
+
 def test_texts_for_people_stay_readable_when_a_label_is_missing() -> None:
     template = load("docs: { meaning: 'Disk of {{ labels.host }}' }").docs.meaning
     assert template is not None
-    assert render_text(template, context(host="a")) == "Disk of a"
-    assert render_text(template, context()) == "Disk of {{ labels.host }}"
+    assert render_text(template.text, context(host="a")) == "Disk of a"
+    assert render_text(template.text, context()) == "Disk of (no labels.host)"
+
+
+def test_a_link_to_somewhere_else_is_none() -> None:
+    written = Template.parse("https://runbooks.example/{{ labels.alertname }}")
+    assert render_url(written, context(alertname="DiskFull")) == "https://runbooks.example/DiskFull"
+    assert render_url(written, context()) == ""
+
+
+@pytest.mark.parametrize("text", ["plain", "{{ $value }} of {{ nothing }}", "{{", "a {{ labels.host | what }}"])
+def test_what_is_no_template_of_ours_is_left_as_it_is(text: str) -> None:
+    assert render_text(text, context(host="a")) == text
+
+
+def test_a_query_without_a_name_is_told_with_the_values_of_the_alert() -> None:
+    look = ["  - query: up{job='{{ labels.job }}'}", "    equals: 1"]
+    playbook = load("when:", *look, "verify:", *look)
+    named = render_names(playbook, context(job="api"))
+    assert [one.name for one in (*named.when, *named.verify)] == ["up{job='api'}"] * 2
+    assert named.when[0].query == playbook.when[0].query
+    assert render_names(playbook, context()).verify[0].name == "up{job='(no labels.job)'}"

@@ -241,6 +241,11 @@ def _asking() -> Account:
                    approvals=(said, second))  # fmt: skip
 
 
+def _parked() -> Account:
+    parked = run(RunState.PARKED, progress=verifying(), reason="A halt is in force: release in progress.")
+    return account(runs=(parked,), records=(record(RecordState.APPLIED),), decisions=(RAN,))
+
+
 def _approval() -> Account:
     asked = Approval(
         id="a1", run_id="r1", plan_hash="h", plan=None, state="pending", asked_at=at(3), expires_at=at(1803)
@@ -298,14 +303,8 @@ STORIES: dict[str, Story] = {
         at(45),
     ),
     "looking": Story(account(runs=(run(RunState.CHECKING, progress=Progress()),), decisions=(RAN,)), at(3)),
-    "parked": Story(
-        account(
-            runs=(run(RunState.PARKED, progress=verifying(), reason="A halt is in force: release in progress."),),
-            records=(record(RecordState.APPLIED),),
-            decisions=(RAN,),
-        ),
-        at(60),
-    ),
+    "parked": Story(_parked(), at(60)),
+    "parked-overdue": Story(replace(_parked(), overdue=True), at(305)),
     "fixed": Story(
         account(
             runs=(run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),),

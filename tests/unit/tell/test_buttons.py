@@ -1,5 +1,6 @@
 """What can be pressed follows from the state now; what a button shows is in its revision."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ from responder.domain.buttons import MOST, Press
 from responder.domain.notification import Account
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
-from responder.notifiers.slack_blocks import blocks
+from responder.notifiers.slack_blocks import blocks, question
+from responder.notifiers.slack_questions import words_of
 from responder.tell.buttons import buttons, offered
 from tests.bed.slack_limits import refusal
 from tests.unit.tell.stories import STORIES, Story, account, at, incident, record, run
@@ -23,6 +25,9 @@ A, R, U, S, K = Press.APPROVE, Press.REJECT, Press.UNDO, Press.STOP, Press.ACK
         ("fixing", [S]),
         ("waiting", [A, R]),
         ("overdue", [A, R, K]),
+        ("parked", [S]),
+        ("parked-overdue", [S, K]),
+        ("several", [K, S]),
         ("fixed", [U]),
         ("undoing", []),
         ("observed", []),
@@ -53,14 +58,32 @@ def test_several_runs_are_told_apart_and_there_is_no_yes_without_its_no() -> Non
     both = replace(waiting, runs=(one, other), approvals=(asked, replace(asked, id="a2", run_id="r2")))
     assert buttons(both) == ()
     asks = Story(both, at(60)).told().questions
-    assert [[(each.press, each.run) for each in one.buttons] for one in asks] == [
-        [(A, "r1"), (R, "r1")],
-        [(A, "r2"), (R, "r2")],
+    assert [[(each.label, each.run) for each in one.buttons] for one in asks] == [
+        [("Approve http/checkout", "r1"), ("Reject http/checkout", "r1")],
+        [("Approve http/cart", "r2"), ("Reject http/cart", "r2")],
     ]
     acting = account(runs=tuple(run(RunState.ACTING, id=f"r{n}", target=f"http/{n}") for n in range(5)))
     assert [each.label for each in buttons(acting)] == ["Stop http/4", "Stop http/3", "Stop http/2"]
     for story in (both, acting):
         assert refusal("x", blocks(Story(story, at(60)).told(), pressable=True), None, None, update=True) is None
+
+
+def test_the_first_button_is_about_what_the_headline_is_about() -> None:
+    """A yes to another target has a message of its own: whoever is half asleep presses what is green."""
+    news = STORIES["several"].told()
+    assert news.title.endswith("shop/cart +4 more")
+    assert [one.label for one in news.buttons] == ["Ack", "Stop shop/web"]
+    (asks,) = news.questions
+    assert [one.label for one in asks.buttons] == ["Approve shop/mail", "Reject shop/mail"]
+    shown = json.dumps(question(asks, news, pressable=True))
+    assert "cart" not in shown, "a question names its own target only"
+    assert words_of(asks) == "shop/mail · checkout-workers"
+
+
+def test_what_is_undone_is_named_where_there_are_several_targets() -> None:
+    runs = tuple(run(RunState.VERIFIED, id=f"r{n}", target=f"http/{n}") for n in range(2))
+    made = tuple(record(RecordState.APPLIED, id=f"c{n}", run_id=f"r{n}", target=f"http/{n}") for n in range(2))
+    assert [one.label for one in buttons(account(runs=runs, records=made))] == ["Undo http/1"]
 
 
 def test_what_somebody_has_stopped_or_is_undoing_is_not_offered_again() -> None:

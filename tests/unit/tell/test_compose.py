@@ -9,8 +9,10 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
+from responder.domain.buttons import Press
 from responder.domain.episodes import EpisodeState
 from responder.domain.notification import Account, Acknowledgement, Beyond, Headline, Notification
 from responder.domain.records import RecordState
@@ -78,11 +80,57 @@ def test_what_needs_a_person_says_so_however_long_it_has_taken() -> None:
         assert told(replace(one, overdue=True)).page == told(one).page != ""
 
 
-@pytest.mark.parametrize(("name", "needs"), [("firing", True), ("fixing", True), ("waiting", False), ("fixed", False)])
-def test_the_headline_of_an_overdue_page_says_that_it_needs_somebody(name: str, *, needs: bool) -> None:
-    news = told(replace(STORIES[name].account, overdue=True), 305)
-    assert (news.headline is Headline.NEEDS_YOU) == needs
-    assert ("Needs you" in news.fallback) == needs
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("firing", Headline.NEEDS_YOU),
+        ("fixing", Headline.NEEDS_YOU),
+        ("parked", Headline.NEEDS_YOU),
+        ("waiting", Headline.OVERDUE),
+        ("fixed", Headline.FIXED),
+    ],
+)
+def test_the_headline_of_an_overdue_page_says_that_it_needs_somebody(name: str, word: Headline) -> None:
+    in_time, late = (told(replace(STORIES[name].account, overdue=overdue), 305) for overdue in (False, True))
+    assert late.headline is word
+    assert late.fallback.startswith(f"{word.icon} {word}")
+    called = Press.ACK in [one.press for one in late.buttons]
+    assert called == bool(late.page) == (late.headline is not in_time.headline)
+    assert in_time.headline not in (Headline.NEEDS_YOU, Headline.OVERDUE), "nobody is called, so nobody is meant"
+
+
+_NEEDING = [name for name, one in STORIES.items() if one.told().page]
+
+
+@pytest.mark.parametrize("name", _NEEDING)
+def test_what_needs_a_person_does_not_begin_with_a_sign_of_success(name: str) -> None:
+    lines = STORIES[name].told().lines
+    assert not lines or lines[0].symbol in ("✖", "↩"), lines[0]
+
+
+def test_what_a_person_is_asked_about_comes_before_what_went_well_earlier() -> None:
+    assert STORIES["not-undone"].told().lines[0].text == "undoing run r1: not undone"
+
+
+@pytest.mark.parametrize("state", list(RunState))
+@pytest.mark.parametrize("targets", [1, 2])
+def test_whatever_a_run_did_well_a_person_is_asked_first(state: RunState, targets: int) -> None:
+    runs = (run(state), *(run(RunState.VERIFIED, id=f"v{n}", target=f"http/{n}") for n in range(1, targets)))
+    done = tuple(record(RecordState.APPLIED, id=f"c-{one.id}", run_id=one.id) for one in runs)
+    taken = Acknowledgement(by="ana", at=at(30))
+    for by in ("r1", ""):
+        latched = incident(needs_person="look at it", needs_person_run=by)
+        one = account(incident=latched, runs=runs, records=done, decisions=(RAN,), acknowledged=taken)
+        for each in (one, replace(one, runs=(), records=())):
+            assert told(each).lines[0].symbol != "✔"
+
+
+def test_the_title_of_several_targets_names_the_one_that_a_person_is_asked_about_or_counts_them() -> None:
+    assert STORIES["several"].told().title == "CheckoutErrorsHigh · prod-eu/deployment/shop/cart +4 more"
+    assert STORIES["asking"].told().title == "CheckoutErrorsHigh · 2 targets in http"
+    apart = tuple(run(RunState.ACTING, id=f"r{n}", target=f"{n}/x") for n in range(3))
+    assert told(account(runs=apart)).title == "CheckoutErrorsHigh · 3 targets"
+    assert told(account(runs=apart, beyond=Beyond(runs=9))).title == "CheckoutErrorsHigh · 3+ targets"
 
 
 def test_a_run_that_gets_no_answer_says_that_it_looks_again() -> None:
@@ -123,7 +171,7 @@ def test_nobody_is_paged_while_no_person_is_needed(state: RunState) -> None:
         (RunState.AWAITING_APPROVAL, Headline.WAITING),
         (RunState.ACTING, Headline.FIXING),
         (RunState.UNDOING, Headline.UNDOING),
-        (RunState.PARKED, Headline.NEEDS_YOU),
+        (RunState.PARKED, Headline.PARKED),
         (RunState.KEPT, Headline.FIXED),
         (RunState.VERIFIED, Headline.FIXED),
         (RunState.OBSERVED, Headline.OBSERVED),
@@ -162,6 +210,39 @@ def test_a_change_is_told_as_before_and_after_with_what_the_check_measured() -> 
     assert "✔ workers: 4 → 6" in texts(news)
     assert "✔ check error rate 4.1 % → 0.3 %, needs < 1 %" in texts(news)
     assert dict(news.facts)["time"] == "Fixed in 3m12s"
+
+
+TO_RUN: JsonValue = {"to_run": ["restart-web", "eu west"]}
+RAN_IT: JsonValue = {"ran": ["restart-web", "eu west"]}
+COMMAND = {"step": "restart", "before": TO_RUN, "planned": RAN_IT, "observed": RAN_IT}
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (RecordState.INTENDED, "◐ run `restart-web 'eu west'` (restart)"),
+        (RecordState.APPLIED, "✔ ran `restart-web 'eu west'` (restart, 1s)"),
+        (RecordState.UNCERTAIN, "✖ run `restart-web 'eu west'` (restart): nobody can tell whether it was applied"),
+        (RecordState.UNDO_INTENDED, "◐ undoing `restart-web 'eu west'` (restart)"),
+        (RecordState.UNDONE, "↩ ran the undo of `restart-web 'eu west'` (restart), at 14:05 UTC"),
+    ],
+)
+def test_a_command_is_told_as_what_was_run(state: RecordState, says: str) -> None:
+    ran = account(runs=(run(RunState.ACTING, progress=Progress()),), records=(record(state, **COMMAND),))
+    assert says in texts(told(ran))
+    assert "to_run" not in texts(told(ran))
+
+
+def test_what_leaves_no_state_is_told_in_words() -> None:
+    plan = PlannedStep(
+        id="restart", action="command.run", arguments={}, before=COMMAND["before"], after=COMMAND["planned"]
+    )
+    waits = account(runs=(run(RunState.AWAITING_APPROVAL, progress=Progress(plan=(plan,))),))
+    assert "○ run `restart-web 'eu west'` (restart)" in texts(told(waits))
+    found: JsonValue = {"ran": ["x"], "nothing_to_do": True}
+    assert change({"to_run": ["x"]}, found, done=True) == "ran `x`, which found nothing to do"
+    running: JsonValue = {"state": "active", "invocation": "ab12"}
+    assert change(running, {"replaced": "ab12"}, done=True) == "restarted"
 
 
 def test_steps_that_did_not_help_and_those_that_were_not_needed_are_told_apart() -> None:
@@ -242,7 +323,7 @@ def test_what_still_stands_when_a_person_is_needed_comes_with_the_way_back() -> 
     left = record(RecordState.UNCERTAIN, id="c2", index=1, step="set-cache", before=None, observed=None, message=error)
     ended = run(RunState.UNKNOWN, reason=f"step set-cache: {error}")
     news = told(account(incident=needs, runs=(ended,), records=(record(RecordState.APPLIED), left), decisions=(RAN,)))
-    assert news.by_hand.startswith("workers: 4 → 6 still stands; to take it back: responder rollback r1\n")
+    assert news.by_hand.startswith("Still stands: workers: 4 → 6; to take it back: responder rollback r1\n")
     assert DOCS.by_hand in news.by_hand
     assert news.by_hand.endswith("responder ack i1")
     assert (texts(news) + news.why).count(error) == 1
@@ -257,10 +338,10 @@ def test_a_long_text_of_the_playbook_cuts_off_neither_end() -> None:
 
 
 def test_nothing_is_offered_to_be_taken_back_where_nothing_stands_or_a_run_goes_on() -> None:
-    assert "still stands" not in STORIES["rolled-back"].told().by_hand
+    assert "Still stands" not in STORIES["rolled-back"].told().by_hand
     latched = incident(needs_person="look at it")
     going_on = account(incident=latched, runs=(run(RunState.ACTING),), records=(record(RecordState.APPLIED),))
-    assert "still stands" not in told(going_on).by_hand
+    assert "Still stands" not in told(going_on).by_hand
 
 
 @pytest.mark.parametrize("outcome", ["pass", "fail"])

@@ -36,17 +36,28 @@ def test_a_hidden_label_is_in_no_text_of_a_message() -> None:
     assert news.labels["customer"] == "<hidden>"
 
 
+def test_a_hidden_label_is_in_no_question() -> None:
+    one = STORIES["asking"].account
+    (first,) = one.episodes
+    hidden = replace(one, episodes=(replace(first, labels={**first.labels, "alertname": "AcmeIsDown"}),))
+    news = told(hidden, Redactor(privacy=Privacy(labels=frozenset({"alertname"}))))
+    assert news.questions
+    assert "AcmeIsDown" not in repr(news)
+
+
 def test_what_holds_nothing_is_composed_as_it_is() -> None:
     account = STORIES["rolled-back"].account
     assert Curtain(Redactor(["something-else"])).before(account) is account
 
 
-@pytest.mark.parametrize("place", ["label", "annotation", "url", "reason", "needs", "group", "decision"])
+@pytest.mark.parametrize("place", ["label", "annotation", "url", "reason", "needs", "group", "decision", "check"])
 def test_a_secret_is_found_wherever_it_came_in(place: str) -> None:
     secret, base = "correct-horse-battery-staple", STORIES["rolled-back"].account
     (run, *_), (first, *_) = base.runs, base.episodes
     decided = STORIES["nothing-matches"].account.decisions[0]
+    named = run.progress.checks[0].model_copy(update={"name": secret})
     changed = {
+        "check": replace(base, runs=(replace(run, progress=run.progress.model_copy(update={"checks": (named,)})),)),
         "label": replace(base, episodes=(replace(first, labels={**first.labels, "x": secret}),)),
         "annotation": replace(base, episodes=(replace(first, annotations={"x": secret}),)),
         "url": replace(base, episodes=(replace(first, generator_url=f"http://h/?q={secret}"),)),

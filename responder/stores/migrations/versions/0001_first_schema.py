@@ -97,7 +97,7 @@ def _deliveries() -> None:
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("epoch", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
-        postgresql_with={"fillfactor": 50},  # see responder/stores/schema.py
+        postgresql_with={"fillfactor": 50},  # see responder/stores/schema_base.py
     )
     _partial("ix_deliveries_dead", "deliveries", ["received_at"], "state = 'dead'")
     _partial("ix_deliveries_due", "deliveries", ["due_at"], "state = 'waiting'")
@@ -125,7 +125,7 @@ def _episodes() -> None:
         sa.Column("after", sa.Text(), nullable=False),
         sa.Column("flaps", _JSON, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_episodes"),
-        postgresql_with={"fillfactor": 50},  # see responder/stores/schema.py
+        postgresql_with={"fillfactor": 50},  # see responder/stores/schema_base.py
     )
     _partial("ix_episodes_closed_at", "episodes", ["closed_at"], "closed_at IS NOT NULL")
     _partial("ix_episodes_due", "episodes", ["reconsider_at"], "state <> 'closed' AND reconsider_at IS NOT NULL")
