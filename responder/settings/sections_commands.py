@@ -35,6 +35,8 @@ _HIGHEST_CODE = 255
 def read_host(node: Node) -> HostConnection:
     """Read ``local``, or a mapping with the folder of its journals, and how it is reached when it is another."""
     usual = node.reading.folder / JOURNALS
+    if node.value == LOCAL:
+        return HostConnection(usual)
     if node.is_word(LOCAL, "the machine that the responder runs on, or { folder: …, units: […] }"):
         return HostConnection(usual)
     fields = node.keys(("folder", "matchers", "units", "ssh"))

@@ -123,6 +123,8 @@ class Victim:
 
     def arm(self, plan: Plan | None) -> None:
         """Give the running process a plan; its points count from now."""
+        if not _state(self.pid):  # what the last case had planned has struck after its end
+            self.revive()
         self.losing, self.lost_at = plan is not None and plan.mode == "lost", 0.0
         self._put(plan)
         self.points.write_text("", encoding="utf-8")  # the process opens it anew for each line
