@@ -76,6 +76,8 @@ class Action(BaseModel, ABC):
     ``kinds`` are the kinds of Kubernetes targets that it works on; without any it is not for clusters.
     ``between`` says that it changes no target: see :class:`Between`. ``usual`` are the values of its ``parameter``
     that are allowed where the connection of the target names none.
+    ``ended_by`` is the action that ends what this one begins and leaves: a playbook has that as a later step, with the
+    same arguments, or gives it back after a time.
     ``example`` is a playbook step that the tests load and the reference shows.
     """
 
@@ -92,6 +94,7 @@ class Action(BaseModel, ABC):
     gradual: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ()
     between: ClassVar[bool] = False
+    ended_by: ClassVar[str] = ""
     usual: ClassVar[frozenset[str]] = frozenset()
     example: ClassVar[str]
 
