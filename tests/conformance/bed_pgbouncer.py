@@ -104,7 +104,7 @@ class PgbouncerBed(ProxiedBed):
 
     async def world(self) -> JsonValue:
         rows = await self.admin.read("SHOW CONFIG")
-        return {row["key"]: row["value"] for row in rows} | await self._paused()
+        return {**{row["key"]: row["value"] for row in rows}, **await self._paused()}
 
     async def changes(self) -> int:
         return await self._sent() - self._before - self._own
