@@ -40,10 +40,9 @@ matchers:
 target: KIND/{{ labels.item }}
 limits:
   mass_failure: off
+  per_target: 60 per 6h
 steps:
-  - id: change
-    retries: 8
-    STEP
+STEPS
 verify:
   - name: as wanted
     probe: http.get
@@ -54,17 +53,54 @@ verify:
     equals: WANTED
     within: 250ms
 """
+_STEP = """\
+  - id: change
+    retries: 8
+    """
+_DRAIN = """\
+  - id: cordon
+    retries: 8
+    kubernetes.cordon: {}
+  - id: move
+    retries: 8
+    items:
+      probe: kubernetes.pods
+      with:
+        of: "node/{{ labels.item }}"
+        read: movable
+      max: 4
+    kubernetes.evict_pod:
+      pod: "{{ item.namespace }}/{{ item.name }}"
+      alone: true
+    undo: none
+    verify:
+      - name: nothing waits for room
+        probe: kubernetes.pods
+        with:
+          of: "node/{{ labels.item }}"
+          read: unplaced
+        equals: 0
+        within: 250ms
+"""
+"""A drain is a list (decision 34): the cordon is undone, and who has gone has gone."""
+_ON_NODE = ("a", "b")
+"""The pods that a drain finds, behind the node's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """An action with its arguments, and the kind of what it changes; ``event`` is one that cannot be undone."""
+    """An action with its arguments, and the kind of what it changes; ``event`` is one that cannot be undone.
+
+    ``steps`` are written out where one action is not all; ``lasting`` is how many of their effects stay in any case.
+    """
 
     action: str
     arguments: Mapping[str, JsonValue]
     kind: str = "deployment/shop"
     event: bool = False
     family: str = "kubernetes"
+    steps: str = ""
+    lasting: int = 0
 
     @property
     def full(self) -> str:
@@ -75,13 +111,17 @@ class Deed:
     def name(self) -> str:
         """Return what its scenarios are called after: the action, and the kind where others have it, too."""
         word = self.kind.partition("/")[0]
+        if self.steps:
+            return "drain"
+        if self.family == "flux":
+            return f"flux_{self.action}"
         return f"{self.action}-{word}" if self.action == "rollout_undo" else self.action
 
     @property
-    def step(self) -> str:
-        """Return it as a step has it."""
+    def as_steps(self) -> str:
+        """Return it as a playbook has it."""
         none = "undo: none\n    " if self.event else ""
-        return f"{none}{self.full}: {json.dumps(dict(self.arguments))}"
+        return self.steps or f"{_STEP}{none}{self.full}: {json.dumps(dict(self.arguments))}\n"
 
 
 _LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
@@ -110,6 +150,9 @@ DEEDS: Mapping[str, Deed] = {
         Deed("retry_job", {}, "job/shop", event=True),
         Deed("evict_pod", {}, "pod/shop", event=True),
         Deed("delete_pod", {}, "pod/shop", event=True),
+        Deed("suspend", {}, "kustomization/flux-system", family="flux"),
+        Deed("resume", {}, "kustomization/flux-system", family="flux"),
+        Deed("cordon", {}, "node", steps=_DRAIN, lasting=len(_ON_NODE)),
     )
 }
 """At least one for each action on a cluster; a test holds that none is missing."""
@@ -122,7 +165,7 @@ def _deed(scenario: str) -> Deed:
 def _playbook(name: str) -> str:
     """Return the playbook of a scenario: what ends in ``undone`` never helps."""
     deed = _deed(name)
-    text = _PLAYBOOK.replace("NAME", name).replace("KIND", deed.kind).replace("STEP", deed.step)
+    text = _PLAYBOOK.replace("NAME", name).replace("KIND", deed.kind).replace("STEPS\n", deed.as_steps)
     return text.replace("WANTED", "99" if name.endswith(UNDONE) else "2")
 
 
@@ -136,7 +179,8 @@ def _simply(name: str) -> Callable[[Person, str], None]:
 
 def _scenarios() -> Iterator[Scenario]:
     for name, deed in DEEDS.items():
-        for way, end in (("-kept", "verified"), (UNDONE, "rolled_back")):
+        back = "partly_rolled_back" if deed.lasting else "rolled_back"
+        for way, end in (("-kept", "verified"), (UNDONE, back)):
             if not (deed.event and way == UNDONE):
                 full = f"{PREFIX}{name}{way}"
                 yield Scenario(full, frozenset({("forward", end)}), _simply(full))
@@ -179,14 +223,15 @@ class ClusterWard(Ward):
             found.violations.append(f"{name}: no record with a before-image")
         entries = self.cluster.entries()
         made = [one for one in effects(entries, "jobs.batch") if one.name.startswith(f"{item}-")]
-        landed = [*effects(entries, name=item), *made]  # only what came over HTTP: from the responder
+        gone = [one for one in effects(entries, "pods") if one.name.startswith(f"{item}-")] if deed.lasting else []
+        landed = [*effects(entries, name=item), *made, *gone]  # only what came over HTTP: from the responder
         self._judge(name, scenario, landed, begun != _image(self.cluster, deed, item))
         _end(self.cluster, deed, item)
 
     def _judge(self, name: str, scenario: Scenario, landed: Sequence[Entry], changed: bool) -> None:  # noqa: FBT001 - what was found
         """Each effect once, as many as the scenario has, and the object as it is to be."""
         found, undone = self.result.findings, scenario.name.endswith(UNDONE)
-        wanted = 2 if undone else 1
+        wanted = (2 if undone else 1) + _deed(scenario.name).lasting
         keys = Counter(filter(None, map(_key, landed)))
         if len(landed) > wanted or any(count > 1 for count in keys.values()):
             found.repeated.append(f"{name}: {len(landed)} effects instead of {wanted}: {dict(keys)}")
@@ -208,12 +253,19 @@ def _begin(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
         cluster.do("add_node", name=item)
         if deed.action == "uncordon":
             cluster.do("patch", kind="Node", namespace="", name=item, body={"spec": {"unschedulable": True}})
+        for name in _ON_NODE if deed.steps else ():
+            cluster.do("apply", manifest=_pod(f"{item}-{name}", item))
     else:
         for manifest in _manifests(deed, item):
             cluster.do("apply", manifest=manifest)
             cluster.do("settled")
     cluster.do("settled")
     return _image(cluster, deed, item)
+
+
+def _pod(name: str, node: str) -> JsonObject:
+    spec = {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "shop:1"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
 
 
 def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
@@ -245,6 +297,13 @@ def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
         for revision in ("v1", "v2"):
             manifest = application(revision)
             yield manifest | {"metadata": {"name": item, "namespace": "argocd"}}
+    elif deed.family == "flux":
+        yield {
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+            "kind": "Kustomization",
+            "metadata": {"name": item, "namespace": "flux-system"},
+            "spec": {"interval": "10m", "path": "./shop", "prune": True, "suspend": deed.action == "resume"},
+        }
     elif deed.kind.startswith("pod"):
         yield workload("StatefulSet", item.removesuffix(POD), "shop:1", serviceName="x", replicas=1)
     else:

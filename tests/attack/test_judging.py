@@ -147,7 +147,7 @@ def test_an_effect_that_landed_before_its_turn_shows(playbook: str, keys: str, w
 
 def test_every_action_on_a_cluster_is_attacked() -> None:
     actions = catalogue().actions
-    on_clusters = {name for name in actions if name.startswith(("argocd.", "kubernetes."))}
+    on_clusters = {name for name in actions if name.startswith(("argocd.", "flux.", "kubernetes."))}
     assert {deed.full for deed in DEEDS.values()} == on_clusters
     assert {deed.full for deed in DEEDS.values() if deed.event} == {
         name for name in on_clusters if actions[name].undoes == "impossible"
