@@ -14,11 +14,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from responder.domain.kubernetes import KINDS, MARKER
-from tests.attack.crash import Result, Ward, discover, pairs, play, singles
-from tests.attack.lives import Stuck, launcher, victim
+from tests.attack.crash import OutsideWard, Result, discover, pairs, play, singles
+from tests.attack.lives import launcher, victim
 from tests.attack.points import Mode
 from tests.attack.scenarios import Person, Scenario
-from tests.attack.verdict import Account, decided, ends
 from tests.bed.kube.ledger import Entry, effects
 from tests.bed.kube.process import ClusterProcess, cluster_process
 from tests.bed.target_process import target_process
@@ -190,42 +189,27 @@ SCENARIOS = tuple(_scenarios())
 
 
 @dataclass(slots=True)
-class ClusterWard(Ward):
+class ClusterWard(OutsideWard):
     """A victim whose target is an object of a cluster."""
 
     cluster: ClusterProcess | None = None
+    _begun: JsonValue = None
 
-    def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
+    def _prepare(self, scenario: Scenario) -> str:
         assert self.cluster is not None
         deed = _deed(scenario.name)
         item = f"item-{self.label}-{next(self._numbers)}{POD if deed.kind.startswith('pod') else ''}"
-        begun = _begin(self.cluster, deed, item)
+        self._begun = _begin(self.cluster, deed, item)
         self.victim.prefix = f"eu/{deed.kind}"
-        found = self.result.findings
-        try:
-            scenario.play(self.victim, item)
-            self.victim.resolve(scenario.name, item)
-            self.victim.quiet(4.0)
-            self.victim.revive()
-            self.victim.thaw()
-            runs = self.victim.runs(item)
-            ends(Account(name, scenario, item, ()), runs, self.victim, found)
-            decided(name, item, self.victim, found)
-        except Stuck as error:
-            found.violations.append(f"{name}: {error}")
-            self.victim.end()
-            self.victim.plans.clear()
-            self.victim.let_time_pass()
-            self.victim.start()
-            return
-        records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
-        if any(not one["before"] for one in records) or not records:
-            found.violations.append(f"{name}: no record with a before-image")
-        entries = self.cluster.entries()
+        return item
+
+    def _landed(self, scenario: Scenario, name: str, item: str) -> None:
+        assert self.cluster is not None
+        deed, entries = _deed(scenario.name), self.cluster.entries()
         made = [one for one in effects(entries, "jobs.batch") if one.name.startswith(f"{item}-")]
         gone = [one for one in effects(entries, "pods") if one.name.startswith(f"{item}-")] if deed.lasting else []
         landed = [*effects(entries, name=item), *made, *gone]  # only what came over HTTP: from the responder
-        self._judge(name, scenario, landed, begun != _image(self.cluster, deed, item))
+        self._judge(name, scenario, landed, self._begun != _image(self.cluster, deed, item))
         _end(self.cluster, deed, item)
 
     def _judge(self, name: str, scenario: Scenario, landed: Sequence[Entry], changed: bool) -> None:  # noqa: FBT001 - what was found

@@ -17,11 +17,10 @@ from typing import Any, Protocol
 import asyncpg
 import redis
 
-from tests.attack.crash import Result, Ward, discover, pairs, play, singles
-from tests.attack.lives import Stuck, launcher, victim
+from tests.attack.crash import OutsideWard, Result, discover, pairs, play, singles
+from tests.attack.lives import launcher, victim
 from tests.attack.points import Mode
 from tests.attack.scenarios import Person, Scenario
-from tests.attack.verdict import Account, decided, ends
 from tests.bed import ledger_command
 from tests.bed.postgres import Postgres, apart, private_cluster
 from tests.bed.processes import private_directory
@@ -282,38 +281,23 @@ class CommandJudge:
 
 
 @dataclass(slots=True)
-class DatabaseWard(Ward):
+class DatabaseWard(OutsideWard):
     """A victim whose target is a database."""
 
     judge: Judge | None = None
 
-    def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
+    def _prepare(self, scenario: Scenario) -> str:
         assert self.judge is not None
         item = f"item-{self.label}-{next(self._numbers)}"
         self.judge.prepare(scenario.name, item)
         self.victim.prefix = self.judge.prefix
-        found = self.result.findings
-        try:
-            scenario.play(self.victim, item)
-            self.victim.resolve(scenario.name, item)
-            self.victim.quiet(4.0)
-            self.victim.revive()
-            self.victim.thaw()
-            runs = self.victim.runs(item)
-            ends(Account(name, scenario, item, ()), runs, self.victim, found)
-            decided(name, item, self.victim, found)
-        except Stuck as error:
-            found.violations.append(f"{name}: {error}")
-            self.victim.end()
-            self.victim.plans.clear()
-            self.victim.let_time_pass()
-            self.victim.start()
-            return
+        return item
+
+    def _landed(self, scenario: Scenario, name: str, item: str) -> None:
+        assert self.judge is not None
         wanted, seen = self.judge.wanted(scenario.name), self.judge.landed(scenario.name, item)
-        records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
-        if any(not one["before"] for one in records) or not records:
-            found.violations.append(f"{name}: no record with a before-image")
         if seen != wanted:
+            found = self.result.findings
             kind = found.repeated if seen[0] > wanted[0] else found.lost if seen[0] < wanted[0] else found.violations
             kind.append(f"{name}: it has seen {seen} instead of {wanted}")
 
