@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from responder.act.between import between
 from responder.act.checkpoints import all_tried, begin_judging, give_up, judged_after
 from responder.act.effects import LANDING_GRACE, Attempt, Outcome, Sent, recover, send
+from responder.act.ending import awaited
 from responder.act.ends import refused, turn_back, under_way
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.later import later, too_long
@@ -48,15 +49,13 @@ async def acting(
     records = {record.index: record for record in standing.records if record.state is not RecordState.NOT_APPLIED}
     # What an earlier turn applied counts, also when it died before it could say so.
     run = replace(run, effects=sum(has_landed(record) for record in records.values()))
+    result: Outcome | Run | Next
     while run.progress.step < len(playbook.steps):
         index = run.progress.step
         record = records.get(index)
         if record is not None and record.state is RecordState.APPLIED:
-            if judged_after(playbook, index):
-                return begin_judging(run, playbook, replace(standing, now=engine.clock.now()))
-            run = _advance_step(run)
-            continue
-        if record is None:
+            result = await _over(engine, run, playbook, standing, record)
+        elif record is None:
             result = await _begin(engine, run, playbook, standing, prepared[index : index + 1])
         else:
             result = await _settle_left(engine, run, playbook, standing, record)
@@ -77,6 +76,19 @@ async def acting(
         others = [r for r in standing.records if r.id != result.record.id]
         standing = replace(standing, records=(*others, result.record))
     return _all_steps_done(run, playbook, replace(standing, now=engine.clock.now()))
+
+
+async def _over(engine: Engine, run: Run, playbook: Playbook, standing: Standing, record: Record) -> Run | Next:
+    """Go on behind a step that is applied: when what it has begun has ended, and after its checks."""
+    index = run.progress.step
+    why = await awaited(engine, run, playbook.steps[index], record, standing)
+    if isinstance(why, Next):
+        return why
+    if why:
+        return failed_step(run, playbook.steps[index], why, standing)
+    if judged_after(playbook, index):
+        return begin_judging(run, playbook, replace(standing, now=engine.clock.now()))
+    return _advance_step(run)
 
 
 async def _begin(

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from responder.domain.errors import Drifted, Moved, Permanent, Uncertain
-from responder.domain.records import Direction, Record
-from responder.ports.action import Action, Landed, Permission, Snapshot, landed_by_value
+from responder.actions.by_value import ValueAction
+from responder.domain.errors import Permanent
+from responder.ports.action import Permission
 from responder.ports.inputs import connection_name
 from responder.ports.tools import Tools
 
@@ -18,7 +18,7 @@ _UNITS = {None: 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 NANO = 10**9
 
 
-class DockerUpdate(Action):
+class DockerUpdate(ValueAction):
     """Change the limits of a running container, by the engine's update of its resources.
 
     A limit can be changed and not be made: the engine takes a 0 as nothing said, so one where there was none could not
@@ -26,10 +26,6 @@ class DockerUpdate(Action):
     """
 
     name: ClassVar[str] = "docker.update"
-    effect: ClassVar[Literal["state", "event"]] = "state"
-    fence: ClassVar[Literal["precondition", "key", "session", "none"]] = "none"
-    undoes: ClassVar[Literal["restores", "compensates", "impossible"]] = "restores"
-    evidence: ClassVar[Literal["marker", "value"]] = "value"
     permissions: ClassVar[tuple[Permission, ...]] = (
         Permission("docker", "containers", ("GET /containers/*/json", "POST /containers/*/update")),
     )
@@ -61,11 +57,8 @@ docker.update:
             raise ValueError(msg)
         return self
 
-    async def snapshot(self, target: str, tools: Tools) -> Snapshot:
+    async def seen(self, target: str, tools: Tools) -> JsonValue:
         """Read the limits that are to be changed."""
-        return Snapshot(await self._seen(target, tools))
-
-    async def _seen(self, target: str, tools: Tools) -> dict[str, JsonValue]:
         found = await tools.docker(connection_name(target)).inspect(self.container)
         config = found.get("HostConfig")
         if not isinstance(config, dict):
@@ -91,32 +84,12 @@ docker.update:
             limits["NanoCpus"] = round(self.cpus * NANO)
         return limits
 
-    async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:
-        """Set the limits once, if they still are as they were seen."""
-        now = await self._seen(target, tools)
-        if now == record.planned:
-            return now
-        if now != record.before:
-            raise Moved(f"the limits of {self.container} are {now} by now")
-        await self._set(target, record.planned, tools)
-        return record.planned
-
-    async def _set(self, target: str, limits: JsonValue, tools: Tools) -> None:
-        if not isinstance(limits, Mapping):
+    async def put(self, target: str, image: JsonValue, tools: Tools) -> None:
+        """Let the engine update the container."""
+        if not isinstance(image, Mapping):
             raise Permanent("the record holds no limits")
-        await tools.docker(connection_name(target)).update(self.container, limits)
+        await tools.docker(connection_name(target)).update(self.container, image)
 
-    async def landed(self, target: str, record: Record, direction: Direction, tools: Tools) -> Landed:
-        """Compare the limits with what they were and should have become."""
-        return landed_by_value(record, direction, await self._seen(target, tools), record.before)
-
-    async def undo(self, target: str, record: Record, tools: Tools) -> None:
-        """Set the old limits again, unless somebody else has set others since."""
-        now = await self._seen(target, tools)
-        if now == record.before:
-            return
-        if now != record.observed:
-            raise Drifted(f"the limits of {self.container} are {now}, and were set to {record.observed}")
-        await self._set(target, record.before, tools)
-        if await self._seen(target, tools) != record.before:
-            raise Uncertain("the undo was sent, and the limits are not as they were")
+    def said(self, image: JsonValue) -> str:
+        """Return which limits it has."""
+        return f"the limits of {self.container} are {image}"

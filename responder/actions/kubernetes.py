@@ -25,6 +25,9 @@ ASKING = (
 )
 """What it takes to ask who else keeps an object as it is; missing, the unsure answer counts."""
 
+UNDO_SENDS = 5
+"""How often an undo is sent at once, as long as the API answers that the object has changed; then the engine waits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -121,7 +124,21 @@ class KubernetesAction(Action):
         return Landed.NEVER if self.same(image, record.before) else Landed.UNKNOWN
 
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
-        """Put the owned fields back, unless somebody else has changed them since."""
+        """Put the owned fields back, unless somebody else has changed them since.
+
+        A controller that writes its status into the object between the look and the send makes the send refused: then
+        it is looked at anew, a few times, and each time judged by what we own.
+        """
+        for left in reversed(range(UNDO_SENDS)):
+            try:
+                await self._undo_once(target, record, tools)
+            except Moved:
+                if not left:
+                    raise
+            else:
+                return
+
+    async def _undo_once(self, target: str, record: Record, tools: Tools) -> None:
         site = self.site(target, tools)
         obj = await site.cluster.find(await self.path(site))
         if obj is None or not same_object(obj, record.fence):

@@ -3,14 +3,15 @@
 import copy
 from typing import ClassVar, Literal, cast
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from responder.actions.kubernetes import KubernetesAction, Site, fence_of
+from responder.actions.kubernetes_job_end import LOOKING, end_of
 from responder.domain.errors import Moved, Permanent
 from responder.domain.kubernetes import KINDS, MARKER
 from responder.domain.reconcilers import at, text_at
 from responder.domain.records import Direction, Record
-from responder.ports.action import Landed, Permission, Snapshot
+from responder.ports.action import End, Landed, Permission, Snapshot
 from responder.ports.tools import Object, Tools
 
 JOB = KINDS["job"]
@@ -25,9 +26,9 @@ _BY_CONTROLLER = ("controller-uid", "job-name", "batch.kubernetes.io/controller-
 class RunJob(KubernetesAction):
     """Run the job of a CronJob now, beside its schedule, as `kubectl create job --from` does.
 
-    The Job is called after its record, so that it is made once, whatever happens to the send. Its end is waited for
-    with the probe `kubernetes.job`, and what it wrote is read with `kubernetes.logs`. What has run cannot be undone:
-    the step needs `undo: none`.
+    The Job is called after its record, so that it is made once, whatever happens to the send. With `wait` the step is
+    over when the Job has ended, keeps the last lines of its log, and fails when the Job did, or has not ended within
+    the step's `timeout`; then it goes on. What has run cannot be undone: the step needs `undo: none`.
     """
 
     name: ClassVar[str] = "kubernetes.run_job"
@@ -38,11 +39,15 @@ class RunJob(KubernetesAction):
     permissions: ClassVar[tuple[Permission, ...]] = (
         Permission("batch", "cronjobs", ("get",)),
         Permission("batch", "jobs", ("create", "get")),
+        *LOOKING,
     )
     example: ClassVar[str] = """\
-kubernetes.run_job: {}
+kubernetes.run_job: { wait: true }
+timeout: 10m
 undo: none
 """
+
+    wait: bool = Field(default=False, description="whether the step waits for its end, for as long as its `timeout`")
 
     def template(self, obj: Object) -> Object:
         """Return the spec of the Job, and what its metadata is to have; raises ValueError for what is not to run."""
@@ -96,6 +101,17 @@ undo: none
         marked = text_at(found, "metadata", "annotations", MARKER) == record.key("do")
         return Landed.YES if marked else Landed.UNKNOWN
 
+    def waits(self) -> bool:
+        """Say whether its end is waited for."""
+        return self.wait
+
+    async def ended(self, target: str, record: Record, tools: Tools) -> End | None:
+        """Go by the Job's conditions; its pods say why, as far as they are still there."""
+        site = self.site(target, tools)
+        name = _called(site.place.name, _suffix(record))
+        found = await site.cluster.find(JOB.path(site.place.namespace, name))
+        return End(f"the Job {name} is gone") if found is None else await end_of(found, site)
+
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Refuse: what has run has run."""
         raise Permanent("what a Job has done cannot be taken back")
@@ -130,7 +146,7 @@ class RetryJob(RunJob):
 
     name: ClassVar[str] = "kubernetes.retry_job"
     kinds: ClassVar[tuple[str, ...]] = ("job",)
-    permissions: ClassVar[tuple[Permission, ...]] = (Permission("batch", "jobs", ("create", "get")),)
+    permissions: ClassVar[tuple[Permission, ...]] = (Permission("batch", "jobs", ("create", "get")), *LOOKING)
     example: ClassVar[str] = """\
 kubernetes.retry_job: {}
 undo: none

@@ -56,7 +56,8 @@ def _needed(playbook: Playbook) -> Iterator[Permission]:
     yield from _of_owners(playbook)
     for step in playbook.steps:
         if step.action.kinds:
-            yield from _of_kind(step.action, kind)
+            needed = _of_kind(step.action, kind)
+            yield from (one for one in needed if not one.given or step.arguments.get(one.given))
         if step.items is not None:
             yield from _of_kind(step.items.probe, _kind(step.items.arguments.get("of")))
         for condition in (*step.when, *step.verify):

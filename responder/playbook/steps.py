@@ -43,6 +43,7 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
         _check_kind(findings, (*path, name), action, data.get("target"))
         if data.get("mode") == "auto":
             _check_fence(findings, path, written, action)
+        _check_ended(findings, (*path, name), index, action, data)
         if action.between:
             _check_between(findings, path, written, name)
         if irreversible and action.undoes != "impossible" and not action.between:
@@ -120,6 +121,22 @@ def _check_undo(findings: Findings, path: Path, written: Keys, action: type[Acti
         findings.add(
             (*path, "undo" if "undo" in written else action.name), message, "undo-none", "add undo: none", at_key=True
         )
+
+
+def _check_ended(findings: Findings, path: Path, index: int, action: type[Action], data: Keys) -> None:
+    """What lasts until it is ended is so by a later step, or given back; and undone where that is not reached."""
+    if not action.ended_by:
+        return
+    steps = [mapping(one) for one in items(data.get("steps"))]
+    own = steps[index]
+    ends = [mapping(one[action.ended_by]) for one in steps[index + 1 :] if action.ended_by in one]
+    later = mapping(own[action.name]) in ends
+    given_back = "revert_after" in data and data.get("on_failure", "undo") == "undo"
+    if own.get("undo", "automatic") == "automatic" and (later or given_back):
+        return
+    message = f"{action.name} lasts until it is ended, and nothing here is sure to end it"
+    hint = f"add a later step {action.ended_by} with the same arguments, or revert_after:; and let it be undone"
+    findings.add(path, message, "never-ended", hint, at_key=True)
 
 
 def _check_reach(findings: Findings, path: Path, arguments: Keys, action: type[Action], target: object) -> None:

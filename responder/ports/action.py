@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar, Literal, Self
@@ -33,13 +33,28 @@ class Landed(StrEnum):
 class Permission:
     """A right the action needs: an API group or system, a resource and verbs; feeds ``responder rbac``.
 
-    ``of`` are the kinds of targets that need it; none are all of them.
+    ``of`` are the kinds of targets that need it; none are all of them. ``given`` is an argument: only a step that gives
+    it needs the right.
     """
 
     group: str
     resource: str
     verbs: tuple[str, ...]
     of: tuple[str, ...] = ()
+    given: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How something that went on by itself has ended: ``why`` it is no success, empty for one.
+
+    ``log`` are the last lines that it wrote, few and short, without credentials. ``seen`` is what else the record is to
+    keep of it.
+    """
+
+    why: str = ""
+    log: str = ""
+    seen: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,8 @@ class Action(BaseModel, ABC):
     ``kinds`` are the kinds of Kubernetes targets that it works on; without any it is not for clusters.
     ``between`` says that it changes no target: see :class:`Between`. ``usual`` are the values of its ``parameter``
     that are allowed where the connection of the target names none.
+    ``ended_by`` is the action that ends what this one begins and leaves: a playbook has that as a later step, with the
+    same arguments, or gives it back after a time.
     ``example`` is a playbook step that the tests load and the reference shows.
     """
 
@@ -92,6 +109,7 @@ class Action(BaseModel, ABC):
     gradual: ClassVar[bool] = False
     kinds: ClassVar[tuple[str, ...]] = ()
     between: ClassVar[bool] = False
+    ended_by: ClassVar[str] = ""
     usual: ClassVar[frozenset[str]] = frozenset()
     example: ClassVar[str]
 
@@ -131,6 +149,15 @@ class Action(BaseModel, ABC):
         del before, by
         msg = f"{self.name} cannot be done in portions"
         raise ValueError(msg)
+
+    def waits(self) -> bool:
+        """Say whether what it begins goes on by itself, and the step is over only with its end: see ``ended``."""
+        return False
+
+    async def ended(self, target: str, record: Record, tools: Tools) -> End | None:
+        """Return how what an applied record has begun has ended, None while it goes on; never changes anything."""
+        del target, record, tools
+        return End()
 
     @abstractmethod
     async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:

@@ -70,7 +70,11 @@ def _action(name: str, action: type[Action]) -> str:
 
 def _permissions(action: type[Action] | type[Probe]) -> str:
     rows = [
-        (code(one.group or "core"), code(one.resource), ", ".join(code(verb) for verb in one.verbs))
+        (
+            code(one.group or "core"),
+            code(one.resource) + (f", with {code(one.given)}" if one.given else ""),
+            ", ".join(code(verb) for verb in one.verbs),
+        )
         for one in action.permissions
     ]
     return table(("Group", "Resource", "Verbs"), rows)

@@ -1,11 +1,14 @@
 """A run on a cluster from the first look to the end: kept when it helped, taken back exactly when it did not."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
+from pydantic import JsonValue
 
 from responder.act.actor import take_turn
 from responder.clients.toolbox import ClusterSpec, Toolbox
@@ -60,7 +63,9 @@ async def bed(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Bed]:
     rights = [
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]},
         {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]},
+        {"apiGroups": ["batch"], "resources": ["cronjobs", "jobs"], "verbs": ["get", "list", "create"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
         {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
     ]
     cluster.allow("responder", rights)
@@ -101,12 +106,12 @@ async def die(bed: Bed, run: Run, call: str, *, done: bool) -> None:
         await take_turn(engine, claimed)
 
 
-async def go_on(bed: Bed, run: Run) -> Run:
+async def go_on(bed: Bed, run: Run, until: str = "") -> Run:
     """Take turns under the lease that there is: what another replica does when it has run out."""
     for _ in range(400):
         found = await bed.store.run(run.id)
         assert found is not None
-        if found.state.final:
+        if found.state.final or (until and found.reason == until):
             return found
         await take_turn(bed.engine, found)
     raise AssertionError("it did not come to its end")
@@ -239,3 +244,129 @@ async def test_a_run_that_only_observes_sends_nothing_that_is_kept(bed: Bed, clu
     assert run.progress.plan[0].after == {"replicas": 4}
     assert [entry.dry_run for entry in cluster.ledger.entries] == [True]
     assert cluster.ledger.effects() == []
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
+
+NIGHTLY = "prod-eu/cronjob/shop/nightly"
+COMPLETE = "job\n    with: { of: cronjob/shop/nightly }\n    equals: true"
+WAITS = "step it: waits for its end"
+RUN_IT = "kubernetes.run_job: { wait: true }\n    undo: none\n    timeout: TIMEOUT"
+
+
+def job_text(timeout: str = "20s") -> str:
+    return text(RUN_IT.replace("TIMEOUT", timeout), COMPLETE).replace("deployment/shop/web", "cronjob/shop/nightly")
+
+
+@pytest.fixture
+def nightly(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Give a cluster with a CronJob whose jobs do as the image says; what goes on is looked at without much ado."""
+    monkeypatch.setattr("responder.act.ends.WHILE", timedelta(seconds=0.05))
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "shop:job"}]}}
+    cluster.apply(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "CronJob",
+            "metadata": {"name": "nightly", "namespace": "shop"},
+            "spec": {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"backoffLimit": 0, "template": template}}},
+        }
+    )
+    return cluster
+
+
+def jobs(cluster: Cluster) -> list[str]:
+    return [str(one["metadata"]["name"]) for one in cluster.every("Job")]
+
+
+def ends(cluster: Cluster, last_words: str) -> None:
+    """Let what runs of the image end well, and the kubelets see it."""
+    cluster.images["shop:job"] = Behaviour(exit_after=0.0, last_words=last_words)
+    cluster.patch("CronJob", "shop", "nightly", {"metadata": {"labels": {"seen": "yes"}}})
+
+
+async def observed(bed: Bed, run: Run) -> dict[str, JsonValue]:
+    account = await bed.store.account(run.incident_id)
+    assert account is not None
+    [record] = account.records
+    assert isinstance(record.observed, dict)
+    return record.observed
+
+
+async def waiting(bed: Bed, run: Run, cluster: Cluster) -> Run:
+    """Work until the job is there and is waited for."""
+    for _ in range(400):
+        await bed.work(run, until=frozenset({RunState.ACTING}))
+        for claimed in await bed.store.claim_runs(1):
+            await take_turn(bed.engine, claimed)
+        found = await bed.store.run(run.id)
+        assert found is not None
+        if found.reason == WAITS:
+            assert len(jobs(cluster)) == 1
+            return found
+        await asyncio.sleep(0.01)
+    raise AssertionError("it does not wait")
+
+
+async def test_a_step_waits_for_its_job_and_keeps_what_it_wrote_last(bed: Bed, nightly: Cluster) -> None:
+    log = "".join(f"row {number}\n" for number in range(20)) + "url postgres://shop:planted-pass-1@db/shop"
+    nightly.images["shop:job"] = Behaviour(log=log)
+    run = await waiting(bed, await bed.begin(job_text(), target=NIGHTLY), nightly)
+    ends(nightly, "migrated 20 rows")
+    run = await bed.work(run, turns=2000)
+    assert (run.state, run.verdict) == (RunState.VERIFIED, Verdict.VERIFIED)
+    seen = await observed(bed, run)
+    assert (seen["ended"], seen["job"]) == ("well", jobs(nightly)[0])
+    lines = str(seen["log"]).splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (5, "row 17", "migrated 20 rows")
+    assert "planted-pass-1" not in str(seen)
+
+
+async def test_a_job_that_fails_is_a_step_that_failed_with_the_pods_own_words(bed: Bed, nightly: Cluster) -> None:
+    nightly.images["shop:job"] = Behaviour(exit_after=0.0, exit_code=3, reason="Error", last_words="no such table")
+    run = await bed.work(await bed.begin(job_text(), target=NIGHTLY), turns=2000)
+    assert (run.state, run.verdict) == (RunState.PARTLY_ROLLED_BACK, Verdict.STEP_FAILED)
+    [job] = jobs(nightly)
+    why = await needs_person(bed, run)
+    assert f"step it: the Job {job} has failed: Job has reached the specified backoff limit; {job}-" in why
+    assert "Error, exit code 3. Its last line: no such table" in why
+
+
+@pytest.mark.promise(14)
+async def test_a_job_that_does_not_end_in_time_is_left_running_and_somebody_hears_of_it(
+    bed: Bed, nightly: Cluster
+) -> None:
+    nightly.images["shop:job"] = Behaviour.healthy()
+    run = await bed.work(await bed.begin(job_text("300ms"), target=NIGHTLY), turns=2000)
+    assert run.verdict is Verdict.STEP_FAILED
+    assert "it has not ended within 300ms; it goes on" in await needs_person(bed, run)
+    assert len(jobs(nightly)) == 1
+
+
+@pytest.mark.promise(4)
+async def test_a_job_that_somebody_deletes_meanwhile_is_not_made_again(bed: Bed, nightly: Cluster) -> None:
+    nightly.images["shop:job"] = Behaviour.healthy()
+    run = await waiting(bed, await bed.begin(job_text(), target=NIGHTLY), nightly)
+    nightly.delete("Job", "shop", jobs(nightly)[0])
+    run = await bed.work(run, turns=2000)
+    assert run.verdict is Verdict.STEP_FAILED
+    assert "is gone" in await needs_person(bed, run)
+    assert jobs(nightly) == []
+
+
+@pytest.mark.promise(4)
+@pytest.mark.parametrize("done", [False, True])
+async def test_turns_that_die_while_a_job_is_waited_for_ask_again_and_make_nothing(
+    bed: Bed, nightly: Cluster, *, done: bool
+) -> None:
+    nightly.images["shop:job"] = Behaviour.healthy()
+    run = await bed.begin(job_text(), target=NIGHTLY)
+    await die(bed, run, "settle", done=done)
+    run = await go_on(bed, run, until=WAITS)
+    ends(nightly, "done")
+    await nightly.until(lambda: "completionTime" in nightly.every("Job")[0]["status"])
+    await asyncio.sleep(0.06)  # until it is due
+    await die(bed, run, "settle", done=done)
+    run = await go_on(bed, run)
+    assert run.state is RunState.VERIFIED
+    assert str((await observed(bed, run))["log"]).splitlines()[-1] == "done"
+    assert len(jobs(nightly)) == 1

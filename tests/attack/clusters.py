@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from responder.domain.kubernetes import KINDS, MARKER
-from tests.attack.crash import Result, whole
+from tests.attack.crash import OutsideWard, Result, whole
 from tests.attack.lives import launcher, victim
 from tests.attack.scenarios import Scenario
-from tests.attack.wards import NO_UNDO, UNDONE, FarWard, playbook, scenario
+from tests.attack.wards import NO_UNDO, UNDONE, playbook, scenario, step
 from tests.bed.kube.ledger import Entry, effects
 from tests.bed.kube.process import ClusterProcess, cluster_process
 from tests.bed.target_process import target_process
@@ -28,17 +28,50 @@ BROKEN = "shop:broken"
 """An image whose containers fail at once."""
 POD = "-0"
 """How the first pod of a StatefulSet is called behind its name."""
+_DRAIN = """\
+  - id: cordon
+    retries: 8
+    kubernetes.cordon: {}
+  - id: move
+    retries: 8
+    items:
+      probe: kubernetes.pods
+      with:
+        of: "node/{{ labels.item }}"
+        read: movable
+      max: 4
+    kubernetes.evict_pod:
+      pod: "{{ item.namespace }}/{{ item.name }}"
+      alone: true
+    undo: none
+    verify:
+      - name: nothing waits for room
+        probe: kubernetes.pods
+        with:
+          of: "node/{{ labels.item }}"
+          read: unplaced
+        equals: 0
+        within: 250ms
+"""
+"""A drain is a list (decision 34): the cordon is undone, and who has gone has gone."""
+_ON_NODE = ("a", "b")
+"""The pods that a drain finds, behind the node's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """An action with its arguments, and the kind of what it changes; ``event`` is one that cannot be undone."""
+    """An action with its arguments, and the kind of what it changes; ``event`` is one that cannot be undone.
+
+    ``steps`` are written out where one action is not all; ``lasting`` is how many of their effects stay in any case.
+    """
 
     action: str
     arguments: Mapping[str, JsonValue]
     kind: str = "deployment/shop"
     event: bool = False
     family: str = "kubernetes"
+    steps: str = ""
+    lasting: int = 0
 
     @property
     def full(self) -> str:
@@ -49,12 +82,17 @@ class Deed:
     def name(self) -> str:
         """Return what its scenarios are called after: the action, and the kind where others have it, too."""
         word = self.kind.partition("/")[0]
+        if self.steps:
+            return "drain"
+        if self.family == "flux":
+            return f"flux_{self.action}"
         return f"{self.action}-{word}" if self.action == "rollout_undo" else self.action
 
     @property
-    def step(self) -> str:
-        """Return it as a step has it."""
-        return f"{NO_UNDO if self.event else ''}{self.full}: {json.dumps(dict(self.arguments))}"
+    def as_steps(self) -> str:
+        """Return it as a playbook has it."""
+        none = NO_UNDO if self.event else ""
+        return self.steps or step(f"{none}{self.full}: {json.dumps(dict(self.arguments))}\n", retries=8)
 
 
 _LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
@@ -83,6 +121,9 @@ DEEDS: Mapping[str, Deed] = {
         Deed("retry_job", {}, "job/shop", event=True),
         Deed("evict_pod", {}, "pod/shop", event=True),
         Deed("delete_pod", {}, "pod/shop", event=True),
+        Deed("suspend", {}, "kustomization/flux-system", family="flux"),
+        Deed("resume", {}, "kustomization/flux-system", family="flux"),
+        Deed("cordon", {}, "node", steps=_DRAIN, lasting=len(_ON_NODE)),
     )
 }
 """At least one for each action on a cluster; a test holds that none is missing."""
@@ -92,27 +133,22 @@ def _deed(scenario: str) -> Deed:
     return DEEDS[scenario.removeprefix(PREFIX).removesuffix(UNDONE).removesuffix("-kept")]
 
 
-def _playbook(name: str) -> str:
-    deed = _deed(name)
-    return playbook(name, deed.kind, f"{deed.step}\n", retries=8)
-
-
 def _scenarios() -> Iterator[Scenario]:
     for name, deed in DEEDS.items():
         for way in ("-kept", UNDONE):
             if not (deed.event and way == UNDONE):
-                yield scenario(f"{PREFIX}{name}{way}")
+                back = "partly_rolled_back" if deed.lasting else "rolled_back"
+                yield scenario(f"{PREFIX}{name}{way}", back=back)
 
 
 SCENARIOS = tuple(_scenarios())
 
 
 @dataclass(slots=True)
-class ClusterWard(FarWard):
+class ClusterWard(OutsideWard):
     """A victim whose target is an object of a cluster."""
 
     cluster: ClusterProcess | None = None
-
     _begun: JsonValue = None
 
     def _prepare(self, scenario: Scenario) -> str:
@@ -123,19 +159,19 @@ class ClusterWard(FarWard):
         self.victim.prefix = f"eu/{deed.kind}"
         return item
 
-    def _look(self, name: str, scenario: Scenario, item: str, runs: Sequence[JsonObject]) -> None:
+    def _landed(self, scenario: Scenario, name: str, item: str) -> None:
         assert self.cluster is not None
-        deed = _deed(scenario.name)
-        entries = self.cluster.entries()
+        deed, entries = _deed(scenario.name), self.cluster.entries()
         made = [one for one in effects(entries, "jobs.batch") if one.name.startswith(f"{item}-")]
-        landed = [*effects(entries, name=item), *made]  # only what came over HTTP: from the responder
+        gone = [one for one in effects(entries, "pods") if one.name.startswith(f"{item}-")] if deed.lasting else []
+        landed = [*effects(entries, name=item), *made, *gone]  # only what came over HTTP: from the responder
         self._judge(name, scenario, landed, self._begun != _image(self.cluster, deed, item))
         _end(self.cluster, deed, item)
 
     def _judge(self, name: str, scenario: Scenario, landed: Sequence[Entry], changed: bool) -> None:  # noqa: FBT001 - what was found
         """Each effect once, as many as the scenario has, and the object as it is to be."""
         found, undone = self.result.findings, scenario.name.endswith(UNDONE)
-        wanted = 2 if undone else 1
+        wanted = (2 if undone else 1) + _deed(scenario.name).lasting
         keys = Counter(filter(None, map(_key, landed)))
         if len(landed) > wanted or any(count > 1 for count in keys.values()):
             found.repeated.append(f"{name}: {len(landed)} effects instead of {wanted}: {dict(keys)}")
@@ -157,12 +193,19 @@ def _begin(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
         cluster.do("add_node", name=item)
         if deed.action == "uncordon":
             cluster.do("patch", kind="Node", namespace="", name=item, body={"spec": {"unschedulable": True}})
+        for name in _ON_NODE if deed.steps else ():
+            cluster.do("apply", manifest=_pod(f"{item}-{name}", item))
     else:
         for manifest in _manifests(deed, item):
             cluster.do("apply", manifest=manifest)
             cluster.do("settled")
     cluster.do("settled")
     return _image(cluster, deed, item)
+
+
+def _pod(name: str, node: str) -> JsonObject:
+    spec = {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "shop:1"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
 
 
 def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
@@ -194,6 +237,13 @@ def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
         for revision in ("v1", "v2"):
             manifest = application(revision)
             yield manifest | {"metadata": {"name": item, "namespace": "argocd"}}
+    elif deed.family == "flux":
+        yield {
+            "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
+            "kind": "Kustomization",
+            "metadata": {"name": item, "namespace": "flux-system"},
+            "spec": {"interval": "10m", "path": "./shop", "prune": True, "suspend": deed.action == "resume"},
+        }
     elif deed.kind.startswith("pod"):
         yield workload("StatefulSet", item.removesuffix(POD), "shop:1", serviceName="x", replicas=1)
     else:
@@ -282,7 +332,8 @@ def campaign(
 @contextlib.contextmanager
 def ward(label: str, store: str, cluster: ClusterProcess) -> Iterator[ClusterWard]:
     """Give a victim on ``store`` that may do everything in the cluster."""
-    playbooks = {f"{one.name}.yaml": _playbook(one.name) for one in SCENARIOS}
+    deeds = {one.name: _deed(one.name) for one in SCENARIOS}
+    playbooks = {f"{name}.yaml": playbook(name, deed.kind, deed.as_steps) for name, deed in deeds.items()}
     settings = {"kubernetes": {"clusters": {"eu": {"kubeconfig": str(cluster.kubeconfig)}}}}
     with (
         launcher() as forks,

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from tests.attack.lives import Launcher, Stuck, Victim, launcher, victim
 from tests.attack.points import ANY, Mode, Plan
 from tests.attack.scenarios import BEFORE, LEVELS, SCENARIOS, Scenario
-from tests.attack.verdict import Account, Findings, judge
+from tests.attack.verdict import Account, Findings, decided, ends, judge
 from tests.bed.ledger import Entry, effects
 from tests.bed.target_process import TargetProcess, target_process
 
@@ -110,6 +111,14 @@ class Ward:
         item = f"item-{self.label}-{next(self._numbers)}"
         self.target._send("PUT", f"/admin/{item}", {"workers": BEFORE})
         self.target._send("PUT", "/admin/levels", LEVELS)
+
+        def judged() -> None:
+            judge(Account(name, scenario, item, self._effects(item)), self.victim, self.result.findings)
+
+        self._to_the_end(scenario, name, item, judged, wait=wait)
+
+    def _to_the_end(self, scenario: Scenario, name: str, item: str, judged: Callable[[], None], *, wait: bool) -> None:
+        """Play until everybody is at rest, and judge; a victim that gets stuck is a finding, and starts anew."""
         try:
             scenario.play(self.victim, item)
             self.victim.resolve(_PLAYBOOK_OF.get(scenario.name, scenario.name), item)
@@ -117,7 +126,7 @@ class Ward:
                 self.victim.quiet(QUIET)
             self.victim.revive()
             self.victim.thaw()
-            judge(Account(name, scenario, item, self._effects(item)), self.victim, self.result.findings)
+            judged()
         except Stuck as error:
             self.result.findings.violations.append(f"{name}: {error}")
             self.victim.end()
@@ -127,6 +136,33 @@ class Ward:
 
     def _effects(self, item: str) -> list[Entry]:
         return [entry for entry in effects(self.target.entries(), item) if entry.key]
+
+
+class OutsideWard(Ward, ABC):
+    """A victim whose target is a system of its own, such as a database: its own account is the judge."""
+
+    @abstractmethod
+    def _prepare(self, scenario: Scenario) -> str:
+        """Make the target as it is before a case, and return the case's item."""
+
+    @abstractmethod
+    def _landed(self, scenario: Scenario, name: str, item: str) -> None:
+        """Judge what the target has seen of a case that is over."""
+
+    def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
+        del wait  # the target is looked at when everybody is at rest
+        item = self._prepare(scenario)
+
+        def judged() -> None:
+            found, runs = self.result.findings, self.victim.runs(item)
+            ends(Account(name, scenario, item, ()), runs, self.victim, found)
+            decided(name, item, self.victim, found)
+            records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
+            if any(not one["before"] for one in records) or not records:
+                found.violations.append(f"{name}: no record with a before-image")
+            self._landed(scenario, name, item)
+
+        self._to_the_end(scenario, name, item, judged, wait=True)
 
 
 _PLAYBOOK_OF = {"approval": "asks", "stop": "patient", "rollback": "kept"}

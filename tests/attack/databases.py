@@ -18,13 +18,14 @@ import asyncpg
 import redis
 
 from responder.clients.pgbouncer import PgbouncerClient
-from tests.attack.wards import NO_UNDO, UNDONE, UNSURE, Judge, Kind, Seen
+from tests.attack.wards import NO_UNDO, UNDONE, UNSURE, Judge, Kind, Seen, step
 from tests.bed.postgres import Postgres, apart, private_cluster
 from tests.bed.servers import private_redis
 from tests.conformance.bed_pgbouncer import private_pgbouncer
 
 ROLE = "attacked"
 TABLE = "public.orders"
+POOLED = "shop"
 _SET_SQL = "postgres.set_parameter:\n      parameter: work_mem\n      value: 64MB\n"
 _IN_DATABASE = "      scope: database\n"
 _OF_ITEM = '      application: "{{ labels.item }}"\n'
@@ -32,6 +33,9 @@ _SET_REDIS = "redis.config_set:\n      parameter: maxmemory-policy\n      value:
 _KEYS = '      pattern: "{{ labels.item }}:*"\n'
 _EXPIRE = "redis.expire_keys:\n" + _KEYS + "      after: 1h\n"
 _PAUSE = UNSURE + "redis.client_pause:\n      writes_for: 1s\n"
+_HELD = step(f"{UNSURE}postgres.pool_pause:\n      database: {POOLED}\n") + step(
+    f"{NO_UNDO}{UNSURE}postgres.pool_resume:\n      database: {POOLED}\n", name="go on"
+)
 _POOL = UNSURE + "postgres.pool_size:\n      size: 40\n"
 _CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
 _ACTIVE = f"{_CONNECTED} AND state = 'active'"
@@ -184,22 +188,31 @@ class PoolerJudge:
         return {"connections": {"pgbouncer": {"main": {"dsn": self.url}}}}
 
     def prepare(self, name: str, item: str) -> None:
-        """Set the old size, and count from here."""
+        """Set the old size, let the database go on, and count from here."""
         self._console("SET default_pool_size = 20")
-        self._seen = self._sets()
+        if self._paused():
+            self._console(f"RESUME {POOLED}")
+        self._seen = self._sent()
 
     def landed(self, name: str, item: str) -> Seen:
-        """Return how often the size was set, and what it is."""
-        sets = self._sets() - self._seen
+        """Return how often it was told something, and the size, or whether the database is paused."""
+        sent = self._sent() - self._seen
+        if name == "pool-held":
+            return sent, self._paused() * "paused"
         rows = self._console("SHOW CONFIG")
-        return sets, next(row["value"] for row in rows if row["key"] == "default_pool_size")
+        return sent, next(row["value"] for row in rows if row["key"] == "default_pool_size")
 
     def wanted(self, name: str) -> Seen:
         """Return what has to be."""
+        if name == "pool-held":
+            return 2, ""
         return (2, "20") if name.endswith(UNDONE) else (1, "40")
 
-    def _sets(self) -> int:
-        return self.log.read_text(errors="replace").count("got admin query: SET ")
+    def _sent(self) -> int:
+        return len(re.findall("got admin query: (SET|PAUSE|RESUME) ", self.log.read_text(errors="replace")))
+
+    def _paused(self) -> bool:
+        return any(row["name"] == POOLED and row["paused"] == "1" for row in self._console("SHOW DATABASES"))
 
     def _console(self, command: str) -> Any:  # noqa: ANN401 - rows
         async def ask() -> Any:  # noqa: ANN401 - rows
@@ -307,6 +320,6 @@ def _redis() -> Iterator[Judge]:
 
 KINDS = {
     "sql": Kind("postgres/main", _SQL, _sql),
-    "pool": Kind("pgbouncer/main", {"pool-kept": _POOL, "pool-undone": _POOL}, _pooler),
+    "pool": Kind("pgbouncer/main", {"pool-kept": _POOL, "pool-undone": _POOL, "pool-held": _HELD}, _pooler),
     "redis": Kind("redis/cache", _REDIS, _redis),
 }

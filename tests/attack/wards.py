@@ -1,17 +1,14 @@
 """``crash`` on targets beyond a service: what is the same whatever is changed. Each says itself what it has seen."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.attack.crash import Result, Ward, whole
-from tests.attack.lives import Stuck, launcher, victim
+from tests.attack.crash import OutsideWard, Result, whole
+from tests.attack.lives import launcher, victim
 from tests.attack.scenarios import Person, Scenario
-from tests.attack.verdict import Account, decided, ends
 from tests.bed.target_process import target_process
-from tests.bed.web import JsonObject
 
 UNDONE = "-undone"
 """How scenarios end whose change never helps."""
@@ -27,10 +24,9 @@ matchers:
 target: TARGET
 limits:
   mass_failure: off
+  per_target: 60 per 6h
 steps:
-  - id: change
-    retries: RETRIES
-    STEPverify:
+STEPSverify:
   - name: as wanted
     probe: http.get
     with:
@@ -42,10 +38,15 @@ steps:
 """
 
 
-def playbook(name: str, target: str, step: str, *, retries: int = 3) -> str:
+def step(deed: str, *, name: str = "change", retries: int = 3) -> str:
+    """Return a step of a playbook: ``deed`` are its keys, all but the first indented."""
+    return f"  - id: {name}\n    retries: {retries}\n    {deed}"
+
+
+def playbook(name: str, target: str, steps: str) -> str:
     """Return the playbook of a scenario: what ends in ``undone`` never helps."""
     values = {
-        "NAME": name, "TARGET": f"{target}/{{{{ labels.item }}}}", "RETRIES": str(retries), "STEP": step,
+        "NAME": name, "TARGET": f"{target}/{{{{ labels.item }}}}", "STEPS": steps,
         "WANTED": "99" if name.endswith(UNDONE) else "2",
     }  # fmt: skip
     text = _PLAYBOOK
@@ -54,50 +55,15 @@ def playbook(name: str, target: str, step: str, *, retries: int = 3) -> str:
     return text
 
 
-def scenario(name: str, *, unsure: bool = False) -> Scenario:
-    """Return a scenario: an alert, and the end of its run."""
+def scenario(name: str, *, unsure: bool = False, back: str = "rolled_back") -> Scenario:
+    """Return a scenario: an alert, and the end of its run; ``back`` is that of one that never helps."""
 
     def play_it(person: Person, item: str) -> None:
         person.fire(name, item)
         person.until(item)
 
-    usual = "rolled_back" if name.endswith(UNDONE) else "verified"
+    usual = back if name.endswith(UNDONE) else "verified"
     return Scenario(name, frozenset(("forward", end) for end in (usual, *["unknown"] * unsure)), play_it)
-
-
-class FarWard(Ward):
-    """A victim whose target tells what happened to it by itself."""
-
-    @abstractmethod
-    def _prepare(self, scenario: Scenario) -> str:
-        """Make what is changed and return the item."""
-
-    @abstractmethod
-    def _look(self, name: str, scenario: Scenario, item: str, runs: Sequence[JsonObject]) -> None:
-        """Hold what has become of it against the ends of its runs."""
-
-    def _play(self, scenario: Scenario, name: str, *, wait: bool) -> None:
-        item, found = self._prepare(scenario), self.result.findings
-        try:
-            scenario.play(self.victim, item)
-            self.victim.resolve(scenario.name, item)
-            self.victim.quiet(4.0)
-            self.victim.revive()
-            self.victim.thaw()
-            runs = self.victim.runs(item)
-            ends(Account(name, scenario, item, ()), runs, self.victim, found)
-            decided(name, item, self.victim, found)
-        except Stuck as error:
-            found.violations.append(f"{name}: {error}")
-            self.victim.end()
-            self.victim.plans.clear()
-            self.victim.let_time_pass()
-            self.victim.start()
-            return
-        records = [one for run in runs for one in self.victim.items(f"records?run={run['id']}")]
-        if any(not one["before"] for one in records) or not records:
-            found.violations.append(f"{name}: no record with a before-image")
-        self._look(name, scenario, item, runs)
 
 
 Seen = tuple[int, str]
@@ -132,7 +98,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Targets of one kind: their playbooks' steps by scenario, and how a judge of them is made."""
+    """Targets of one kind: what is done by scenario, as keys of a step or as steps, and how a judge is made."""
 
     target: str
     steps: Mapping[str, str]
@@ -145,7 +111,7 @@ class Kind:
 
 
 @dataclass(slots=True)
-class KindWard(FarWard):
+class KindWard(OutsideWard):
     """A victim whose target has a judge."""
 
     kind: Kind = field(kw_only=True)
@@ -157,10 +123,10 @@ class KindWard(FarWard):
         self.victim.prefix = self.kind.target
         return item
 
-    def _look(self, name: str, scenario: Scenario, item: str, runs: Sequence[JsonObject]) -> None:
+    def _landed(self, scenario: Scenario, name: str, item: str) -> None:
         found = self.result.findings
         wanted, seen = self.judge.wanted(scenario.name), self.judge.landed(scenario.name, item)
-        if any(run["state"] == "unknown" for run in runs) and seen[0] <= wanted[0]:
+        if any(run["state"] == "unknown" for run in self.victim.runs(item)) and seen[0] <= wanted[0]:
             return  # it stands as it was left, which is what a person was called for
         if seen != wanted:
             where = found.repeated if seen[0] > wanted[0] else found.lost if seen[0] < wanted[0] else found.violations
@@ -194,10 +160,14 @@ def _whole(
     say: Callable[[str], None],
 ) -> Result:
     (label, store), (kind, judge) = place, attacked
-    playbooks = {f"{one.name}.yaml": playbook(one.name, kind.target, kind.steps[one.name]) for one in scenarios}
+    playbooks = {f"{one.name}.yaml": playbook(one.name, kind.target, _steps(kind.steps[one.name])) for one in scenarios}
     with (
         launcher(judge.path) as forks,
         target_process() as target,
         victim(store, target.url, forks, playbooks=playbooks, settings=judge.settings) as hurt,
     ):
         return whole(KindWard(label, hurt, target, kind=kind, judge=judge), every, scenarios, say)
+
+
+def _steps(text: str) -> str:
+    return text if text.startswith("  - ") else step(text)

@@ -1,7 +1,8 @@
-"""``postgres.pool_size`` on a real PgBouncer behind a proxy; its own log says what its console was asked to do."""
+"""PgBouncer's actions on a real PgBouncer behind a proxy; its own log says what its console was asked to do."""
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -21,20 +22,25 @@ TARGET = "pgbouncer/main"
 SHAPES = {
     "pool": Shape("postgres.pool_size", {"size": 40}, target=TARGET),
     "reserve": Shape("postgres.pool_size", {"of": "reserve", "size": 5}, target=TARGET, brief=True),
+    "pause": Shape("postgres.pool_pause", {"database": "shop"}, target=TARGET, binary=True),
+    "resume": Shape("postgres.pool_resume", {"database": "held-back"}, target=TARGET, binary=True, brief=True),
 }
+DATABASES = ("shop", "held-back")
+PAUSED = "held-back"
+"""Which of them is paused when a test begins."""
 
 
 @dataclass
 class Pgbouncer:
-    """A running PgBouncer without databases."""
+    """A running PgBouncer, whose databases nobody may be behind."""
 
     url: str
     log: Path
 
 
 @contextlib.contextmanager
-def private_pgbouncer(auth: str = "scram-sha-256") -> Iterator[Pgbouncer]:
-    """Run a PgBouncer of which only the console is of use; FileNotFoundError when it is not installed."""
+def private_pgbouncer(auth: str = "scram-sha-256", behind: str = "host=127.0.0.1 port=1") -> Iterator[Pgbouncer]:
+    """Run a PgBouncer with two databases, where ``behind`` says; FileNotFoundError when it is not installed."""
     binary = program("pgbouncer", "usr/sbin")
     if binary is None:
         raise FileNotFoundError("pgbouncer")
@@ -45,9 +51,11 @@ def private_pgbouncer(auth: str = "scram-sha-256") -> Iterator[Pgbouncer]:
         options = {
             "listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "", "auth_type": auth,
             "auth_file": directory / "users", "admin_users": "responder", "verbose": 1,
+            "pool_mode": "transaction",
         }  # fmt: skip
         lines = "".join(f"{key}={value}\n" for key, value in options.items())
-        (directory / "bouncer.ini").write_text(f"[databases]\n[pgbouncer]\n{lines}", encoding="utf-8")
+        databases = "".join(f"{name} = {behind}\n" for name in DATABASES)
+        (directory / "bouncer.ini").write_text(f"[databases]\n{databases}[pgbouncer]\n{lines}", encoding="utf-8")
         child = start("pgbouncer", [binary, directory / "bouncer.ini"], directory=directory, run_as=run_as)
         try:
             child.wait_for_port(port)
@@ -65,8 +73,8 @@ class PgbouncerBed(ProxiedBed):
     telling = ("", "refused")
     unreadable = ("refused",)
 
-    def __init__(self, proxy: Proxy, server: Pgbouncer) -> None:
-        self.proxy, self.server = proxy, server
+    def __init__(self, proxy: Proxy, server: Pgbouncer, shape: Shape = SHAPES["pool"]) -> None:
+        self.proxy, self.server, self.shape = proxy, server, shape
         self.admin = PgbouncerClient("admin", server.url)
         self.tools = self.hasty = Toolbox({}, {}, poolers={"main": PoolerSpec(proxy.through(server.url))})
         self._before = self._own = 0
@@ -75,21 +83,36 @@ class PgbouncerBed(ProxiedBed):
         """Set what the tests set, and count from here."""
         for name, value in (("default_pool_size", 20), ("reserve_pool_size", 0), ("min_pool_size", 0)):
             await self.admin.change(f"SET {name} = {value}")
-        self._before, self._own = await self._sets(), 0
+        for name in DATABASES:
+            await self._pause(name, paused=name == PAUSED)
+        self._before, self._own = await self._sent(), 0
 
-    async def _sets(self) -> int:
+    async def _pause(self, name: str, *, paused: bool) -> int:
+        """Make it so, and return how many commands that took."""
+        if (await self._paused())[name] is paused:
+            return 0
+        await self.admin.change(f'{"PAUSE" if paused else "RESUME"} "{name}"')
+        return 1
+
+    async def _paused(self) -> dict[str, bool]:
+        rows = await self.admin.read("SHOW DATABASES")
+        return {row["name"]: row["paused"] == "1" for row in rows}
+
+    async def _sent(self) -> int:
         text = await asyncio.to_thread(self.server.log.read_text, errors="replace")
-        return text.count("got admin query: SET ")
+        return len(re.findall("got admin query: (SET|PAUSE|RESUME) ", text))
 
     async def world(self) -> JsonValue:
         rows = await self.admin.read("SHOW CONFIG")
-        return {row["key"]: row["value"] for row in rows}
+        return {**{row["key"]: row["value"] for row in rows}, **await self._paused()}
 
     async def changes(self) -> int:
-        return await self._sets() - self._before - self._own
+        return await self._sent() - self._before - self._own
 
     async def holds(self, image: JsonValue) -> bool:
         assert isinstance(image, dict)
+        if "paused" in image:
+            return (await self._paused())[str(self.shape.arguments["database"])] is image["paused"]
         world = await self.world()
         assert isinstance(world, dict)
         return all(world[name] == str(value) for name, value in image.items())
@@ -99,12 +122,15 @@ class PgbouncerBed(ProxiedBed):
             await self.proxy.switch(Mode.REFUSE)
             return
         mode = Mode.LOSE_REPLY if kind == "lost_reply" else Mode.LOSE_REQUEST
-        await self.proxy.switch(mode, when=b"SET ", once=True)
+        await self.proxy.switch(mode, when=b'E "shop"' if "database" in self.shape.arguments else b"SET ", once=True)
 
     async def edit_owned(self) -> None:
+        """Set other sizes; a database that is paused or not can only become what we would make of it."""
         for name, value in (("default_pool_size", 33), ("reserve_pool_size", 3)):
             await self.admin.change(f"SET {name} = {value}")
             self._own += 1
+        for name in DATABASES:
+            self._own += await self._pause(name, paused=name != PAUSED)
 
     async def edit_beside(self) -> None:
         await self.admin.change("SET min_pool_size = 2")
@@ -112,18 +138,18 @@ class PgbouncerBed(ProxiedBed):
 
 
 @asynccontextmanager
-async def on(server: Pgbouncer) -> AsyncIterator[PgbouncerBed]:
+async def on(server: Pgbouncer, shape: Shape = SHAPES["pool"]) -> AsyncIterator[PgbouncerBed]:
     """Open a bed on a running console."""
     async with proxied(server.url, 6432) as proxy:
-        bed = PgbouncerBed(proxy, server)
+        bed = PgbouncerBed(proxy, server, shape)
         await bed.reset()
         yield bed
         await bed.tools.close()
 
 
-def opened(request: pytest.FixtureRequest, _: Shape) -> AbstractAsyncContextManager[Bed]:
+def opened(request: pytest.FixtureRequest, shape: Shape) -> AbstractAsyncContextManager[Bed]:
     """Open a bed on the session's PgBouncer."""
-    return on(request.getfixturevalue("pgbouncer"))
+    return on(request.getfixturevalue("pgbouncer"), shape)
 
 
 KIND = BedKind(SHAPES, PgbouncerBed, opened, server=True)

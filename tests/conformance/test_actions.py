@@ -149,7 +149,8 @@ target: {target}
 steps:
   - id: it
 {step}
-{undo}{CHANGES if kind.between else ""}verify:
+{undo}{CHANGES if kind.between else ""}{"revert_after: 10m" if kind.ended_by else ""}
+verify:
   - query: up
     above: 0
 """

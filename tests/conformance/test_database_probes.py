@@ -8,7 +8,7 @@ import pytest
 import redis.asyncio
 from pydantic import JsonValue
 
-from responder.clients.toolbox import PostgresSpec, RedisSpec, Toolbox
+from responder.clients.toolbox import PoolerSpec, PostgresSpec, RedisSpec, Toolbox
 from responder.clients.witnesses import AlertmanagerSpec
 from responder.domain.errors import Permanent, StepError, Temporary
 from responder.ports.probe import Probe, Reading, Value
@@ -32,7 +32,11 @@ def probe(name: str, **arguments: JsonValue) -> Probe:
 
 
 def least(name: str) -> Probe:
-    needed = {"redis.info": ("figure", "memory_ratio"), "postgres.settings": ("parameter", "a")}
+    needed = {
+        "redis.info": ("figure", "memory_ratio"),
+        "postgres.settings": ("parameter", "a"),
+        "postgres.pool": ("database", "a"),
+    }
     return probe(name, **dict([needed[name]] if name in needed else []))
 
 
@@ -43,7 +47,8 @@ async def test_who_cannot_be_reached_is_an_error_and_never_no_data(name: str) ->
         {"main": PostgresSpec("postgresql://a:b@127.0.0.1:1/c")},
     )
     alertmanagers = {"main": AlertmanagerSpec("http://127.0.0.1:1", {}, lambda: None)}
-    tools = Toolbox({}, {}, redis=redises, postgres=servers, alertmanagers=alertmanagers)
+    poolers = {"main": PoolerSpec("postgresql://a:b@127.0.0.1:1/pgbouncer")}
+    tools = Toolbox({}, {}, redis=redises, postgres=servers, alertmanagers=alertmanagers, poolers=poolers)
     with pytest.raises(Temporary):
         await least(name).look({}, tools)
     await tools.close()

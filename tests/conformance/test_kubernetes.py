@@ -10,7 +10,7 @@ import pytest
 from responder.act.gate import Gated
 from responder.app import catalogue
 from responder.clients.toolbox import ClusterSpec, Toolbox
-from responder.domain.errors import Moved, Permanent, Reconciled, Temporary
+from responder.domain.errors import Drifted, Moved, Permanent, Reconciled, Temporary
 from responder.ports.action import Action, Landed
 from responder.ports.tools import ReconcilerPolicy
 from tests.bed.kube.cluster import Cluster
@@ -355,8 +355,49 @@ async def test_an_edit_after_the_last_look_refuses_the_send(shape: str, tmp_path
         assert cluster.ledger.effects() == []
         bed_kubernetes.begin(cluster)
         record = await applied(action, bed.tools, one.target)
-        with pytest.raises(Moved):
+        with pytest.raises(Drifted):  # it looks again, and sees whose edit it is
             await action.undo(one.target, record, late)
         assert len(cluster.ledger.effects()) == 1
         await bed.tools.close()
         await bed.hasty.close()
+
+
+# --- an object that others write into -------------------------------------------------------------------------------
+
+
+class Busy:
+    """A gate in which a controller writes into the object before each of the first ``times`` sends."""
+
+    def __init__(self, cluster: Cluster, times: int) -> None:
+        self.cluster, self.times, self.sends = cluster, times, 0
+
+    async def __call__(self) -> None:
+        self.sends += 1
+        if self.sends <= self.times:
+            seen = {"metadata": {"annotations": {"seen": str(self.sends)}}}
+            self.cluster.patch("Deployment", "shop", "web", seen)
+
+
+def memory(cluster: Cluster) -> object:
+    [container] = cluster.get("Deployment", "shop", "web")["spec"]["template"]["spec"]["containers"]
+    return container.get("resources", {}).get("limits", {}).get("memory")
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize(("races", "sends"), [(3, 4), (99, 5)])
+async def test_an_undo_is_sent_again_when_others_write_beside_it_but_not_for_ever(
+    cluster: Cluster, tools: Toolbox, races: int, sends: int
+) -> None:
+    action = make("set_resources", container="c", limits={"memory": "1Gi"})
+    record = await applied(action, tools, WEB)
+    busy = Busy(cluster, races)
+    undoing = action.undo(WEB, record, Gated(tools, busy))
+    if races < sends:
+        await undoing
+        assert memory(cluster) == "512Mi"
+        assert cluster.get("Deployment", "shop", "web")["metadata"]["annotations"]["seen"] == str(races)
+    else:
+        with pytest.raises(Moved):
+            await undoing
+        assert memory(cluster) == "1Gi"
+    assert busy.sends == sends

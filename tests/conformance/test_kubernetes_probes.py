@@ -245,3 +245,30 @@ async def test_what_the_last_revision_changed_and_how_the_one_before_is(
     assert count(await look(tools, "revision", of=of, read="previous_ready")) == len(old) > 0
     ages = [count(await look(tools, "revision", of=of, read=read)) for read in ("previous_age", "age")]
     assert 0 <= ages[1] <= ages[0] < 600
+
+
+async def test_how_full_a_volume_is_comes_from_the_kubelet_that_mounts_it(
+    cluster: Cluster, tools: Toolbox, tmp_path: Path
+) -> None:
+    of = "pvc/shop/data"
+    assert (await look(tools, "volume", of=of)) == Reading((), "no running pod mounts pvc shop/data")
+    mounts = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "db", "namespace": "shop"}}
+    spec = {"containers": [{"name": "c", "image": "db:1"}], "volumes": [mounts], "nodeName": "node-2"}
+    cluster.apply({**pod, "spec": spec})
+    cluster.settled()
+    assert (await look(tools, "volume", of=of)) == Reading((), "node-2: the kubelet has not measured pvc shop/data")
+    cluster.volume("shop", "data", used=9 * 2**30, capacity=10 * 2**30)
+    cluster.volume("shop", "other", used=0, capacity=2**30)
+    seen = await look(tools, "volume", of=of)
+    assert seen == Reading((0.9,), f"{9 * 2**30} of {10 * 2**30} on node-2")
+    assert (await look(tools, "volume", of=of, read="free")).values == (2**30,)
+    assert (await look(tools, "volume", of=of, read="inodes")).values == (0.1,)
+    rights: list[dict[str, Any]] = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
+    box = Toolbox({}, {}, clusters={"eu": ClusterSpec(cluster.kubeconfig(tmp_path / "least", user="least"))})
+    cluster.allow("least", rights)
+    with pytest.raises(Permanent, match="nodes/proxy"):
+        await look(box, "volume", of=of)
+    cluster.allow("least", [*rights, {"apiGroups": [""], "resources": ["nodes/proxy"], "verbs": ["get"]}])
+    assert (await look(box, "volume", of=of)).values == (0.9,)
+    await box.close()

@@ -1,14 +1,22 @@
-"""What the console's client and ``postgres.pool_size`` promise beyond the suite, on a real PgBouncer."""
+"""What the console's client and its actions promise beyond the suite, on a real PgBouncer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
+from responder.app import catalogue
 from responder.clients.pgbouncer import PgbouncerClient
-from responder.domain.errors import Moved, Permanent, Temporary
+from responder.clients.toolbox import PoolerSpec, Toolbox
+from responder.domain.errors import Moved, Permanent, PlaybookError, Temporary
+from responder.playbook.schema import load_playbook
+from tests.bed.postgres import Postgres
 from tests.bed.processes import free_port
 from tests.bed.servers import missing
+from tests.bed.waiting import eventually
 from tests.conformance.action_bed import SECRET, applied, intended
 from tests.conformance.bed_pgbouncer import SHAPES, TARGET, Pgbouncer, PgbouncerBed, on, private_pgbouncer
 
@@ -55,3 +63,97 @@ async def test_a_size_that_somebody_has_changed_since_the_plan_is_planned_again(
     record = await applied(action, bed.tools, TARGET)
     await action.undo(TARGET, record, bed.tools)
     assert await bed.holds({"default_pool_size": 33})
+
+
+# --- paused ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def before_a_database(postgres: Postgres) -> Iterator[Pgbouncer]:
+    """Give a PgBouncer whose databases are there."""
+    where = urlsplit(postgres.url)
+    try:
+        running = private_pgbouncer("plain", f"host={where.hostname} port={where.port} dbname=postgres user=responder")
+        with running as server:
+            yield server
+    except FileNotFoundError:
+        missing("PgBouncer")
+
+
+async def test_a_pause_waits_for_nobody_and_lets_everybody_wait(before_a_database: Pgbouncer) -> None:
+    """A transaction goes on for as long as it likes; it is the console that does not answer before it has ended."""
+    console = PoolerSpec(before_a_database.url, timeout=timedelta(seconds=0.3))
+    tools = Toolbox({}, {}, poolers={"main": console})
+    look = catalogue().probes["postgres.pool"]
+
+    async def read(figure: str) -> object:
+        probe = look.model_validate({"connection": "main", "database": "shop", "read": figure})
+        return (await probe.look({}, tools)).values[0]
+
+    shop = before_a_database.url.replace("/pgbouncer", "/shop")
+    slow, other = await asyncpg.connect(shop, statement_cache_size=0), await asyncpg.connect(shop)
+    async with slow.transaction():
+        await slow.execute("SELECT 1")
+        action = SHAPES["pause"].make()
+        snapshot = await action.snapshot(TARGET, tools)
+        assert snapshot.note == "PgBouncer holds back shop; clients are turned away when they have waited for 120 s"
+        record = await applied(action, tools, TARGET)
+        assert record.observed == {"paused": True}
+        assert (await read("paused"), await read("servers")) == (1.0, 1.0)
+        waiting = asyncio.create_task(other.execute("SELECT 1"))
+
+        async def waits() -> bool:
+            return await read("waiting") == 1.0
+
+        assert await eventually(waits)
+        await slow.execute("SELECT 1")
+
+    async def quiet() -> bool:
+        return await read("servers") == 0.0
+
+    assert await eventually(quiet)
+    assert not waiting.done()
+    await action.undo(TARGET, record, tools)
+    assert await waiting == "SELECT 1"
+    assert not await action.drifted(TARGET, record, tools), "what somebody has resumed is undone"
+    await slow.close()
+    await other.close()
+
+
+PLAYBOOK = """\
+schema: 1
+name: hold
+summary: Let clients wait.
+mode: approve
+matchers:
+  - alertname="A"
+target: pgbouncer/main
+REST
+verify:
+  - query: up
+    above: 0
+"""
+PAUSE = "steps:\n  - postgres.pool_pause: { database: shop }\n"
+RESUME = "  - postgres.pool_resume: { database: shop }\n    undo: none\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "ends"),
+    [
+        (PAUSE, False),
+        (PAUSE + RESUME, True),
+        (PAUSE + RESUME.replace("shop", "other"), False),
+        (RESUME.replace("  -", "steps:\n  -", 1) + PAUSE.removeprefix("steps:\n"), False),
+        (PAUSE + "    undo: manual\n" + RESUME, False),
+        (PAUSE + "revert_after: 30s", True),
+        (PAUSE + "revert_after: 30s\non_failure: keep", False),
+    ],
+)
+def test_a_playbook_that_pauses_says_what_ends_it(rest: str, ends: bool) -> None:  # noqa: FBT001 - a case
+    text = PLAYBOOK.replace("REST", rest)
+    if ends:
+        load_playbook(text, "hold.yaml", catalogue(), None)
+        return
+    with pytest.raises(PlaybookError) as raised:
+        load_playbook(text, "hold.yaml", catalogue(), None)
+    assert [one.rule for one in raised.value.complaints if one.severity == "error"] == ["never-ended"]

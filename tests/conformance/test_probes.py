@@ -42,6 +42,7 @@ SHAPES: dict[str, Probe] = {
             "kubernetes.quota": {"of": "namespace/shop", "resource": "pods"},
             "kubernetes.rollout": {"of": "deployment/shop/web", "read": "ready"},
             "kubernetes.top": {"of": "node/one"},
+            "kubernetes.volume": {"of": "pvc/shop/data", "read": "free"},
         }.items()
     },
 }
@@ -55,6 +56,8 @@ SLICES = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 NODES_USE = "/apis/metrics.k8s.io/v1beta1/nodes"
 QUOTAS = f"{SHOP}/resourcequotas"
 WEB = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+MOUNTS = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+SUMMARY = "/api/v1/nodes/one/proxy/stats/summary"
 FILLED = {
     "/stock": {"n": 4},
     "/api/v1/query": {
@@ -73,7 +76,10 @@ FILLED = {
     NODES_USE: {"items": [{"metadata": {"name": "one"}, "usage": {"cpu": "4"}}]},
     QUOTAS: {"items": [{"metadata": {"name": "few"}, "status": {"hard": {"pods": "2"}, "used": {"pods": "8"}}}]},
     "/api/v1/nodes": {"items": [{"kind": "Node"}] * 4},
-    f"{SHOP}/pods": {"items": [{"kind": "Pod"}] * 4},
+    f"{SHOP}/pods": {
+        "items": [{"kind": "Pod", "spec": {"nodeName": "one", "volumes": [MOUNTS]}, "status": {"phase": "Running"}}] * 4
+    },
+    SUMMARY: {"pods": [{"volume": [{"availableBytes": 4, "pvcRef": {"name": "data", "namespace": "shop"}}]}]},
     f"{SHOP}/pods/web-1": {"kind": "Pod", "metadata": {"name": "web-1", "namespace": "shop"}},
     f"{SHOP}/pods/web-1/log": "a\nb\nc\nd\n",
 }

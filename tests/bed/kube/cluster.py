@@ -32,7 +32,7 @@ from tests.bed.kube.keepers import Keepers
 from tests.bed.kube.kinds import Place, kind_of, named
 from tests.bed.kube.ledger import Ledger
 from tests.bed.kube.logs import Logs
-from tests.bed.kube.metrics import Metrics, Usage
+from tests.bed.kube.metrics import Filled, Metrics, Usage
 from tests.bed.kube.nodes import new_node
 from tests.bed.kube.objects import Objects, Options
 from tests.bed.kube.patches import APPLY, MERGE
@@ -223,6 +223,10 @@ class Cluster:
         """Say what each container of the pods whose names begin with `start` uses, for metrics and autoscalers."""
         self.world.metrics.usage[namespace, start] = Usage(cpu, memory)
         self.store.wake()
+
+    def volume(self, namespace: str, claim: str, used: int, capacity: int) -> None:
+        """Say what the volume of a claim holds, in bytes: kubelets tell it of what their pods mount."""
+        self.world.metrics.volumes[namespace, claim] = Filled(used, capacity)
 
     def log(self, namespace: str, pod: str, text: str, container: str = "") -> None:
         """Let a container write lines to its log."""

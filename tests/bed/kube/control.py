@@ -34,6 +34,7 @@ CALLS = {
     "settled",
     "token",
     "usage",
+    "volume",
 }
 """Methods of the cluster that can be called so; besides ``image`` and ``no_faults``."""
 

@@ -1,4 +1,4 @@
-"""``metrics.k8s.io``: what pods and nodes use, as the metrics server would say."""
+"""What pods, nodes and volumes use: ``metrics.k8s.io`` as the metrics server, and the summary as a kubelet has it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,12 +19,47 @@ class Usage:
     memory: str = "32Mi"
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a volume holds, in bytes and inodes."""
+
+    used: int
+    capacity: int
+    inodes_used: int = 1000
+    inodes: int = 10_000
+
+
 @dataclass(slots=True)
 class Metrics:
-    """Usage of containers: by (namespace, start of the pod's name), or the same for all."""
+    """Usage of containers: by (namespace, start of the pod's name), or the same for all; of volumes by their claims."""
 
     store: Store
     usage: dict[tuple[str, str], Usage] = field(default_factory=dict)
+    volumes: dict[tuple[str, str], Filled] = field(default_factory=dict)
+
+    def summary(self, node: str) -> JsonObject:
+        """Return ``/stats/summary`` of a kubelet, as far as it is about volumes (kubelet's stats API, v1alpha1)."""
+        here = [pod for pod in self.store.every("Pod") if _running(pod) and pod["spec"].get("nodeName") == node]
+        return {"node": {"nodeName": node}, "pods": [self._mounts(pod) for pod in here]}
+
+    def _mounts(self, pod: JsonObject) -> JsonObject:
+        meta, found = pod["metadata"], []
+        for one in pod["spec"].get("volumes", ()):
+            claim = one.get("persistentVolumeClaim", {}).get("claimName", "")
+            filled = self.volumes.get((meta["namespace"], claim))
+            if filled is not None:
+                figures = {
+                    "time": self.store.clock.stamp(),
+                    "availableBytes": filled.capacity - filled.used,
+                    "capacityBytes": filled.capacity,
+                    "usedBytes": filled.used,
+                    "inodesFree": filled.inodes - filled.inodes_used,
+                    "inodes": filled.inodes,
+                    "inodesUsed": filled.inodes_used,
+                }
+                reference = {"name": claim, "namespace": meta["namespace"]}
+                found.append({**figures, "name": one["name"], "pvcRef": reference})
+        return {"podRef": {key: meta[key] for key in ("name", "namespace", "uid")}, "volume": found}
 
     def of(self, pod: JsonObject) -> Usage:
         """Return what each container of `pod` uses; the longest name that fits counts."""

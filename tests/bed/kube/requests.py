@@ -28,8 +28,9 @@ class Asked:
 
     @property
     def attributes(self) -> Attributes:
-        """Return what authorisation judges."""
-        return Attributes(self.verb, self.group, self.plural, self.subresource, self.namespace, self.name)
+        """Return what authorisation judges; of what is proxied only that it is."""
+        subresource = self.subresource.partition("/")[0]
+        return Attributes(self.verb, self.group, self.plural, subresource, self.namespace, self.name)
 
     @property
     def write(self) -> bool:

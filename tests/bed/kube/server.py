@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import yaml
@@ -134,10 +135,11 @@ class ApiServer:
 
     async def _read(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         kind, query = asked.kind, request.query
+        measured = self._measured(asked, query)
+        if measured is not None:
+            return _answer(200, measured)
         if kind is None or (asked.subresource and asked.subresource not in kind.subresources):
             raise errors.no_route()
-        if kind.group == "metrics.k8s.io":
-            return _answer(200, self.metrics.answer(kind, asked.namespace, asked.name, query))
         if asked.verb == "watch":
             wanted = Wanted.of(kind, asked.namespace, asked.name, query)
             return await watching(request, self.store, wanted, query)
@@ -153,6 +155,18 @@ class ApiServer:
         if asked.subresource == "eviction":
             raise errors.not_allowed(kind)
         return _answer(200, found)
+
+    def _measured(self, asked: Asked, query: Mapping[str, str]) -> JsonObject | None:
+        """Return what the metrics server or a kubelet says; None for what is an object."""
+        kind = asked.kind
+        if kind is None:
+            return None
+        if kind.plural == "nodes" and asked.subresource == "proxy/stats/summary":
+            self.objects.existing(Place(kind, "", asked.name))
+            return self.metrics.summary(asked.name)
+        if kind.group == "metrics.k8s.io" and not asked.subresource:
+            return self.metrics.answer(kind, asked.namespace, asked.name, query)
+        return None
 
     def _write(self, request: web.Request, asked: Asked, raw: bytes) -> Outcome:
         how = request.content_type if request.headers.get("Content-Type") else ""

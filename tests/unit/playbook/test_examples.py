@@ -25,7 +25,8 @@ def test_the_example_of_an_action_is_a_step(name: str) -> None:
     target = f"{kind.kinds[0] if kind.kinds else (kind.reach or name).partition('/')[0].partition('.')[0]}/checkout"
     undo = "\nundo: none" if kind.undoes == "impossible" and "undo:" not in kind.example else ""
     text = as_item("steps", kind.example, own or target, undo)
-    playbook = load_playbook(text + (CHANGES if kind.between else ""), "a.yaml", CATALOGUE, None)
+    more = (CHANGES if kind.between else "") + ("revert_after: 10m\n" if kind.ended_by else "")
+    playbook = load_playbook(text + more, "a.yaml", CATALOGUE, None)
     assert playbook.steps[0].action is kind
 
 
