@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     campaigns = parser.add_subparsers(dest="campaign", required=True)
     crashing = campaigns.add_parser("crash", help="die at every point of every scenario, on SQLite and PostgreSQL")
     crashing.add_argument("--every", type=int, default=1, help="only each n-th case, for a shorter campaign")
+    crashing.add_argument("--effects", action="store_true", help="only at effects, and next to them")
     crashing.add_argument(
         "--scenario",
         action="append",
@@ -90,11 +91,11 @@ def _crash(given: argparse.Namespace) -> bool:
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(private_cluster(durable=True))
         stores = [("sqlite", "sqlite"), ("postgresql", server.database())]
-        result = crash.Result()
+        result, manner = crash.Result(), crash.Manner(given.every, given.effects, _say)
         if not given.scenario or set(given.scenario) & {one.name for one in SCENARIOS}:
-            result.add(crash.campaign(stores, every=given.every, only=given.scenario, say=_say))
-        result.add(wards.campaign(_KINDS, stores, every=given.every, only=given.scenario, say=_say))
-        result.add(clusters.campaign(stores, every=given.every, only=given.scenario, say=_say))
+            result.add(crash.campaign(stores, manner, given.scenario))
+        result.add(wards.campaign(_KINDS, stores, manner, given.scenario))
+        result.add(clusters.campaign(stores, manner, given.scenario))
     for finding in result.findings.every:
         _say(finding)
     if result.missed:

@@ -6,14 +6,14 @@ A case has an object of its own, named after it. Controllers work meanwhile, so 
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
 
 from responder.domain.kubernetes import KINDS, MARKER
-from tests.attack.crash import OutsideWard, Result, whole
+from tests.attack.crash import Manner, OutsideWard, Result, whole
 from tests.attack.lives import launcher, victim
 from tests.attack.scenarios import Scenario
 from tests.attack.wards import NO_UNDO, UNDONE, playbook, scenario, step
@@ -314,9 +314,7 @@ def _end(cluster: ClusterProcess, deed: Deed, item: str) -> None:
         cluster.do("delete", kind=one, namespace=namespace, name=name)
 
 
-def campaign(
-    urls: Sequence[tuple[str, str]], *, every: int = 1, only: Sequence[str] = (), say: Callable[[str], None] = print
-) -> Result:
+def campaign(urls: Sequence[tuple[str, str]], manner: Manner, only: Sequence[str] = ()) -> Result:
     """Play the scenarios on each (label, store), one store after the other: they share the cluster."""
     chosen = [one for one in SCENARIOS if not only or one.name in only]
     total = Result()
@@ -325,7 +323,8 @@ def campaign(
     with cluster_process(nodes=1) as cluster:
         cluster.image(BROKEN, exit_after=0.0, exit_code=1)
         for label, url in urls:
-            total.add(_whole((f"kube-{label}", url), cluster, chosen, every, say))
+            with ward(f"kube-{label}", url, cluster) as one:
+                total.add(whole(one, chosen, manner))
     return total
 
 
@@ -341,15 +340,3 @@ def ward(label: str, store: str, cluster: ClusterProcess) -> Iterator[ClusterWar
         victim(store, target.url, forks, playbooks=playbooks, settings=settings) as hurt,
     ):
         yield ClusterWard(label, hurt, target, cluster=cluster)
-
-
-def _whole(
-    place: tuple[str, str],
-    cluster: ClusterProcess,
-    scenarios: Sequence[Scenario],
-    every: int,
-    say: Callable[[str], None],
-) -> Result:
-    label, store = place
-    with ward(label, store, cluster) as one:
-        return whole(one, every, scenarios, say)

@@ -25,6 +25,7 @@ QUIET = 4.0
 Places = dict[str, list[tuple[str, int]]]
 """The points of each scenario, as (name, occurrence)."""
 EFFECTS = frozenset({"do:after", "undo:after"})
+_AT_EFFECTS = EFFECTS | {"do:before", "undo:before"}
 SECOND = (1, 2, 4, 7)
 """The points of a recovery, counted from its start, at which it dies again; each pair has one of them in turn."""
 
@@ -71,6 +72,15 @@ class Result:
             f"{self.kills:,} kills{also} at {len(self.points)} points: {len(found.lost)} effects lost,"
             f" {len(found.repeated)} repeated, {len(found.violations)} violations"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How much of a campaign is played: each ``every``-th case, and only at effects and next to them when asked."""
+
+    every: int = 1
+    at_effects: bool = False
+    say: Callable[[str], None] = print
 
 
 @dataclass(slots=True)
@@ -181,6 +191,12 @@ def discover(ward: Ward, *, wait: bool = True, scenarios: Sequence[Scenario] = S
     return found
 
 
+def near_effects(places: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return the points at effects, and those next to them: the others are the same whatever is changed."""
+    at = {place for place, (name, _) in enumerate(places) if name in _AT_EFFECTS}
+    return [one for place, one in enumerate(places) if at & {place - 1, place, place + 1}]
+
+
 def _those(places: Places, among: Sequence[Scenario]) -> list[Scenario]:
     return [scenario for scenario in among if scenario.name in places]
 
@@ -225,18 +241,13 @@ def play(one: Ward, cases: Iterable[Case], say: Callable[[str], None] = lambda _
     return one.result
 
 
-def campaign(
-    urls: Sequence[tuple[str, str]], *, every: int = 1, only: Sequence[str] = (), say: Callable[[str], None] = print
-) -> Result:
-    """Play everything on each (label, store), the stores side by side.
-
-    To be shorter: ``every`` n-th case only, or the scenarios of these names ``only``.
-    """
+def campaign(urls: Sequence[tuple[str, str]], manner: Manner, only: Sequence[str] = ()) -> Result:
+    """Play everything, or the scenarios of the names ``only``, on each (label, store), the stores side by side."""
     chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
     total = Result()
     with contextlib.ExitStack() as stack:
         wards = [stack.enter_context(ward(label, url, stack.enter_context(launcher()))) for label, url in urls]
-        threads = [threading.Thread(target=whole, args=(one, every, chosen, say), name=one.label) for one in wards]
+        threads = [threading.Thread(target=whole, args=(one, chosen, manner), name=one.label) for one in wards]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -246,11 +257,14 @@ def campaign(
     return total
 
 
-def whole(one: Ward, every: int, scenarios: Sequence[Scenario], say: Callable[[str], None]) -> Result:
+def whole(one: Ward, scenarios: Sequence[Scenario], manner: Manner) -> Result:
     """Discover the points of ``scenarios``, and strike at each."""
     places = discover(one, scenarios=scenarios)
+    if manner.at_effects:
+        places = {name: near_effects(found) for name, found in places.items()}
     embedded = one.victim.store.startswith("sqlite")  # one process only: nobody takes over
     modes: tuple[Mode, ...] = ("kill", "lost") if embedded else ("kill", "lost", "freeze")
     cases = [*singles(places, *modes, embedded=embedded, among=scenarios), *pairs(places, among=scenarios)]
-    say(f"{one.label}: {sum(map(len, places.values()))} points in {len(places)} scenarios, {len(cases[::every])} cases")
-    return play(one, cases[::every], say)
+    cases, points = cases[:: manner.every], sum(map(len, places.values()))
+    manner.say(f"{one.label}: {points} points in {len(places)} scenarios, {len(cases)} cases")
+    return play(one, cases, manner.say)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.attack.crash import OutsideWard, Result, whole
+from tests.attack.crash import Manner, OutsideWard, Result, whole
 from tests.attack.lives import launcher, victim
 from tests.attack.scenarios import Person, Scenario
 from tests.bed.target_process import target_process
@@ -134,12 +134,7 @@ class KindWard(OutsideWard):
 
 
 def campaign(
-    kinds: Mapping[str, Kind],
-    urls: Sequence[tuple[str, str]],
-    *,
-    every: int = 1,
-    only: Sequence[str] = (),
-    say: Callable[[str], None] = print,
+    kinds: Mapping[str, Kind], urls: Sequence[tuple[str, str]], manner: Manner, only: Sequence[str] = ()
 ) -> Result:
     """Play the scenarios of each kind on each (label, store), one store after the other: they share the target."""
     total = Result()
@@ -148,16 +143,12 @@ def campaign(
         if chosen:
             with kind.opened() as judge:
                 for label, url in urls:
-                    total.add(_whole((f"{name}-{label}", url), (kind, judge), chosen, every, say))
+                    total.add(_whole((f"{name}-{label}", url), (kind, judge), chosen, manner))
     return total
 
 
 def _whole(
-    place: tuple[str, str],
-    attacked: tuple[Kind, Judge],
-    scenarios: Sequence[Scenario],
-    every: int,
-    say: Callable[[str], None],
+    place: tuple[str, str], attacked: tuple[Kind, Judge], scenarios: Sequence[Scenario], manner: Manner
 ) -> Result:
     (label, store), (kind, judge) = place, attacked
     playbooks = {f"{one.name}.yaml": playbook(one.name, kind.target, _steps(kind.steps[one.name])) for one in scenarios}
@@ -166,7 +157,7 @@ def _whole(
         target_process() as target,
         victim(store, target.url, forks, playbooks=playbooks, settings=judge.settings) as hurt,
     ):
-        return whole(KindWard(label, hurt, target, kind=kind, judge=judge), every, scenarios, say)
+        return whole(KindWard(label, hurt, target, kind=kind, judge=judge), scenarios, manner)
 
 
 def _steps(text: str) -> str:
