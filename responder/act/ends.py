@@ -10,7 +10,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.store import RunEnd, Standing
 
 LATER = timedelta(seconds=30)
-LATER_MAX = timedelta(minutes=5)
+LATER_MAX = timedelta(minutes=1)
 """Between two runs that were skipped because of what may pass by itself; doubled each time."""
 WHILE = timedelta(seconds=2)
 """Between two looks at what takes its time."""

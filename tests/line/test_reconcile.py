@@ -284,7 +284,7 @@ async def test_while_alertmanager_is_down_nothing_is_done_and_when_it_is_back_it
         assert await line.states() == ["open"]
 
         await between.switch(Fault.PASS)
-        await line.later(timedelta(seconds=31))
+        await line.later(timedelta(seconds=61))
         assert effects(target) == 1
 
 
