@@ -2,7 +2,8 @@
 
 The permission is 0.7 s old at the most when a send begins. A connection may still have to be made or waited for, or an
 undo has to read its target first. Then the brakes are looked at again: a pause holds within a second, however slow a
-target is.
+target is. And so is the lease: a process that was frozen meanwhile may wake up when another has done and undone the
+same, and the target looks as it did before.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -44,7 +45,10 @@ class Held(Temporary):
 
 
 def gate_of(engine: Engine, run: Run, record: Record, direction: Direction, read_at: float) -> Gate:
-    """Return what is awaited before the first byte; it raises Held when a brake has come since ``read_at``."""
+    """Return what is awaited before the first byte.
+
+    It raises Held when a brake has come since ``read_at``, and Conflict when another process has taken the run over.
+    """
     last = read_at
 
     async def look_again() -> None:

@@ -141,7 +141,10 @@ class RunStore(Protocol):
         ...
 
     async def braked(self, run: Run, action: str, direction: Direction) -> Refusal | None:
-        """Say which brake refuses an effect now that was permitted: for the last look before it is sent."""
+        """Say which brake refuses an effect now that was permitted: for the last look before it is sent.
+
+        Raises Conflict when another process has taken the run over: what is sent now would come after its effects.
+        """
         ...
 
     async def settle(self, run: Run, record: Record) -> None:

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from responder.domain.errors import Conflict
 from responder.domain.limits import NO_LIMITS, Pause
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.ports.store import Authority
 from responder.stores.core.store import SqlStore
-from tests.conformance.building import acting, actions_of, applied, record
+from tests.conformance.building import acting, actions_of, advance, applied, claimed, record
 
 HTTP = Authority(NO_LIMITS, 1, actions=("http.request",))
 
@@ -52,6 +53,17 @@ async def test_an_effect_is_refused_by_what_covers_it(store: SqlStore, scope: st
     assert (answer is not None) == refused
     if answer is not None:
         assert (answer.verdict, f"ana paused {scope}: “release”" in answer.reason) == ("paused", True)
+
+
+@pytest.mark.promise(4)
+async def test_the_last_look_before_a_send_tells_that_another_process_has_the_run(store: SqlStore) -> None:
+    run = await acting(store, target="http/checkout/a")
+    assert await store.braked(run, "http.request", "do") is None
+    advance(store, timedelta(minutes=2))
+    again = await claimed(store, run.id)
+    with pytest.raises(Conflict):
+        await store.braked(run, "http.request", "do")
+    assert await store.braked(again, "http.request", "do") is None
 
 
 async def test_a_plan_that_could_not_go_on_does_not_begin(store: SqlStore) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
@@ -99,10 +99,13 @@ class EffectsPart(Part):
         return answers
 
     async def braked(self, run: Run, action: str, direction: Direction) -> Refusal | None:
-        """Say which brake refuses an effect now that was permitted."""
+        """Say which brake refuses an effect now that was permitted; raises Conflict when the run's lease was lost."""
         async with self.db.reading() as tx:
             now = self.now()
             pauses, _ = await signs_in_force(self.db, tx, now)
+            epoch = await tx.scalar(select(runs.c.epoch).where(runs.c.id == run.id))
+        if epoch != run.epoch:
+            raise lost(run)
         judge = paused if direction == "do" else halted
         return judge(pauses, subject_of(run, [action]), now)
 
