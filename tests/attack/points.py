@@ -38,9 +38,10 @@ from responder.ports.pooler import Pooler
 from responder.ports.silencing import Silencing
 from responder.ports.store import NewDelivery
 from responder.ports.tools import Cluster, Gate, HttpReply, HttpService, Postgres, Prometheus, Redis
-from responder.stores.core.database import Order
+from responder.stores.core.database import Order, Write
 from responder.stores.core.store import SqlStore
 from responder.stores.postgres import PostgresDatabase, PostgresStore
+from responder.stores.sqlite import SqliteDatabase
 
 Mode = Literal["kill", "freeze", "lost"]
 """``kill`` is SIGKILL, ``freeze`` SIGSTOP; ``lost`` lets it happen and reports a failure (for ``:after`` only)."""
@@ -133,6 +134,9 @@ def watch_store(store: SqlStore, points: Points) -> SqlStore:
     if isinstance(store, PostgresStore):
         _watch_fetch(store._postgres)
         _watch_flush(store, points)
+    elif isinstance(store.db, SqliteDatabase):
+        _watch_fetch(store.db)
+        _watch_rows(store.db)
     return store
 
 
@@ -191,8 +195,8 @@ def _note_writes(connection: Any, cursor: Any, statement: str, *_: object) -> No
         connection.info["wrote"] = True
 
 
-def _watch_fetch(database: PostgresDatabase) -> None:
-    """What goes to PostgreSQL directly tells what it wrote by the rows that it returns, if it returns any."""
+def _watch_fetch(database: PostgresDatabase | SqliteDatabase) -> None:
+    """What goes to the driver directly tells what it wrote by the rows that it returns, if it returns any."""
     fetch = database.fetch
 
     async def watched(tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
@@ -204,6 +208,18 @@ def _watch_fetch(database: PostgresDatabase) -> None:
         return found
 
     _replace(database, "fetch", watched)
+
+
+def _watch_rows(database: SqliteDatabase) -> None:
+    """Rows go to SQLite's driver directly, too."""
+    write = database.write_rows
+
+    async def watched(tx: AsyncConnection, writes: Sequence[Write]) -> None:
+        await write(tx, writes)
+        if tx.sync_connection is not None and any(rows.values for rows in writes):
+            tx.sync_connection.info["wrote"] = True
+
+    _replace(database, "write_rows", watched)
 
 
 def _watch_flush(store: PostgresStore, points: Points) -> None:
@@ -279,8 +295,34 @@ class _Database:
 
     @asynccontextmanager
     async def fenced(self, key: str) -> AsyncIterator[Any]:
+        direction = key.rpartition(":")[2]
+        self._points.meet(f"{direction}:fenced")  # nobody holds anything yet: whoever is late must be refused later
         async with self._database.fenced(key) as session:
-            yield _Session(session, key.rpartition(":")[2], self._points)
+            yield _Session(session, direction, self._points)
+
+
+class _Outside:
+    """Something else whose effects meet their points: calls of ``changes``. Looks pass by."""
+
+    def __init__(self, outside: Any, changes: Sequence[str], points: Points) -> None:  # noqa: ANN401 -- whatever it is
+        self._outside, self._changes, self._points = outside, changes, points
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as above
+        found = getattr(self._outside, name)
+        return self._watched(found) if name in self._changes else found
+
+    def behind(self, gate: Gate) -> "_Outside":
+        return _Outside(self._outside.behind(gate), self._changes, self._points)
+
+    def _watched(self, change: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def call(*given: Any, **named: Any) -> Any:  # noqa: ANN401 -- as above
+            self._points.meet("do:before")
+            answer = await change(*given, **named)
+            if self._points.meet("do:after"):
+                raise Uncertain("the answer was lost")
+            return answer
+
+        return call
 
 
 class _Host:
@@ -376,15 +418,15 @@ class WatchedTools:
 
     def alertmanager(self, name: str) -> Silencing:
         """Return the Alertmanager of a source."""
-        return self.tools.alertmanager(name)
+        return cast("Silencing", _Outside(self.tools.alertmanager(name), ("silence", "expire"), self.points))
 
     def docker(self, name: str) -> Containers:
         """Return the named container engine."""
-        return self.tools.docker(name)
+        return cast("Containers", _Outside(self.tools.docker(name), ("restart", "update"), self.points))
 
     def pooler(self, name: str) -> Pooler:
         """Return the named console."""
-        return self.tools.pooler(name)
+        return cast("Pooler", _Outside(self.tools.pooler(name), ("change",), self.points))
 
     def host(self, name: str) -> Host:
         """Return the named machine."""
