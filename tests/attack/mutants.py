@@ -81,6 +81,9 @@ BREAKS: Mapping[str, Break] = {
         "if engine.clock.monotonic() - read_at > SEND_WITHIN_SECONDS:",
         "if engine.clock.monotonic() - read_at > 1000 * SEND_WITHIN_SECONDS:",
     ),
+    "Who wakes up behind another process sends nothing": Break(
+        _STORED, "        if epoch != run.epoch:\n", "        if epoch is None:\n"
+    ),
     "One run holds a target": Break("stores/core/targets.py", "    if other:\n", "    if other == run.id:\n"),
     "Limits are counted in the record's transaction": Break(
         _STORED, "over_limit(limits, sight.usage(run, limits), _wanted(wish, own), sight.now)", "None"
