@@ -338,7 +338,7 @@ async def test_a_job_that_does_not_end_in_time_is_left_running_and_somebody_hear
     nightly.images["shop:job"] = Behaviour.healthy()
     run = await bed.work(await bed.begin(job_text("300ms"), target=NIGHTLY), turns=2000)
     assert run.verdict is Verdict.STEP_FAILED
-    assert "it has not ended within 300ms; it goes on" in await needs_person(bed, run)
+    assert "it has not ended within under 1s; it goes on" in await needs_person(bed, run)
     assert len(jobs(nightly)) == 1
 
 

@@ -31,6 +31,7 @@ from tests.bed.proxy import proxied
 from tests.bed.servers import Alertmanager, alertmanager_config
 from tests.bed.stores import embedded
 from tests.bed.target_peer import Target
+from tests.bed.waiting import eventually
 from tests.bed.web import JsonObject
 
 FIRING = alert(alertname="Overloaded")
@@ -174,6 +175,12 @@ async def end(alertmanager: Alertmanager, *alerts: Mapping[str, object]) -> None
     await fire(alertmanager, *alerts, ends_in=timedelta(seconds=-1))
 
 
+def _inhibits_nothing(alertmanager: Alertmanager) -> bool:
+    """Say whether it has seen by now that what inhibited others is over."""
+    found = _request("GET", f"{alertmanager.url}/api/v2/alerts?active=false&silenced=false")
+    return not found
+
+
 def _request(method: str, url: str, body: object = None) -> JsonObject:
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
@@ -239,6 +246,7 @@ async def test_promise_12_no_forward_effect_starts_for_an_alert_that_is_inhibite
     assert effects(target) == 0
 
     await end(alertmanager, cause)
+    await eventually(lambda: asyncio.to_thread(_inhibits_nothing, alertmanager))
     await line.later()
     assert effects(target) == 1
 
