@@ -35,7 +35,7 @@ class SlackPictures:
         drawn = shapes(notification.picture.chart)
         try:
             data = await asyncio.to_thread(self._draw, drawn)
-        except Exception as error:
+        except Exception as error:  # whatever a drawing library says of a chart, the message is told without it
             raise DeliveryError(f"the chart cannot be painted: {error}", permanent=True) from error
         if not 0 < len(data) <= LARGEST:
             raise DeliveryError(f"the chart has {len(data)} bytes", permanent=True)

@@ -1,10 +1,12 @@
 """The effect protocol where a turn dies, is too slow or has lost its lease: what is sent, and what a person is told."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar, Literal, cast
 
 import pytest
+from pydantic import JsonValue
 
 import tests.act_bed
 from responder.act import after
@@ -19,6 +21,7 @@ from responder.domain.verdicts import Verdict
 from responder.ports.action import Action
 from responder.ports.catalogue import Catalogue
 from responder.ports.store import Authority, RunStore
+from responder.ports.tools import Tools
 from tests.act_bed import SECOND_STEP, TARGET, Bed, Wall, needs_person, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
@@ -371,15 +374,53 @@ class Unfenced(HttpRequest):
 @pytest.fixture
 def unfenced(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give a playbook whose step has no fence."""
+    know(bed, monkeypatch, Unfenced)
+    return playbook_text().replace("http.request:", "accept: unfenced\n    test.unfenced:")
+
+
+def know(bed: Bed, monkeypatch: pytest.MonkeyPatch, action: type[Action]) -> None:
+    """Let playbooks name one more action."""
     known = catalogue()
-    more = Catalogue({**known.actions, Unfenced.name: Unfenced}, known.probes)
+    more = Catalogue({**known.actions, action.name: action}, known.probes)
     monkeypatch.setattr(tests.act_bed, "catalogue", lambda: more)
 
     def action_of(record: Record) -> Action:
         return more.actions[record.action].model_validate(record.arguments)
 
     bed.engine = replace(bed.engine, action_of=action_of)
-    return playbook_text().replace("http.request:", "accept: unfenced\n    test.unfenced:")
+
+
+class Frozen(HttpRequest):
+    """Change something after a sleep: what happens in it is ``meanwhile``."""
+
+    name: ClassVar[str] = "test.frozen"
+    meanwhile: ClassVar[Callable[[], Awaitable[None]]]
+
+    async def apply(self, target: str, record: Record, tools: Tools) -> JsonValue:
+        """Sleep between the permission and the send."""
+        await type(self).meanwhile()
+        return await super().apply(target, record, tools)
+
+
+@pytest.mark.promise(4)
+async def test_a_turn_that_wakes_up_when_another_process_has_the_run_sends_nothing(
+    bed: Bed, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    know(bed, monkeypatch, Frozen)
+    clock = Jumping(bed.store)
+    bed.engine = replace(bed.engine, clock=clock)
+
+    async def taken_over() -> None:
+        clock.ahead += 120
+        bed.store.db.clock.anchor(bed.store.now() + timedelta(minutes=2))  # type: ignore[attr-defined] # every store has one
+        assert len(await bed.store.claim_runs(1)) == 1
+
+    monkeypatch.setattr(Frozen, "meanwhile", staticmethod(taken_over), raising=False)
+    run = await claimed(bed, playbook_text().replace("http.request:", "test.frozen:"))
+    with pytest.raises(Conflict):
+        await take_turn(bed.engine, run)
+    assert target.ledger.entries == [], "the target looks as it did, and would have taken it"
+    assert await states(bed, run) == [RecordState.INTENDED]
 
 
 @pytest.mark.promise(4)
