@@ -34,6 +34,8 @@ class ServeOptions:
     external_url: str = ""
     log_level: str = "info"
     log_format: str = "json"
+    role: str = "all"
+    """See ``app.roles``."""
 
     def flags(self) -> Mapping[str, str]:
         """Return what the settings take from the command line."""

@@ -23,6 +23,7 @@ from responder.app.live import LiveTools, LiveWitness, StoreClock
 from responder.app.masked import Curtain
 from responder.app.parts import Channels, channels_of, docs_of, heads_of, parser_of, privacy_of, rules_of
 from responder.app.replicas import shared_pace, shared_wake
+from responder.app.roles import QUEUES, role_of
 from responder.clients.own_brakes import OwnBrakes
 from responder.clients.pace import LocalPace
 from responder.decide.decider import CLAIM as DELIVERIES
@@ -85,6 +86,7 @@ class Runtime:
     def __init__(self, options: ServeOptions, settings: Settings, telemetry: Telemetry, redactor: Redactor) -> None:
         """Make the parts; nothing is opened yet."""
         self.options = options
+        self.queues = QUEUES[role_of(options.role, settings.store.url)]
         self.settings = settings
         self.telemetry = telemetry
         self.redactor = redactor
@@ -329,7 +331,7 @@ async def _close_tools(runtime: Runtime) -> None:
 
 
 async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
-    """Start one worker for each queue; they stop before what they started is waited for."""
+    """Start one worker for each queue that is this process's; they stop before what they started is waited for."""
     actor = Actor(runtime.engine())
     courier = Courier(
         runtime.store,
@@ -355,7 +357,8 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         wake=runtime.wake,
     )
     enricher = runtime.enricher()
-    runtime.way.behind = lambda: actor.behind or decider.behind
+    if "runs" in runtime.queues:
+        runtime.way.behind = lambda: actor.behind or decider.behind
     stack.push_async_callback(courier.drain)
     stack.push_async_callback(enricher.drain)
     stack.push_async_callback(actor.drain)
@@ -365,7 +368,7 @@ async def _workers(runtime: Runtime, stack: AsyncExitStack) -> None:
         ("runs", actor.turn, CLAIM),
         ("deliveries", decider.turn, DELIVERIES),
     )
-    for queue, turn, full in turns:
+    for queue, turn, full in (one for one in turns if one[0] in runtime.queues):
         worker = Worker(
             queue, turn, runtime.wake, runtime.on_fact, POLL_SECONDS[queue], full=full, least=LEAST_SECONDS[queue]
         )

@@ -52,6 +52,9 @@ def serve(
     external_url: Annotated[str, typer.Option("--web.external-url", help="how people reach it, for links")] = "",
     log_level: Annotated[str, typer.Option("--log.level", help="debug, info, warn or error")] = "info",
     log_format: Annotated[str, typer.Option("--log.format", help="logfmt or json")] = "json",
+    role: Annotated[
+        str, typer.Option("--role", help="all; act or tell where processes share the work over one PostgreSQL")
+    ] = "all",
 ) -> None:
     """Receive alerts and act on them."""
     import asyncio
@@ -68,6 +71,7 @@ def serve(
         external_url=external_url,
         log_level=log_level,
         log_format=log_format,
+        role=role,
     )
     raise typer.Exit(asyncio.run(root.serve(options)))
 

@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     telling_all.add_argument("--channels", type=int, default=tell_storm.CHANNELS)
     telling_all.add_argument("--seconds", type=float, default=tell_storm.SECONDS)
     telling_all.add_argument("--rounds", type=int, default=tell_storm.ROUNDS)
+    telling_all.add_argument("--one", action="store_true", help="one process acts and tells, not two")
     sowing = campaigns.add_parser("seeds", help="simulated days on a clock of our own")
     sowing.add_argument("--first", type=int, default=1)
     sowing.add_argument("--count", type=int, default=20_000)
@@ -145,7 +146,7 @@ def _storm(given: argparse.Namespace) -> bool:
 
 def _tell_storm(given: argparse.Namespace) -> bool:
     size = tell_storm.Size(given.incidents, given.channels, given.seconds)
-    report = asyncio.run(tell_storm.tell_storm(size, given.rounds, _say))
+    report = asyncio.run(tell_storm.tell_storm(size, given.rounds, _say, one=given.one))
     for finding in report.findings.every[:20]:
         _say(finding)
     sys.stdout.write(f"{report.line()}\n")

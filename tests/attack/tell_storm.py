@@ -1,9 +1,9 @@
 """``tell-storm``: two thousand incidents in a minute, in twenty Slack channels at Slack's real limits.
 
 The same storm is played told to nobody and told in Slack, several times in turn: a machine that is slower for a minute
-must not look like a cost of telling. The target's ledger says how long each alert waited for its change, Slack's how
-many calls were too many and what each channel shows in the end; for that the first storm is waited for until all is
-told, the others until all is changed.
+must not look like a cost of telling. Who acts and who tells are two processes (decision 38), or one with ``one``. The
+target's ledger says how long each alert waited for its change, Slack's how many calls were too many and what each
+channel shows in the end; for that the first storm is waited for until all is told, the others until all is changed.
 """
 
 import asyncio
@@ -118,8 +118,8 @@ def allowed(size: Size) -> float:
     return posts + edits + SLACK
 
 
-async def tell_storm(size: Size, rounds: int, say: Callable[[str], None]) -> Report:
-    """Play the storm untold and told, ``rounds`` times in turn."""
+async def tell_storm(size: Size, rounds: int, say: Callable[[str], None], *, one: bool = False) -> Report:
+    """Play the storm untold and told, ``rounds`` times in turn; with ``one``, one process does both."""
     findings = Findings()
     quiet: list[Played] = []
     told: list[Played] = []
@@ -127,7 +127,7 @@ async def tell_storm(size: Size, rounds: int, say: Callable[[str], None]) -> Rep
         quiet.append(await _play(None, size, findings))
         say(f"untold: p99 {1000 * quiet[-1].p99():.0f} ms")
         with desk(size.channels) as people:
-            told.append(await _play(people, size, findings, whole=number == 0))
+            told.append(await _play(people, size, findings, whole=number == 0, one=one))
         say(f"told: p99 {1000 * told[-1].p99():.0f} ms")
     limit = allowed(size)
     if told[0].told_after > limit:
@@ -137,7 +137,9 @@ async def tell_storm(size: Size, rounds: int, say: Callable[[str], None]) -> Rep
     return Report(size, quiet, told, limit, findings)
 
 
-async def _play(people: Desk | None, size: Size, findings: Findings, *, whole: bool = False) -> Played:
+async def _play(
+    people: Desk | None, size: Size, findings: Findings, *, whole: bool = False, one: bool = False
+) -> Played:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(private_cluster(durable=True)).database()
         target = stack.enter_context(target_process())
@@ -145,16 +147,23 @@ async def _play(people: Desk | None, size: Size, findings: Findings, *, whole: b
         if people is not None:
             more = {"notify": {**people.notify(), "console": True}, "routes": people.routes("channel")}
             more["external_url"] = "https://responder.example"
-        running = stack.enter_context(responder({"storm.yaml": _PLAYBOOK}, config(store, target.url, **more)))
-        await asyncio.to_thread(running.start)
+        settings = config(store, target.url, **more)
+        running = stack.enter_context(responder({"storm.yaml": _PLAYBOOK}, settings))
+        every = [running]
+        if people is not None and not one:
+            every.append(stack.enter_context(responder({"storm.yaml": _PLAYBOOK}, settings, "teller")))
+            for each, role in zip(every, ("act", "tell"), strict=True):
+                each.command = (*each.command, "--role", role)
+        for each in every:
+            await asyncio.to_thread(each.start)
         await _make(target, size.incidents)
         memory: list[float] = []
-        sent = await _storm(running, size, memory)
+        sent = await _storm(every, size, memory)
         ended = time.monotonic()
         await _at_rest(running, "runs?limit=1", lambda rows: bool(rows) and bool(rows[0]["finished_at"]))
         if whole:
             await _at_rest(running, "outbox?state=waiting&limit=1", lambda rows: not rows)
-        played = Played(sorted(_waits(target, sent, findings)), [*memory, _memory(running)])
+        played = Played(sorted(_waits(target, sent, findings)), [*memory, _memory(every)])
         if people is not None:
             played.limited = people.slack.limited
         if people is not None and whole:
@@ -176,8 +185,8 @@ async def _make(target: TargetProcess, items: int) -> None:
                 assert answer.status == 200
 
 
-async def _storm(running: Responder, size: Size, memory: list[float]) -> Mapping[str, float]:
-    """Post every alert at its time, and its end later; returns when each was acknowledged."""
+async def _storm(every: Sequence[Responder], size: Size, memory: list[float]) -> Mapping[str, float]:
+    """Post every alert at its time, and its end later, to the first; returns when each was acknowledged."""
     sent: dict[str, float] = {}
     began = time.monotonic()
     queue = [(number * size.seconds / size.incidents, number, False) for number in range(size.incidents)]
@@ -191,7 +200,7 @@ async def _storm(running: Responder, size: Size, memory: list[float]) -> Mapping
             one = _alert(number, size.channels)
             body = json.dumps(webhook([resolved(one) if over else one], group_by=["item"])).encode()
             while True:
-                async with session.post(f"{running.url}/webhook/alertmanager", data=body, headers=headers) as answer:
+                async with session.post(f"{every[0].url}/webhook/alertmanager", data=body, headers=headers) as answer:
                     if answer.status == 200:
                         break
                 await asyncio.sleep(0.2)
@@ -201,7 +210,7 @@ async def _storm(running: Responder, size: Size, memory: list[float]) -> Mapping
     async def watch() -> None:
         for quarter in range(1, 5):
             await asyncio.sleep(max(0.0, began + quarter * (size.seconds + size.fires) / 4 - time.monotonic()))
-            memory.append(_memory(running))
+            memory.append(_memory(every))
 
     async with aiohttp.ClientSession() as session:
         await asyncio.gather(watch(), *(sender(session) for _ in range(_SENDERS)))
@@ -242,8 +251,9 @@ def _look(people: Desk, size: Size, played: Played, findings: Findings) -> None:
         played.digests += len(digests)
 
 
-def _memory(running: Responder) -> float:
-    """Return what the process holds now, in MiB."""
-    assert running.child is not None
-    lines = Path(f"/proc/{running.child.pid}/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
+def _memory(every: Sequence[Responder]) -> float:
+    """Return what the processes hold now together, in MiB."""
+    children = [each.child for each in every if each.child is not None]
+    texts = [Path(f"/proc/{child.pid}/status").read_text(encoding="ascii") for child in children]
+    lines = [line for text in texts for line in text.splitlines() if line.startswith("VmRSS:")]
+    return sum(int(line.split()[1]) for line in lines) / 1024

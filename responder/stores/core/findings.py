@@ -66,17 +66,19 @@ class FindingsPart(Part):
     async def nearby(self, incident_id: str, since: datetime) -> Sequence[Nearby]:
         """Return the other incidents that were opened after ``since``, each with the labels of one alert."""
         others = (incidents.c.opened_at > since) & (incidents.c.id != incident_id)
-        first = select(func.min(episodes.c.id)).where(episodes.c.incident_id == incidents.c.id)
-        query = (
-            select(incidents.c.id, incidents.c.opened_at, incidents.c.resolved_at, episodes.c.labels)
-            .join(episodes, episodes.c.id == first.correlate(incidents).scalar_subquery())
-            .where(others)
-            .order_by(incidents.c.opened_at.desc())
-            .limit(NEARBY)
-        )
+        columns = (incidents.c.id, incidents.c.opened_at, incidents.c.resolved_at)
+        latest = select(*columns).where(others).order_by(incidents.c.opened_at.desc()).limit(NEARBY).subquery()
+        # Joined, each incident of the window would have its alert looked for. And of the bare id PostgreSQL would look
+        # for the least by reading all episodes in the order of their ids.
+        first = select(func.min(episodes.c.id.concat(""))).where(episodes.c.incident_id == latest.c.id)
+        labels = select(episodes.c.labels).where(episodes.c.id == first.correlate(latest).scalar_subquery())
+        query = select(latest, labels.correlate(latest).scalar_subquery().label("labels"))
         async with self.db.reading() as tx:
+            found = await tx.execute(query.order_by(latest.c.opened_at.desc()))
             return [
-                Nearby(row.id, row.opened_at, row.resolved_at is None, row.labels) for row in await tx.execute(query)
+                Nearby(row.id, row.opened_at, row.resolved_at is None, row.labels)
+                for row in found
+                if row.labels is not None
             ]
 
     async def announced(self, since: datetime, until: datetime) -> Sequence[Announced]:
