@@ -4,10 +4,10 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-COPY requirements/base.txt requirements/build.txt requirements/
+COPY requirements/image.txt requirements/build.txt requirements/
 # pip compiles what it installs: without bytecode each start would cost two more seconds of CPU.
 RUN python -m venv /opt/responder \
- && /opt/responder/bin/pip install --require-hashes --only-binary :all: -r requirements/base.txt \
+ && /opt/responder/bin/pip install --require-hashes --only-binary :all: -r requirements/image.txt \
  && python -m venv /opt/build \
  && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
@@ -26,7 +26,8 @@ COPY playbooks /usr/share/responder/playbooks
 RUN install --directory --owner=65532 --group=65532 --mode=0750 /var/lib/responder
 USER 65532:65532
 # The root file system may be read-only: bytecode is in place, the embedded store lives on the volume.
-ENV PATH=/opt/responder/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The number has no name of its own, and asyncssh does not connect as nobody.
+ENV PATH=/opt/responder/bin:$PATH LOGNAME=responder PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /var/lib/responder
 VOLUME /var/lib/responder
 EXPOSE 9095

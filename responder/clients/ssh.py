@@ -137,6 +137,8 @@ class SshLine:
         except asyncssh.PermissionDenied as error:
             mend = f"is its public half in the authorized_keys of {spec.user} there?"
             raise Permanent(f"{self.name}: {spec.address} refuses {spec.user} with {spec.key_file}: {mend}") from error
+        except ValueError as error:  # a user without a name, as a container may have: asyncssh wants to know its own
+            raise Permanent(f"{self.name}: {spec.address} cannot be reached: {error}") from error
         except (OSError, asyncssh.Error) as error:
             why = str(error) or f"no answer within {spec.timeout.total_seconds():g} s"
             raise Temporary(f"{self.name}: {spec.address} port {spec.port} cannot be reached: {why}") from error

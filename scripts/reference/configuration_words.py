@@ -120,7 +120,7 @@ WORDS: Mapping[str, str] = {
     "this file unless given. It has to outlive the process, and belongs to one machine. With `ssh` it is a folder "
     "there, and has to be given.",
     "connections.host.NAME.ssh": "How it is reached, when it is another machine; without it, it is the one that the "
-    "responder runs on. Needs the extra: `pip install 'alert-responder[ssh]'`.",
+    "responder runs on. Needs the extra: `pip install 'alert-responder[ssh]'`; the container image has it.",
     "connections.host.NAME.ssh.address": "Its name or address, as it stands in the file of known hosts.",
     "connections.host.NAME.ssh.port": "Where sshd listens; 22 unless given.",
     "connections.host.NAME.ssh.user": "As whom to log in there.",
@@ -193,7 +193,7 @@ WORDS: Mapping[str, str] = {
     "commands come through a connection that the responder opens (Socket Mode). No public URL is needed.",
     "notify.slack.api_url": "Where Slack is.",
     "notify.slack.pictures": "Put the chart of an alert into the thread of its message, where the app may "
-    "(`files:write`). An extra: `pip install 'alert-responder[pictures]'`.",
+    "(`files:write`). An extra: `pip install 'alert-responder[pictures]'`; the container image has it.",
     "notify.slack.mention": "Who is called when a person is needed, and at no other time: ids of user groups (`S…`) or "
     "people (`U…`), `here` or `channel`. One or a list.",
     "notify.pagerduty": "PagerDuty, through the Events API v2.",

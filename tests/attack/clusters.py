@@ -26,6 +26,9 @@ from tests.conformance.bed_kubernetes import application, workload
 PREFIX = "kube-"
 BROKEN = "shop:broken"
 """An image whose containers fail at once."""
+LASTS = "shop:lasts"
+"""An image whose containers run for a moment; what waits for their end has to look again."""
+_MOMENT = 0.3
 POD = "-0"
 """How the first pod of a StatefulSet is called behind its name."""
 _DRAIN = """\
@@ -54,6 +57,8 @@ _DRAIN = """\
         within: 250ms
 """
 """A drain is a list (decision 34): the cordon is undone, and who has gone has gone."""
+_PATIENT = "timeout: 2m\n    "
+"""Of a step that waits: who dies meanwhile is not to be too late for the end."""
 _ON_NODE = ("a", "b")
 """The pods that a drain finds, behind the node's name."""
 
@@ -63,6 +68,7 @@ class Deed:
     """An action with its arguments, and the kind of what it changes; ``event`` is one that cannot be undone.
 
     ``steps`` are written out where one action is not all; ``lasting`` is how many of their effects stay in any case.
+    What ``fails`` has begun something that ends badly: its run is not kept.
     """
 
     action: str
@@ -72,6 +78,7 @@ class Deed:
     family: str = "kubernetes"
     steps: str = ""
     lasting: int = 0
+    fails: bool = False
 
     @property
     def full(self) -> str:
@@ -79,9 +86,16 @@ class Deed:
         return f"{self.family}.{self.action}"
 
     @property
+    def waits(self) -> bool:
+        """Say whether the step is over only when what it has begun has ended."""
+        return bool(self.arguments.get("wait"))
+
+    @property
     def name(self) -> str:
         """Return what its scenarios are called after: the action, and the kind where others have it, too."""
         word = self.kind.partition("/")[0]
+        if self.waits:
+            return f"{self.action}-{'fails' if self.fails else 'wait'}"
         if self.steps:
             return "drain"
         if self.family == "flux":
@@ -91,8 +105,8 @@ class Deed:
     @property
     def as_steps(self) -> str:
         """Return it as a playbook has it."""
-        none = NO_UNDO if self.event else ""
-        return self.steps or step(f"{none}{self.full}: {json.dumps(dict(self.arguments))}\n", retries=8)
+        more = (NO_UNDO if self.event else "") + (_PATIENT if self.waits else "")
+        return self.steps or step(f"{more}{self.full}: {json.dumps(dict(self.arguments))}\n", retries=8)
 
 
 _LIMITS: JsonObject = {"cpu": "1", "memory": "1Gi"}
@@ -118,7 +132,10 @@ DEEDS: Mapping[str, Deed] = {
         Deed("suspend_cronjob", {}, "cronjob/shop"),
         Deed("expand_pvc", {"to": "20Gi"}, "pvc/shop", event=True),
         Deed("run_job", {}, "cronjob/shop", event=True),
+        Deed("run_job", {"wait": True}, "cronjob/shop", event=True),
+        Deed("run_job", {"wait": True}, "cronjob/shop", event=True, fails=True),
         Deed("retry_job", {}, "job/shop", event=True),
+        Deed("retry_job", {"wait": True}, "job/shop", event=True),
         Deed("evict_pod", {}, "pod/shop", event=True),
         Deed("delete_pod", {}, "pod/shop", event=True),
         Deed("suspend", {}, "kustomization/flux-system", family="flux"),
@@ -135,10 +152,13 @@ def _deed(scenario: str) -> Deed:
 
 def _scenarios() -> Iterator[Scenario]:
     for name, deed in DEEDS.items():
-        for way in ("-kept", UNDONE):
-            if not (deed.event and way == UNDONE):
-                back = "partly_rolled_back" if deed.lasting else "rolled_back"
-                yield scenario(f"{PREFIX}{name}{way}", back=back)
+        partly = "partly_rolled_back" if deed.lasting or deed.fails else ""
+        if deed.fails:
+            yield scenario(f"{PREFIX}{name}", end=partly)
+            continue
+        yield scenario(f"{PREFIX}{name}-kept")
+        if not deed.event:
+            yield scenario(f"{PREFIX}{name}{UNDONE}", end=partly)
 
 
 SCENARIOS = tuple(_scenarios())
@@ -166,7 +186,16 @@ class ClusterWard(OutsideWard):
         gone = [one for one in effects(entries, "pods") if one.name.startswith(f"{item}-")] if deed.lasting else []
         landed = [*effects(entries, name=item), *made, *gone]  # only what came over HTTP: from the responder
         self._judge(name, scenario, landed, self._begun != _image(self.cluster, deed, item))
+        if deed.waits:
+            self._waited(name, item, "failed" if deed.fails else "well")
         _end(self.cluster, deed, item)
+
+    def _waited(self, name: str, item: str, wanted: str) -> None:
+        """The step has seen how the Job ended, whoever has died in between."""
+        records = [one for run in self.victim.runs(item) for one in self.victim.items(f"records?run={run['id']}")]
+        seen = [(one["observed"] or {}).get("ended") for one in records]
+        if seen != [wanted]:
+            self.result.findings.violations.append(f"{name}: its Job was seen to end {seen} instead of {[wanted]}")
 
     def _judge(self, name: str, scenario: Scenario, landed: Sequence[Entry], changed: bool) -> None:  # noqa: FBT001 - what was found
         """Each effect once, as many as the scenario has, and the object as it is to be."""
@@ -196,9 +225,11 @@ def _begin(cluster: ClusterProcess, deed: Deed, item: str) -> JsonValue:
         for name in _ON_NODE if deed.steps else ():
             cluster.do("apply", manifest=_pod(f"{item}-{name}", item))
     else:
+        cluster.image(LASTS, exit_after=0.0, exit_code=1)  # a Job that is retried has failed
         for manifest in _manifests(deed, item):
             cluster.do("apply", manifest=manifest)
             cluster.do("settled")
+        cluster.image(LASTS, exit_after=_MOMENT, exit_code=int(deed.fails))
     cluster.do("settled")
     return _image(cluster, deed, item)
 
@@ -209,17 +240,18 @@ def _pod(name: str, node: str) -> JsonObject:
 
 
 def _manifests(deed: Deed, item: str) -> Iterator[JsonObject]:
-    container: JsonObject = {"name": "c", "image": "shop:1"}
+    container: JsonObject = {"name": "c", "image": LASTS if deed.waits else "shop:1"}
     if deed.kind.startswith("cronjob"):
         template: JsonObject = {"spec": {"restartPolicy": "Never", "containers": [container]}}
         yield {
             "apiVersion": "batch/v1",
             "kind": "CronJob",
             "metadata": {"name": item, "namespace": "shop"},
-            "spec": {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"template": template}}},
+            "spec": {"schedule": "0 3 1 1 *", "jobTemplate": {"spec": {"backoffLimit": 0, "template": template}}},
         }
     elif deed.kind.startswith("job"):
-        failing: JsonObject = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": BROKEN}]}}
+        broken = {"name": "c", "image": LASTS if deed.waits else BROKEN}
+        failing: JsonObject = {"spec": {"restartPolicy": "Never", "containers": [broken]}}
         yield {
             "apiVersion": "batch/v1",
             "kind": "Job",

@@ -6,6 +6,7 @@ import pytest
 from pydantic import JsonValue
 
 from responder.app import catalogue
+from responder.ports.action import Action
 from tests.attack import databases, machines
 from tests.attack.clusters import DEEDS
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
@@ -152,6 +153,8 @@ def test_every_action_is_attacked() -> None:
     steps = [step for kind in (databases.KINDS | machines.KINDS).values() for step in kind.steps.values()]
     attacked |= {word.removesuffix(":") for step in steps for word in step.split() if word[-1] == ":"}
     assert attacked & actions.keys() == actions.keys() - NOTHING_OUTSIDE - {"http.request"}
+    waiting = {name for name, kind in actions.items() if kind.waits is not Action.waits}
+    assert {deed.full for deed in DEEDS.values() if deed.waits} == waiting
     events = {deed.full for deed in DEEDS.values() if deed.event}
     assert events == {deed.full for deed in DEEDS.values() if actions[deed.full].undoes == "impossible"}
 

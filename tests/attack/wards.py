@@ -55,14 +55,14 @@ def playbook(name: str, target: str, steps: str) -> str:
     return text
 
 
-def scenario(name: str, *, unsure: bool = False, back: str = "rolled_back") -> Scenario:
-    """Return a scenario: an alert, and the end of its run; ``back`` is that of one that never helps."""
+def scenario(name: str, *, unsure: bool = False, end: str = "") -> Scenario:
+    """Return a scenario: an alert, and the end of its run; ``end`` is for one that ends otherwise than it is called."""
 
     def play_it(person: Person, item: str) -> None:
         person.fire(name, item)
         person.until(item)
 
-    usual = back if name.endswith(UNDONE) else "verified"
+    usual = end or ("rolled_back" if name.endswith(UNDONE) else "verified")
     return Scenario(name, frozenset(("forward", end) for end in (usual, *["unknown"] * unsure)), play_it)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from responder.clients.ssh import SshSpec
+from responder.clients.supervisor import USUAL_PATH
 from tests.bed.processes import Child, free_port, private_directory, program, start
 
 _SEPARATION = Path("/run/sshd")  # what Debian's sshd, as root, wants to be there; its service makes it
@@ -23,13 +24,16 @@ StrictModes no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 MaxStartups 100
-SetEnv HOME={folder} {environment}
+SetEnv HOME={folder} PATH={folder}/bin:{path} {environment}
 """
 
 
 @dataclass(slots=True)
 class Sshd:
-    """A running sshd; ``folder`` has the key ``id`` that it lets in, and ``known_hosts``."""
+    """A running sshd; ``folder`` has the key ``id`` that it lets in, and ``known_hosts``.
+
+    What is in its ``bin``, which is not there at first, is found before any other program.
+    """
 
     folder: Path
     port: int
@@ -60,7 +64,8 @@ def private_sshd(environment: str = "BED=1") -> Iterator[Sshd]:
         (folder / "known_hosts").write_text(f"[127.0.0.1]:* {kind} {key}\n", encoding="ascii")
         port = free_port()
         config = folder / "sshd_config"
-        config.write_text(_CONFIG.format(port=port, folder=folder, environment=environment), encoding="ascii")
+        written = _CONFIG.format(port=port, folder=folder, path=USUAL_PATH, environment=environment)
+        config.write_text(written, encoding="ascii")
         child = start("sshd", [binary, "-D", "-e", "-f", config], directory=folder)
         try:
             child.wait_for_port(port)

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ from responder.clients.supervisor import USUAL_PATH
 from responder.clients.toolbox import HostSpec, Toolbox
 from tests.bed import systemctl
 from tests.bed.processes import private_directory
+from tests.bed.ssh import Sshd
 from tests.conformance.action_bed import BedKind, Shape
-from tests.conformance.bed_command import CommandBed
+from tests.conformance.bed_command import HERE, CommandBed
 
 TARGET = "host/here/worker.service"
 SHAPES = {"restart": Shape("systemd.restart", {"unit": "worker.service"}, single=True, target=TARGET)}
@@ -37,9 +40,9 @@ class SystemdBed(CommandBed):
 
     losing = ()  # between systemctl and its end nobody can tell: see the test of its own
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        hosts = {"here": HostSpec(self.journals, ("worker*.service",))}
+    def __init__(self, folder: Path, host: HostSpec = HERE) -> None:
+        super().__init__(folder, host)
+        hosts = {"here": replace(host, folder=self.journals, units=("worker*.service",))}
         self.tools = self.hasty = Toolbox({}, {}, hosts=hosts)
         self.state = folder / "systemd.json"
         self._write({name: self._fresh() for name in ("worker.service", "other.service")})
@@ -68,6 +71,19 @@ class SystemdBed(CommandBed):
 
     async def edit_owned(self) -> None:
         self._write({**self.units(), "worker.service": self._fresh()})
+
+
+@asynccontextmanager
+async def there(server: Sshd) -> AsyncIterator[SystemdBed]:
+    """Open a bed whose units are at the other end of a line, and no systemctl here."""
+    folder = server.folder / "bin"
+    folder.mkdir()
+    try:
+        bed = SystemdBed(folder, HostSpec(Path(), ssh=server.spec()))
+        yield bed
+        await bed.heal()
+    finally:
+        shutil.rmtree(folder)
 
 
 @asynccontextmanager

@@ -143,6 +143,21 @@ async def test_what_keeps_a_machine_from_being_used_is_said(bed: SshBed) -> None
             await bed.host(other).place()
 
 
+async def test_a_user_without_a_name_is_told_how_to_give_itself_one(
+    bed: SshBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)  # as in a container that runs as a number
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(Permanent, match="Unknown local username: set one of LOGNAME, USER"):
+        await bed.host().place()
+    monkeypatch.setenv("LOGNAME", "responder")
+    assert await bed.host().place()
+
+
 async def test_values_are_arguments_and_no_shell_reads_them_there(bed: SshBed) -> None:
     program = f"import json, os, sys; json.dump([sys.argv[1:], dict(os.environ)], open({str(bed.ledger)!r}, 'w'))"
     bed.commands["echo"] = Command("echo", (*PYTHON, program, "--it={{ it }}"), parameters={"it": ".*"})

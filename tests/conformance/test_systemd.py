@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from responder.actions.systemd_restart import SystemdRestart
 from responder.domain.errors import Moved, Permanent, Uncertain
 from responder.ports.action import Landed
+from tests.bed.ssh import Sshd
 from tests.conformance.action_bed import intended, landed
-from tests.conformance.bed_systemd import SHAPES, TARGET, SystemdBed, opened
+from tests.conformance.bed_systemd import SHAPES, TARGET, SystemdBed, opened, there
 
 
 @pytest.fixture
@@ -41,6 +42,18 @@ async def test_only_the_units_that_are_named_are_restarted_and_only_as_they_were
     with pytest.raises(Moved):
         await SHAPES["restart"].make().apply(TARGET, record, bed.tools)
     assert await bed.changes() == 0
+
+
+async def test_a_unit_of_another_machine_is_restarted_there_and_looked_at_there(sshd: Sshd) -> None:
+    action = SHAPES["restart"].make()
+    async with there(sshd) as bed:
+        record = await intended(action, bed.tools, TARGET)
+        await bed.fault("odd")
+        with pytest.raises(Uncertain):
+            await action.apply(TARGET, record, bed.tools)
+        assert await landed(action, record, "do", bed.tools) is Landed.YES
+        assert await bed.changes() == 1
+        assert await bed.holds(record.planned)
 
 
 @pytest.mark.parametrize("unit", ["worker", "--force.service", "a b.service", "../x.service/", ""])

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -33,7 +34,7 @@ def test_a_lock_file_holds_names_versions_and_hashes_but_no_address(lock: Path) 
 
 def test_a_package_has_one_version_in_all_lock_files() -> None:
     everything = pins(ROOT / "requirements" / "dev.txt")
-    for name in ("base", "test"):
+    for name in ("base", "image", "test"):
         smaller = pins(ROOT / "requirements" / f"{name}.txt")
         assert smaller.items() <= everything.items(), name
 
@@ -43,6 +44,21 @@ def test_every_declared_dependency_is_pinned() -> None:
     declared = project["project"]["dependencies"]
     names = {re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower() for requirement in declared}
     assert names <= {name.lower() for name in pins(ROOT / "requirements" / "base.txt")}
+
+
+def test_the_image_installs_the_extras_that_it_is_said_to_have() -> None:
+    [lock] = re.findall(r"/opt/responder/bin/pip install --require-hashes .*-r (\S+)", DOCKERFILE)
+    assert set(re.findall(r"^COPY (requirements/.*) requirements/$", DOCKERFILE, re.MULTILINE)[0].split()) >= {lock}
+    pinned = pins(ROOT / lock)
+    assert pins(ROOT / "requirements" / "base.txt").items() < pinned.items()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    has = {
+        name
+        for name, needs in extras.items()
+        if {re.split(r"[^A-Za-z0-9._-]", one)[0] for one in needs} <= pinned.keys()
+    }
+    assert has == {"ssh", "pictures"}
+    assert re.search(r"^ENV .*LOGNAME=", DOCKERFILE, re.MULTILINE), "without a name of its user, asyncssh gives up"
 
 
 def ignored_rules() -> list[str]:
