@@ -10,8 +10,9 @@ import signal
 from pathlib import Path
 
 from responder.app import ServeOptions, read_settings
-from responder.app.runtime import Runtime, opened
+from responder.app.runtime import Runtime
 from responder.app.serving import bound
+from responder.app.working import opened
 from responder.telemetry import Metrics, Redactor, Telemetry, configure_logging
 
 

@@ -221,6 +221,6 @@ def _supported(where: str, http: "HttpConfig") -> None:
 
 async def serve(options: ServeOptions) -> int:
     """Receive alerts and act on them until SIGTERM; returns the exit code."""
-    from responder.app.runtime import run
+    from responder.app.working import run
 
     return await run(options)

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from responder.app import catalogue
 from responder.app.parts import docs_of
-from responder.app.runtime import LEAST_SECONDS, POLL_SECONDS
+from responder.app.working import LEAST_SECONDS, POLL_SECONDS
 from responder.clients.toolbox import PrometheusSpec, Toolbox
 from responder.decide.decider import Decider
 from responder.decide.rules import Rules

@@ -13,8 +13,9 @@ import aiohttp
 import pytest
 
 from responder.app import ServeOptions, read_settings
-from responder.app.runtime import Runtime, started
+from responder.app.runtime import Runtime
 from responder.app.serving import bound
+from responder.app.working import started
 from responder.telemetry import Metrics, Redactor, Telemetry
 from tests.act_bed import playbook_text
 from tests.bed.alerts import alert, webhook
