@@ -19,8 +19,8 @@ from responder.act.witness import last_look
 from responder.domain.errors import Drifted, Moved, Permanent, StepError, Temporary, Uncertain
 from responder.domain.images import written
 from responder.domain.limits import Refusal
-from responder.domain.records import Direction, Record, RecordState
-from responder.domain.runs import Run
+from responder.domain.records import Direction, Record, RecordState, lies_upon
+from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.ports.action import Action, Landed
@@ -201,6 +201,9 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> Outc
     """Undo one applied record under the same protocol; a refusal comes from a halt only."""
     if record.state is RecordState.UNDO_INTENDED:
         return await _resume_undo(engine, run, action, record)
+    if upon := await changed_since(engine, run, record):
+        settled = await _settle_undo(engine, run, record, RecordState.DRIFTED, f"{upon} Roll that back first.")
+        return Outcome(Sent.DRIFTED, settled)
     try:
         if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):
             return Outcome(Sent.DRIFTED, await _drifted(engine, run, action, record))
@@ -210,6 +213,19 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> Outc
         return Outcome(Sent.NOT_YET, replace(record, message=str(error)), asked)
     intended = replace(record, state=RecordState.UNDO_INTENDED)
     return await _send_undo(engine, run, action, intended, again=False)
+
+
+async def changed_since(engine: Engine, run: Run, record: Record) -> str:
+    """Return which other run's change lies upon this one and may stand; empty for none (decision 39).
+
+    By its values the target may look as this change has left it. A run that undoes what it has just done has held its
+    target all the while.
+    """
+    if run.kind == "forward" and run.state is RunState.UNDOING:
+        return ""
+    later = await engine.store.later_changes(run, record)
+    upon = next((one for one in reversed(later) if lies_upon(one, record)), None)
+    return "" if upon is None else f"Run {upon.run_id} has changed it since, and that stands."
 
 
 async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record) -> Outcome | Refusal:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from responder.act.effects import bounded
+from responder.act.effects import bounded, changed_since
 from responder.act.engine import EFFECT_SECONDS, Engine, Next
 from responder.act.judging import sample_now
 from responder.domain.errors import StepError
@@ -108,6 +108,8 @@ async def _changed(engine: Engine, run: Run, last: Record) -> str:
     """Return that the target is not as it was left. Another run may have put more on top, and give that back first."""
     if last.state is not RecordState.APPLIED:
         return ""
+    if upon := await changed_since(engine, run, last):
+        return upon
     try:
         drifted = await bounded(engine.action_of(last).drifted(run.target, last, engine.tools), EFFECT_SECONDS)
     except StepError as error:

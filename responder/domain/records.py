@@ -41,6 +41,10 @@ RECORD_TRANSITIONS: Mapping[RecordState, frozenset[RecordState]] = {
 """From each state to those that may follow it."""
 
 
+OVER = frozenset({_R.NOT_APPLIED, _R.UNDONE, _R.DRIFTED})
+"""States of a record of whose change nothing of ours is left."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One step's rollback record.
@@ -71,3 +75,16 @@ class Record:
     def key(self, direction: Direction) -> str:
         """Return the idempotency key of the effect in ``direction``."""
         return f"{self.id}:{direction}"
+
+
+def lies_upon(later: Record, earlier: Record) -> bool:
+    """Say whether a later change is of what an earlier one has changed: of the same fields of the same target.
+
+    What nobody can tell counts as the same.
+    """
+    if (later.action, later.target) != (earlier.action, earlier.target):
+        return False
+    one, other = later.observed or later.planned, earlier.observed or earlier.planned
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return True
+    return bool(one.keys() & other.keys())

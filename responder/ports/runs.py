@@ -136,6 +136,10 @@ class RunStore(Protocol):
         """Authorise a forward effect and commit its record as ``intended``, in one transaction (engine.md, step 2)."""
         ...
 
+    async def later_changes(self, run: Run, record: Record) -> Sequence[Record]:
+        """Return the changes of other runs on the run's target that are later than the record and may stand."""
+        ...
+
     async def intend_undo(self, run: Run, record: Record) -> Refusal | None:
         """Commit ``undo_intended``; refused by a halt only."""
         ...

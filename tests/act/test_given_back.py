@@ -119,6 +119,37 @@ async def test_what_another_run_has_put_on_top_is_given_back_first(bed: Bed, tar
     assert target.resources["workers"]["workers"] == 4, (lower.reason, upper.reason)
 
 
+async def _same_on_top(bed: Bed, target: Target, after: str) -> tuple[Run, Run]:
+    """Return two kept runs, of which the upper one has changed the target to what it was left as by the lower one."""
+    lower = await bed.work(await bed.begin(lent(after)), until=KEPT)
+    target.resources["workers"] = {**target.resources["workers"], "workers": 4}
+    upper = await bed.work(await bed.begin(lent("1h")), until=KEPT)
+    assert changes(target) == [("workers", 6), ("workers", 6)]
+    return lower, upper
+
+
+async def test_a_change_that_another_run_has_made_again_is_not_given_back_under_it(bed: Bed, target: Target) -> None:
+    lower, upper = await _same_on_top(bed, target, "300ms")
+    assert await bed.store.stop(upper.id, "ana")
+    await bed.work(upper)
+    lower = await bed.work(lower)
+    assert (lower.state, target.resources["workers"]["workers"]) == (RunState.VERIFIED, 6), lower.reason
+    assert f"Run {upper.id} has changed it since" in lower.reason
+
+
+async def test_a_person_takes_back_the_upper_one_of_two_changes_first(bed: Bed, target: Target) -> None:
+    lower, upper = await _same_on_top(bed, target, "1h")
+    refused = await bed.store.roll_back(lower.id, "ana", "")
+    assert isinstance(refused, Run)
+    refused = await bed.work(refused)
+    assert (refused.state, target.resources["workers"]["workers"]) == (RunState.PARTLY_ROLLED_BACK, 6), refused.reason
+    assert f"Run {upper.id} has changed it since, and that stands. Roll that back first." in refused.reason
+    first = await bed.store.roll_back(upper.id, "ana", "")
+    assert isinstance(first, Run)
+    assert (await bed.work(first)).state is RunState.ROLLED_BACK
+    assert target.resources["workers"]["workers"] == 4
+
+
 async def test_a_pause_holds_the_giving_back(bed: Bed, target: Target) -> None:
     run = await bed.work(await bed.begin(lent("500ms")), until=KEPT)
     until = bed.store.now() + timedelta(milliseconds=800)

@@ -71,6 +71,30 @@ async def test_a_slot_can_be_taken_again_by_its_run(store: SqlStore) -> None:
     assert await store.take_slot(one) is None
 
 
+async def test_later_changes_are_those_of_other_runs_on_the_same_target_that_may_stand(store: SqlStore) -> None:
+    before = await acting(store)
+    await applied(store, before)
+    await finished(store, before)
+    one = await acting(store, target=before.target, playbook="p1")
+    lower = await applied(store, one)
+    await applied(store, one)
+    await finished(store, one)
+    elsewhere = await acting(store, target=before.target + "2", playbook="p2")
+    await applied(store, elsewhere)
+    undone = await acting(store, target=before.target, playbook="p3")
+    gone = await applied(store, undone)
+    await store.settle(undone, replace(gone, state=RecordState.UNDONE))
+    await finished(store, undone, RunState.ROLLED_BACK)
+    ended = await acting(store, target=before.target, playbook="p4")
+    upper = await applied(store, ended)
+    await finished(store, ended)
+    under_way = await acting(store, target=before.target, playbook="p5")
+    top = await applied(store, under_way)
+
+    assert [found.id for found in await store.later_changes(one, lower)] == [upper.id, top.id]
+    assert await store.later_changes(under_way, top) == []
+
+
 async def test_quarantine_stops_what_goes_forward_until_it_is_cleared(store: SqlStore) -> None:
     one = await acting(store)
     await applied(store, one)

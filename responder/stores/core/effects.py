@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, halted, over_limit, paused, subject_of, tripped
-from responder.domain.records import Direction, Record, RecordState
+from responder.domain.records import OVER, Direction, Record, RecordState
 from responder.domain.runs import Run
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Authority
@@ -79,6 +79,21 @@ class EffectsPart(Part):
             await self.db.write_rows(tx, writes)
         self.memory.keep((wish.run, wish.record) for wish in given)
         return answers
+
+    async def later_changes(self, run: Run, record: Record) -> Sequence[Record]:
+        """Return the changes of other runs on the run's target that are later than the record and may stand."""
+        here = runs.c.target == run.target
+        ended = here & runs.c.acted & (runs.c.finished_at > record.created_at)
+        others = union_all(select(runs.c.id).where(ended), select(runs.c.id).where(here, runs.c.finished_at.is_(None)))
+        later = (
+            self.db.within(records.c.run_id, others)
+            & (records.c.run_id != record.run_id)
+            & (records.c.created_at > record.created_at)
+            & records.c.state.not_in([state.value for state in OVER])
+        )
+        async with self.db.reading() as tx:
+            found = await tx.execute(select(records).where(later).order_by(records.c.created_at, records.c.id))
+            return [rows.record(row) for row in found]
 
     async def intend_undo(self, run: Run, record: Record) -> Refusal | None:
         """Commit ``undo_intended``; refused by a halt only."""
