@@ -15,7 +15,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.util import LRUCache
 
 from responder.stores import sqlite
-from responder.stores.core import part, slices
+from responder.stores.core import binding, part, slices
 from responder.stores.core.database import Database
 from responder.stores.core.direct import Direct
 
@@ -27,7 +27,8 @@ _TRANSLATED = 5000
 def spelled_once() -> Iterator[None]:
     """Let every store that is made meanwhile take its statements from the first one of its kind."""
     with ExitStack() as kept:
-        for module, name in ((sqlite, "Prepared"), (part, "Prepared"), (slices, "SliceStatements")):
+        slicing = ((slices, "SliceStatements"), (binding, "SliceStatements"))
+        for module, name in ((sqlite, "Prepared"), (part, "Prepared"), *slicing):
             kept.enter_context(mock.patch.object(module, name, _once(getattr(module, name))))
         kept.enter_context(mock.patch.object(sqlite, "Direct", _one_for_all()))
         yield
