@@ -69,6 +69,7 @@ async def bound(runtime: Runtime) -> AsyncIterator[Web]:
         mask=runtime.redactor.redact_json,
         suspicion=runtime.store.suspicion,
         version=__version__,
+        role=runtime.options.role,
         started_at=datetime.now(UTC),
     )
     chat = Chat(parts)

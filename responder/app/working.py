@@ -159,7 +159,7 @@ async def run(options: ServeOptions) -> int:
         gc.set_threshold(ALLOCATIONS)
         gc.enable()
         runtime.on_fact("reload", ok=True, digest=settings.digest)
-        runtime.on_fact("started", version=__version__, listen=list(options.listen))
+        runtime.on_fact("started", version=__version__, role=options.role, listen=list(options.listen))
         await stop.wait()
         runtime.on_fact("stopping")
     runtime.on_fact("stopped")

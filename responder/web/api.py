@@ -203,6 +203,7 @@ async def status(request: web.Request, _caller: Caller) -> JsonValue:
     complaints = [dict(one) for one in parts.complaints()]
     return {
         "version": parts.version,
+        "role": parts.role,
         "now": _instant(now),
         "uptime_seconds": round((now - parts.started_at).total_seconds(), 3),
         "config": {"file": settings.file, "digest": settings.digest, "max_mode": str(settings.max_mode)},

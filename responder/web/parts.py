@@ -70,6 +70,7 @@ class Parts:
     """What a look at the whole audit log came to: ``problems``, and what was compared."""
     web_config: WebConfigFile
     version: str
+    role: str
     started_at: datetime
     mask: Callable[[JsonValue], JsonValue] = lambda value: value
     """Returns an answer without what nobody is to see: secrets, personal data, hidden labels."""

@@ -44,6 +44,7 @@ async def test_who_acts_leaves_telling_to_who_tells_and_the_other_way_round(
         await asyncio.to_thread(telling.deliver, webhook([alert(alertname="Overloaded", severity="critical")]))
         await asyncio.sleep(SOME_TURNS)
         assert await asyncio.to_thread(telling.items, "decisions") == []
+        assert (await asyncio.to_thread(telling.get, "status"))["role"] == "tell"
 
         # Whoever acts fixes it, and leaves the message to who tells.
         await asyncio.to_thread(telling.stop)

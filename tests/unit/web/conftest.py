@@ -134,6 +134,7 @@ class Bed:
             verify=self.verify,
             web_config=WebConfigFile(self.web_config),
             version="1.2.3",
+            role="all",
             started_at=self.store.now(),
             suspicion=lambda: self.suspicion,
             budget=self.budget,
