@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from responder.decide.bench import Bench
 from responder.decide.options import Option
 from responder.decide.rules import Rules
-from responder.domain.alerts import Shown
+from responder.domain.alerts import Shown, alteration
 from responder.domain.episodes import Episode
 from responder.domain.limits import Refusal, Subject, over_limit, paused
 from responder.domain.modes import Mode
@@ -56,6 +56,12 @@ def disabled(q: Question) -> Refusal | None:
     if q.option.playbook.mode is Mode.DISABLED:
         return Refusal(Verdict.DISABLED, Verdict.DISABLED.sentence)
     return Refusal(Verdict.DISABLED, f"{Verdict.DISABLED.sentence} A policy or max_mode says so.")
+
+
+def altered(q: Question) -> Refusal | None:
+    """Refuse an alert with a label that is not as it was sent: it may name something else than was meant."""
+    how = alteration(q.episode.labels)
+    return Refusal(Verdict.LABEL_ALTERED, f"{Verdict.LABEL_ALTERED.sentence} {how}") if how else None
 
 
 def muted(q: Question) -> Refusal | None:
@@ -165,7 +171,7 @@ def doubted(q: Question) -> Refusal | None:
     return None if q.bench.facts.suspicion is None else q.bench.facts.suspicion.refusal()
 
 
-OF_THE_ALERT: tuple[Guard, ...] = (disabled, muted, stale, flapping, targeted, protected)
+OF_THE_ALERT: tuple[Guard, ...] = (disabled, altered, muted, stale, flapping, targeted, protected)
 """What speaks against acting on this alert, whatever happened before."""
 OF_THE_MOMENT: tuple[Guard, ...] = (shown_otherwise, stopped)
 """Stop signs, the sender's and ours; they hold for watching, too, because a run would be refused by them."""

@@ -36,6 +36,7 @@ class Verdict(StrEnum):
     PROTECTED = "protected", "The target is protected by the configuration."
     LABEL_MISSING = "label_missing", "The alert lacks a label that the playbook needs."
     TARGET_INVALID = "target_invalid", "The target that the playbook names for this alert is not valid."
+    LABEL_ALTERED = "label_altered", "A label of the alert could not be kept as it was sent, so nothing was done."
     CLUSTER_UNKNOWN = "cluster_unknown", "The alert does not say which cluster it is about, or an unknown one."
     NO_OWNER = "no_owner", "The alert's pod has no owner of the kind that the playbook names."
     RECONCILED = "reconciled", "Something else keeps what would be changed as it is, so nothing was done."
