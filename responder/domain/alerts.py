@@ -13,6 +13,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 CUT = "…"
 """How a text ends that was cut."""
 _SHOWN = 40
+_REASONS = 3
 
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
@@ -141,6 +142,16 @@ class Notice:
     truncated: int = 0
     quarantined: tuple[Quarantined, ...] = ()
     flags: tuple[str, ...] = ()
+
+    @property
+    def unread(self) -> str:
+        """Say how many alerts could not be read, and why the first of them; empty when all could."""
+        if not self.quarantined:
+            return ""
+        reasons = [f"alerts[{one.index}]: {one.reason}" for one in self.quarantined[:_REASONS]]
+        more = f"; and {len(self.quarantined) - _REASONS} more" if len(self.quarantined) > _REASONS else ""
+        of = len(self.alerts) + len(self.quarantined)
+        return f"{len(self.quarantined)} of {of} alerts could not be read: {'; '.join(reasons)}{more}"
 
     @property
     def asked_for(self) -> bool:
