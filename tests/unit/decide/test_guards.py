@@ -114,6 +114,17 @@ async def test_an_alert_with_an_altered_label_is_told_and_not_acted_on(labels: d
     assert not s.world.runs
 
 
+async def test_an_alert_that_begins_in_the_future_is_told_and_not_acted_on() -> None:
+    s = scene(playbook())
+    word, reason = await verdict(s, alert(starts_at=START + 61 * MINUTE))
+    assert word == "not_begun"
+    assert f"begin at {START + 61 * MINUTE:%Y-%m-%d %H:%M} UTC" in reason
+    assert len(s.world.open_incidents()) == 1
+    assert not s.world.runs
+    await s.wait(5 * MINUTE)
+    assert len(s.world.runs) == 1
+
+
 async def test_an_altered_annotation_forbids_nothing_unless_it_names_the_target() -> None:
     texts = {"text": "x" * 16_383 + CUT, "named": f"a{REPLACEMENT}b"}
     s = scene(playbook())
