@@ -248,11 +248,14 @@ async def explain(request: web.Request, _caller: Caller) -> JsonValue:
     if not labels:
         raise Refused(400, "no labels", "give some, such as ?alertname=HighLatency")
     parts = request.app[PARTS]
+    # Asked first: what is decided in between is counted, or told below.
+    depth = (await parts.depths())["deliveries"]
     episodes = await parts.people.episodes_matching(labels, STORIES)
     stories = [await story(parts, episode.id, episode.incident_id) for episode in episodes]
     return {
         **parts.explain(labels),
         "pauses": cast("list[JsonValue]", await brakes(parts)),
+        "undecided": {"waiting": depth.waiting, "oldest_seconds": depth.oldest_seconds},
         "items": cast("list[JsonValue]", stories),
         "next": None,
     }

@@ -148,7 +148,11 @@ async def test_explain_tells_the_whole_story_of_an_alert(call: Call, bed: Bed) -
     assert [one["verdict"] for one in story["decisions"]] == ["run"]
     assert [one["id"] for one in story["runs"]] == [run.id]
     assert [one["id"] for one in story["records"]] == [record.id]
-    assert (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json["items"] == []
+    other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
+    assert (other["items"], other["undecided"]["waiting"]) == ([], 0)
+    await build.deliver(bed.store, "waits")
+    other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
+    assert (other["items"], other["undecided"]["waiting"]) == ([], 1)
     assert (await call("GET", "/api/v1/explain", token=VIEWER)).status == 400
 
 
