@@ -7,6 +7,8 @@ from typing import cast, get_args
 from aiohttp import web
 from pydantic import JsonValue
 
+from responder.domain.alerts import Severity
+from responder.domain.episodes import EpisodeState
 from responder.domain.limits import TRIP
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
@@ -23,11 +25,13 @@ LARGEST_LIMIT = 1000
 STORIES = 20
 """How many of the latest episodes ``explain`` tells."""
 LISTS: tuple[Kind, ...] = get_args(Kind)
-WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "runs": ("state", tuple(RunState)),
-    "decisions": ("verdict", tuple(Verdict)),
-    "deliveries": ("state", ("waiting", "done", "dead")),
-    "outbox": ("state", ("waiting", "told", "dead")),
+WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "incidents": {"status": ("open", "resolved", "regrouped"), "severity": tuple(Severity)},
+    "episodes": {"state": tuple(EpisodeState), "severity": tuple(Severity)},
+    "runs": {"state": tuple(RunState)},
+    "decisions": {"verdict": tuple(Verdict)},
+    "deliveries": {"state": ("waiting", "done", "dead")},
+    "outbox": {"state": ("waiting", "told", "dead")},
 }
 """The filters that take certain words only."""
 _PAGE: Row = {
@@ -119,10 +123,10 @@ def _list_of(kind: Kind) -> JsonHandler:
 
 def _check_word(kind: Kind, filters: Mapping[str, str]) -> None:
     """Refuse a word that no row can hold: an empty list would look like good news."""
-    field, words = WORDS.get(kind, ("", ()))
-    given = filters.get(field)
-    if given is not None and given not in words:
-        raise Refused(400, f"{field}={given[:60]!r} is none of the {kind}' {field}s", f"one of {', '.join(words)}")
+    for field, words in WORDS.get(kind, {}).items():
+        given = filters.get(field)
+        if given is not None and given not in words:
+            raise Refused(400, f"{kind} have no {field} {given[:60]!r}", f"one of {', '.join(words)}")
 
 
 def _limit(text: str) -> int:
