@@ -30,7 +30,7 @@ def tell(stories: Sequence[Story]) -> str:
 
 
 def brakes(pauses: Sequence[Story]) -> Iterator[str]:
-    """Name the brakes in force: they may stop this alert's playbooks from now on."""
+    """Name the brakes in force that may stop this alert's playbooks from now on."""
     for one in pauses:
         reason = f": {plain(one['reason'])}" if one.get("reason") else ""
         said = {"halt": "halted", "trip": "tripped"}.get(str(one.get("kind")), "paused")

@@ -1,6 +1,6 @@
 """What the API shows: lists, single rows, the status and the story of an alert."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast, get_args
 
@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
 from responder.domain.episodes import EpisodeState
-from responder.domain.limits import TRIP
+from responder.domain.limits import TRIP, Pause
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Kind
@@ -17,6 +17,7 @@ from responder.tell.pictures import chart_of
 from responder.web.auth import Caller
 from responder.web.parts import PARTS, Parts, Refused
 from responder.web.routes import JsonHandler, Parameter, Route
+from responder.web.touching import subjects_of, touching
 
 Row = dict[str, JsonValue]
 
@@ -227,19 +228,20 @@ def _clock(parts: Parts) -> Row:
 
 async def brakes(parts: Parts) -> list[Row]:
     """Return every brake that this process goes by, whoever or whatever put it on, the oldest first."""
-    return [
-        {
-            "id": one.id,
-            "kind": one.kind,
-            "scope": one.scope,
-            "reason": one.reason,
-            "actor": one.actor,
-            "source": one.source,
-            "created_at": _instant(one.created_at),
-            "until": None if one.until is None else _instant(one.until),
-        }
-        for one in await parts.people.brakes_in_force()
-    ]
+    return [_brake(one) for one in await parts.people.brakes_in_force()]
+
+
+def _brake(one: Pause) -> Row:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "scope": one.scope,
+        "reason": one.reason,
+        "actor": one.actor,
+        "source": one.source,
+        "created_at": _instant(one.created_at),
+        "until": None if one.until is None else _instant(one.until),
+    }
 
 
 def _instant(at: datetime) -> str:
@@ -258,11 +260,22 @@ async def explain(request: web.Request, _caller: Caller) -> JsonValue:
     stories = [await story(parts, episode.id, episode.incident_id) for episode in episodes]
     return {
         **parts.explain(labels),
-        "pauses": cast("list[JsonValue]", await brakes(parts)),
+        "pauses": [_brake(one) for one in await _touching(parts, labels, stories)],
         "undecided": {"waiting": depth.waiting, "oldest_seconds": depth.oldest_seconds},
         "items": cast("list[JsonValue]", stories),
         "next": None,
     }
+
+
+async def _touching(parts: Parts, labels: Mapping[str, str], stories: Sequence[Row]) -> list[Pause]:
+    """Return the brakes that may touch these alerts, or one with these ``labels`` if it came."""
+    actions = {str(one["name"]): cast("Sequence[str]", one.get("steps") or ()) for one in parts.playbooks()}
+    subjects = []
+    for one in stories or [{"episode": {"labels": dict(labels)}}]:
+        own = cast("Mapping[str, str]", cast("Row", one["episode"])["labels"])
+        found = cast("Sequence[Row]", parts.explain(own)["candidates"])
+        subjects += subjects_of(one, [str(candidate["playbook"]) for candidate in found], actions)
+    return touching(await parts.people.brakes_in_force(), subjects, parts.now())
 
 
 async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:

@@ -19,7 +19,7 @@ from responder.domain.verdicts import Verdict
 from responder.stores.core.store import SqlStore
 from responder.web.application import api_routes
 from tests.conformance import building as build
-from tests.unit.web.conftest import ADMIN, OPERATOR, VIEWER, Bed, Call, raw, settings_of
+from tests.unit.web.conftest import ADMIN, CANDIDATES, OPERATOR, VIEWER, Bed, Call, raw, settings_of
 
 LISTS = ["incidents", "episodes", "deliveries", "decisions", "runs", "records", "pauses", "approvals", "audit"]
 CHANGES = [(route.method, route.path) for route in api_routes() if route.method != "GET"]
@@ -142,7 +142,7 @@ async def test_explain_tells_the_whole_story_of_an_alert(call: Call, bed: Bed) -
     )
     await build.write(bed.store, decisions=[decision])
     told = (await call("GET", "/api/v1/explain?alertname=HighLatency", token=VIEWER)).json
-    assert told["candidates"] == ["HighLatency"]
+    assert told["candidates"] == CANDIDATES["HighLatency"]
     (story,) = told["items"]
     assert story["episode"]["id"] == episode["id"]
     assert [one["verdict"] for one in story["decisions"]] == ["run"]
@@ -154,6 +154,17 @@ async def test_explain_tells_the_whole_story_of_an_alert(call: Call, bed: Bed) -
     other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
     assert (other["items"], other["undecided"]["waiting"]) == ([], 1)
     assert (await call("GET", "/api/v1/explain", token=VIEWER)).status == 400
+
+
+async def test_explain_names_the_brakes_that_may_touch_the_alert(call: Call, bed: Bed) -> None:
+    await build.acting(bed.store)
+    for scope in ("all", "incident:*", "incident:nope", "playbook:nosuch", "playbook:restart", "playbook:sc*"):
+        await bed.store.pause(Pause(scope, "pause", scope, "", "ana", bed.store.now()))
+    told = (await call("GET", "/api/v1/explain?alertname=HighLatency", token=VIEWER)).json
+    scopes = sorted(one["scope"] for one in told["pauses"])
+    assert scopes == ["all", "incident:*", "playbook:restart", "playbook:sc*"]
+    other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
+    assert {one["scope"] for one in other["pauses"]}.isdisjoint({"playbook:restart", "playbook:nosuch"})
 
 
 async def test_a_report_passes_its_parameters_on(call: Call) -> None:
