@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from responder.domain.alerts import Severity
 from responder.domain.episodes import EpisodeState
-from responder.domain.limits import TRIP, Pause
+from responder.domain.limits import TRIP, Pause, Subject
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Kind
@@ -270,7 +270,7 @@ async def explain(request: web.Request, _caller: Caller) -> JsonValue:
 async def _touching(parts: Parts, labels: Mapping[str, str], stories: Sequence[Row]) -> list[Pause]:
     """Return the brakes that may touch these alerts, or one with these ``labels`` if it came."""
     actions = {str(one["name"]): cast("Sequence[str]", one.get("steps") or ()) for one in parts.playbooks()}
-    subjects = []
+    subjects: list[Subject] = []
     for one in stories or [{"episode": {"labels": dict(labels)}}]:
         own = cast("Mapping[str, str]", cast("Row", one["episode"])["labels"])
         found = cast("Sequence[Row]", parts.explain(own)["candidates"])

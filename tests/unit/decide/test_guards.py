@@ -102,7 +102,7 @@ async def test_an_alert_that_goes_on_and_off() -> None:
         ({"n" * (LONGEST_LABEL - 1) + CUT: "x"}, "was cut (in its name)."),
     ],
 )
-async def test_an_alert_with_an_altered_label_is_told_and_not_acted_on(labels: dict[str, str], said: str) -> None:
+async def test_an_alert_with_an_altered_label_is_told_and_not_acted_on(labels: dict[str, Any], said: str) -> None:
     s = scene(playbook(target="http/fixed"))
     word, reason = await verdict(s, alert(**labels))
     assert word == "label_altered"
