@@ -114,6 +114,9 @@ BREAKS: Mapping[str, Break] = {
     "A missing label means no effect": Break(
         "language/templates.py", "if _is_empty(value) and not may_be_empty:", "if expression is None:"
     ),
+    "What was altered on the way in is told, not acted on": Break(
+        "decide/guards.py", "how = alteration(q.episode.labels)", 'how = ""'
+    ),
     "What cannot be read verifies nothing": Break(
         "act/judge.py", "if not all(math.isfinite(number) for number in numbers):", "if not numbers:"
     ),
@@ -138,7 +141,9 @@ BREAKS: Mapping[str, Break] = {
         Break("actions/http_request.py", "if current.image != record.observed:", "if not current.image:"),
     ),
     "What another run has changed since is not undone under it": Break(
-        _EFFECTS, "(one for one in reversed(later) if lies_upon(one, record))", "(one for one in later if one is record)"
+        _EFFECTS,
+        "(one for one in reversed(later) if lies_upon(one, record))",
+        "(one for one in later if one is record)",
     ),
     "In doubt, a person is asked, and the target is left alone": Break(
         "act/during.py", ', quarantine=f"Run {run.id}: {reason}"))', "))"
