@@ -16,6 +16,7 @@ from responder.domain.brakes import SCOPES
 Scope = Annotated[str, typer.Argument(help=SCOPES)]
 For = Annotated[str, typer.Option("--for", help="lift it by itself after this long, such as 30m")]
 IN_FORCE = ("id", "kind", "scope", "source", "actor", "created_at", "until", "reason")
+_WILD = frozenset("*?[")
 EVERY = ("id", "kind", "scope", "actor", "created_at", "until", "lifted_at", "lifted_by", "reason")
 
 
@@ -50,15 +51,25 @@ def _put_on(client: Client, kind: str, scope: str, reason: str, for_: str) -> No
             print(f"the {kind} may not be in force; the file that `brake_file` names needs no answer", file=sys.stderr)
         raise
     print(answer.get("id") or kind)
+    empty = _covers_nothing(client, scope)
+    if empty:
+        print(f"careful: {empty}; it covers nothing now", file=sys.stderr)
+
+
+def _covers_nothing(client: Client, scope: str) -> str:
+    """Say what a scope names that is not there, empty when it is; of teams and targets nobody knows all there are."""
     subject, _, pattern = scope.partition(":")
+    if subject == "incident":
+        named = {} if _WILD & set(pattern) else {"id": pattern}
+        ids = (str(row.get("id")) for row in client.items("incidents", 1000, **named))
+        return "" if any(fnmatchcase(one, pattern) for one in ids) else f"there is no incident {pattern!r}"
     if subject not in ("playbook", "action"):
-        return
+        return ""
     rows = list(client.items("playbooks", 1000))
     steps = (cast("Sequence[str]", row.get("steps") or ()) for row in rows)
     names = [str(row["name"]) for row in rows] if subject == "playbook" else [one for each in steps for one in each]
-    if not any(fnmatchcase(name, pattern) for name in names):
-        has = "is called" if subject == "playbook" else "takes the action"
-        print(f"careful: no playbook in use {has} {pattern!r}; it covers nothing now", file=sys.stderr)
+    has = "is called" if subject == "playbook" else "takes the action"
+    return "" if any(fnmatchcase(name, pattern) for name in names) else f"no playbook in use {has} {pattern!r}"
 
 
 def pauses(

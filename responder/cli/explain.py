@@ -30,19 +30,34 @@ def tell(stories: Sequence[Story]) -> str:
 
 
 def brakes(pauses: Sequence[Story]) -> Iterator[str]:
-    """Name the brakes in force: they may stop this alert's playbooks from now on."""
+    """Name the brakes in force that may stop this alert's playbooks from now on."""
     for one in pauses:
         reason = f": {plain(one['reason'])}" if one.get("reason") else ""
         said = {"halt": "halted", "trip": "tripped"}.get(str(one.get("kind")), "paused")
         yield f"in force   ⏸ {plain(one.get('actor'))} {said} {plain(one.get('scope'))}{reason}"
 
 
-def nothing(candidates: Sequence[Story]) -> str:
-    """Say that no such alert has come, where to look next, and what would be tried if it came."""
+def undecided(depth: Story) -> str:
+    """Say how many deliveries nobody has decided yet, empty when there is none: the alert may be in one of them."""
+    waiting = depth.get("waiting")
+    if not isinstance(waiting, int) or waiting < 1:
+        return ""
+    oldest = depth.get("oldest_seconds")
+    since = f", the oldest for {oldest:.0f} s" if isinstance(oldest, int | float) and oldest >= 1 else ""
+    who = "1 delivery waits" if waiting == 1 else f"{waiting} deliveries wait"
+    return f"{who} to be decided{since}: responder deliveries -w state=waiting"
+
+
+def nothing(candidates: Sequence[Story], waiting: str = "") -> str:
+    """Say that no such alert is known, where to look next, and what would be tried if it came.
+
+    ``waiting`` says what has been received and not looked into yet.
+    """
     tried = ", ".join(f"{one.get('playbook')} ({one.get('mode')})" for one in candidates)
     would = f"these would be tried: {plain(tried)}" if tried else "no playbook fits"
+    known = f"decided yet; all of them must match.\n{waiting}" if waiting else "received; all of them must match."
     return (
-        "No alert with these labels has been received; all of them must match.\n"
+        f"No alert with these labels has been {known}\n"
         f"If one came with no other labels, {would}.\n"
         "What has arrived: responder deliveries. What was decided: responder decisions"
     )

@@ -161,6 +161,7 @@ def explain(
     answer = connect(url, token_file).get("explain", **_pairs(labels, refusal))
     found = answer.get("items")
     rows = cast("list[Mapping[str, object]]", found if isinstance(found, list) else [])
+    waiting = story.undecided(cast("Mapping[str, object]", answer.get("undecided") or {}))
     if output != "table":
         episodes = [cast("Mapping[str, object]", row.get("episode") or {}) for row in rows]
         show(episodes if output == "name" else rows, ("episode",), output, "")
@@ -168,8 +169,11 @@ def explain(
         print(story.tell(rows))
         for line in story.brakes(cast("Sequence[Mapping[str, object]]", answer.get("pauses") or ())):
             print(line)
+        if waiting:
+            print(f"not yet    {waiting}")
     else:
-        print(story.nothing(cast("Sequence[Mapping[str, object]]", answer.get("candidates") or ())), file=sys.stderr)
+        candidates = cast("Sequence[Mapping[str, object]]", answer.get("candidates") or ())
+        print(story.nothing(candidates, waiting), file=sys.stderr)
     raise typer.Exit(Exit.OK if rows else Exit.FINDINGS)
 
 

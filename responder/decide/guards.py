@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from responder.decide.bench import Bench
 from responder.decide.options import Option
 from responder.decide.rules import Rules
-from responder.domain.alerts import Shown
+from responder.domain.alerts import Shown, alteration
 from responder.domain.episodes import Episode
 from responder.domain.limits import Refusal, Subject, over_limit, paused
 from responder.domain.modes import Mode
@@ -36,11 +36,14 @@ BACK_OFF = {
     Verdict.POLICY_CONCURRENT: timedelta(seconds=5),
     Verdict.CONDITION_FAILED: timedelta(seconds=30),
     Verdict.CONDITION_UNKNOWN: timedelta(seconds=30),
+    Verdict.NOT_BEGUN: timedelta(minutes=5),
     # Its end is told (``intake.reconcile``).
     Verdict.SILENCED: timedelta(minutes=5),
     Verdict.INHIBITED: timedelta(minutes=5),
 }
 OTHERWISE = timedelta(seconds=60)
+MOST_AHEAD = timedelta(hours=1)
+"""A clock that is a little ahead is nothing unusual."""
 
 
 def retry_at(refusal: Refusal, now: datetime) -> datetime:
@@ -56,6 +59,24 @@ def disabled(q: Question) -> Refusal | None:
     if q.option.playbook.mode is Mode.DISABLED:
         return Refusal(Verdict.DISABLED, Verdict.DISABLED.sentence)
     return Refusal(Verdict.DISABLED, f"{Verdict.DISABLED.sentence} A policy or max_mode says so.")
+
+
+def altered(q: Question) -> Refusal | None:
+    """Refuse an alert with a label that is not as it was sent: it may name something else than was meant."""
+    how = alteration(q.episode.labels)
+    return Refusal(Verdict.LABEL_ALTERED, f"{Verdict.LABEL_ALTERED.sentence} {how}") if how else None
+
+
+def not_begun(q: Question) -> Refusal | None:
+    """Refuse an alert that says it begins far in the future: whatever else it says is in doubt as well."""
+    ahead = q.episode.starts_at - q.bench.now
+    if ahead <= MOST_AHEAD:
+        return None
+    return Refusal(
+        Verdict.NOT_BEGUN,
+        f"{Verdict.NOT_BEGUN.sentence} It is said to begin at {q.episode.starts_at:%Y-%m-%d %H:%M} UTC, and it is"
+        f" {q.bench.now:%Y-%m-%d %H:%M} UTC now.",
+    )
 
 
 def muted(q: Question) -> Refusal | None:
@@ -165,7 +186,7 @@ def doubted(q: Question) -> Refusal | None:
     return None if q.bench.facts.suspicion is None else q.bench.facts.suspicion.refusal()
 
 
-OF_THE_ALERT: tuple[Guard, ...] = (disabled, muted, stale, flapping, targeted, protected)
+OF_THE_ALERT: tuple[Guard, ...] = (disabled, altered, not_begun, muted, stale, flapping, targeted, protected)
 """What speaks against acting on this alert, whatever happened before."""
 OF_THE_MOMENT: tuple[Guard, ...] = (shown_otherwise, stopped)
 """Stop signs, the sender's and ours; they hold for watching, too, because a run would be refused by them."""

@@ -35,7 +35,7 @@ class Share:
         """Return how far the delivery is decided with this slice."""
         cursor = self.first + len(self.alerts)
         done = cursor >= len(self.notice.alerts)
-        return DeliveryProgress(self.delivery.id, self.delivery.epoch, cursor, done)
+        return DeliveryProgress(self.delivery.id, self.delivery.epoch, cursor, done, note=self.notice.unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,8 @@ class _Work:
         if notice.truncated and source in rules.asked:
             self.truncated[source, group.receiver, group.group_key] = group
         if len(notice.quarantined) and share.first == 0:
-            self.facts.append(("alerts_quarantined", {"source": source, "count": len(notice.quarantined)}))
+            found = {"delivery": share.delivery.id, "count": len(notice.quarantined), "reason": notice.unread}
+            self.facts.append(("alerts_quarantined", {"source": source, **found}))
 
     def _apply(self, before: Episode | None, seen: Sighting, group: Group, options: tuple[Option, ...]) -> Episode:
         episode = seen.episode

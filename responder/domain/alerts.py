@@ -6,6 +6,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+LONGEST_LABEL = 4096
+"""Characters of a label's name or value; more are cut on the way in."""
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+"""What stands for what no text can hold: NUL, lone surrogates, bytes that are no UTF-8."""
+CUT = "…"
+"""How a text ends that was cut."""
+_SHOWN = 40
+_REASONS = 3
+
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 _MASK = (1 << 64) - 1
@@ -58,9 +67,31 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     """
     digest = _FNV_OFFSET
     for name in sorted(labels):
-        for byte in (*name.encode(), 0xFF, *labels[name].encode(), 0xFF):
+        for byte in (*_bytes(name), 0xFF, *_bytes(labels[name]), 0xFF):
             digest = ((digest ^ byte) * _FNV_PRIME) & _MASK
     return f"{digest:016x}"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def alteration(labels: Mapping[str, str]) -> str:
+    """Say which label is not as it was sent and why, empty when all are; a value that only looks so counts as well.
+
+    It shows in the labels themselves, so that it is known wherever they are, now and after a restart.
+    """
+    for name, value in labels.items():
+        for text, where in ((value, ""), (name, " (in its name)")):
+            if REPLACEMENT in text:
+                return f"The label {_shown(name)} holds characters that cannot be kept, such as NUL{where}."
+            if len(text) == LONGEST_LABEL and text.endswith(CUT):
+                return f"The label {_shown(name)} is longer than {LONGEST_LABEL} characters and was cut{where}."
+    return ""
+
+
+def _shown(name: str) -> str:
+    return ascii(name if len(name) <= _SHOWN else name[: _SHOWN - 1] + CUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +142,16 @@ class Notice:
     truncated: int = 0
     quarantined: tuple[Quarantined, ...] = ()
     flags: tuple[str, ...] = ()
+
+    @property
+    def unread(self) -> str:
+        """Say how many alerts could not be read, and why the first of them; empty when all could."""
+        if not self.quarantined:
+            return ""
+        reasons = [f"alerts[{one.index}]: {one.reason}" for one in self.quarantined[:_REASONS]]
+        more = f"; and {len(self.quarantined) - _REASONS} more" if len(self.quarantined) > _REASONS else ""
+        of = len(self.alerts) + len(self.quarantined)
+        return f"{len(self.quarantined)} of {of} alerts could not be read: {'; '.join(reasons)}{more}"
 
     @property
     def asked_for(self) -> bool:

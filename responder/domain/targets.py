@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from responder.domain.alerts import REPLACEMENT
+
 SEPARATOR = "/"
 KUBERNETES_KINDS = frozenset(
     {
@@ -28,6 +30,8 @@ KUBERNETES_KINDS = frozenset(
 OTHER_KINDS = frozenset({"docker", "host", "http", "pgbouncer", "postgres", "redis"})
 """Kinds of targets that are in no cluster."""
 NAMESPACE = "namespace"
+LONGEST_KEY = 1024
+"""Bytes: PostgreSQL indexes no more than 2,704 of a row, and what an annotation says may have been cut far above."""
 
 
 def is_kubernetes(key: str) -> bool:
@@ -77,7 +81,7 @@ def is_protected(key: str, patterns: Iterable[str]) -> bool:
 
 
 def check_key(key: str) -> str:
-    """Return ``key`` when it names something: at least two names, none empty, no control characters.
+    """Return ``key`` when it names something: at least two names, none empty, no control characters, not too long.
 
     Raises ValueError with the sentence to show.
     """
@@ -90,5 +94,11 @@ def check_key(key: str) -> str:
         raise ValueError(msg)
     if not key.isprintable():
         msg = f"the target {key!r} holds control characters"
+        raise ValueError(msg)
+    if REPLACEMENT in key:
+        msg = f"the target {key!a} holds U+FFFD, which stands for characters that could not be kept"
+        raise ValueError(msg)
+    if len(key.encode()) > LONGEST_KEY:
+        msg = f"the target {key[:40]!r}… has {len(key.encode())} bytes; {LONGEST_KEY} is the most"
         raise ValueError(msg)
     return key

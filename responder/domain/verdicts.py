@@ -36,6 +36,7 @@ class Verdict(StrEnum):
     PROTECTED = "protected", "The target is protected by the configuration."
     LABEL_MISSING = "label_missing", "The alert lacks a label that the playbook needs."
     TARGET_INVALID = "target_invalid", "The target that the playbook names for this alert is not valid."
+    LABEL_ALTERED = "label_altered", "A label of the alert could not be kept as it was sent, so nothing was done."
     CLUSTER_UNKNOWN = "cluster_unknown", "The alert does not say which cluster it is about, or an unknown one."
     NO_OWNER = "no_owner", "The alert's pod has no owner of the kind that the playbook names."
     RECONCILED = "reconciled", "Something else keeps what would be changed as it is, so nothing was done."
@@ -47,6 +48,7 @@ class Verdict(StrEnum):
 
     # Refusals that are looked at again.
     LATE = "late", "The notification is older than the end of the alert; waiting for a sign that it fires again.", True
+    NOT_BEGUN = "not_begun", "The alert says that it begins in the future: a clock is wrong, so nothing was done.", True
     SILENCED = "silenced", "The alert is silenced in Alertmanager.", True
     INHIBITED = "inhibited", "The alert is inhibited in Alertmanager: another alert stands for it.", True
     NOT_ACTIVE = "not_active", "Alertmanager does not show the alert as firing.", True

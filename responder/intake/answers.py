@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from responder.domain.alerts import Alert, Notice, Shown
+from responder.domain.alerts import LONGEST_LABEL, Alert, Notice, Shown
 from responder.domain.episodes import Group
 from responder.intake import wire
 from responder.intake.wire import Mender
@@ -61,7 +61,7 @@ def read(body: bytes) -> Notice:
     return Notice(
         receiver=receiver if isinstance(receiver, str) else "",
         group_key=group_key if isinstance(group_key, str) else "",
-        group_labels=wire.read_texts(data.get("groupLabels"), mender, wire.LONGEST_LABEL, "label"),
+        group_labels=wire.read_texts(data.get("groupLabels"), mender, LONGEST_LABEL, "label"),
         external_url=wire.text_or_empty(data.get("externalURL"), mender),
         alerts=alerts,
         quarantined=quarantined,

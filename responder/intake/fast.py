@@ -12,12 +12,11 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from responder.domain.alerts import Alert, Notice
+from responder.domain.alerts import LONGEST_LABEL, Alert, Notice
 from responder.intake.wire import (
     LARGEST_LABELS,
     LONGEST_ANNOTATION,
     LONGEST_KEY,
-    LONGEST_LABEL,
     labels_size,
     plain_name,
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from responder.domain.alerts import Notice
+from responder.domain.alerts import LONGEST_LABEL, Notice
 from responder.domain.errors import IntakeError
 from responder.intake import answers, fast, wire
 from responder.intake.grafana import read_grafana, without_own_names
@@ -59,7 +59,7 @@ def parse_closely(kind: Kind, body: bytes) -> Notice:
 def read_alertmanager(data: JsonObject, mender: Mender) -> Notice:
     """Read a decoded body of Alertmanager; raises IntakeError."""
     _check_version(data)
-    group_labels = wire.read_texts(data.get("groupLabels"), mender, wire.LONGEST_LABEL, "label")
+    group_labels = wire.read_texts(data.get("groupLabels"), mender, LONGEST_LABEL, "label")
     alerts, quarantined = wire.read_alerts(data.get("alerts"), wire.read_alert, mender)
     return Notice(
         receiver=wire.unquoted(data.get("receiver"), mender),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from responder.domain.alerts import Notice
+from responder.domain.alerts import LONGEST_LABEL, Notice
 from responder.domain.errors import IntakeError
 from responder.intake import wire
 from responder.intake.wire import JsonObject, Mender
@@ -11,7 +11,7 @@ from responder.intake.wire import JsonObject, Mender
 def read_grafana(data: JsonObject, mender: Mender) -> Notice:
     """Read a decoded body; raises IntakeError."""
     _check_version(data)
-    group_labels = wire.read_texts(data.get("groupLabels"), mender, wire.LONGEST_LABEL, "label")
+    group_labels = wire.read_texts(data.get("groupLabels"), mender, LONGEST_LABEL, "label")
     key = wire.group_key(data.get("groupKey"), group_labels, mender)
     alerts, quarantined = wire.read_alerts(data.get("alerts"), wire.read_alert, mender)
     return Notice(

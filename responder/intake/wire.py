@@ -12,10 +12,9 @@ from typing import Literal
 
 from pydantic_core import from_json
 
-from responder.domain.alerts import Alert, Quarantined, fingerprint
+from responder.domain.alerts import CUT, LONGEST_LABEL, REPLACEMENT, Alert, Quarantined, fingerprint
 from responder.domain.errors import IntakeError
 
-LONGEST_LABEL = 4096
 LONGEST_ANNOTATION = 16_384
 LARGEST_LABELS = 65_536
 """Characters of all labels of one alert: more is not an alert."""
@@ -26,7 +25,6 @@ _SHOWN_NAMES, _SHOWN_NAME = 3, 20
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 _QUOTED = re.compile(r"\\([\\.+*?()|\[\]{}^$])")
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 JsonObject = Mapping[str, object]
 _MAPPING_ERROR = "is not a mapping of texts"
@@ -48,7 +46,7 @@ class Mender:
         """Replace NUL and lone surrogates: neither PostgreSQL nor UTF-8 can hold them."""
         if self._suspect and _NOT_TEXT.search(value):
             self.flags.add("nul_replaced" if "\x00" in value else "surrogate_replaced")
-            return _NOT_TEXT.sub(_REPLACEMENT, value)
+            return _NOT_TEXT.sub(REPLACEMENT, value)
         return value
 
     def cut(self, value: str, longest: int, flag: str) -> str:
@@ -56,7 +54,7 @@ class Mender:
         if len(value) <= longest:
             return value
         self.flags.add(flag)
-        return value[: longest - 1] + "…"
+        return value[: longest - 1] + CUT
 
     def key(self, value: str) -> str:
         """Shorten a key so that it stays unique and fits into an index."""
@@ -159,7 +157,7 @@ def read_alert(data: object, mender: Mender) -> Alert:
         starts_at=_started(data.get("startsAt")),
         ends_at=_instant(data.get("endsAt"), "endsAt"),
         generator_url=mender.text(generator) if isinstance(generator, str) else "",
-        fingerprint=given if isinstance(given, str) and _FINGERPRINT.fullmatch(given) else _fingerprint(labels, mender),
+        fingerprint=_fingerprint(given, data["labels"], mender),
     )
 
 
@@ -171,9 +169,12 @@ def _status(value: object) -> Literal["firing", "resolved"]:
     raise Poison(f"status is {_short(value)}, not firing or resolved")
 
 
-def _fingerprint(labels: Mapping[str, str], mender: Mender) -> str:
+def _fingerprint(given: object, found: Mapping[str, str], mender: Mender) -> str:
+    """Return the sender's, or that of the labels as they were sent: mended ones may be alike where these are not."""
+    if isinstance(given, str) and _FINGERPRINT.fullmatch(given):
+        return given
     mender.flags.add("fingerprint_computed")
-    return fingerprint(labels)
+    return fingerprint({name: value for name, value in found.items() if value})
 
 
 def _labels(found: object, mender: Mender) -> dict[str, str]:

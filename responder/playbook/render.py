@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from responder.domain.alerts import REPLACEMENT
 from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, check_key
 from responder.language.templates import MissingValue, Place, Template
 from responder.playbook.complaints import describe
@@ -40,6 +42,8 @@ POD = Template.parse("pod/{{ labels.namespace }}/{{ labels.pod }}")
 """How an alert names a pod: by the labels that the exporters of Kubernetes give."""
 
 _REQUEST_PATH = re.compile(r"(?:[A-Z]+ +)?/")
+_LOST = quote(REPLACEMENT)
+"""What stands for lost characters, as it stands in a path."""
 MATCHERS = "matchers"
 """The input that is a list of Alertmanager's matchers: a value in them is escaped, and never a pattern of its own."""
 _QUERY_INPUTS = frozenset({"query", "expression"})
@@ -140,7 +144,12 @@ def _render_input(name: str, value: JsonValue, context: Context) -> object:
     if isinstance(value, str):
         place = place_of(name, value)
         template = Template.parse(value)
-        return template.render_value(context) if place is Place.TEXT else template.render(context, place)
+        if place is Place.TEXT:
+            return template.render_value(context)
+        written = template.render(context, place)
+        if place is Place.URL_PATH and _LOST in written:
+            raise ValueError(f"{name}: a value holds U+FFFD, which stands for characters that could not be kept")
+        return written
     if name == MATCHERS and isinstance(value, list):
         return [Template.parse(one).render(context, Place.MATCHER) if isinstance(one, str) else one for one in value]
     return _render_data(value, context)

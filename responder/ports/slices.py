@@ -47,13 +47,17 @@ class RunFact:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryProgress:
-    """How far a delivery was decided; ``done`` ends it, ``dead`` sets it aside with why."""
+    """How far a delivery was decided; ``done`` ends it, ``dead`` sets it aside with why.
+
+    ``note`` is kept beside what went well: which alerts in it could not be read.
+    """
 
     id: str
     epoch: int
     cursor: int
     done: bool
     dead: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """What the API shows: lists, single rows, the status and the story of an alert."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast, get_args
 
 from aiohttp import web
 from pydantic import JsonValue
 
-from responder.domain.limits import TRIP
+from responder.domain.alerts import Severity
+from responder.domain.episodes import EpisodeState
+from responder.domain.limits import TRIP, Pause, Subject
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Kind
@@ -15,6 +17,7 @@ from responder.tell.pictures import chart_of
 from responder.web.auth import Caller
 from responder.web.parts import PARTS, Parts, Refused
 from responder.web.routes import JsonHandler, Parameter, Route
+from responder.web.touching import subjects_of, touching
 
 Row = dict[str, JsonValue]
 
@@ -23,11 +26,13 @@ LARGEST_LIMIT = 1000
 STORIES = 20
 """How many of the latest episodes ``explain`` tells."""
 LISTS: tuple[Kind, ...] = get_args(Kind)
-WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "runs": ("state", tuple(RunState)),
-    "decisions": ("verdict", tuple(Verdict)),
-    "deliveries": ("state", ("waiting", "done", "dead")),
-    "outbox": ("state", ("waiting", "told", "dead")),
+WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "incidents": {"status": ("open", "resolved", "regrouped"), "severity": tuple(Severity)},
+    "episodes": {"state": tuple(EpisodeState), "severity": tuple(Severity)},
+    "runs": {"state": tuple(RunState)},
+    "decisions": {"verdict": tuple(Verdict)},
+    "deliveries": {"state": ("waiting", "done", "dead")},
+    "outbox": {"state": ("waiting", "told", "dead")},
 }
 """The filters that take certain words only."""
 _PAGE: Row = {
@@ -119,10 +124,10 @@ def _list_of(kind: Kind) -> JsonHandler:
 
 def _check_word(kind: Kind, filters: Mapping[str, str]) -> None:
     """Refuse a word that no row can hold: an empty list would look like good news."""
-    field, words = WORDS.get(kind, ("", ()))
-    given = filters.get(field)
-    if given is not None and given not in words:
-        raise Refused(400, f"{field}={given[:60]!r} is none of the {kind}' {field}s", f"one of {', '.join(words)}")
+    for field, words in WORDS.get(kind, {}).items():
+        given = filters.get(field)
+        if given is not None and given not in words:
+            raise Refused(400, f"{kind} have no {field} {given[:60]!r}", f"one of {', '.join(words)}")
 
 
 def _limit(text: str) -> int:
@@ -224,19 +229,20 @@ def _clock(parts: Parts) -> Row:
 
 async def brakes(parts: Parts) -> list[Row]:
     """Return every brake that this process goes by, whoever or whatever put it on, the oldest first."""
-    return [
-        {
-            "id": one.id,
-            "kind": one.kind,
-            "scope": one.scope,
-            "reason": one.reason,
-            "actor": one.actor,
-            "source": one.source,
-            "created_at": _instant(one.created_at),
-            "until": None if one.until is None else _instant(one.until),
-        }
-        for one in await parts.people.brakes_in_force()
-    ]
+    return [_brake(one) for one in await parts.people.brakes_in_force()]
+
+
+def _brake(one: Pause) -> Row:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "scope": one.scope,
+        "reason": one.reason,
+        "actor": one.actor,
+        "source": one.source,
+        "created_at": _instant(one.created_at),
+        "until": None if one.until is None else _instant(one.until),
+    }
 
 
 def _instant(at: datetime) -> str:
@@ -249,14 +255,28 @@ async def explain(request: web.Request, _caller: Caller) -> JsonValue:
     if not labels:
         raise Refused(400, "no labels", "give some, such as ?alertname=HighLatency")
     parts = request.app[PARTS]
+    # Asked first: what is decided in between is counted, or told below.
+    depth = (await parts.depths())["deliveries"]
     episodes = await parts.people.episodes_matching(labels, STORIES)
     stories = [await story(parts, episode.id, episode.incident_id) for episode in episodes]
     return {
         **parts.explain(labels),
-        "pauses": cast("list[JsonValue]", await brakes(parts)),
+        "pauses": [_brake(one) for one in await _touching(parts, labels, stories)],
+        "undecided": {"waiting": depth.waiting, "oldest_seconds": depth.oldest_seconds},
         "items": cast("list[JsonValue]", stories),
         "next": None,
     }
+
+
+async def _touching(parts: Parts, labels: Mapping[str, str], stories: Sequence[Row]) -> list[Pause]:
+    """Return the brakes that may touch these alerts, or one with these ``labels`` if it came."""
+    actions = {str(one["name"]): cast("Sequence[str]", one.get("steps") or ()) for one in parts.playbooks()}
+    subjects: list[Subject] = []
+    for one in stories or [{"episode": {"labels": dict(labels)}}]:
+        own = cast("Mapping[str, str]", cast("Row", one["episode"])["labels"])
+        found = cast("Sequence[Row]", parts.explain(own)["candidates"])
+        subjects += subjects_of(one, [str(candidate["playbook"]) for candidate in found], actions)
+    return touching(await parts.people.brakes_in_force(), subjects, parts.now())
 
 
 async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:

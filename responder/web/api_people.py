@@ -148,7 +148,9 @@ async def reset(request: web.Request, caller: Caller) -> JsonValue:
     parts = request.app[PARTS]
     name = request.match_info["name"]
     if not await parts.people.reset(name, caller.name):
-        raise Refused(404, f"the playbook {name[:60]!r} has not tripped", "/api/v1/status lists those that have")
+        raise Refused(
+            404, f"the playbook {name[:60]!r} has not tripped", "those that have are of the kind trip: responder pauses"
+        )
     asks.noted(parts, caller, "reset", name)
     return {"playbook": name, "reset_by": caller.name}
 

@@ -135,7 +135,7 @@ async def lift(parts: Parts, caller: Caller, which: str) -> tuple[int, list[Row]
         own = next((one for one in left if one["id"] == which), None)
         if own is not None:
             raise Refused(409, f"{own['actor']} has put this on", _LIFTED_BY[str(own["source"])])
-        raise Refused(404, f"there is no pause {which[:60]!r} in force", "/api/v1/status lists those in force")
+        raise Refused(404, f"there is no pause {which[:60]!r} in force", "those in force: responder pauses")
     noted(parts, caller, "resume", which)
     return lifted, left
 

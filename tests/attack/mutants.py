@@ -114,6 +114,9 @@ BREAKS: Mapping[str, Break] = {
     "A missing label means no effect": Break(
         "language/templates.py", "if _is_empty(value) and not may_be_empty:", "if expression is None:"
     ),
+    "What was altered on the way in is told, not acted on": Break(
+        "decide/guards.py", "how = alteration(q.episode.labels)", 'how = ""'
+    ),
     "What cannot be read verifies nothing": Break(
         "act/judge.py", "if not all(math.isfinite(number) for number in numbers):", "if not numbers:"
     ),

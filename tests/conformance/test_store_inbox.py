@@ -69,8 +69,9 @@ async def test_a_lease_that_ran_out_is_claimed_again_and_the_first_worker_is_ref
         await write(store, progress=[DeliveryProgress("d", first.epoch, cursor=1, done=True)])
     with pytest.raises(Conflict):
         await store.release_delivery(first, store.now())
-    await write(store, progress=[DeliveryProgress("d", second.epoch, cursor=1, done=True)])
-    assert (await by_id(store, "deliveries"))["d"]["state"] == "done"
+    await write(store, progress=[DeliveryProgress("d", second.epoch, cursor=1, done=True, note="one was unreadable")])
+    kept = (await by_id(store, "deliveries"))["d"]
+    assert (kept["state"], kept["error"]) == ("done", "one was unreadable")
 
 
 async def test_a_delivery_goes_on_at_its_cursor(store: SqlStore) -> None:

@@ -252,7 +252,7 @@ class SqlSlice:
             epoch=[one.epoch for one in progress],
             cursor=[one.cursor for one in progress],
             state=[_delivery_state(one) for one in progress],
-            error=[one.dead for one in progress],
+            error=[one.dead or one.note for one in progress],
         )
         written = await self._db.fetch(
             self._tx, self._statements.progress, {"leased_until": self._now + LEASE, **given}

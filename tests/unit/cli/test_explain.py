@@ -85,6 +85,20 @@ def test_an_alert_that_never_came_exits_1(peer: Peer, responder: Responder) -> N
     assert "responder deliveries" in result.stderr
 
 
+def test_what_nobody_has_decided_yet_is_not_called_never_received(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "explain"] = {"items": [], "undecided": {"waiting": 2, "oldest_seconds": 41.7}}
+    result = responder("explain", "alertname=Nothing")
+    assert result.exit_code == 1
+    assert "received" not in result.stderr
+    assert "No alert with these labels has been decided yet; all of them must match." in result.stderr
+    assert (
+        "2 deliveries wait to be decided, the oldest for 42 s: responder deliveries -w state=waiting" in result.stderr
+    )
+    peer.answers["GET", "explain"] = {"items": [STORY], "undecided": {"waiting": 1, "oldest_seconds": 0.2}}
+    told = responder("explain", "alertname=CheckoutOverloaded").stdout
+    assert told == TOLD + "not yet    1 delivery waits to be decided: responder deliveries -w state=waiting\n"
+
+
 def test_what_would_be_tried_is_said_of_an_alert_that_never_came(peer: Peer, responder: Responder) -> None:
     peer.answers["GET", "explain"] = {"items": [], "candidates": [{"playbook": "add-workers", "mode": "approve"}]}
     said = responder("explain", "alertname=CheckoutOverloaded").stderr

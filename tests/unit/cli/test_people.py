@@ -389,6 +389,10 @@ def test_a_brake_that_covers_nothing_now_is_pointed_out(peer: Peer, responder: R
     assert "no playbook in use takes the action 'redis.*'" in responder("pause", "action:redis.*").stderr
     assert "no playbook in use is called 'grow-*'" in responder("halt", "playbook:grow-*").stderr
     assert responder("pause", "action:http.*").stderr == ""
+    peer.lists("incidents", [{"id": "inc-1"}, {"id": "inc-2"}, {"id": "other"}])
+    assert "careful: there is no incident 'nope'; it covers nothing" in responder("pause", "incident:nope").stderr
+    assert "no incident 'nope-*'" in responder("halt", "incident:nope-*").stderr
+    assert responder("pause", "incident:other").stderr == responder("pause", "incident:inc-*").stderr == ""
 
 
 BRAKES: list[Json] = [

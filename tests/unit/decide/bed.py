@@ -93,6 +93,7 @@ class World:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     notices: dict[bytes, Notice | Exception] = field(default_factory=dict)
     finished: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     due: dict[str, datetime] = field(default_factory=dict)
     episodes: dict[str, Episode] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
@@ -344,6 +345,7 @@ def _write(world: World, changes: SliceChanges) -> None:
         world.deliveries[progress.id] = replace(world.deliveries[progress.id], cursor=progress.cursor, attempts=0)
         if progress.done or progress.dead:
             world.finished[progress.id] = progress.dead or "done"
+            world.notes[progress.id] = progress.note
 
 
 def _hold_the_unique_keys(world: World) -> None:

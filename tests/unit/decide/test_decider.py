@@ -44,7 +44,23 @@ async def test_a_delivery_with_nothing_readable_in_it_is_done() -> None:
     delivery = s.world.post(Notice("r", "g", {}, "", (), quarantined=(Quarantined(0, "no labels"),)))
     await s.decider.turn()
     assert s.world.finished == {delivery.id: "done"}
-    assert s.facts.named("alerts_quarantined") == [{"source": "am", "count": 1}]
+    reason = "1 of 1 alerts could not be read: alerts[0]: no labels"
+    assert s.facts.named("alerts_quarantined") == [
+        {"source": "am", "delivery": delivery.id, "count": 1, "reason": reason}
+    ]
+
+
+async def test_what_could_not_be_read_beside_good_alerts_is_kept_with_their_delivery() -> None:
+    s = scene(playbook())
+    bad = tuple(Quarantined(index, "startsAt is missing") for index in range(1, 6))
+    good = (alert(), *(alert(service=f"s{index}") for index in range(SLICE)))
+    delivery = s.world.post(Notice("r", "g", {}, "", good, quarantined=bad))
+    await s.decider.turn()
+    assert s.world.finished == {delivery.id: "done"}
+    note = s.world.notes[delivery.id]
+    assert note.startswith("5 of 206 alerts could not be read: alerts[1]: startsAt is missing; alerts[2]: ")
+    assert note.endswith("; and 2 more")
+    assert len(s.facts.named("alerts_quarantined")) == 1
 
 
 async def test_a_body_that_cannot_be_read_is_tried_five_times_and_then_shown_to_people() -> None:

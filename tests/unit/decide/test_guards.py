@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from responder.domain.alerts import Alert
+from responder.domain.alerts import CUT, LONGEST_LABEL, REPLACEMENT, Alert
 from responder.domain.limits import TRIP, Cap, Limits, Pause, Rate, Shared, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import RunState
@@ -91,6 +91,49 @@ async def test_an_alert_that_goes_on_and_off() -> None:
     assert s.world.last().retry_at == START + 10 * MINUTE
     await s.wait(7 * MINUTE)
     assert len(s.world.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"service": "L" * (LONGEST_LABEL - 1) + CUT}, "'service' is longer than 4096 characters and was cut."),
+        ({"service": f"a{REPLACEMENT}b"}, "'service' holds characters that cannot be kept, such as NUL."),
+        ({"unused": REPLACEMENT}, "'unused' holds"),
+        ({"n" * (LONGEST_LABEL - 1) + CUT: "x"}, "was cut (in its name)."),
+    ],
+)
+async def test_an_alert_with_an_altered_label_is_told_and_not_acted_on(labels: dict[str, Any], said: str) -> None:
+    s = scene(playbook(target="http/fixed"))
+    word, reason = await verdict(s, alert(**labels))
+    assert word == "label_altered"
+    assert said in reason
+    assert len(reason) < 300
+    assert not s.world.runs
+    assert len(s.world.open_incidents()) == 1
+    await s.turn(alert(annotations={"a": "b"}, **labels), at=MINUTE)
+    assert not s.world.runs
+
+
+async def test_an_alert_that_begins_in_the_future_is_told_and_not_acted_on() -> None:
+    s = scene(playbook())
+    word, reason = await verdict(s, alert(starts_at=START + 61 * MINUTE))
+    assert word == "not_begun"
+    assert f"begin at {START + 61 * MINUTE:%Y-%m-%d %H:%M} UTC" in reason
+    assert len(s.world.open_incidents()) == 1
+    assert not s.world.runs
+    await s.wait(5 * MINUTE)
+    assert len(s.world.runs) == 1
+
+
+async def test_an_altered_annotation_forbids_nothing_unless_it_names_the_target() -> None:
+    texts = {"text": "x" * 16_383 + CUT, "named": f"a{REPLACEMENT}b"}
+    s = scene(playbook())
+    await s.turn(alert(annotations=texts))
+    assert s.world.run.target == "http/checkout"
+    for name, said in (("named", "U+FFFD"), ("text", "1024 is the most")):
+        s = scene(playbook(target=f"http/{{{{ annotations.{name} }}}}"))
+        word, reason = await verdict(s, alert(annotations=texts))
+        assert (word, said in reason, s.world.runs) == ("target_invalid", True, {})
 
 
 @pytest.mark.parametrize(

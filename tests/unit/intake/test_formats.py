@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responder.domain.alerts import Notice, fingerprint
+from responder.domain.alerts import Notice, alteration, fingerprint
 from responder.domain.errors import IntakeError
 from responder.intake.formats import Glance, Kind, look, parse, parse_closely
 from tests.bed.alerts import alert, resolved, webhook
@@ -131,6 +131,8 @@ def test_what_cannot_be_stored_is_mended_and_flagged(data: bytes, flag: str, val
     notice = parse("alertmanager", data)
     assert notice.alerts[1].labels == {"alertname": value}
     assert flag in (notice.flags or ("",))
+    assert bool(alteration(notice.alerts[1].labels)) == bool(flag)
+    assert not alteration(notice.alerts[0].labels)
 
 
 def test_a_surrogate_pair_is_one_character() -> None:
@@ -143,6 +145,13 @@ def test_a_missing_or_invalid_fingerprint_is_computed(given: object) -> None:
     notice = parse("alertmanager", with_alert(fingerprint=given))
     assert notice.alerts[1].fingerprint == fingerprint(notice.alerts[1].labels)
     assert notice.flags == ("fingerprint_computed",)
+
+
+def test_two_alerts_that_mending_makes_alike_are_still_two() -> None:
+    data = body(alerts=[{**alert(), "labels": {"svc": f"a{sign}b"}, "fingerprint": None} for sign in "\x00\ufffd"])
+    one, other = parse("alertmanager", data).alerts
+    assert one.labels == other.labels
+    assert one.fingerprint != other.fingerprint
 
 
 def test_an_empty_label_is_the_same_as_none() -> None:

@@ -107,6 +107,8 @@ def test_a_label_cannot_leave_its_place_in_a_request_path() -> None:
     assert action.json_ == {"path": "/x/a b/c?d"}
     with pytest.raises(ValueError, match=r"\.\."):
         render_arguments(playbook.steps[0], context(item=".."))
+    with pytest.raises(ValueError, match=r"U\+FFFD"):
+        render_arguments(playbook.steps[0], context(item="a\ufffd"))
 
 
 def test_probes_are_rendered_like_actions() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from pydantic import JsonValue
 
 from responder.domain.errors import StoreError
 from responder.domain.runs import Run
@@ -44,6 +45,10 @@ access:
     - {{ name: ada, role: admin, token: {ADMIN} }}
   users: {{ prom: viewer, ana: operator }}
 """
+CANDIDATES: dict[str, list[JsonValue]] = {
+    "HighLatency": [{"playbook": "restart", "mode": "auto"}, {"playbook": "scale", "mode": "observe"}]
+}
+"""Which playbooks fit, by the alert's name."""
 PLANTED = (AM_TOKEN, VIEWER, OPERATOR, ADMIN, HMAC_SECRET, "p w")
 
 
@@ -129,7 +134,7 @@ class Bed:
             playbooks=self.playbooks,
             complaints=self.complaints,
             approvers=self.approvers_of,
-            explain=lambda labels: {"candidates": [labels.get("alertname", "")]},
+            explain=lambda labels: {"candidates": CANDIDATES.get(labels.get("alertname", ""), [])},
             report=self.report,
             verify=self.verify,
             web_config=WebConfigFile(self.web_config),

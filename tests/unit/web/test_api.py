@@ -19,7 +19,7 @@ from responder.domain.verdicts import Verdict
 from responder.stores.core.store import SqlStore
 from responder.web.application import api_routes
 from tests.conformance import building as build
-from tests.unit.web.conftest import ADMIN, OPERATOR, VIEWER, Bed, Call, raw, settings_of
+from tests.unit.web.conftest import ADMIN, CANDIDATES, OPERATOR, VIEWER, Bed, Call, raw, settings_of
 
 LISTS = ["incidents", "episodes", "deliveries", "decisions", "runs", "records", "pauses", "approvals", "audit"]
 CHANGES = [(route.method, route.path) for route in api_routes() if route.method != "GET"]
@@ -142,14 +142,29 @@ async def test_explain_tells_the_whole_story_of_an_alert(call: Call, bed: Bed) -
     )
     await build.write(bed.store, decisions=[decision])
     told = (await call("GET", "/api/v1/explain?alertname=HighLatency", token=VIEWER)).json
-    assert told["candidates"] == ["HighLatency"]
+    assert told["candidates"] == CANDIDATES["HighLatency"]
     (story,) = told["items"]
     assert story["episode"]["id"] == episode["id"]
     assert [one["verdict"] for one in story["decisions"]] == ["run"]
     assert [one["id"] for one in story["runs"]] == [run.id]
     assert [one["id"] for one in story["records"]] == [record.id]
-    assert (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json["items"] == []
+    other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
+    assert (other["items"], other["undecided"]["waiting"]) == ([], 0)
+    await build.deliver(bed.store, "waits")
+    other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
+    assert (other["items"], other["undecided"]["waiting"]) == ([], 1)
     assert (await call("GET", "/api/v1/explain", token=VIEWER)).status == 400
+
+
+async def test_explain_names_the_brakes_that_may_touch_the_alert(call: Call, bed: Bed) -> None:
+    await build.acting(bed.store)
+    for scope in ("all", "incident:*", "incident:nope", "playbook:nosuch", "playbook:restart", "playbook:sc*"):
+        await bed.store.pause(Pause(scope, "pause", scope, "", "ana", bed.store.now()))
+    told = (await call("GET", "/api/v1/explain?alertname=HighLatency", token=VIEWER)).json
+    scopes = sorted(one["scope"] for one in told["pauses"])
+    assert scopes == ["all", "incident:*", "playbook:restart", "playbook:sc*"]
+    other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
+    assert {one["scope"] for one in other["pauses"]}.isdisjoint({"playbook:restart", "playbook:nosuch"})
 
 
 async def test_a_report_passes_its_parameters_on(call: Call) -> None:
@@ -276,7 +291,8 @@ async def test_pauses_begin_end_and_are_in_the_audit_log(call: Call, bed: Bed) -
     )
     assert [pause.id for pause in await pauses(bed)] == [made["id"]]
     assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).json == {"lifted": 1, "pauses": []}
-    assert (await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)).status == 404
+    again = await call("DELETE", f"/api/v1/pauses/{made['id']}", token=OPERATOR)
+    assert (again.status, again.json["hint"]) == (404, "those in force: responder pauses")
     assert (await call("DELETE", "/api/v1/pauses/all", token=OPERATOR)).json["lifted"] == 0
     assert await build.actions_of(bed.store, "playbook:restart") == ["halt.begun", "halt.lifted"]
 
@@ -312,7 +328,8 @@ async def test_a_playbook_that_tripped_is_shown_and_reset(call: Call, bed: Bed) 
     path = "/api/v1/playbooks/restart/reset"
     assert (await call("POST", path, token=VIEWER)).status == 403
     assert (await call("POST", path, token=OPERATOR)).json == {"playbook": "restart", "reset_by": "olga"}
-    assert (await call("POST", path, token=OPERATOR)).status == 404
+    again = await call("POST", path, token=OPERATOR)
+    assert (again.status, "responder pauses" in again.json["hint"]) == (404, True)
 
 
 async def pauses(bed: Bed) -> list[Pause]:
@@ -460,7 +477,13 @@ async def test_on_this_machine_nobody_needs_credentials_if_it_is_said(bed: Bed, 
 
 @pytest.mark.parametrize(
     ("query", "word"),
-    [("runs?state=bogus", "rolled_back"), ("decisions?verdict=no", "no_match"), ("deliveries?state=x", "dead")],
+    [
+        ("runs?state=bogus", "rolled_back"),
+        ("decisions?verdict=no", "no_match"),
+        ("deliveries?state=x", "dead"),
+        ("incidents?status=opn", "open"),
+        ("episodes?severity=page", "critical"),
+    ],
 )
 async def test_a_word_that_no_row_can_hold_is_refused_with_those_there_are(call: Call, query: str, word: str) -> None:
     answer = await call("GET", f"/api/v1/{query}", token=VIEWER)
