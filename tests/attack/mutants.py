@@ -138,7 +138,9 @@ BREAKS: Mapping[str, Break] = {
         Break("actions/http_request.py", "if current.image != record.observed:", "if not current.image:"),
     ),
     "What another run has changed since is not undone under it": Break(
-        _EFFECTS, "(one for one in reversed(later) if lies_upon(one, record))", "(one for one in later if one is record)"
+        _EFFECTS,
+        "(one for one in reversed(later) if lies_upon(one, record))",
+        "(one for one in later if one is record)",
     ),
     "In doubt, a person is asked, and the target is left alone": Break(
         "act/during.py", ', quarantine=f"Run {run.id}: {reason}"))', "))"
