@@ -142,24 +142,27 @@ def _taken(account: Account) -> Iterator[Line]:
 def title(account: Account, run: Run | None) -> str:
     """Return ``alertname · target``, with how many other alerts there are: ``+3 more``.
 
-    Of several targets it names the one that a person is asked about, else it counts them.
+    Of several targets it names the one that a person is asked about, else it counts them, and the alerts where these
+    are more.
     """
     episodes = firing(account) or ranked(account)
     worst = episodes[0] if episodes else None
     labels = worst.labels if worst else account.incident.group_labels
     name = alert_name(account)
     where = (run.target if run else "") or _decided_target(account, worst) or _place(labels)
-    where = short(where, TARGET) if account.incident.needs_person or not several(account) else _targets(account)
-    others = len(episodes) - 1 + (account.beyond.firing if firing(account) else account.beyond.episodes)
-    more = f" +{others} more" if others > 0 else ""
-    return f"{name}{f' · {where}' if where else ''}{more}"
+    alerts = len(episodes) + (account.beyond.firing if firing(account) else account.beyond.episodes)
+    if several(account) and not account.incident.needs_person:
+        return f"{name} · {_targets(account, alerts)}"
+    more = f" +{alerts - 1} more" if alerts > 1 else ""
+    return f"{name}{f' · {short(where, TARGET)}' if where else ''}{more}"
 
 
-def _targets(account: Account) -> str:
+def _targets(account: Account, alerts: int) -> str:
     targets = sorted({run.target for run in account.runs})
     path = targets[0][: shared(targets)].removesuffix(SEPARATOR)
     count = f"{len(targets)}{'+' if account.beyond.runs else ''} targets"
-    return f"{count} in {short(path, TARGET)}" if path else count
+    more = f", {alerts} alerts" if alerts > len(targets) else ""
+    return f"{count} in {short(path, TARGET)}{more}" if path else f"{count}{more}"
 
 
 def _about(account: Account, worst: Episode | None, title: str) -> str:
