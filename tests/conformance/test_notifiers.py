@@ -700,6 +700,20 @@ async def test_the_console_shows_an_update_with_what_is_new() -> None:
     assert "4.1 % of checkouts fail" not in update
 
 
+@pytest.mark.parametrize("fate", [None, DIED], ids=["noted", "died"])
+async def test_the_last_line_of_a_console_says_how_it_stands(fate: Exception | None) -> None:
+    out = io.StringIO()
+    channel = CutWithoutEdits(ConsoleNotifier(out))
+    courier = office({"console": channel})
+    for story in (FIXED_STORY, FIXING_STORY, FIXED_STORY, FIXED_STORY):
+        channel.errors += [fate] if fate is not None and story is FIXING_STORY else []
+        courier.outbox.tell(story, "console:")
+        await courier.later(60)
+    heads = [one for one in out.getvalue().split("\n") if "CheckoutErrorsHigh" in one[:80] and not one.startswith(" ")]
+    assert [re.findall(r"Fixing|Fixed", one)[0] for one in heads] == ["Fixed", "Fixing", "Fixed"]
+    assert ["(repeated)" in one for one in heads] == [False, False, fate is not None]
+
+
 async def test_a_closed_console_is_a_delivery_error() -> None:
     out = io.StringIO()
     out.close()
