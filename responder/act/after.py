@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from responder.act.checkpoints import did_not_help, has_next, judged_after, next_step, not_needed
-from responder.act.effects import LANDING_GRACE, Sent, undo
+from responder.act.effects import LANDING_GRACE, Sent, undo, undo_of
 from responder.act.ends import under_way
 from responder.act.engine import Engine, Next, soon
 from responder.act.judging import all_seen, judgement
@@ -100,7 +100,8 @@ async def undo_in_doubt(engine: Engine, run: Run, record: Record, standing: Stan
         doubt = replace(record, state=RecordState.UNDO_UNCERTAIN)
         await engine.store.settle(run, doubt)
         return undo_unsure(run, doubt)
-    kept = replace(run, progress=run.progress.model_copy(update={"tries": tries}))
+    reason = sentences(_why(run), undo_of(record))
+    kept = replace(run, reason=reason, progress=run.progress.model_copy(update={"tries": tries}))
     return Next(kept, at=standing.now + LANDING_GRACE * tries)
 
 

@@ -178,7 +178,7 @@ async def _landed(engine: Engine, run: Run, action: Action, record: Record, dire
         engine.on_fact("read_back_failed", run=run.id, step=record.step, error=str(error))
         if isinstance(error, Permanent):
             return Landed.UNKNOWN
-        first = record.message or (run.reason if direction == "do" else "")
+        first = record.message or run.reason if direction == "do" else answered(run, record)
         return Outcome(Sent.IN_DOUBT, replace(record, message=first or str(error)))
 
 
@@ -215,6 +215,20 @@ async def undo(engine: Engine, run: Run, action: Action, record: Record) -> Outc
     return await _send_undo(engine, run, action, intended, again=False)
 
 
+def undo_of(record: Record) -> str:
+    """Return how a run's reason says what was answered to the undo of a record, so that the next turn knows."""
+    return f"{_undo_of(record)}{record.message}"
+
+
+def answered(run: Run, record: Record) -> str:
+    """Return what was answered to the undo of a record that is in doubt; empty where no turn came to note it."""
+    return run.reason.partition(_undo_of(record))[2]
+
+
+def _undo_of(record: Record) -> str:
+    return f"undo of {record.step}: "
+
+
 async def changed_since(engine: Engine, run: Run, record: Record) -> str:
     """Return which other run's change lies upon this one and may stand; empty for none (decision 39).
 
@@ -237,7 +251,7 @@ async def _resume_undo(engine: Engine, run: Run, action: Action, record: Record)
     if landed is Landed.RUNNING:
         return Outcome(Sent.UNDER_WAY, record)
     if landed is Landed.UNKNOWN or not action.repeatable(record, engine.tools):
-        how = await _ending(engine, run, action, record, "undo") or record.message
+        how = await _ending(engine, run, action, record, "undo") or answered(run, record) or record.message
         message = sentences(how, "Nobody can tell whether the undo landed.")
         return Outcome(Sent.UNSURE, await _settle_undo(engine, run, record, RecordState.UNDO_UNCERTAIN, message))
     return await _send_undo(engine, run, action, record, again=True)

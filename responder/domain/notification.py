@@ -1,7 +1,7 @@
 """What people are told: the channel-neutral account of an incident now."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
@@ -150,6 +150,11 @@ class Notification:
 
 Receipt = Mapping[str, JsonValue]
 """What a channel gave us to edit the same message later; JSON, made and read by the notifier alone."""
+
+
+def repeated(news: Notification) -> Notification:
+    """Mark what may already have been read: rather twice than not at all."""
+    return replace(news, title=f"{news.title} (repeated)", fallback=f"{news.fallback} (repeated)")
 
 
 OVERDUE = "neither fixed nor resolved in time"

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from responder.clients.mail import Mailer
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
-from responder.notifiers.states import body, head, links, on_change, state_of
+from responder.notifiers.states import body, head, links, on_change, on_the_way, state_of
 from responder.notifiers.text import cut
 
 SUBJECT = 200
@@ -30,11 +30,15 @@ class MailNotifier:
     async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
         """Send a mail when the state has changed."""
 
-        async def post(number: int) -> None:
-            message = self._message(notification, address, number)
+        async def post(news: Notification, number: int) -> None:
+            message = self._message(news, address, number)
             await self._mailer.send(message, self._sender, address)
 
         return await on_change(notification, receipt, post, final_only=self._final_only)
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        """Say what is known while a message is on its way."""
+        return on_the_way(notification, receipt, final_only=self._final_only)
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """Nobody's mailbox can be looked into; what is sent again carries the id that it had."""

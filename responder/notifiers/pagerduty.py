@@ -69,18 +69,29 @@ class PagerDutyNotifier:
     async def _page(
         self, news: Notification, address: str, routing_key: str, told: dict[str, JsonValue]
     ) -> dict[str, JsonValue]:
-        called = told.get("triggered") is True
-        if bool(news.page) == called:
+        if not _to_say(news, told):
             return told
         interop = address in self._interop
-        own = alertmanager_key(news.group_key) if interop else f"{OWN}{news.incident_id}"
-        dedup_key = str(told.get("dedup_key") or cut(own, DEDUP_KEY))
+        dedup_key = self._dedup_key(news, address, told)
         event: dict[str, JsonValue] = {"routing_key": routing_key, "dedup_key": dedup_key}
         if news.page:
             await self._client.send({**event, **_trigger(news)})
         elif not interop or news.resolved:  # else the alert still fires, and Alertmanager's page is not ours to end
             await self._client.send({**event, "event_action": "resolve"})
-        return {**told, "dedup_key": dedup_key, "triggered": bool(news.page)}
+        known = {name: value for name, value in told.items() if name != "trying"}
+        return {**known, "dedup_key": dedup_key, "triggered": bool(news.page)}
+
+    def _dedup_key(self, news: Notification, address: str, told: Receipt) -> str:
+        own = alertmanager_key(news.group_key) if address in self._interop else f"{OWN}{news.incident_id}"
+        return str(told.get("dedup_key") or cut(own, DEDUP_KEY))
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        """Say that a call, or its end, is on its way."""
+        told = receipt or {}
+        if not _to_say(notification, told):
+            return None
+        key = self._dedup_key(notification, address, told)
+        return {**told, "dedup_key": key, "trying": bool(notification.page)}
 
     async def _tell_changes(self, news: Notification, routing_key: str, told: dict[str, JsonValue]) -> Receipt:
         """Send an event for each change that has none yet; whoever was called must not wait for one that fails."""
@@ -108,6 +119,11 @@ class PagerDutyNotifier:
 def alertmanager_key(group_key: str) -> str:
     """Return the key under which Alertmanager pages for a group: SHA-256 of it (notify/util.go, ``Key.Hash``)."""
     return hashlib.sha256(group_key.encode(errors="replace")).hexdigest()
+
+
+def _to_say(news: Notification, told: Receipt) -> bool:
+    """Say whether PagerDuty has to hear whether a person is needed; after a lost answer nobody knows what it knows."""
+    return "trying" in told or bool(news.page) != (told.get("triggered") is True)
 
 
 def _effect(entry: Entry) -> str:

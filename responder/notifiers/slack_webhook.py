@@ -8,7 +8,7 @@ from responder.clients.posting import Poster
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
 from responder.notifiers.slack_blocks import blocks, fallback
-from responder.notifiers.states import on_change
+from responder.notifiers.states import on_change, on_the_way
 
 POST_EVERY = 1.1
 """Seconds between two posts: a webhook takes about one a second (docs.slack.dev, rate limits)."""
@@ -31,13 +31,17 @@ class SlackWebhookNotifier:
         if poster is None:
             raise DeliveryError(f"notify.slack_webhook has no {address!r}", permanent=True)
 
-        async def post(_: int) -> None:
+        async def post(news: Notification, _: int) -> None:
             await self._space(address)
-            message = {"text": fallback(notification), "blocks": list(blocks(notification))}
+            message = {"text": fallback(news), "blocks": list(blocks(news))}
             await poster.post(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"), {})
             self._free_at[address] = asyncio.get_running_loop().time() + self._post_every  # it may have been slow
 
         return await on_change(notification, receipt, post)
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        """Say what is known while a message is on its way."""
+        return on_the_way(notification, receipt)
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """A webhook answers "ok" and nothing that could be found again."""

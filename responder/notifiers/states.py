@@ -1,8 +1,14 @@
-"""What channels without edits have in common: a message for each change of state, at most one each, and none beside."""
+"""What channels without edits have in common: a message for each change of state, at most one each, and none beside.
+
+Their receipt knows the last ``state`` that was answered, how many messages went before (``number``), and, from before a
+message is sent until its answer is noted, the state that it tells (``trying``): nobody can tell whether that one
+arrived, so whatever is told next differs from it, or is a repetition of it.
+"""
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 
-from responder.domain.notification import Headline, Notification, Receipt
+from responder.domain.notification import Headline, Notification, Receipt, repeated
 from responder.notifiers.text import about, cut, heading, line, notes, plain
 
 UNDER_WAY = frozenset({Headline.FIRING, Headline.FIXING, Headline.UNDOING})
@@ -15,23 +21,57 @@ def state_of(news: Notification) -> str:
     return f"{news.headline.name}{'!' if news.page else ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A message that is to be sent: how many went before it, and whether the same may have been read already."""
+
+    number: int
+    again: bool
+
+
+def step(news: Notification, receipt: Receipt | None, *, final_only: bool = False) -> Step | None:
+    """Return the message that is to be sent, None for none.
+
+    After one whose answer was lost, the same state is the same message again, and any other is one more, be it the
+    state that was told before.
+    """
+    known = receipt or {}
+    state, told, trying = state_of(news), known.get("state"), known.get("trying")
+    if final_only and not news.page and news.headline in UNDER_WAY:
+        return None
+    if trying is None:
+        return None if state == told else Step(_number(known), again=False)
+    return Step(_number(known) + (state != trying), again=state in (trying, told))
+
+
+def on_the_way(news: Notification, receipt: Receipt | None, *, final_only: bool = False) -> Receipt | None:
+    """Return what the receipt is to be while a message is on its way; None when there is none to send."""
+    planned = step(news, receipt, final_only=final_only)
+    if planned is None:
+        return None
+    return {"state": str((receipt or {}).get("state", "")), "number": planned.number, "trying": state_of(news)}
+
+
 async def on_change(
     news: Notification,
     receipt: Receipt | None,
-    post: Callable[[int], Awaitable[None]],
+    post: Callable[[Notification, int], Awaitable[None]],
     *,
     final_only: bool = False,
 ) -> Receipt:
-    """Post when the state is another one than told last; ``post`` is given the number of the message, from 0."""
-    told = str((receipt or {}).get("state", ""))
-    number = (receipt or {}).get("number")
-    count = number if isinstance(number, int) and not isinstance(number, bool) else 0
-    state = state_of(news)
-    quiet = final_only and not news.page and news.headline in UNDER_WAY
-    if told == state or quiet:
-        return {"state": told, "number": count}
-    await post(count)
-    return {"state": state, "number": count + 1}
+    """Post when the state is another one than told last; ``post`` is given the message and its number, from 0."""
+    planned = step(news, receipt, final_only=final_only)
+    if planned is None:
+        known = receipt or {}
+        kept: Receipt = {"state": str(known.get("state", "")), "number": _number(known)}
+        return {**kept, "trying": known["trying"]} if "trying" in known else kept
+    await post(repeated(news) if planned.again else news, planned.number)
+    return {"state": state_of(news), "number": planned.number + 1}
+
+
+def _number(receipt: Receipt) -> int:
+    number = receipt.get("number")
+    return number if isinstance(number, int) and not isinstance(number, bool) else 0
 
 
 def head(news: Notification) -> str:

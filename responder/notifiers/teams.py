@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from responder.clients.posting import Poster
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Headline, Notification, Receipt
-from responder.notifiers.states import body, head, links, on_change
+from responder.notifiers.states import body, head, links, on_change, on_the_way
 from responder.notifiers.text import cut, line
 
 CARD_BYTES = 24_000
@@ -32,10 +32,14 @@ class TeamsNotifier:
         if poster is None:
             raise DeliveryError(f"notify.teams has no {address!r}", permanent=True)
 
-        async def post(_: int) -> None:
-            await poster.post(json.dumps(_message(notification)).encode(), {})
+        async def post(news: Notification, _: int) -> None:
+            await poster.post(json.dumps(_message(news)).encode(), {})
 
         return await on_change(notification, receipt, post)
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        """Say what is known while a message is on its way."""
+        return on_the_way(notification, receipt)
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """A workflow cannot be asked what it has posted."""

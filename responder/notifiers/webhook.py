@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from responder.clients.posting import Poster
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
-from responder.notifiers.states import body, head, links, on_change, state_of
+from responder.notifiers.states import body, head, links, on_change, on_the_way, state_of
 from responder.notifiers.text import line
 
 VERSION = "1"
@@ -43,9 +43,9 @@ class WebhookNotifier:
             raise DeliveryError(f"notify.webhook has no {address!r}", permanent=True)
         poster, secret = self._services[address]
 
-        async def post(number: int) -> None:
-            name = event_id(notification, number)
-            sent = json.dumps(_event(notification, name, number), ensure_ascii=False).encode("utf-8", "replace")
+        async def post(news: Notification, number: int) -> None:
+            name = event_id(news, number)
+            sent = json.dumps(_event(news, name, number), ensure_ascii=False).encode("utf-8", "replace")
             stamp = str(int(self._now()))
             headers = {"webhook-id": name, "webhook-timestamp": stamp}
             if secret is not None:
@@ -53,6 +53,10 @@ class WebhookNotifier:
             await poster.post(sent, headers)
 
         return await on_change(notification, receipt, post)
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        """Say what is known while a message is on its way."""
+        return on_the_way(notification, receipt)
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """Nobody can be asked; the id of what is sent again says that it is the same."""

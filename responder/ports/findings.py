@@ -34,7 +34,7 @@ class Nearby:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """A change of ours at a target, and when it was made."""
+    """A change of ours at a target, when it was made, and when it was undone, None while it was not."""
 
     record: str
     run: str
@@ -44,6 +44,7 @@ class Touched:
     at: datetime
     before: JsonValue
     after: JsonValue
+    undone_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

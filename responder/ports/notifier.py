@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
@@ -78,4 +78,19 @@ class Notifier(Protocol):
 
     async def find(self, address: str, attempt: str) -> Receipt | None:
         """Look for a first post whose answer was lost; None when the channel does not have it or cannot tell."""
+        ...
+
+
+@runtime_checkable
+class WithoutEdits(Protocol):
+    """A channel where whatever is sent is there for good, and cannot be looked for.
+
+    Each of its messages is announced in the outbox: one whose answer was lost may be the last that anybody read.
+    """
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        """Return the receipt to keep while a message is on its way; None when ``deliver`` would send none.
+
+        Given to ``deliver`` later, such a receipt says that nobody can tell whether that message arrived.
+        """
         ...

@@ -87,16 +87,24 @@ class Outbox(Protocol):
         """Read everything about some incidents; those that are no longer there are left out."""
         ...
 
-    async def announce(self, item: OutboxItem, attempt: str) -> None:
-        """Commit that a first post is about to be sent."""
+    async def announce(self, item: OutboxItem, attempt: str, receipt: Receipt | None = None) -> None:
+        """Commit that a post is about to be sent; ``receipt`` is what is known meanwhile, None leaves it.
+
+        An empty ``attempt`` takes it back, an empty ``receipt`` says that nothing was told yet.
+        """
         ...
 
     async def told(self, item: OutboxItem, receipt: Receipt, rest: timedelta = GAP) -> None:
         """Complete: ``told_rev`` becomes the ``want_rev`` of the item; due again after ``rest`` if there is more."""
         ...
 
-    async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
-        """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
+    async def tell_later(
+        self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None, *, doubtful: bool = False
+    ) -> None:
+        """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count.
+
+        Where something may have arrived (``doubtful``), the next claim is not the item's first, whatever was counted.
+        """
         ...
 
     async def crowded(self, destination: str, after: int, within: timedelta) -> bool:

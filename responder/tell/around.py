@@ -146,7 +146,8 @@ def _announcement(one: Announced) -> str:
 
 def _change(one: Touched) -> str:
     what = change(one.before, one.after, done=True) or one.step
-    return f"{clock(one.at)} {one.playbook} changed {short(one.target, 80)}: {what}"
+    undone = f", undone at {clock(one.undone_at)}" if one.undone_at else ""
+    return f"{clock(one.at)} {one.playbook} changed {short(one.target, 80)}: {what}{undone}"
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,13 +1,13 @@
 """From an incident's account to what people are told: pure, from the state now, never from what was told before."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headline, Line, Notification
 from responder.domain.records import RecordState
-from responder.domain.runs import Run, RunState
+from responder.domain.runs import HELPED, Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.targets import SEPARATOR
 from responder.domain.verdicts import Verdict
@@ -27,6 +27,7 @@ from responder.tell.headline import (
     main_run,
     phrase,
     ranked,
+    served,
     unsolved,
 )
 from responder.tell.lines import BAD, DONE, account_lines, made, measured, named, undo_line
@@ -142,24 +143,27 @@ def _taken(account: Account) -> Iterator[Line]:
 def title(account: Account, run: Run | None) -> str:
     """Return ``alertname · target``, with how many other alerts there are: ``+3 more``.
 
-    Of several targets it names the one that a person is asked about, else it counts them.
+    Of several targets it names the one that a person is asked about, else it counts them, and the alerts where these
+    are more.
     """
     episodes = firing(account) or ranked(account)
     worst = episodes[0] if episodes else None
     labels = worst.labels if worst else account.incident.group_labels
     name = alert_name(account)
     where = (run.target if run else "") or _decided_target(account, worst) or _place(labels)
-    where = short(where, TARGET) if account.incident.needs_person or not several(account) else _targets(account)
-    others = len(episodes) - 1 + (account.beyond.firing if firing(account) else account.beyond.episodes)
-    more = f" +{others} more" if others > 0 else ""
-    return f"{name}{f' · {where}' if where else ''}{more}"
+    alerts = len(episodes) + (account.beyond.firing if firing(account) else account.beyond.episodes)
+    if several(account) and not account.incident.needs_person:
+        return f"{name} · {_targets(account, alerts)}"
+    more = f" +{alerts - 1} more" if alerts > 1 else ""
+    return f"{name}{f' · {short(where, TARGET)}' if where else ''}{more}"
 
 
-def _targets(account: Account) -> str:
+def _targets(account: Account, alerts: int) -> str:
     targets = sorted({run.target for run in account.runs})
     path = targets[0][: shared(targets)].removesuffix(SEPARATOR)
     count = f"{len(targets)}{'+' if account.beyond.runs else ''} targets"
-    return f"{count} in {short(path, TARGET)}" if path else count
+    more = f", {alerts} alerts" if alerts > len(targets) else ""
+    return f"{count} in {short(path, TARGET)}{more}" if path else f"{count}{more}"
 
 
 def _about(account: Account, worst: Episode | None, title: str) -> str:
@@ -199,7 +203,7 @@ def _why(account: Account, word: Headline) -> str:
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
     if acted and (word is Headline.RESOLVED or any(run.state in WORKING for run in account.runs)):
         return ""
-    told = [one for one in account.decisions if one.verdict not in _QUIET or _works_elsewhere(account, one)]
+    told = [one for one in _reasons(account) if one.verdict not in _QUIET or _works_elsewhere(account, one)]
     latest = max(told, key=lambda one: (one.at, one.id), default=None)
     skipped = [run for run in account.runs if run.state is RunState.SKIPPED and run.reason]
     last = max(skipped, key=lambda run: (run.finished_at or run.created_at, run.id), default=None)
@@ -215,12 +219,26 @@ def _works_elsewhere(account: Account, one: DecisionRow) -> bool:
     return one.verdict == Verdict.JOINED and all(run.id != one.run_id for run in account.runs)
 
 
+def _reasons(account: Account) -> Sequence[DecisionRow]:
+    """Return the decisions that give a reason.
+
+    That no playbook matches an alert is none while there is more to say of a run for another.
+    """
+    ours = {run.id for run in account.runs if not run.state.final or run.state not in HELPED}
+    runs_of = served(account) if ours else {}
+    return [
+        one
+        for one in account.decisions
+        if not ours or one.verdict != Verdict.NO_MATCH or not ours.isdisjoint(runs_of.get(one.episode_id, ()))
+    ]
+
+
 def _since_then(account: Account) -> str:
     """Return what was decided after the run that a person is asked about, such as why it is not tried again."""
     run = main_run(account)
     if run is None or run.finished_at is None:
         return ""
-    since = [one for one in account.decisions if one.verdict not in _QUIET and one.at >= run.finished_at]
+    since = [one for one in _reasons(account) if one.verdict not in _QUIET and one.at >= run.finished_at]
     latest = max(since, key=lambda one: (one.at, one.id), default=None)
     return "" if latest is None or latest.reason in account.incident.needs_person else _decision(latest)
 

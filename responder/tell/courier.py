@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 
 from responder.domain.errors import DeliveryError, NotYet, StoreError
 from responder.domain.ids import new_id
-from responder.domain.notification import Account, Notification, Receipt
+from responder.domain.notification import Account, Notification, Receipt, repeated
 from responder.ports.clock import Clock
-from responder.ports.notifier import Destination, Notifier, Pictures
+from responder.ports.notifier import Destination, Notifier, Pictures, WithoutEdits
 from responder.ports.queues import GAP
 from responder.ports.store import DIGEST, Gathered, Outbox, OutboxItem
 from responder.tell.ahead import Ahead
@@ -268,7 +268,9 @@ class Courier:
                 await self._store.told(item, {}, rest)
                 return
         seen = digest(news)
-        if item.receipt is not None and not item.attempt and item.receipt.get(SEEN) == seen:
+        # Of a message whose edit may have arrived, nobody knows what it shows.
+        untouched = not item.attempt and item.attempts <= 1
+        if item.receipt is not None and untouched and item.receipt.get(SEEN) == seen:
             await self._store.told(item, item.receipt, rest)
             return
         started = self._clock.monotonic()
@@ -310,12 +312,14 @@ class Courier:
     async def _deliver(self, notifier: Notifier, lane: Lane, item: OutboxItem, news: Notification) -> Receipt:
         """Edit what is known to be there; otherwise post, after the attempt is committed."""
         address = lane.destination.address
+        if isinstance(notifier, WithoutEdits):
+            return await self._post(notifier, notifier.on_the_way(news, address, item.receipt), address, item, news)
         receipt = item.receipt
         if item.attempt:
             receipt = await notifier.find(address, item.attempt)
             if receipt is None:
                 self._on_fact("told_again", destination=item.destination, incident=item.incident_id)
-                return await notifier.deliver(_repeated(news), address, None, item.attempt)
+                return await notifier.deliver(repeated(news), address, None, item.attempt)
         if receipt is not None:
             try:
                 return await notifier.deliver(news, address, receipt, item.attempt)
@@ -324,6 +328,23 @@ class Courier:
                     raise
                 self._on_fact("message_gone", destination=item.destination, error=str(error))
         return await self._first_post(notifier, address, item, news)
+
+    async def _post(
+        self, notifier: Notifier, on_the_way: Receipt | None, address: str, item: OutboxItem, news: Notification
+    ) -> Receipt:
+        """Post what cannot be edited, after it is committed what may be on its way."""
+        if on_the_way is None:
+            return await notifier.deliver(news, address, item.receipt, item.attempt)
+        if item.attempt:
+            self._on_fact("told_again", destination=item.destination, incident=item.incident_id)
+        attempt = item.attempt or new_id()
+        await self._store.announce(item, attempt, on_the_way)
+        try:
+            return await notifier.deliver(news, address, item.receipt, attempt)
+        except DeliveryError as error:
+            if not error.uncertain and not isinstance(error, Partly):
+                await self._store.announce(item, item.attempt, item.receipt or {})
+            raise
 
     async def _first_post(self, notifier: Notifier, address: str, item: OutboxItem, news: Notification) -> Receipt:
         attempt = new_id()
@@ -371,7 +392,7 @@ class Courier:
             error=str(error),
         )
         at = self._clock.now() + timedelta(seconds=seconds)
-        await self._store.tell_later(item, at, str(error) if counted else "", receipt)
+        await self._store.tell_later(item, at, str(error) if counted else "", receipt, doubtful=error.uncertain)
 
     async def _give_up(self, item: OutboxItem, error: str) -> None:
         self._on_fact("tell_gave_up", destination=item.destination, incident=item.incident_id, error=error)
@@ -391,8 +412,3 @@ def digest(news: Notification) -> str:
 def rest_of(size: int) -> timedelta:
     """Return how long a message of so many alerts and runs stays as it is: reading all of them again costs as much."""
     return min(GAP + timedelta(seconds=size // 100 / 10), LONGEST_REST)
-
-
-def _repeated(news: Notification) -> Notification:
-    """Mark what may already have been posted: rather twice than not at all."""
-    return replace(news, title=f"{news.title} (repeated)", fallback=f"{news.fallback} (repeated)")

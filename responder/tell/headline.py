@@ -134,8 +134,8 @@ def _answered(account: Account) -> bool:
 
 def _settled(account: Account) -> Headline:
     """Return the word for an incident at which nobody is working."""
-    served = _served(account)
-    runs = [_last_run(account, served.get(episode.id, frozenset())) for episode in firing(account)]
+    runs_of = served(account)
+    runs = [_last_run(account, runs_of.get(episode.id, frozenset())) for episode in firing(account)]
     last = {run.state if run is not None else None for run in runs} | account.beyond.ends
     if not last:
         verified = any(run.state in HELPED for run in account.runs)
@@ -147,7 +147,7 @@ def _settled(account: Account) -> Headline:
     return Headline.FIRING
 
 
-def _served(account: Account) -> Mapping[str, Collection[str]]:
+def served(account: Account) -> Mapping[str, Collection[str]]:
     """Return the runs that served each episode, as the decisions say: read once, there may be thousands of both."""
     found: dict[str, set[str]] = defaultdict(set)
     for one in account.decisions:

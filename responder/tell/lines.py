@@ -57,19 +57,24 @@ _SELF_EXPLAINING = frozenset({_S.VERIFIED, _S.OBSERVED, _S.KEPT, _S.REVERTING})
 
 
 def account_lines(account: Account) -> tuple[Line, ...]:
-    """Return the lines of the latest runs that did or will do something, in order; what needs a person comes first."""
+    """Return the lines of the latest runs that did or will do something, in order.
+
+    Where a person is asked about one, that comes first, then the others back in time.
+    """
     told = [run for run in account.runs if run.state is not _S.SKIPPED or run.progress.plan]
-    lines: list[Line] = []
-    earlier = len(told[:-RUNS_SHOWN]) + account.beyond.runs
-    if earlier:
-        lines.append(Line(NOT, _earlier(account, earlier)))
     why, asks = account.incident.needs_person, account.incident.needs_person_run
-    for run in sorted(told[-RUNS_SHOWN:], key=lambda run: run.id != asks or not why):  # what a person is asked about
+    asked = [run for run in told if why and run.id == asks]
+    shown = [*asked, *(run for run in reversed(told) if run not in asked)][:RUNS_SHOWN]
+    left = len(told) - len(shown) + account.beyond.runs
+    earlier = [Line(NOT, _earlier(account, left))] if left else []
+    lines: list[Line] = [] if asked else earlier
+    for run in shown if asked else reversed(shown):
         lines.append(run_line(_unsaid_run(run, why), account.records))
         mine = [record for record in account.records if record.run_id == run.id]
         lines.extend(step_lines(run, [_unsaid(record, f"{why} {run.reason}") for record in mine]))
         lines.extend(check_lines(run))
         lines.extend(_approval_lines(account, run))
+    lines += earlier if asked else []
     return tuple(Line(line.symbol, short(line.text, LINE)) for line in lines)
 
 

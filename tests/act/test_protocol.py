@@ -448,6 +448,10 @@ async def test_without_a_fence_an_undo_in_doubt_is_not_sent_again(bed: Bed, targ
     run = await bed.work(run)
     assert (run.state, run.verdict) == (RunState.UNKNOWN, Verdict.UNDO_UNCERTAIN)
     assert len(target.ledger.entries) == 2
+    (found,) = (await bed.store.page("records", {"run": run.id}, 5, "")).items
+    for text in (run.reason, str(found["message"])):
+        assert "no answer to PUT" in text, "whoever is asked reads what went wrong"
+        assert text.count("Nobody can tell whether the undo landed") == 1
 
 
 # --- a target that asks to be left alone ----------------------------------------------------------------------------

@@ -183,7 +183,7 @@ BREAKS: Mapping[str, Break] = {
         "self._concurrency - len(self._under_way)",
     ),
     "A person is called once, and let go when it is clear": Break(
-        "notifiers/pagerduty.py", "if bool(news.page) == called:", "if called and not news.page:"
+        "notifiers/pagerduty.py", 'bool(news.page) != (told.get("triggered") is True)', "bool(news.page)"
     ),
     "A page waits for the fix, but not for ever": Break(
         "decide/slices.py", "= self.now + self.desk.rules.page_after", "= self.now"

@@ -90,6 +90,41 @@ async def test_what_is_sent_again_carries_the_id_that_it_had(stack: AsyncExitSta
     assert (len(peer.events), len(peer.repeated)) == (1, 1)
 
 
+async def test_each_message_has_an_id_and_a_number_of_its_own_though_answers_were_lost(stack: AsyncExitStack) -> None:
+    peer = await stack.enter_async_context(hook())
+    notifier = WebhookNotifier({"audit": (poster(peer.url, stack), SECRET)})
+    receipt: Receipt | None = None
+    for news in (FIXING, FIXED, FIXING):
+        on_the_way = notifier.on_the_way(news, "audit", receipt)
+        peer.faults.next("lost_reply")
+        with pytest.raises(DeliveryError):
+            await notifier.deliver(news, "audit", receipt, "a")
+        receipt = on_the_way
+    receipt = await notifier.deliver(FIXING, "audit", receipt, "a")
+    receipt = await notifier.deliver(FIXED, "audit", receipt, "a")
+    assert [(one["number"], one["state"]) for one in peer.events] == [
+        (0, "fixing"),
+        (1, "fixed"),
+        (2, "fixing"),
+        (3, "fixed"),
+    ]
+    assert peer.repeated == [peer.events[2]["id"]]
+    assert await notifier.deliver(FIXED, "audit", receipt, "a") == receipt
+
+
+async def test_a_state_that_is_not_mailed_leaves_open_whether_the_one_before_arrived(stack: AsyncExitStack) -> None:
+    box = await stack.enter_async_context(mail_server())
+    mailer = Mailer("127.0.0.1", box.port, tls="none")
+    notifier = MailNotifier(mailer, "responder@corp.example", final_only=True)
+    receipt = await notifier.deliver(FIXED, "ana@corp.example", None, "a")
+    in_doubt = notifier.on_the_way(ROLLED_BACK, "ana@corp.example", receipt)
+    assert notifier.on_the_way(FIXING, "ana@corp.example", in_doubt) is None
+    receipt = await notifier.deliver(FIXING, "ana@corp.example", in_doubt, "a")
+    await notifier.deliver(FIXED, "ana@corp.example", receipt, "a")
+    assert ["(repeated)" in one["Subject"] for one in box.mails] == [False, True]
+    assert box.mails[1]["References"] == box.mails[0]["Message-ID"] != box.mails[1]["Message-ID"]
+
+
 async def test_a_wrong_secret_and_a_late_replay_are_refused(stack: AsyncExitStack) -> None:
     peer = await stack.enter_async_context(hook())
     wrong = WebhookNotifier({"audit": (poster(peer.url, stack), "whsec_b3RoZXI=")})

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
@@ -21,7 +21,7 @@ from responder.clients.mail import Mailer
 from responder.clients.pagerduty import PagerDutyClient
 from responder.clients.posting import Poster
 from responder.clients.slack import SlackClient
-from responder.domain.errors import DeliveryError
+from responder.domain.errors import DeliveryError, StoreError
 from responder.domain.notification import Entry, Notification, Receipt
 from responder.notifiers.apprise_services import AppriseNotifier
 from responder.notifiers.console import ConsoleNotifier
@@ -31,13 +31,14 @@ from responder.notifiers.slack import SlackNotifier
 from responder.notifiers.slack_webhook import SlackWebhookNotifier
 from responder.notifiers.teams import TeamsNotifier
 from responder.notifiers.webhook import WebhookNotifier
-from responder.ports.notifier import Notifier, PartlyDelivered
+from responder.ports.notifier import Notifier, PartlyDelivered, WithoutEdits
 from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.posting_peers import hook, mail_server, teams
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.slack_peer import slack as serve_slack
 from tests.bed.web import Kind, Rate, serving
+from tests.unit.tell.office import office
 from tests.unit.tell.stories import STORIES, hostile
 
 MENTION = "<!subteam^S0ONCALL>"
@@ -216,6 +217,98 @@ async def test_nothing_that_shows_nothing_reaches_a_channel(bench: Bench) -> Non
 
 async def test_an_unknown_attempt_is_not_found(bench: Bench) -> None:
     assert await bench.notifier.find(bench.address, "nobody") is None
+
+
+@dataclass(slots=True)
+class Cut:
+    """A channel of which the next answers are lost on the way, or die with the process that waits for them."""
+
+    notifier: Notifier
+    errors: list[Exception] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        return self.notifier.kind
+
+    async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
+        answer = await self.notifier.deliver(notification, address, receipt, attempt)
+        if self.errors:
+            raise self.errors.pop(0)
+        return answer
+
+    async def find(self, address: str, attempt: str) -> Receipt | None:
+        return await self.notifier.find(address, attempt)
+
+
+class CutWithoutEdits(Cut):
+    """The same for a channel without edits."""
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        assert isinstance(self.notifier, WithoutEdits)
+        return self.notifier.on_the_way(notification, address, receipt)
+
+
+LOST, DIED = DeliveryError("no answer", uncertain=True), StoreError("whoever sent it never came to note it")
+FIXED_STORY, FIXING_STORY, ROLLED_BACK_STORY = (STORIES[name].account for name in ("fixed", "fixing", "rolled-back"))
+
+
+@pytest.mark.parametrize("fate", [LOST, DIED], ids=["lost", "died"])
+@pytest.mark.parametrize("bench", ["slack", "slack_webhook", "webhook", "teams", "email", "apprise"], indirect=True)
+async def test_the_last_state_is_told_though_the_answer_to_the_one_between_was_lost(
+    bench: Bench, fate: Exception
+) -> None:
+    edits = not isinstance(bench.notifier, WithoutEdits)
+    channel = Cut(bench.notifier) if edits else CutWithoutEdits(bench.notifier)
+    courier, where = office({channel.kind: channel}), f"{channel.kind}:{bench.address}"
+    courier.outbox.tell(FIXED_STORY, where)
+    await courier.later(2)
+    channel.errors.append(fate)
+    courier.outbox.tell(FIXING_STORY, where)
+    await courier.later(2)
+    assert "Fixing" in bench.standing()[-1]
+    row = courier.outbox.tell(FIXED_STORY, where)
+    for _ in range(3):
+        await courier.later(60)
+        assert not row.behind()
+    words = [
+        re.findall(r"Fixing|Fixed|\(repeated\)", one.split("\n")[0] if not edits else one) for one in bench.standing()
+    ]
+    assert words[-1][0] == "Fixed"
+    assert len(words) == (1 if edits else 3)
+    assert bench.refused() == []
+
+
+async def test_what_was_certainly_refused_leaves_no_doubt(stack: AsyncExitStack) -> None:
+    peer = await stack.enter_async_context(hook())
+    notifier = WebhookNotifier({"audit": (posts_to("notify.webhook.audit", peer.url, stack), peer.secret)})
+    courier = office({"webhook": notifier})
+    courier.outbox.tell(FIXED_STORY, "webhook:audit")
+    await courier.later(2)
+    peer.faults.next("status", status=429, retry_after=9)
+    row = courier.outbox.tell(FIXING_STORY, "webhook:audit")
+    await courier.later(2)
+    assert (row.behind(), row.item.attempt) == (True, "")
+    assert "trying" not in (row.item.receipt or {})
+    courier.outbox.tell(FIXED_STORY, "webhook:audit")
+    await courier.later(60)
+    assert not row.behind()
+    assert [one["state"] for one in peer.events] == ["fixed"]
+
+
+@pytest.mark.parametrize("fate", [LOST, DIED], ids=["lost", "died"])
+async def test_a_page_is_ended_and_made_though_the_answer_to_the_one_before_was_lost(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack, fate: Exception
+) -> None:
+    channel = CutWithoutEdits(pagerduty_notifier(pagerduty, stack))
+    courier, where = office({"pagerduty": channel}), "pagerduty:payments"
+    for story, called in ((ROLLED_BACK_STORY, 1), (FIXED_STORY, 0), (ROLLED_BACK_STORY, 1)):
+        channel.errors.append(fate)
+        row = courier.outbox.tell(story, where)
+        await courier.later(100)
+        assert (len(pagerduty.open()), row.behind()) == (called, True)
+    await courier.later(100)
+    assert len(pagerduty.open()) == 1
+    assert not any(row.behind() for row in courier.outbox.rows.values())
 
 
 # --- Slack --------------------------------------------------------------------------------------------------------
@@ -605,6 +698,20 @@ async def test_the_console_shows_an_update_with_what_is_new() -> None:
     assert update.startswith("↻ 🟢 Fixed in 3m12s")
     assert "4.1 % → 0.3 %" in update
     assert "4.1 % of checkouts fail" not in update
+
+
+@pytest.mark.parametrize("fate", [None, DIED], ids=["noted", "died"])
+async def test_the_last_line_of_a_console_says_how_it_stands(fate: Exception | None) -> None:
+    out = io.StringIO()
+    channel = CutWithoutEdits(ConsoleNotifier(out))
+    courier = office({"console": channel})
+    for story in (FIXED_STORY, FIXING_STORY, FIXED_STORY, FIXED_STORY):
+        channel.errors += [fate] if fate is not None and story is FIXING_STORY else []
+        courier.outbox.tell(story, "console:")
+        await courier.later(60)
+    heads = [one for one in out.getvalue().split("\n") if "CheckoutErrorsHigh" in one[:80] and not one.startswith(" ")]
+    assert [re.findall(r"Fixing|Fixed", one)[0] for one in heads] == ["Fixed", "Fixing", "Fixed"]
+    assert ["(repeated)" in one for one in heads] == [False, False, fate is not None]
 
 
 async def test_a_closed_console_is_a_delivery_error() -> None:

@@ -1,9 +1,11 @@
 """What was found out about incidents, and which are still to be looked at."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from responder.domain.alerts import Severity
 from responder.domain.findings import BODY, KEPT, Finding
+from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.ports.findings import YOUNG
 from responder.ports.queues import LEASE
@@ -131,5 +133,12 @@ async def test_what_happened_around_is_read_from_what_was_written(store: SqlStor
     (touched,) = await store.touched(begun, store.now() + SECOND)
     assert (touched.record, touched.run, touched.playbook) == (change.id, first.id, "restart")
     assert (touched.before, touched.after) == ({"workers": 4}, {"workers": 6})
+    assert touched.undone_at is None
     near = await store.nearby(first.incident_id, begun)
     assert [(one.labels["alertname"], one.open) for one in near] == [("HighLatency", True)]
+    back = await acting(store, target="http/third")
+    gone = replace(await applied(store, back), state=RecordState.UNDO_INTENDED)
+    assert await store.intend_undo(back, gone) is None
+    await store.settle(back, replace(gone, state=RecordState.UNDONE))
+    (undone, _) = await store.touched(begun, store.now() + SECOND)
+    assert undone.undone_at is not None

@@ -56,10 +56,14 @@ _CLAIMED_ITEM = update(outbox).where(
     outbox.c.destination == bindparam("at_destination", type_=Text()),
     outbox.c.epoch == bindparam("claimed", type_=Integer()),
 )
-ANNOUNCE = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text())).returning(outbox.c.epoch)
+_NEW_RECEIPT = bindparam("new_receipt", type_=outbox.c.receipt.type)
+_ANNOUNCED = _CLAIMED_ITEM.values(attempt=bindparam("new_attempt", type_=Text()))
+ANNOUNCE = _ANNOUNCED.returning(outbox.c.epoch)
+ANNOUNCE_ON = _ANNOUNCED.values(receipt=_NEW_RECEIPT).returning(outbox.c.epoch)
+"""As well, with what the channel is to know of it."""
 TOLD = _CLAIMED_ITEM.values(
     told_rev=bindparam("revision", type_=BigInteger()),
-    receipt=bindparam("new_receipt", type_=outbox.c.receipt.type),
+    receipt=_NEW_RECEIPT,
     attempt="",
     attempts=0,
     error="",

@@ -121,7 +121,9 @@ class FindingsPart(Part):
 
 def _touched(row: Any) -> Touched:  # noqa: ANN401 - a row
     after = row.planned if row.observed is None else row.observed
-    return Touched(row.id, row.run_id, row.playbook, row.target, row.step, row.created_at, row.before, after)
+    return Touched(
+        row.id, row.run_id, row.playbook, row.target, row.step, row.created_at, row.before, after, row.undone_at
+    )
 
 
 def _announced(row: Any) -> Announced:  # noqa: ANN401 - a row

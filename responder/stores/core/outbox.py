@@ -10,7 +10,7 @@ from responder.domain.notification import Account, Receipt
 from responder.ports.queues import GAP
 from responder.ports.store import MAX_ATTEMPTS, Audit, OutboxItem
 from responder.stores.core.accounts import read_accounts
-from responder.stores.core.claims import ANNOUNCE, TOLD
+from responder.stores.core.claims import ANNOUNCE, ANNOUNCE_ON, TOLD
 from responder.stores.core.database import Order
 from responder.stores.core.part import Part, claiming, one_row, write_audit
 from responder.stores.schema import looks, outbox
@@ -35,10 +35,14 @@ class OutboxPart(Part):
         """Read everything about an incident."""
         return (await self.accounts([incident_id])).get(incident_id)
 
-    async def announce(self, item: OutboxItem, attempt: str) -> None:
-        """Commit that a first post is about to be sent."""
+    async def announce(self, item: OutboxItem, attempt: str, receipt: Receipt | None = None) -> None:
+        """Commit that a post is about to be sent; ``receipt`` is what is known meanwhile, None leaves it."""
+        given = {**_claimed(item), "new_attempt": attempt}
+        statement = ANNOUNCE
+        if receipt is not None:
+            statement, given = ANNOUNCE_ON, {**given, "new_receipt": dict(receipt) or None}
         async with self.db.alone(Order.RECORD) as tx:
-            one_row(await self.db.fetch(tx, ANNOUNCE, {**_claimed(item), "new_attempt": attempt}), _name(item))
+            one_row(await self.db.fetch(tx, statement, given), _name(item))
 
     async def told(self, item: OutboxItem, receipt: Receipt, rest: timedelta = GAP) -> None:
         """Complete: due again, after a moment, when more has happened since."""
@@ -47,13 +51,15 @@ class OutboxPart(Part):
         async with self.db.alone(Order.RECORD) as tx:
             one_row(await self.db.fetch(tx, TOLD, {**_claimed(item), **given}), _name(item))
 
-    async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
+    async def tell_later(
+        self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None, *, doubtful: bool = False
+    ) -> None:
         """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count."""
         values: dict[str, Any] = {"due_at": at, "error": error, "lease_until": None}
         if receipt is not None:
             values |= {"receipt": dict(receipt), "attempt": ""}
         if not error:
-            values["attempts"] = max(0, item.attempts - 1)
+            values["attempts"] = max(int(doubtful), item.attempts - 1)
         await self._put_back(item, values, dead=bool(error) and item.attempts >= MAX_ATTEMPTS, error=error)
 
     async def receipt(self, incident_id: str, destination: str) -> Receipt | None:

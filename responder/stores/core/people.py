@@ -235,7 +235,9 @@ class PeoplePart(Part):
             elif kind == "outbox":
                 incident_id, _, destination = row_id.partition("|")
                 item = (outbox.c.incident_id == incident_id) & (outbox.c.destination == destination)
-                found = await tx.execute(update(outbox).where(item, outbox.c.dead).values(**again, dead=False))
+                # As after a first claim: something may have arrived that was never noted.
+                back = again | {"attempts": 1, "dead": False}
+                found = await tx.execute(update(outbox).where(item, outbox.c.dead).values(**back))
             else:
                 msg = f"only deliveries and outbox items can be brought back, not {kind!r}"
                 raise ValueError(msg)

@@ -88,10 +88,12 @@ class MemoryOutbox:
             raise ValueError("a row that nobody can read")
         return {one: self.known[one] for one in incident_ids if one in self.known}
 
-    async def announce(self, item: OutboxItem, attempt: str) -> None:
+    async def announce(self, item: OutboxItem, attempt: str, receipt: Receipt | None = None) -> None:
         self.announced.append((item.incident_id, attempt))
         row = self._row(item)
         row.item = replace(row.item, attempt=attempt)
+        if receipt is not None:
+            row.item = replace(row.item, receipt=receipt or None)
 
     async def told(self, item: OutboxItem, receipt: Receipt, rest: timedelta = timedelta(seconds=1)) -> None:
         self.rests.append(rest)
@@ -100,12 +102,14 @@ class MemoryOutbox:
         row.lease_until, row.due_at, row.error = START, self.clock.now(), ""
         self.noted.set()
 
-    async def tell_later(self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None) -> None:
+    async def tell_later(
+        self, item: OutboxItem, at: datetime, error: str, receipt: Receipt | None = None, *, doubtful: bool = False
+    ) -> None:
         row = self._row(item)
         if receipt is not None:
             row.item = replace(row.item, receipt=receipt, attempt="")
         if not error:
-            row.item = replace(row.item, attempts=max(0, item.attempts - 1))
+            row.item = replace(row.item, attempts=max(int(doubtful), item.attempts - 1))
         row.due_at, row.error, row.lease_until = at, error, START
         if error and item.attempts >= MAX_ATTEMPTS:
             row.dead = error

@@ -16,7 +16,7 @@ from responder.domain.buttons import Press
 from responder.domain.episodes import EpisodeState
 from responder.domain.notification import Account, Acknowledgement, Beyond, Headline, Notification
 from responder.domain.records import RecordState
-from responder.domain.runs import PlannedStep, Progress, RunState, Tried
+from responder.domain.runs import HELPED, PlannedStep, Progress, RunState, Tried
 from responder.domain.verdicts import Verdict
 from responder.notifiers.slack_blocks import blocks
 from responder.tell.compose import compose
@@ -292,6 +292,39 @@ def test_an_alert_fires_since_it_began_however_late_we_hear_of_it() -> None:
     over = replace(late, resolved_at=at(180))
     ended = closed(180, opened_at=at(120))
     assert "Resolved after 3m" in told(account(incident=over, episodes=(ended,)), 200).fallback
+
+
+_UNMATCHED = decision(Verdict.NO_MATCH, episode_id="e2", at=at(195), first_at=at(195))
+
+
+@pytest.mark.parametrize("state", [one for one in RunState if not (one.final and one in HELPED)])
+@pytest.mark.parametrize("asked", ["", "look at it"])
+def test_that_another_alert_has_no_playbook_does_not_lead_while_there_is_more_to_say_of_a_run(
+    state: RunState, asked: str
+) -> None:
+    two = (episode(), episode(id="e2", fingerprint="f2"))
+    latched = incident(needs_person=asked, needs_person_run="r1" if asked else "")
+    one = account(incident=latched, episodes=two, runs=(run(state),), decisions=(RAN, _UNMATCHED))
+    for overdue in (False, True):
+        news = told(replace(one, overdue=overdue))
+        assert Verdict.NO_MATCH.sentence not in news.why + news.fallback + news.page
+
+
+def test_that_no_playbook_matches_is_the_reason_once_nothing_else_is_left_to_say() -> None:
+    two = (episode(), episode(id="e2", fingerprint="f2"))
+    helped = account(episodes=two, runs=(run(RunState.VERIFIED),), decisions=(RAN, _UNMATCHED))
+    assert told(helped).why == Verdict.NO_MATCH.sentence
+    mine = replace(_UNMATCHED, episode_id="e1")
+    assert Verdict.NO_MATCH.sentence in told(account(runs=(run(RunState.CANCELLED),), decisions=(RAN, mine))).why
+
+
+def test_the_runs_of_a_message_are_in_order_back_in_time_where_one_of_them_asks() -> None:
+    runs = tuple(run(RunState.FAILED, id=f"r{n}", playbook=f"p{n}", created_at=at(n)) for n in range(5))
+    calm = [line.text.split()[0].strip(":") for line in told(account(runs=runs, decisions=(RAN,))).lines]
+    latched = incident(needs_person="look at it", needs_person_run="r1")
+    asks = [line.text.split()[0].strip(":") for line in told(account(incident=latched, runs=runs)).lines]
+    assert [one for one in calm if one[0] in "p2"] == ["2", "p2", "p3", "p4"]
+    assert [one for one in asks if one[0] in "p2"] == ["p1", "p4", "p3", "2"]
 
 
 def test_an_alert_that_joined_the_run_of_another_incident_says_which() -> None:

@@ -1,7 +1,7 @@
 """The courier against real peers: told once, edited after, nothing lost, nobody delayed by somebody else's channel."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -14,7 +14,6 @@ from responder.domain.notification import Account, Beyond, Notification, Receipt
 from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import SlackNotifier
 from responder.playbook.model import NotifyRule, Playbook
-from responder.ports.notifier import Notifier
 from responder.tell.courier import Courier
 from responder.tell.digest import Storm
 from responder.tell.early import too_early
@@ -22,60 +21,12 @@ from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.web import Rate
+from tests.unit.tell.office import Office, office
 from tests.unit.tell.outbox import MemoryOutbox, Moved, Row
 from tests.unit.tell.stories import DOCS, STORIES, URL, account, incident
 
 SLACK, PAGER = "slack:C0ALERTS", "pagerduty:payments"
 FIXING, FIXED, ROLLED_BACK = (STORIES[name].account for name in ("fixing", "fixed", "rolled-back"))
-
-
-@dataclass(slots=True)
-class Office:
-    """A courier, its outbox and what it said."""
-
-    outbox: MemoryOutbox
-    clock: Moved
-    courier: Courier
-    facts: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
-
-    async def work(self) -> None:
-        """Take turns until nothing is due any more, then wait for what is in flight."""
-        while await self.courier.turn():
-            await self.courier.drain()
-
-    async def later(self, seconds: float) -> None:
-        """Let time pass, then work."""
-        self.clock.advance(seconds)
-        await self.work()
-
-    def said(self, name: str) -> list[Mapping[str, object]]:
-        return [fields for one, fields in self.facts if one == name]
-
-
-def office(
-    notifiers: Mapping[str, Notifier], *, storm: Storm | None = None, pager: str = "", **options: float
-) -> Office:
-    clock = Moved()
-    outbox = MemoryOutbox(clock)
-    facts: list[tuple[str, Mapping[str, object]]] = []
-
-    def on_fact(name: str, /, **fields: object) -> None:
-        facts.append((name, fields))
-
-    courier = Courier(
-        outbox,
-        clock,
-        notifiers,
-        docs_of=lambda _: DOCS,
-        external_url=URL,
-        on_fact=on_fact,
-        jitter=lambda: 0.0,
-        sleep=clock.sleep,
-        turn_seconds=options.get("turn_seconds", 5.0),
-        storm=lambda: storm,
-        pager=lambda: pager,
-    )
-    return Office(outbox, clock, courier, facts)
 
 
 @pytest.fixture

@@ -135,6 +135,7 @@ async def test_past_outcomes_related_incidents_and_what_we_changed_are_told() ->
     ]
     touched = [
         Touched("c9", "r9", "tune-cache", "http/checkout", "set", at(-600), {"mb": 64}, {"mb": 128}),
+        Touched("c7", "r7", "tune-cache", "http/checkout", "set", at(-900), {"mb": 32}, {"mb": 64}, at(-700)),
         Touched("c8", "r8", "tune-cache", "http/cart", "set", at(-600), {"mb": 64}, {"mb": 128}),
         Touched("c1", "r1", "checkout-workers", "http/checkout", "set", at(-1), {"workers": 4}, {"workers": 6}),
     ]
@@ -143,12 +144,13 @@ async def test_past_outcomes_related_incidents_and_what_we_changed_are_told() ->
     assert told == [
         "checkout-workers, last 30 days: 14 runs, 12 fixed, 2 undone, median 2m10s",
         "13:52 UTC tune-cache changed http/checkout: mb: 64 → 128",
+        "13:47 UTC tune-cache changed http/checkout: mb: 32 → 64, undone at 13:50 UTC",
         "CheckoutSlow began 14:01 UTC (service=checkout)",
     ]
     news = replace(STORIES["fixing"], account=replace(about.account, findings=tuple(
         await Around(Store(past, beside, touched)).look(about)
     ))).told()  # fmt: skip
-    assert [kind for kind, _ in news.notes] == ["past", "changed", "related"]
+    assert [kind for kind, _ in news.notes] == ["past", "changed", "changed", "related"]
 
 
 async def test_the_surroundings_are_read_once_for_a_storm_and_again_after_two_seconds() -> None:
