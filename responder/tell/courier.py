@@ -7,13 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 from responder.domain.errors import DeliveryError, NotYet, StoreError
-from responder.domain.ids import new_id
-from responder.domain.notification import Account, Notification, Receipt, repeated
+from responder.domain.notification import Account, Notification, Receipt
 from responder.ports.clock import Clock
-from responder.ports.notifier import Destination, Notifier, Pictures, WithoutEdits
+from responder.ports.notifier import Destination, Notifier, Pictures
 from responder.ports.queues import GAP
 from responder.ports.store import DIGEST, Gathered, Outbox, OutboxItem
 from responder.tell.ahead import Ahead
@@ -26,6 +24,7 @@ from responder.tell.docs import DocsOf
 from responder.tell.facts import OnFact
 from responder.tell.gallery import Gallery, is_picture
 from responder.tell.lanes import Lane, back_off
+from responder.tell.sending import Partly, Sending
 from responder.tell.veil import NoVeil, Veil
 from responder.tell.way import Way
 
@@ -57,16 +56,6 @@ LONGEST_REST = timedelta(seconds=10)
 
 AccountNow = Callable[[], Awaitable[Account | None]]
 """Reads how an incident stands."""
-
-
-@runtime_checkable
-class Partly(Protocol):
-    """A delivery error after the message itself arrived: ``receipt`` is kept, the rest is sent again."""
-
-    @property
-    def receipt(self) -> Receipt:
-        """What was told."""
-        ...
 
 
 class Courier:
@@ -105,6 +94,7 @@ class Courier:
         self._way = way or Way()
         self._storm = storm
         self._store = store
+        self._sending = Sending(store, on_fact)
         self._clock = clock
         self._notifiers = notifiers
         self._docs_of = docs_of
@@ -276,7 +266,7 @@ class Courier:
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._turn_seconds):
-                receipt = await self._deliver(notifier, lane, item, news)
+                receipt = await self._sending.deliver(notifier, item, news)
         except TimeoutError:
             slow = DeliveryError(f"no answer within {self._turn_seconds:g} s", uncertain=True)
             await self._settle(lane, item, slow)
@@ -308,54 +298,6 @@ class Courier:
             revision=item.want_rev,
             seconds=round(seconds, 3),
         )
-
-    async def _deliver(self, notifier: Notifier, lane: Lane, item: OutboxItem, news: Notification) -> Receipt:
-        """Edit what is known to be there; otherwise post, after the attempt is committed."""
-        address = lane.destination.address
-        if isinstance(notifier, WithoutEdits):
-            return await self._post(notifier, notifier.on_the_way(news, address, item.receipt), address, item, news)
-        receipt = item.receipt
-        if item.attempt:
-            receipt = await notifier.find(address, item.attempt)
-            if receipt is None:
-                self._on_fact("told_again", destination=item.destination, incident=item.incident_id)
-                return await notifier.deliver(repeated(news), address, None, item.attempt)
-        if receipt is not None:
-            try:
-                return await notifier.deliver(news, address, receipt, item.attempt)
-            except DeliveryError as error:
-                if not error.gone:
-                    raise
-                self._on_fact("message_gone", destination=item.destination, error=str(error))
-        return await self._first_post(notifier, address, item, news)
-
-    async def _post(
-        self, notifier: Notifier, on_the_way: Receipt | None, address: str, item: OutboxItem, news: Notification
-    ) -> Receipt:
-        """Post what cannot be edited, after it is committed what may be on its way."""
-        if on_the_way is None:
-            return await notifier.deliver(news, address, item.receipt, item.attempt)
-        if item.attempt:
-            self._on_fact("told_again", destination=item.destination, incident=item.incident_id)
-        attempt = item.attempt or new_id()
-        await self._store.announce(item, attempt, on_the_way)
-        try:
-            return await notifier.deliver(news, address, item.receipt, attempt)
-        except DeliveryError as error:
-            if not error.uncertain and not isinstance(error, Partly):
-                await self._store.announce(item, item.attempt, item.receipt or {})
-            raise
-
-    async def _first_post(self, notifier: Notifier, address: str, item: OutboxItem, news: Notification) -> Receipt:
-        attempt = new_id()
-        await self._store.announce(item, attempt)
-        try:
-            return await notifier.deliver(news, address, None, attempt)
-        except DeliveryError as error:
-            if not error.uncertain and not isinstance(error, Partly):
-                # It certainly did not arrive: there is nothing to look for, and no repetition to mark.
-                await self._store.announce(item, "")
-            raise
 
     async def _settle(self, lane: Lane, item: OutboxItem, error: DeliveryError) -> None:
         """Write down what a failed delivery means: give up, wait for the channel, or try again."""
