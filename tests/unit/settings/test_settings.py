@@ -165,8 +165,7 @@ def test_without_a_file_there_are_defaults() -> None:
         ("sources: { am: { hmac: { secret: abc } } }", "Alertmanager cannot sign"),
         ("access: { tokens: [ { name: a, role: owner, token: abcdefgh } ] }", "'owner' is not one of viewer"),
         (
-            "access: { tokens: [ { name: a, role: admin, token: abcdefgh }, "
-            "{ name: b, role: viewer, token: abcdefgh } ] }",
+            "access: {tokens: [{name: a, role: admin, token: abcdefgh}, {name: b, role: viewer, token: abcdefgh}]}",
             "b has the same token as a: nobody can tell which of them it is",
         ),
         ("access: { tokens: [ { name: a, role: admin, token: abc } ] }", "fewer than 8 characters"),
