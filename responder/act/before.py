@@ -132,7 +132,7 @@ async def planned(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepare
     try:
         return await plan(engine, run, playbook)
     except (Temporary, Permanent) as error:
-        return unplanned(error)
+        return unplanned(error, engine.clock.now())
 
 
 def with_plan(run: Run, prepared: tuple[Prepared, ...]) -> Run:

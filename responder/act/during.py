@@ -12,7 +12,7 @@ from responder.act.effects import LANDING_GRACE, Attempt, Outcome, Sent, recover
 from responder.act.ending import awaited
 from responder.act.ends import refused, turn_back, under_way
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
-from responder.act.later import later, too_long
+from responder.act.later import later, left_alone, told, too_long
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, prepare
 from responder.act.reach import reaching
@@ -247,8 +247,9 @@ def _settled(run: Run, step: Step, result: Outcome, standing: Standing) -> Run |
 def _again(run: Run, step: Step, why: str, standing: Standing, wait: timedelta | None) -> Next:
     """Try once more what certainly did not happen, as often as the step allows; not before the target wants it."""
     tries = run.progress.tries + 1
+    run = left_alone(run, standing.now + wait if wait else None)
     if tries > step.retries:
-        return failed_step(run, step, why, standing)
+        return failed_step(run, step, told(why, wait), standing)
     at = later(standing.now, BACK_OFF * tries, wait, run.deadline)
     if at is None:
         return failed_step(run, step, too_long(why, wait), standing)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from responder.act.engine import Next, soon
+from responder.act.later import left_alone
 from responder.domain.limits import Refusal
 from responder.domain.runs import Run, advance
 from responder.domain.verdicts import Verdict
@@ -20,7 +21,8 @@ _FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS, Verdict
 
 def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
     """End a run that changed nothing: a guard that fails gives the next candidate its turn, a ``later`` one waits."""
-    ended = advance(run, "refused", refusal.verdict, refusal.reason)
+    asked = refusal.retry_at if refusal.verdict is Verdict.TEMPORARY else None
+    ended = left_alone(advance(run, "refused", refusal.verdict, refusal.reason), asked)
     if run.kind == "rollback":
         return Next(ended, end=RunEnd(needs_person=f"The rollback was refused: {refusal.reason}"))
     if refusal.verdict is Verdict.RESOLVED:
@@ -42,7 +44,10 @@ def refused(run: Run, refusal: Refusal, standing: Standing) -> Next:
     if refusal.verdict is Verdict.LOOP:
         return Next(ended, end=RunEnd(needs_person=f"{run.playbook} on {run.target}: {refusal.reason}"))
     page = f"{run.playbook}: {refusal.reason}" if refusal.verdict in _FOR_A_PERSON else ""
-    return Next(ended, end=RunEnd(needs_person=page, retry_at=soon(standing.now, refusal, _later(run))))
+    at = soon(standing.now, refusal, _later(run))
+    if asked is not None:
+        at = max(at, standing.now + _later(run))  # what it asks for may be less than we leave it alone for anyway
+    return Next(ended, end=RunEnd(needs_person=page, retry_at=at))
 
 
 def _later(run: Run) -> timedelta:

@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import JsonValue
 
 from responder.act.engine import EFFECT_SECONDS, Engine
+from responder.act.later import told
 from responder.domain.errors import Permanent, Reconciled, Temporary
 from responder.domain.limits import Refusal
 from responder.domain.runs import PlannedStep, Run
@@ -132,11 +134,12 @@ def plan_hash(run: Run, steps: Sequence[PlannedStep]) -> str:
     return hashlib.sha256(json.dumps(account, sort_keys=True).encode()).hexdigest()
 
 
-def unplanned(error: Temporary | Permanent) -> Refusal:
-    """Say what it means that a plan could not be computed."""
+def unplanned(error: Temporary | Permanent, now: datetime) -> Refusal:
+    """Say what it means that a plan could not be computed, and until when the target asks to be left alone."""
     match error:
         case Temporary():
-            return Refusal(Verdict.TEMPORARY, str(error))
+            until = now + error.retry_after if error.retry_after else None
+            return Refusal(Verdict.TEMPORARY, told(str(error), error.retry_after), until)
         case Reconciled():
             return Refusal(Verdict.RECONCILED, f"{Verdict.RECONCILED.sentence} {error}")
         case Permanent():

@@ -36,7 +36,7 @@ async def _portions(engine: Engine, run: Run, step: Step, by: Portion) -> tuple[
         ready = await prepare(engine, run, step, names_for(run))
         return tuple(part.arguments() for part in ready.action.portions(ready.snapshot.image, by))
     except (Temporary, Permanent) as error:
-        return unplanned(error)
+        return unplanned(error, engine.clock.now())
     except TooManyPortions as error:
         return Refusal(Verdict.TOO_MANY_PORTIONS, f"{Verdict.TOO_MANY_PORTIONS.sentence} step {step.id}: {error}")
     except ValueError as error:

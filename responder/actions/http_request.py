@@ -189,6 +189,14 @@ http.request:
             raise ValueError(msg)
         return line
 
+    @field_validator("set_")
+    @classmethod
+    def _computes(cls, computed: dict[str, Adjust] | None) -> dict[str, Adjust] | None:
+        if computed == {}:
+            msg = "names no key: nothing would ever be changed"
+            raise ValueError(msg)
+        return computed
+
     @field_validator("headers")
     @classmethod
     def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
@@ -205,6 +213,9 @@ http.request:
     def _sound(self) -> "HttpRequest":
         if (self.json_ is None) == (self.set_ is None):
             msg = "give either json or set"
+            raise ValueError(msg)
+        if self.read is not None and self.json_ == {}:
+            msg = "json names no key: nothing would ever be changed"
             raise ValueError(msg)
         if self.read is None and (self.set_ is not None or self.undo_json is None):
             msg = "without read there is no before-image: give read, or json together with undo_json"

@@ -130,9 +130,9 @@ class Runtime:
         self.notifiers.update(self.channels.notifiers)
         self.pictures.clear()
         self.pictures.update(self.channels.pictures)
-        modes = {playbook.name: playbook.mode for playbook in library.playbooks.values() if playbook.steps}
-        for complaint in (*(c for found in library.complaints.values() for c in found), *cross_check(settings, modes)):
-            self.on_fact("complaint", text=str(complaint), hint=complaint.hint)
+        missing = cross_check(settings, library.modes)
+        for complaint in (*(c for found in library.complaints.values() for c in found), *missing):
+            self.on_fact("complaint", text=str(complaint), hint=complaint.hint, severity=complaint.severity)
         self.on_fact("playbooks", loaded=len(library.playbooks), stale=len(library.stale), errors=dict(library.errors))
         for follow in self.followers:
             await follow()

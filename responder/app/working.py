@@ -18,6 +18,7 @@ from responder.app.replicas import shared_pace, shared_wake
 from responder.app.runtime import Runtime
 from responder.decide.decider import CLAIM as DELIVERIES
 from responder.decide.decider import Decider
+from responder.domain.errors import Unavailable
 from responder.domain.verdicts import BY_CONFIGURATION, Verdict
 from responder.housekeeping import Housekeeper
 from responder.ports.wake import Queue
@@ -65,7 +66,10 @@ async def opened(runtime: Runtime) -> AsyncIterator[None]:
     """Open the store and load everything; leaving the block closes what was opened. Nothing takes turns yet."""
     async with AsyncExitStack() as stack:
         runtime.store.listen(runtime.on_fact)
-        await runtime.store.open()
+        try:
+            await runtime.store.open()
+        except Unavailable as error:
+            raise Unavailable(f"{error}; it is {runtime.settings.store.place}") from error
         stack.push_async_callback(runtime.store.close)
         await runtime.adopt(runtime.settings)
         # A brake of the last process's environment went with it, and nobody could say that it was lifted.

@@ -1,6 +1,7 @@
 """The command line: each command is a function; what it needs is imported when it runs."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -88,15 +89,27 @@ def check(
     """Read playbooks and say everything that is wrong with them."""
     from responder import app as root
     from responder.cli.check import run_check
-    from responder.settings import worth_knowing
+    from responder.domain.errors import Complaint
+    from responder.domain.modes import Mode
+    from responder.settings import cross_check, worth_knowing
 
     names, settings, folders = None, None, list(paths or ())
     if not syntax_only and (config_file.exists() or not folders):
         settings = root.read_settings(config_file)
         names, folders = root.names_of(settings), folders or list(settings.playbooks)
-    more = () if settings is None else worth_knowing(settings)
+
+    def of_settings(modes: Mapping[str, Mode]) -> Sequence[Complaint]:
+        return () if settings is None else (*worth_knowing(settings), *cross_check(settings, modes))
+
     raise typer.Exit(
-        run_check(folders, output=output, syntax_only=syntax_only, catalogue=root.catalogue(), names=names, more=more),
+        run_check(
+            folders,
+            output=output,
+            syntax_only=syntax_only,
+            catalogue=root.catalogue(),
+            names=names,
+            of_settings=of_settings,
+        ),
     )
 
 

@@ -1,13 +1,14 @@
 """``responder check``: reads playbooks and says everything that is wrong with them. Needs no running responder."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from responder.cli.reports import FORMATS, count_errors
 from responder.domain.errors import Complaint
-from responder.playbook.library import load_library
+from responder.domain.modes import Mode
+from responder.playbook.library import SUFFIXES, load_library
 from responder.playbook.names import Names
 from responder.ports.catalogue import Catalogue
 
@@ -21,14 +22,14 @@ def run_check(
     syntax_only: bool = False,
     catalogue: Catalogue,
     names: Names | None = None,
-    more: Sequence[Complaint] = (),
+    of_settings: Callable[[Mapping[str, Mode]], Sequence[Complaint]] = lambda _: (),
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
     """Check the files and folders in ``paths``, print the findings and return the exit code.
 
     0: nothing but warnings; 1: errors; 2: called the wrong way.
-    ``more`` is what is to be said of the configuration besides.
+    ``of_settings`` returns what is to be said of the configuration, given the modes of the playbooks (by name).
     ``output`` is text, json, github or sarif. With ``syntax_only`` or without ``names`` nothing is looked up in the
     configuration.
     """
@@ -41,7 +42,14 @@ def run_check(
         print(f"responder check: {_usage(missing)}", file=err)
         return USAGE
     library = load_library(paths, catalogue, None if syntax_only else names, {})
-    complaints = [*more, *(complaint for found in library.complaints.values() for complaint in found)]
+    empty = [path for path in paths if not any(Path(file).is_relative_to(path) for file in library.files)]
+    if empty:
+        print(f"responder check: {_nothing_in(empty)}", file=err)
+        return USAGE
+    complaints = [
+        *of_settings(library.modes),
+        *(complaint for found in library.complaints.values() for complaint in found),
+    ]
     out.write(FORMATS[output](complaints, len(library.files)))
     return FINDINGS if count_errors(complaints) else OK
 
@@ -50,3 +58,9 @@ def _usage(missing: Sequence[Path]) -> str:
     if missing:
         return f"no such file or folder: {', '.join(str(path) for path in missing)}"
     return "name the playbooks or folders to check"
+
+
+def _nothing_in(paths: Sequence[Path]) -> str:
+    names = ", ".join(map(str, paths))
+    read = f"files whose names end in {' or '.join(SUFFIXES)} are read, but for hidden ones and *.test{SUFFIXES[0]}"
+    return f"there is no playbook in {names}: {read}"

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from responder.cli.client import running_url
 from responder.cli.findings import Finding, note, well, wrong
@@ -123,8 +123,6 @@ def _writable(folder: Path) -> bool:
 async def _postgres(store: StoreSettings) -> list[Finding]:
     import asyncpg
 
-    parts = urlsplit(store.url)
-    place = f"PostgreSQL {parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
     try:
         connection = await asyncpg.connect(store.url, password=store.password, timeout=_SECONDS)
         try:
@@ -141,8 +139,9 @@ async def _postgres(store: StoreSettings) -> list[Finding]:
         finally:
             await connection.close(timeout=_SECONDS)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
-        return [wrong("store", f"{place} cannot be used: {str(error) or type(error).__name__}")]
-    text = f"{place}, version {version}, {f'schema {schema}' if schema else 'its schema is made at the first start'}"
+        return [wrong("store", f"{store.place} cannot be used: {str(error) or type(error).__name__}")]
+    made = f"schema {schema}" if schema else "its schema is made at the first start"
+    text = f"{store.place}, version {version}, {made}"
     found = [well("store", text), _durability(str(commit), str(standbys or ""), attached=int(attached or 0))]
     if not tells:
         found.append(note("failover", f"this role may not call {' and '.join(_IDENTITY)}: a failover is not noticed"))

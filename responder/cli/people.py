@@ -36,6 +36,8 @@ NEXT = {
     "deliveries": "Nothing has arrived: does a receiver of Alertmanager have url: {url}/webhook/SOURCE?",
 }
 """What to do about an empty list."""
+_NOT_TAKEN_UP = frozenset({"awaiting_approval", "ready"})
+"""States of a run that has a yes and may still find that it was for another plan."""
 FAILED = frozenset({"failed", "rolled_back", "partly_rolled_back", "expired", "cancelled"})
 
 
@@ -197,22 +199,25 @@ def approve(
     if answer.get("waits_for"):
         print(f"noted; it waits for {plain(answer['waits_for'])}: responder approve {run_id}")
         return
-    print("approved")
     _say_what_followed(client, run_id, shown)
 
 
 def _say_what_followed(client: Client, run_id: str, shown: str) -> None:
-    """Look for a moment whether the run was taken up: a yes may come too late, or for a plan that has changed."""
+    """Look for a moment whether the run was taken up: a yes may come too late, or for a plan that has changed.
+
+    What was approved is planned again before anything is changed; another plan takes a yes of its own.
+    """
     for _ in range(12):
         row = client.get(f"runs/{segment(run_id)}")
         asked = next(client.items("approvals", 1, run=run_id), None)
         if asked is not None and asked.get("state") == "pending" and asked.get("plan_hash") != shown:
-            print("the target has changed since: there is a new plan, approve again", file=sys.stderr)
-            return
-        if row.get("state") != "awaiting_approval":
+            fail(f"the target has changed since, and there is a new plan: responder approve {run_id}", Exit.FINDINGS)
+        if row.get("state") not in _NOT_TAKEN_UP:
+            print("approved")
             print(f"now {row.get('state')} {plain(row.get('reason') or '')}".rstrip())
             return
         time.sleep(0.25)
+    print("approved")
     print(f"not taken up yet; see: responder runs watch {run_id}", file=sys.stderr)
 
 

@@ -57,7 +57,10 @@ class Bench:
         self._given: dict[str, tuple[int, tuple[datetime, ...]]] = {}
         self._touched: defaultdict[str, list[Touch]] = defaultdict(list)
         self._touched_below: defaultdict[str, list[Touch]] = defaultdict(list)
+        self._left_alone: dict[str, datetime] = {}
         for run in facts.runs:
+            if run.left_alone_until is not None:
+                self._left_alone[run.target] = max(run.left_alone_until, self.left_alone(run.target))
             for episode in run.episodes:
                 self._of_episode[episode].append(run)
             if not run.state.final:
@@ -96,6 +99,10 @@ class Bench:
             if found:
                 return found[0]
         return None
+
+    def left_alone(self, target: str) -> datetime:
+        """Return until when a target has asked to be left alone, as far as the runs say that were read; now if not."""
+        return self._left_alone.get(target, self.now)
 
     def cause(self, pair: tuple[str, str], episode: Episode) -> Cause:
         """Return what a run of this playbook on this target would follow from.

@@ -209,11 +209,13 @@ class _Judge:
         if last is None or option.mode is Mode.OBSERVE:
             return None
         again = last + min(FAILED_BACK_OFF * 2 ** min(len(done) - 1, 10), FAILED_BACK_OFF_MAX)
+        asked = max((run.left_alone_until for run in done if run.left_alone_until is not None), default=again)
+        why = ": the target asks to be left alone until then (Retry-After)" if asked > again else ""
+        again = max(again, asked)
         if self._bench.now >= again:
             return None
-        reason = (
-            f"{Verdict.COOLDOWN.sentence} Try {len(done)} had no success; the next one is due at {again:%H:%M:%S} UTC."
-        )
+        due = f"Try {len(done)} had no success; the next one is due at {again:%H:%M:%S} UTC{why}."
+        reason = f"{Verdict.COOLDOWN.sentence} {due}"
         return Refusal(Verdict.COOLDOWN, reason, again)
 
     def _tell(self, option: Option) -> tuple[bool, bool]:

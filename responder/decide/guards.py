@@ -172,6 +172,15 @@ def busy(q: Question) -> Refusal | None:
     return Refusal(Verdict.BUSY, f"{Verdict.BUSY.sentence} Run {holder[1]} of {holder[0]} is at it.")
 
 
+def left_alone(q: Question) -> Refusal | None:
+    """Refuse a target that has asked a run to be left alone (``Retry-After``), whichever playbook's that was."""
+    until = q.bench.left_alone(q.option.target)
+    if until <= q.bench.now:
+        return None
+    reason = f"{Verdict.COOLDOWN.sentence} It asks to be left alone until {until:%H:%M:%S} UTC (Retry-After)."
+    return Refusal(Verdict.COOLDOWN, reason, until)
+
+
 def limited(q: Question) -> Refusal | None:
     """Refuse beyond the playbook's limits."""
     limits = q.option.playbook.limits
@@ -190,7 +199,7 @@ OF_THE_ALERT: tuple[Guard, ...] = (disabled, altered, not_begun, muted, stale, f
 """What speaks against acting on this alert, whatever happened before."""
 OF_THE_MOMENT: tuple[Guard, ...] = (shown_otherwise, stopped)
 """Stop signs, the sender's and ours; they hold for watching, too, because a run would be refused by them."""
-OF_AN_EFFECT: tuple[Guard, ...] = (looping, doubted, quarantined, busy, limited)
+OF_AN_EFFECT: tuple[Guard, ...] = (looping, doubted, quarantined, busy, left_alone, limited)
 """What speaks against changing the target now; ``observe`` takes no slot and no budget."""
 
 

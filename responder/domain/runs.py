@@ -292,6 +292,8 @@ class Progress(BaseModel):
     """The run that goes on with the alerts of this one: their targets turned out to be the same."""
     reach: int | None = None
     """On how many targets the run's ``blast_radius`` lets effects be, as it was counted in checking."""
+    left_alone_until: datetime | None = None
+    """Until when the target has asked to be left alone (``Retry-After``): no run is begun on it before that."""
 
 
 NO_PROGRESS = Progress()

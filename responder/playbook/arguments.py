@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ValidationError
 
+from responder.language.allow import filled_in
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
 from responder.language.templates import Template
 from responder.playbook.complaints import Findings, at, describe, existing
 from responder.playbook.fields import Wrong, kind_of, promql, template
+from responder.playbook.lookups import CALL_INPUTS
 from responder.ports.action import Action
 from responder.ports.probe import Probe
 
@@ -37,7 +39,8 @@ def check_arguments(
 ) -> Iterator[tuple[Path, Template]]:
     """Complain about the arguments at ``path``, and go through the templates in them.
 
-    What the class says about a value that holds a template is left out: it is checked again once it is rendered.
+    What the class says about a value that holds a template is left out: it is checked again once it is rendered. Of a
+    call what is written out is checked here, too.
     """
     rule = "action-input" if issubclass(model, Action) else "probe-input"
     given = {} if arguments is None else arguments
@@ -60,6 +63,7 @@ def _check_class(
 ) -> set[object]:
     """Complain about what the class refuses, and return the inputs that it does not have."""
     unknown: set[object] = set()
+    given = _filled_in(model, given)
     try:
         model.model_validate(given)
     except ValidationError as error:
@@ -83,6 +87,13 @@ def _check_class(
                 label = ".".join((model.name, *(str(part) for part in place)))
                 findings.add_wrong(where, Wrong(str(wrong), rule, wrong.hint), label)
     return unknown
+
+
+def _filled_in(model: type[Action] | type[Probe], given: Arguments) -> Arguments:
+    """Return the arguments with what is sure of each call: a method that is never sent is none with any path."""
+    calls = CALL_INPUTS if model.name.startswith("http.") else ()
+    known = {key: filled_in(line) for key in calls if isinstance(line := given.get(key), str)}
+    return {**given, **known}
 
 
 def _unknown_input(model: type[Action] | type[Probe], place: Path, rule: str) -> tuple[str, str, str]:

@@ -14,7 +14,10 @@ from responder.language.suggest import did_you_mean
 from responder.playbook.fields import Wrong, kind_of, written
 from responder.playbook.shape import Shape, key_names
 
-_YAML_1_1_BOOLEANS = {"on", "off", "yes", "no", "y", "n"}
+_YAML_1_1_BOOLEANS = {
+    **dict.fromkeys(("on", "yes", "y"), "on/yes as true"),
+    **dict.fromkeys(("off", "no", "n"), "off/no as false"),
+}
 _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -178,7 +181,7 @@ def _not_a_choice(value: object, expected: str) -> Wrong:
     start = f'did you mean "{near}"? ' if near else ""
     # As YAML 1.1 reads them these would be yes and no; here they are the words that stand there.
     if isinstance(value, str) and value.casefold() in _YAML_1_1_BOOLEANS:
-        start = "YAML 1.1 reads off/no as false; "
+        start = f"YAML 1.1 reads {_YAML_1_1_BOOLEANS[value.casefold()]}; "
     return Wrong(f"input should be {words}", "value", f"{start}one of: {', '.join(choices)}")
 
 

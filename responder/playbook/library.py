@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from responder.domain.errors import Complaint, PlaybookError
+from responder.domain.modes import Mode
 from responder.language.index import MatcherIndex
 from responder.language.yaml_builder import MAX_BYTES
 from responder.playbook.apart import apart
@@ -38,6 +39,11 @@ class Library:
     def candidates(self, labels: Mapping[str, str]) -> list[Playbook]:
         """Return the playbooks whose matchers fit ``labels``, in the order in which they are tried."""
         return self.index.find(labels)
+
+    @property
+    def modes(self) -> Mapping[str, Mode]:
+        """The mode of each playbook that has steps: what only tells does not act, whatever its mode."""
+        return {playbook.name: playbook.mode for playbook in self.playbooks.values() if playbook.steps}
 
     @property
     def errors(self) -> Mapping[str, int]:

@@ -1,10 +1,10 @@
 """The names that a playbook takes from the configuration: connections, clusters, time intervals and channels."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR
-from responder.language.allow import allows, plain_path
+from responder.language.allow import allows, known_part, may_allow, plain_path
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
 from responder.playbook.approvers import check_approvers
@@ -134,12 +134,22 @@ def _check_calls(findings: Findings, path: Path, arguments: Keys, service: str, 
     probed = arguments.get(PATH_INPUT)
     calls.append((PATH_INPUT, f"GET {probed}" if isinstance(probed, str) else None))
     for key, line in calls:
-        shape = _CALL.fullmatch(line) if isinstance(line, str) and "{{" not in line else None
-        if shape is not None and not allows(allowed, shape[1], shape[2]):
-            call = f"{shape[1]} {plain_path(shape[2])}"
+        call = _not_allowed(line, allowed) if isinstance(line, str) else ""
+        if call:
             message = f'{key}: the connection "{service}" does not allow {call}'
             hint = f'add "{call}" to connections.http.{service}.allow; it allows {", ".join(allowed) or "nothing"}'
             findings.add((*path, key), message, "not-allowed", hint)
+
+
+def _not_allowed(line: str, allowed: Collection[str]) -> str:
+    """Return what would have to be allowed for ``line``; empty when it is, or may be with what a template gives."""
+    if "{{" in line:
+        known = known_part(line)
+        if known is None or may_allow(allowed, *known):
+            return ""
+        return f"{known[0]} {plain_path(known[1]) or '/'}*"
+    shape = _CALL.fullmatch(line)
+    return "" if shape is None or allows(allowed, shape[1], shape[2]) else f"{shape[1]} {plain_path(shape[2])}"
 
 
 def _check_parameters(findings: Findings, data: Keys, names: Names, catalogue: Catalogue) -> None:

@@ -20,6 +20,7 @@ class RunFact:
     """What decide needs of a run near a target or an episode.
 
     ``began_at``: its first change, or None. ``kept_at``: since when it is kept for a time, or None.
+    ``left_alone_until``: until when its target has asked to be left alone (``Retry-After``), or None.
     """
 
     id: str
@@ -33,6 +34,7 @@ class RunFact:
     began_at: datetime | None = None
     depth: int = 1
     kept_at: datetime | None = None
+    left_alone_until: datetime | None = None
 
     def touch(self, now: datetime) -> Touch | None:
         """Return what the run has changed, as far as that may be the cause of something; None when it changed nothing.

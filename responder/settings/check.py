@@ -40,7 +40,10 @@ def _nobody_is_told(settings: Settings, modes: Mapping[str, Mode]) -> tuple[Comp
         return ()
     more = f" and {len(acting) - 1} more" if len(acting) > 1 else ""
     message = f"page: {acting[0]}{more} may act, and nobody is told when a person is needed"
-    hint = "add page: { pagerduty: SERVICE, after: 5m } (or slack, or console: true), or keep them at mode: observe"
+    hint = (
+        "add page: { pagerduty: SERVICE, after: 5m } (or slack, or console: true), or keep them at mode: observe;"
+        " until then responder serve acts, and calls nobody"
+    )
     return (Complaint(settings.file, 1, 1, message, "page-missing", hint),)
 
 

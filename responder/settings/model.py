@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from responder.domain.alerts import Severity
 from responder.domain.limits import Cap
@@ -25,6 +26,19 @@ class StoreSettings:
 
     url: str = field(default="sqlite:///responder.db", repr=False)
     password: str | None = field(default=None, repr=False)
+
+    @property
+    def place(self) -> str:
+        """What people read: of which kind it is, and where; no user and no password."""
+        if self.url.startswith("sqlite:"):
+            return f"SQLite {self.url.removeprefix('sqlite:///')}"
+        parts = urlsplit(self.url)
+        if "@" in parts.path:  # part of a password, of which some character is not encoded
+            return "PostgreSQL"
+        try:
+            return f"PostgreSQL {parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+        except ValueError:  # several hosts, each with its port
+            return f"PostgreSQL {parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,12 @@ def read_access(node: Node) -> Access:
     for place, name in enumerate(names):
         if name in names[:place]:
             fields.get("tokens").items()[place].complain(f"a second token named {name!r}", "duplicate")
+    for place, token in enumerate(tokens):
+        same = [other.name for other in tokens[:place] if token.value and other.value == token.value]
+        if same:
+            message = f"{token.name} has the same token as {same[0]}: nobody can tell which of them it is"
+            hint = "give each its own: openssl rand -hex 32"
+            fields.get("tokens").items()[place].complain(message, "duplicate", hint)
     users = {name: _role(one) for name, one in fields.get("users").named().items()}
     anonymous = fields.read("anonymous", Node.flag, otherwise=False)
     slack, pagerduty = read_slack_users(fields.get("slack")), read_pagerduty_users(fields.get("pagerduty"))

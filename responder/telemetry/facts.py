@@ -212,17 +212,7 @@ class Telemetry:
     def fact(self, name: str, /, **fields: object) -> None:
         """Log and count the fact ``name``; never raises for what its fields hold."""
         fact = FACTS.get(name, _UNKNOWN)
-        level = fact.level
-        if name == "reload" and not fields.get("ok"):
-            level = "error"
-        if name == "tell_later" and fields.get("counted", True):
-            level = "warning"
-        if name == "slack_socket" and not fields.get("connected"):
-            level = "warning"
-        if name == "playbooks" and fields.get("errors"):
-            level = "warning"
-        if not fields.get("logged", True) or (name == "decision" and fields.get("verdict") == "no_match"):
-            level = "debug"  # one of too many; what matches nothing is most of what comes in
+        level = _level(name, fact, fields)
         shown = fields
         if "event" in fields:  # structlog's own parameter has that name
             shown = {f"{key}_" if key == "event" else key: value for key, value in fields.items()}
@@ -244,3 +234,18 @@ class Telemetry:
             return True
         self._logged[name, about] = now
         return False
+
+
+def _level(name: str, fact: Fact, fields: Fields) -> _Level:
+    """Return how loud it is this time: some facts tell of what is well and of what is not."""
+    if not fields.get("logged", True) or (name == "decision" and fields.get("verdict") == "no_match"):
+        return "debug"  # one of too many; what matches nothing is most of what comes in
+    if (name == "reload" and not fields.get("ok")) or (name == "complaint" and fields.get("severity") == "error"):
+        return "error"
+    if (
+        (name == "tell_later" and fields.get("counted", True))
+        or (name == "slack_socket" and not fields.get("connected"))
+        or (name == "playbooks" and fields.get("errors"))
+    ):
+        return "warning"
+    return fact.level

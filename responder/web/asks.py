@@ -9,7 +9,7 @@ from responder.domain.approvals import may_answer
 from responder.domain.brakes import KINDS, PAUSE_VARIABLE, SCOPES, is_scope
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Refusal
-from responder.domain.runs import Run
+from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.language.durations import parse_duration
 from responder.web.api import Row, brakes, find
@@ -87,9 +87,22 @@ async def stop(parts: Parts, caller: Caller, run_id: str) -> Run:
     """Ask a run to stop; raises Refused (404, 409). Its ``stop_by`` says who asked first."""
     run = await run_of(parts, run_id)
     if not await parts.people.stop(run.id, caller.name):
-        raise Refused(409, f"run {run.id} is over: {run.state}", "roll it back instead")
+        raise Refused(409, f"run {run.id} is over: {run.state}", await _instead_of_stopping(parts, run))
     noted(parts, caller, "stop", run.id)
     return await run_of(parts, run.id)
+
+
+async def _instead_of_stopping(parts: Parts, run: Run) -> str:
+    """Say what is left to do about a run that is over."""
+    if run.state is RunState.ROLLED_BACK:
+        return "what it changed is undone"
+    account = await parts.people.account(run.incident_id)
+    undoing = [one for one in account.runs if one.of_run == run.id] if account else []
+    if undoing and undoing[-1].state is RunState.ROLLED_BACK:
+        return f"run {undoing[-1].id} has undone what it changed"
+    if undoing and not undoing[-1].state.final:
+        return f"run {undoing[-1].id} is undoing what it changed"
+    return "roll it back instead"
 
 
 async def roll_back(parts: Parts, caller: Caller, run_id: str, reason: str) -> Run:

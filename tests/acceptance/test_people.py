@@ -165,7 +165,9 @@ async def test_a_changed_plan_is_not_the_one_that_was_approved(office: Office) -
     run_id = (await office.run(item, "awaiting_approval"))["id"]
     (asked,) = await asyncio.to_thread(office.running.items, f"approvals?run={run_id}")
     office.shop._send("PUT", f"/admin/{item}", {"workers": 7})  # somebody else was faster
-    assert (await office.cli("approve", run_id, "--plan-hash", asked["plan_hash"])).returncode == OK
+    yes = await office.cli("approve", run_id, "--plan-hash", asked["plan_hash"])
+    assert (yes.returncode, "approved" in yes.stdout.split()) == (FINDINGS, False)
+    assert "the target has changed since, and there is a new plan" in yes.stderr
 
     async def asks_again() -> bool:
         found = await asyncio.to_thread(office.running.items, f"approvals?run={run_id}&state=pending")

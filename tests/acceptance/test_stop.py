@@ -262,10 +262,12 @@ async def test_without_its_store_nothing_starts_and_it_recovers_by_itself(
 
 async def test_a_start_without_its_store_says_so_and_ends_with_3() -> None:
     """Whoever started it tries again; a wrong configuration would end with 2."""
-    store = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
-    wanted = r"ended with 3\n.*the store cannot be reached"
+    port = free_port()
+    store = f"postgresql://nobody:hidden-from-all@127.0.0.1:{port}/none"
+    wanted = rf"ended with 3\n.*the store cannot be reached: .*; it is PostgreSQL 127\.0\.0\.1:{port}/none"
     with (
         responder({}, config(store, "http://127.0.0.1:1", routes=[])) as running,
-        pytest.raises(ServerError, match=wanted),
+        pytest.raises(ServerError, match=wanted) as told,
     ):
         await asyncio.to_thread(running.start)
+    assert "hidden-from-all" not in str(told.value)

@@ -479,6 +479,28 @@ async def test_a_step_fails_when_the_target_asks_for_longer_than_the_run_can_wai
     run = await current(bed, await take_turn(bed.engine, run))
     assert (run.state, run.verdict) == (RunState.FAILED, Verdict.STEP_FAILED)
     assert "(Retry-After), longer than the run can wait." in run.reason
+    assert run.progress.left_alone_until is not None
+    assert run.finished_at is not None
+    assert abs(run.progress.left_alone_until - run.finished_at - timedelta(seconds=seconds)) < timedelta(seconds=5)
+
+
+async def test_a_step_without_retries_says_what_the_target_asks_for(bed: Bed, target: Target) -> None:
+    run = await claimed(bed, playbook_text().replace("  - id: add\n", "  - id: add\n    retries: 0\n"))
+    target.fault("429", retry_after=60)
+    run = await current(bed, await take_turn(bed.engine, run))
+    assert run.state is RunState.FAILED
+    assert run.reason.endswith("It asks to be left alone for 1m (Retry-After).")
+    assert run.progress.left_alone_until is not None
+
+
+async def test_a_plan_waits_as_long_as_the_target_asks_for(bed: Bed, target: Target) -> None:
+    run = await claimed(bed, PATIENT)
+    target.fault("429", on="read", retry_after=600)
+    run = await current(bed, await take_turn(bed.engine, run))
+    assert (run.state, run.verdict) == (RunState.SKIPPED, Verdict.TEMPORARY)
+    assert run.reason.endswith("It asks to be left alone for 10m (Retry-After).")
+    assert run.progress.left_alone_until is not None
+    assert run.progress.left_alone_until > bed.store.now() + timedelta(seconds=590)
 
 
 async def test_a_step_does_not_wait_beyond_its_deadline(bed: Bed, target: Target) -> None:

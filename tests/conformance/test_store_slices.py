@@ -11,7 +11,7 @@ import pytest
 from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.limits import Limits, Rate, Usage
-from responder.domain.runs import RunState
+from responder.domain.runs import Progress, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, Authority, DeliveryProgress, SliceChanges
 from responder.stores.core.store import SqlStore
@@ -179,7 +179,9 @@ async def test_runs_near_are_those_on_above_and_below_and_those_of_the_episodes(
             "us/deployment",
         )
     }
+    until = store.now() + HOUR
     over = run(store, target="us/x", state=RunState.VERIFIED, finished_at=store.now(), effects=1)
+    over = replace(over, progress=Progress(left_alone_until=until))
     await write(
         store, episodes=[one], runs=[*((r, frozenset[str]()) for r in kept.values()), (over, frozenset({one.id}))]
     )
@@ -189,6 +191,7 @@ async def test_runs_near_are_those_on_above_and_below_and_those_of_the_episodes(
         assert set(near) == {kept[target].id, kept["eu/deployment/shop"].id, kept[target + "/x"].id, over.id}
         assert near[over.id].episodes == {one.id}
         assert (near[over.id].effects, near[over.id].state) == (1, RunState.VERIFIED)
+        assert (near[over.id].left_alone_until, near[kept[target].id].left_alone_until) == (until, None)
         assert await slice_.runs_near([], [], store.now()) == []
         assert len(await slice_.runs_near([], [one.id], store.now())) == 1
 

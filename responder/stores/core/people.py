@@ -268,9 +268,19 @@ async def _cannot_roll_back(tx: AsyncConnection, run_id: str, run: Run | None) -
         return Refusal(Verdict.BUSY, f"run {run.id} is not over; stop it instead")
     there = exists(select(records.c.id).where(records.c.run_id == run.id, records.c.state.in_(_STILL_THERE)))
     if not await tx.scalar(select(there)):
-        return Refusal(Verdict.NOT_UNDOABLE, f"run {run.id} left no change that could be undone")
+        return Refusal(Verdict.NOT_UNDOABLE, await _nothing_left(tx, run))
     other = await tx.scalar(select(runs.c.id).where(runs.c.of_run == run.id, runs.c.finished_at.is_(None)))
     return Refusal(Verdict.BUSY, f"run {other} is rolling it back already") if other else None
+
+
+async def _nothing_left(tx: AsyncConnection, run: Run) -> str:
+    """Say why there is nothing to undo: who has done so already, if anybody has."""
+    undone = runs.c.state == RunState.ROLLED_BACK.value
+    query = select(runs.c.id).where(runs.c.of_run == run.id, undone).order_by(runs.c.created_at.desc()).limit(1)
+    by = run.id if run.state is RunState.ROLLED_BACK else await tx.scalar(query)
+    if by is None:
+        return f"run {run.id} left no change that could be undone"
+    return f"what run {run.id} changed is undone already, by {'itself' if by == run.id else f'run {by}'}"
 
 
 def _refused(run_id: str, approve: bool, actor: str, reason: str) -> Audit:  # noqa: FBT001 - the answer itself

@@ -120,6 +120,7 @@ def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Selec
         select(
             runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
             runs.c.kept_at, runs.c.effects, runs.c.acted, runs.c.started_at, runs.c.depth, run_episodes.c.episode_id,
+            runs.c.progress["left_alone_until"].as_string().label("left_alone_until"),
         )
         .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
         .where(db.within(runs.c.id, wanted))

@@ -136,6 +136,6 @@ def test_check_notes_a_webhook_that_is_not_signed(tmp_path: Path, capsys: pytest
     both = f"{{ webhook: {{ {signed}, open: {{ url: http://b.example }} }} }}"
     (found,) = worth_knowing(settings(tmp_path, both))
     assert found.message.startswith("notify.webhook.open: is not signed")
-    (tmp_path / "playbooks").mkdir()
-    assert run_check([tmp_path / "playbooks"], catalogue=catalogue(), more=(found,)) == 0
+    (tmp_path / "tells.yaml").write_text('name: tells\nmatchers: [severity="info"]\n')
+    assert run_check([tmp_path / "tells.yaml"], catalogue=catalogue(), of_settings=lambda _: (found,)) == 0
     assert "responder.yml:1:1: warning: notify.webhook.open: is not signed" in capsys.readouterr().out

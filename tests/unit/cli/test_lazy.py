@@ -25,7 +25,8 @@ finally:
 )
 def test_commands_of_authors_load_no_library_of_an_outside_system(arguments: list[str], tmp_path: Path) -> None:
     (tmp_path / "responder.yml").write_text(
-        'connections: { http: { checkout: { url: "http://127.0.0.1:1", allow: [ "GET /*", "PUT /admin/*" ] } } }'
+        'connections: { http: { checkout: { url: "http://127.0.0.1:1", allow: [ "GET /*", "PUT /admin/*" ] } } }\n'
+        "page: { console: true }"
     )
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(heavy=HEAVY), *arguments],

@@ -241,6 +241,17 @@ def test_approve_shows_the_plan_and_sends_its_hash(peer: Peer, responder: Respon
     assert peer.of("POST") == [(f"runs/{run_row['id']}/approve", {"plan_hash": "beef", "comment": "quiet night"})]
 
 
+def test_a_yes_for_a_plan_that_has_changed_meanwhile_approves_nothing(
+    peer: Peer, responder: Responder, run_row: Json
+) -> None:
+    peer.answers["GET", f"runs/{run_row['id']}"] = {**run_row, "state": "awaiting_approval"}
+    peer.lists("approvals", [{"run": run_row["id"], "plan_hash": "dead", "state": "pending"}])
+    peer.answers["POST", f"runs/{run_row['id']}/approve"] = {}
+    result = responder("approve", str(run_row["id"]), "--plan-hash", "beef")
+    assert (result.exit_code, "approved" in result.stdout.split()) == (1, False)
+    assert result.stderr.endswith(f"there is a new plan: responder approve {run_row['id']}\n")
+
+
 def test_the_first_of_two_yeses_says_that_another_person_is_needed(
     peer: Peer, responder: Responder, run_row: Json
 ) -> None:

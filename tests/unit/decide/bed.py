@@ -311,6 +311,7 @@ def _fact(run: Run, served: Iterable[str]) -> RunFact:
         frozenset(served),
         run.started_at if run.effects else None,
         run.depth,
+        left_alone_until=run.progress.left_alone_until,
     )
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from responder.domain.limits import Limits, Usage
 from responder.domain.modes import Mode
-from responder.domain.runs import SETTLES, RunState
+from responder.domain.runs import SETTLES, Progress, RunState
 from responder.language.templates import Template
-from responder.playbook.model import ApprovalRule, Condition
+from responder.playbook.model import ApprovalRule, Condition, Playbook
 from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, playbook, scene
 
 FIRST = playbook("first", priority=1)
@@ -100,6 +100,27 @@ async def test_attempts_allow_another_run_before_a_person_is_asked() -> None:
     await fail(s, "first", RunState.ROLLED_BACK)
     assert len(runs_of(s, "first")) == 2
     assert s.world.open_incidents()[0].needs_person
+
+
+@pytest.mark.parametrize("playbooks", [(playbook("first", limits=Limits(attempts=2)),), (FIRST, SECOND_ONE)])
+@pytest.mark.parametrize("state", [RunState.FAILED, RunState.SKIPPED])
+async def test_nothing_is_begun_on_a_target_before_it_wants_to_be_asked_again(
+    playbooks: tuple[Playbook, ...], state: RunState
+) -> None:
+    s = scene(*playbooks)
+    await s.turn(alert())
+    until = START + 40 * MINUTE
+    s.world.runs[s.world.run.id] = replace(s.world.run, progress=Progress(left_alone_until=until))
+    await fail(s, "first", state, effects=0)
+    for minute in range(1, 40, 5):
+        await s.turn(alert(), at=minute * MINUTE)
+    assert len(s.world.runs) == 1
+    said = [one for one in s.world.decisions if one.verdict == "cooldown"]
+    assert said
+    assert {one.retry_at for one in said} == {until}
+    assert all(f"{until:%H:%M:%S} UTC" in one.reason and "(Retry-After)" in one.reason for one in said)
+    await s.turn(at=40 * MINUTE + SECOND)
+    assert len(s.world.runs) == 2
 
 
 async def test_a_condition_that_fails_gives_the_next_candidate_its_turn() -> None:

@@ -24,7 +24,7 @@ CONFIGURED = Names(
     channels={"webhook": frozenset({"audit"})},
     people={"ana": "operator", "guest": "viewer"},
 )
-LOOKED_UP = {"names", "allow", "no-prometheus", "nobody-answers", "one-answers"}
+LOOKED_UP = {"names", "calls", "allow", "no-prometheus", "nobody-answers", "one-answers"}
 ONLY_WARNINGS = {"only-negative", "no-cooldown", "no-escalation", "no-prometheus", "one-answers"}
 
 

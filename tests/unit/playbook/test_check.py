@@ -5,12 +5,15 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from responder.cli.check import FINDINGS, OK, USAGE, run_check
+from responder.domain.errors import Complaint
+from responder.domain.modes import Mode
 from responder.playbook.names import Names
 from tests.unit.playbook.fakes import CATALOGUE, MINIMAL
 
@@ -76,6 +79,31 @@ def test_nothing_to_check_and_unknown_formats_are_usage_errors(folder: Path) -> 
     code, text = check("good.yaml", output="xml")
     assert code == USAGE
     assert "one of: text, json, github, sarif" in text
+
+
+def test_a_path_without_any_playbook_is_a_usage_error_that_says_what_is_read(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    (folder / "empty" / "x.test.yaml").write_text("tests: []")
+    (folder / "notes.txt").write_text(MINIMAL)
+    for paths in (["notes.txt"], ["empty"], ["good.yaml", "empty"], ["/etc/shadow"]):
+        code, text = check(*paths)
+        assert (code, text.count("\n")) == (USAGE, 1)
+        assert f"there is no playbook in {paths[-1]}: files whose names end in .yaml or .yml are read" in text
+
+
+def test_what_the_configuration_lacks_for_what_the_playbooks_may_do_is_a_finding(folder: Path) -> None:
+    (folder / "tells.yaml").write_text('name: tells\nmatchers: [severity="info"]\nmode: auto\n')
+    asked: list[Mapping[str, Mode]] = []
+
+    def lacking(modes: Mapping[str, Mode]) -> Sequence[Complaint]:
+        asked.append(modes)
+        return [Complaint("responder.yml", 1, 1, "page: nobody is told", "page-missing")]
+
+    out = io.StringIO()
+    paths = [folder / "good.yaml", folder / "tells.yaml"]
+    assert run_check(paths, catalogue=CATALOGUE, of_settings=lacking, stdout=out) == FINDINGS
+    assert "responder.yml:1:1: error: page: nobody is told [page-missing]" in out.getvalue()
+    assert [list(modes) for modes in asked] == [["scale-out"]], "one that only tells does not act"
 
 
 def test_syntax_only_looks_nothing_up(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from responder.domain.alerts import Severity
 from responder.domain.limits import Rate
 from responder.domain.modes import Mode
-from responder.settings import Settings, WrongSettings, cross_check, load_settings, unread_secret
+from responder.settings import Settings, StoreSettings, WrongSettings, cross_check, load_settings, unread_secret
 
 EXAMPLE = """\
 store: sqlite:///responder.db
@@ -164,6 +164,10 @@ def test_without_a_file_there_are_defaults() -> None:
         ("sources: { am: { authorization: { credentials_file: missing } } }", "/missing cannot be read: No such file"),
         ("sources: { am: { hmac: { secret: abc } } }", "Alertmanager cannot sign"),
         ("access: { tokens: [ { name: a, role: owner, token: abcdefgh } ] }", "'owner' is not one of viewer"),
+        (
+            "access: {tokens: [{name: a, role: admin, token: abcdefgh}, {name: b, role: viewer, token: abcdefgh}]}",
+            "b has the same token as a: nobody can tell which of them it is",
+        ),
         ("access: { tokens: [ { name: a, role: admin, token: abc } ] }", "fewer than 8 characters"),
         ("connections: { http: { a: { url: http://x } } }", "nothing may be called here"),
         ("connections: { http: { a: { url: http://x, allow: [ 'admin' ] } } }", "is not a method and a path"),
@@ -294,3 +298,16 @@ def test_settings_are_light_to_import() -> None:
     code = "import responder.settings, sys; print([m for m in ('aiohttp','sqlalchemy','redis') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("sqlite:////var/lib/x.db", "SQLite /var/lib/x.db"),
+        ("postgresql://ann:s3cret@db/alerts?password=s3cret", "PostgreSQL db:5432/alerts"),
+        ("postgresql://ann:s3cret@db1:1,db2:2/alerts", "PostgreSQL db1:1,db2:2/alerts"),
+        ("postgresql://ann:s3/cret@db/alerts", "PostgreSQL"),
+    ],
+)
+def test_a_store_is_named_without_who_uses_it_and_how(url: str, place: str) -> None:
+    assert StoreSettings(url).place == place

@@ -173,6 +173,14 @@ def test_playbooks_with_errors_are_told_as_a_warning(errors: dict[str, int], lev
     assert json.loads(out.getvalue())["level"] == level
 
 
+@pytest.mark.parametrize(("severity", "level"), [("warning", "warning"), ("error", "error")])
+def test_a_complaint_is_as_loud_as_it_says(severity: str, level: str) -> None:
+    out = io.StringIO()
+    configure_logging("info", "json", Redactor(), out)
+    Telemetry(Metrics()).fact("complaint", text=f"a.yaml:1:1: {severity}: x", severity=severity)
+    assert json.loads(out.getvalue())["level"] == level
+
+
 def test_a_wrong_level_says_which_there_are() -> None:
     with pytest.raises(SettingsError, match=r"--log\.level: 'verbose' is not one of debug, info, warn, error"):
         configure_logging("verbose", "json", Redactor())

@@ -14,7 +14,8 @@ from responder.domain.errors import Unavailable
 from responder.domain.findings import Finding
 from responder.domain.limits import TRIP, Pause
 from responder.domain.notification import Approval
-from responder.domain.runs import RunState
+from responder.domain.records import RecordState
+from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.stores.core.store import SqlStore
 from responder.web.application import api_routes
@@ -278,6 +279,23 @@ async def test_a_run_is_stopped_and_one_that_is_over_is_rolled_back_instead(call
     assert (await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)).json["hint"] == "roll it back instead"
     made = await call("POST", f"/api/v1/runs/{run.id}/rollback", token=OPERATOR, body={"reason": "worse"})
     assert (made.json["kind"], made.json["of_run"], made.json["requested_by"]) == ("rollback", run.id, "olga")
+    stopped = await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)
+    assert stopped.json["hint"] == f"run {made.json['id']} is undoing what it changed"
+
+
+async def test_of_a_run_that_is_undone_both_are_told_who_has_undone_it(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    record = await build.applied(bed.store, run)
+    await build.finished(bed.store, run)
+    made = await bed.store.roll_back(run.id, "olga", "")
+    assert isinstance(made, Run)
+    claimed = next(one for one in await bed.store.claim_runs(9) if one.id == made.id)
+    await bed.store.settle(claimed, replace(record, state=RecordState.UNDONE))
+    await build.finished(bed.store, claimed, RunState.ROLLED_BACK)
+    stop, again = [await call("POST", f"/api/v1/runs/{run.id}/{what}", token=OPERATOR) for what in ("stop", "rollback")]
+    assert (stop.status, stop.json["hint"]) == (409, f"run {made.id} has undone what it changed")
+    undone = f"what run {run.id} changed is undone already, by run {made.id}"
+    assert (again.status, again.json["error"]) == (409, undone)
 
 
 async def test_pauses_begin_end_and_are_in_the_audit_log(call: Call, bed: Bed) -> None:
