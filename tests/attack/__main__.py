@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tests.attack import (
     chaos,
@@ -156,9 +156,11 @@ def _tell_storm(given: argparse.Namespace) -> bool:
 
 def _telling(given: argparse.Namespace) -> bool:
     with contextlib.ExitStack() as stack:
-        stores = [("sqlite", "sqlite")] if "sqlite" in given.stores else []
+        stores: list[tuple[str, Callable[[], str]]] = []
+        if "sqlite" in given.stores:
+            stores.append(("sqlite", lambda: "sqlite"))
         if "postgresql" in given.stores:
-            stores.append(("postgresql", stack.enter_context(private_cluster(durable=True)).database()))
+            stores.append(("postgresql", stack.enter_context(private_cluster(durable=True)).database))
         result = telling.campaign(stores, every=given.every, say=_say)
     sys.stdout.write(f"{telling.line(result)}\n")
     return bool(result.findings.every)

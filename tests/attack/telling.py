@@ -7,9 +7,11 @@ message, which shows its last state, and one page that was called once and taken
 
 import contextlib
 import itertools
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tests.attack.crash import Result
@@ -29,6 +31,8 @@ TELLS = (*SENDS, "announce", "told", "tell_later", "claim_outbox")
 OTHERS = (3, 6, 9)
 """The points of a recovery, counted from its start, at which it dies again, one after the other."""
 PATIENCE = 60.0
+OFFICES = 3
+"""So many at once keep two cores busy, and leave each responder its time."""
 _LAST = {"kept": "Resolved", "helpless": "Resolved"}
 
 
@@ -195,26 +199,54 @@ def cases(found: Sequence[tuple[str, int]], *, embedded: bool) -> Iterator[tuple
 
 
 def campaign(
-    urls: Sequence[tuple[str, str]], *, every: int = 1, incidents: int = 6, say: Callable[[str], None] = print
+    stores: Sequence[tuple[str, Callable[[], str]]],
+    *,
+    every: int = 1,
+    incidents: int = 6,
+    offices: int = OFFICES,
+    say: Callable[[str], None] = print,
 ) -> Result:
-    """Play everything on each (label, store); ``every`` n-th case only, to be shorter."""
+    """Play everything on each (label, what makes a store); ``every`` n-th case only, to be shorter.
+
+    A case mostly waits, for leases and for channels: so many ``offices`` play them side by side, each with all its own.
+    """
     total = Result()
-    with launcher() as forks:
-        for label, url in urls:
-            with office(label, url, forks, incidents) as one:
-                found = places(one.trace())
-                chosen = list(cases(found, embedded=url == "sqlite"))[::every]
-                say(f"{label}: {len(found)} points, {len(chosen)} cases")
-                began = time.monotonic()
-                for count, plans in enumerate(chosen, 1):
-                    told = len(one.result.findings.every)
-                    one.run(*plans)
-                    for finding in one.result.findings.every[told:]:
-                        say(finding)
-                    if count % 10 == 0:
-                        say(f"{label}: {count} cases in {time.monotonic() - began:.0f} s, {line(one.result)}")
+    for label, store in stores:
+        with contextlib.ExitStack() as stack:
+            made = [
+                stack.enter_context(office(label, store(), stack.enter_context(launcher()), incidents))
+                for _ in range(offices)
+            ]
+            found = places(made[0].trace())
+            chosen = list(cases(found, embedded=label == "sqlite"))[::every]
+            say(f"{label}: {len(found)} points, {len(chosen)} cases")
+            _side_by_side(made, chosen, say)
+            for one in made:
                 total.add(one.result)
     return total
+
+
+def _side_by_side(offices: Sequence[Office], chosen: Sequence[tuple[Plan, ...]], say: Callable[[str], None]) -> None:
+    """Let each office take one case after the other until none is left."""
+    began, left, done = time.monotonic(), iter(chosen), itertools.count(1)
+    taking = threading.Lock()
+
+    def work(one: Office) -> None:
+        while True:
+            with taking:
+                plans = next(left, None)
+            if plans is None:
+                return
+            told = len(one.result.findings.every)
+            one.run(*plans)
+            for finding in one.result.findings.every[told:]:
+                say(finding)
+            if (count := next(done)) % 10 == 0:
+                so_far = sum(len(each.result.findings.every) for each in offices)
+                say(f"{one.label}: {count} cases in {time.monotonic() - began:.0f} s, {so_far} findings")
+
+    with ThreadPoolExecutor(len(offices)) as pool:
+        list(pool.map(work, offices))
 
 
 def line(result: Result) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import itertools
 import os
@@ -14,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 START = timedelta(seconds=20)
 """How long a server may take until it listens; the slowest (PostgreSQL) needs under a second."""
@@ -27,6 +30,8 @@ STOP = timedelta(seconds=10)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PORTS = range(20_000, 32_000)  # below Linux's ephemeral range: no outgoing connection takes a port we chose
 _SHARES = 12  # of the ports: each test worker walks through its own, so that none takes what another has only chosen
+_HELD = 256  # ports that a process keeps to itself
+_ports: deque[IO[bytes]] = deque()
 _POLL = 0.01  # seconds
 _ROOM = 2 << 30  # bytes: four workers with a PostgreSQL each take a tenth of it; a container's 64 MB are too little
 
@@ -190,13 +195,35 @@ def private_directory(name: str, run_as: Account | None = None, within: Path | N
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that nothing uses now and no outgoing connection will take by chance."""
+    """Return a loopback TCP port that nothing uses now and no outgoing connection will take by chance.
+
+    It is this process's for its next ``_HELD`` ports: what listens there may be killed and started again, and meanwhile
+    the port must not be another process's.
+    """
     for port in itertools.islice(_walk(), 200):
+        if not _hold(port):
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
     message = f"no free port between {_PORTS.start} and {_PORTS.stop}"
     raise ServerError(message)
+
+
+def _hold(port: int) -> bool:
+    """Lock a port's file, and say whether no other process has it."""
+    folder = Path(tempfile.gettempdir()) / f"bed-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    held = (folder / str(port)).open("wb")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.close()
+        return False
+    _ports.append(held)
+    if len(_ports) > _HELD:
+        _ports.popleft().close()
+    return True
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from tests.bed.processes import ServerError, free_port, private_directory, start
 from tests.bed.servers import Alertmanager, Prometheus, Redis, alertmanager_config, missing
 from tests.bed.waiting import NeverHappened, eventually
 from tests.bed.web import JsonObject, serving
+from tests.process_bed import ROOT
 
 
 async def test_each_test_has_a_database_of_its_own(postgres: Postgres, postgres_url: str) -> None:
@@ -177,3 +178,9 @@ def test_a_missing_server_is_a_skip_on_a_laptop_and_a_failure_under_ci(monkeypat
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception):
         missing("a server")
+
+
+def test_a_port_is_no_other_processes_while_what_listened_there_is_dead() -> None:
+    ask = f"from tests.bed.processes import _hold; print(_hold({free_port()}))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
