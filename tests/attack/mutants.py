@@ -114,6 +114,12 @@ BREAKS: Mapping[str, Break] = {
     "A missing label means no effect": Break(
         "language/templates.py", "if _is_empty(value) and not may_be_empty:", "if expression is None:"
     ),
+    "An alert that begins in the future is told, not acted on": Break(
+        "decide/guards.py", "if ahead <= MOST_AHEAD:", "if ahead:"
+    ),
+    "A target that asks to be left alone is, whichever playbook comes next": Break(
+        "decide/guards.py", "if until <= q.bench.now:", "if until:"
+    ),
     "What was altered on the way in is told, not acted on": Break(
         "decide/guards.py", "how = alteration(q.episode.labels)", 'how = ""'
     ),
