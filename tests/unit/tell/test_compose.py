@@ -131,6 +131,8 @@ def test_the_title_of_several_targets_names_the_one_that_a_person_is_asked_about
     apart = tuple(run(RunState.ACTING, id=f"r{n}", target=f"{n}/x") for n in range(3))
     assert told(account(runs=apart)).title == "CheckoutErrorsHigh · 3 targets"
     assert told(account(runs=apart, beyond=Beyond(runs=9))).title == "CheckoutErrorsHigh · 3+ targets"
+    assert told(account(runs=apart, beyond=Beyond(firing=4))).title == "CheckoutErrorsHigh · 3 targets, 5 alerts"
+    assert told(account(runs=apart, beyond=Beyond(firing=2))).title == "CheckoutErrorsHigh · 3 targets"
 
 
 def test_a_run_that_gets_no_answer_says_that_it_looks_again() -> None:
