@@ -3,16 +3,19 @@
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Account, Notification, Receipt
 from responder.domain.retold import retold
-from responder.ports.notifier import Notifier, Pictures
+from responder.ports.notifier import Notifier, Pictures, WithoutEdits
 from responder.telemetry import Redactor
 from responder.tell.veil import outside, veiled, without_labels
 
 
-class Masked:
-    """A notifier that is shown no secret, and whose errors hold none."""
+def masked(notifier: Notifier, redactor: Redactor) -> Notifier:
+    """Return what stands before ``notifier``: it is shown no secret, and its errors hold none."""
+    kind = _MaskedWithoutEdits if isinstance(notifier, WithoutEdits) else _Masked
+    return kind(notifier, redactor)
 
+
+class _Masked:
     def __init__(self, notifier: Notifier, redactor: Redactor) -> None:
-        """Stand before ``notifier``."""
         self._notifier = notifier
         self._redactor = redactor
 
@@ -23,10 +26,8 @@ class Masked:
 
     async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
         """Deliver what may be shown."""
-        clean = self._redactor.clean(repr(notification))
-        news = notification if clean else retold(notification, self._redactor.redact)
         try:
-            return await self._notifier.deliver(news, address, receipt, attempt)
+            return await self._notifier.deliver(self._shown(notification), address, receipt, attempt)
         except DeliveryError as error:
             raise _said(error, self._redactor) from error.__cause__
 
@@ -36,6 +37,19 @@ class Masked:
             return await self._notifier.find(address, attempt)
         except DeliveryError as error:
             raise _said(error, self._redactor) from error.__cause__
+
+    def _shown(self, notification: Notification) -> Notification:
+        clean = self._redactor.clean(repr(notification))
+        return notification if clean else retold(notification, self._redactor.redact)
+
+
+class _MaskedWithoutEdits(_Masked):
+    """The same before a channel without edits: the courier knows one by what it has."""
+
+    def on_the_way(self, notification: Notification, address: str, receipt: Receipt | None) -> Receipt | None:
+        """As the notifier, of what may be shown."""
+        assert isinstance(self._notifier, WithoutEdits)  # noqa: S101 - masked() has looked
+        return self._notifier.on_the_way(self._shown(notification), address, receipt)
 
 
 class MaskedPictures:

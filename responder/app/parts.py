@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from responder.app.channels import more_channels
-from responder.app.masked import Masked, MaskedPictures
+from responder.app.masked import MaskedPictures, masked
 from responder.clients.heads_file import HeadsFile
 from responder.decide.rules import Rules
 from responder.domain.alerts import Notice
@@ -172,7 +172,7 @@ def channels_of(settings: Settings, console: TextIO, redactor: Redactor, pace: P
     found |= more
     closers += give_back
     shown = {kind: MaskedPictures(one, redactor) for kind, one in pictures.items()}
-    return Channels({kind: Masked(one, redactor) for kind, one in found.items()}, tuple(closers), shown)
+    return Channels({kind: masked(one, redactor) for kind, one in found.items()}, tuple(closers), shown)
 
 
 def _slack_pictures(slack: "SlackClient") -> dict[str, Pictures]:

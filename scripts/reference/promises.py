@@ -37,7 +37,7 @@ PROMISES: Mapping[int, str] = {
     20: "Learning may reorder or suggest; with no data the author's order stands; it never loosens a limit.",
 }
 NOT_YET: Mapping[int, str] = {
-    13: "`plan`, `test`, `simulate` and the server-side dry run are not there; `observe` is.",
+    13: "`plan`, `test` and `simulate` are not there; `observe`, and a cluster's own dry run, are.",
     20: "There is no learning. What exists, and is held, is the author's order.",
 }
 """What a promise speaks of that does not exist."""

@@ -72,3 +72,10 @@ def test_who_dies_while_telling_tells_everybody_once_and_to_the_end(forks: Launc
         hurt.run(*deaths)
         assert hurt.result.findings.every == []
         assert hurt.result.kills >= 3, telling.line(hurt.result)
+
+
+def test_a_page_whose_answer_was_lost_is_ended_all_the_same(forks: Launcher) -> None:
+    with telling.office("paging", "sqlite", forks, len(telling.KINDS)) as hurt:
+        hurt.run(Plan("pagerduty.send:after", 1, "lost"))
+        assert hurt.result.findings.every == []
+        assert hurt.result.lost == 1, telling.line(hurt.result)

@@ -200,7 +200,7 @@ def free_port() -> int:
     It is this process's for its next ``_HELD`` ports: what listens there may be killed and started again, and meanwhile
     the port must not be another process's.
     """
-    for port in itertools.islice(_walk(), 200):
+    for port in itertools.islice(_walk(), len(_PORTS) // _SHARES):
         if not _hold(port):
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):

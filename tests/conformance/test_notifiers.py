@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from pydantic import JsonValue
 
+from responder.app.masked import masked
 from responder.clients.apprise_services import AppriseService
 from responder.clients.mail import Mailer
 from responder.clients.pagerduty import PagerDutyClient
@@ -32,6 +33,7 @@ from responder.notifiers.slack_webhook import SlackWebhookNotifier
 from responder.notifiers.teams import TeamsNotifier
 from responder.notifiers.webhook import WebhookNotifier
 from responder.ports.notifier import Notifier, PartlyDelivered, WithoutEdits
+from responder.telemetry import Redactor
 from tests.bed.paces import FREE
 from tests.bed.pagerduty_peer import ROUTING_KEY, PagerDutyPeer
 from tests.bed.posting_peers import hook, mail_server, teams
@@ -150,16 +152,21 @@ async def _apprise(stack: AsyncExitStack) -> Bench:
 async def bench(
     request: pytest.FixtureRequest, stack: AsyncExitStack, free_slack: SlackPeer, pagerduty: PagerDutyPeer
 ) -> Bench:
-    """Give every notifier in turn."""
-    if request.param == "slack":
+    """Give every notifier in turn, behind what stands before each of them in a responder."""
+    found = await _bench(str(request.param), stack, free_slack, pagerduty)
+    return replace(found, notifier=masked(found.notifier, Redactor()))
+
+
+async def _bench(kind: str, stack: AsyncExitStack, free_slack: SlackPeer, pagerduty: PagerDutyPeer) -> Bench:
+    if kind == "slack":
         return Bench(
             slack_notifier(free_slack, stack), "#alerts", lambda: main_messages(free_slack), lambda: free_slack.refused
         )
-    if request.param == "slack_webhook":
+    if kind == "slack_webhook":
         poster = posts_to("notify.slack_webhook.alerts", free_slack.webhook_url, stack)
         notifier = SlackWebhookNotifier({"alerts": poster}, post_every=0)
         return Bench(notifier, "alerts", lambda: main_messages(free_slack), lambda: free_slack.refused)
-    if request.param == "pagerduty":
+    if kind == "pagerduty":
         return Bench(
             pagerduty_notifier(pagerduty, stack),
             "payments",
@@ -167,8 +174,8 @@ async def bench(
             lambda: pagerduty.rejected,
         )
     others = {"webhook": _hook, "teams": _teams, "email": _mail, "apprise": _apprise}
-    if request.param in others:
-        return await others[request.param](stack)
+    if kind in others:
+        return await others[kind](stack)
     out = io.StringIO()
     return Bench(
         ConsoleNotifier(out),
@@ -299,7 +306,7 @@ async def test_what_was_certainly_refused_leaves_no_doubt(stack: AsyncExitStack)
 async def test_a_page_is_ended_and_made_though_the_answer_to_the_one_before_was_lost(
     pagerduty: PagerDutyPeer, stack: AsyncExitStack, fate: Exception
 ) -> None:
-    channel = CutWithoutEdits(pagerduty_notifier(pagerduty, stack))
+    channel = CutWithoutEdits(masked(pagerduty_notifier(pagerduty, stack), Redactor()))
     courier, where = office({"pagerduty": channel}), "pagerduty:payments"
     for story, called in ((ROLLED_BACK_STORY, 1), (FIXED_STORY, 0), (ROLLED_BACK_STORY, 1)):
         channel.errors.append(fate)
