@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -201,13 +202,19 @@ def _watch_fetch(database: PostgresDatabase | SqliteDatabase) -> None:
 
     async def watched(tx: AsyncConnection, statement: Executable, given: Mapping[str, Any]) -> Sequence[Any]:
         found = await fetch(tx, statement, given)
-        returns = isinstance(statement, UpdateBase) and bool(tuple(statement.exported_columns))
-        writes = isinstance(statement, UpdateBase) or bool(_WRITES.search(str(statement)))
+        writes, returns = _manner(statement)
         if writes and (found or not returns) and tx.sync_connection is not None:
             tx.sync_connection.info["wrote"] = True
         return found
 
     _replace(database, "fetch", watched)
+
+
+@cache
+def _manner(statement: Executable) -> tuple[bool, bool]:
+    """Say whether a statement writes, and whether it returns rows; those that come here are built once and kept."""
+    returns = isinstance(statement, UpdateBase) and bool(tuple(statement.exported_columns))
+    return isinstance(statement, UpdateBase) or bool(_WRITES.search(str(statement))), returns
 
 
 def _watch_rows(database: SqliteDatabase) -> None:
