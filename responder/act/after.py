@@ -54,6 +54,8 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
     records = sorted(standing.records, key=lambda record: record.index, reverse=True)
     left: list[Record] = [r for r in records if r.state is not RecordState.NOT_APPLIED]
     for record in left:
+        if record.state is RecordState.UNDO_UNCERTAIN and run.kind == "forward":
+            break  # a turn found that, and died before the run could end: nothing is undone behind it
         if not _to_undo(record, playbook, by_person=run.kind == "rollback"):
             continue
         action = engine.action_of(record)
@@ -127,10 +129,13 @@ def undo_unsure(run: Run, record: Record) -> Next:
 
 def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Next:
     """Say how the undoing ended: everything, a part, or not."""
+    stands = [record for record in records if record.state is not RecordState.UNDONE]
+    doubt = next((record for record in stands if record.state is RecordState.UNDO_UNCERTAIN), None)
+    if doubt is not None:
+        return undo_unsure(run, doubt)
     failed = [record for record in records if record.state is RecordState.UNDO_FAILED]
     if failed:
         return _gave_up(run, "; ".join(f"step {record.step}: {record.message}" for record in failed))
-    stands = [record for record in records if record.state is not RecordState.UNDONE]
     if run.progress.goes_on and all(record.state is RecordState.APPLIED for record in stands):
         # Whatever stands is not to be undone by us, as the playbook says: the next step goes on from there.
         return next_step(run)

@@ -29,8 +29,9 @@ async def reverting(engine: Engine, run: Run, playbook: Playbook, standing: Stan
     if judged is not None:
         return await _judging(engine, run, playbook, judged, standing)
     left = to_give_back(playbook, standing.records)
-    if not left:
-        return _done(run, standing)
+    ended = _stopped(run, standing) or (None if left else _done(run, standing))
+    if ended is not None:
+        return ended
     if left[0].state is RecordState.APPLIED:
         if run.stop_by:
             return stays(run, f"{run.stop_by} stopped it from being given back.")
@@ -49,6 +50,21 @@ def _unjudged(run: Run, standing: Standing) -> Record | None:
     """
     known = run.progress.given_back
     return next((one for one in standing.records if one.state is RecordState.UNDONE and one.id not in known), None)
+
+
+def _stopped(run: Run, standing: Standing) -> Next | None:
+    """Return the end that an undo in doubt or failed means; the turn that found it may have died before saying so."""
+    for record in standing.records:
+        if record.state is RecordState.UNDO_UNCERTAIN:
+            return undo_unsure(run, record)
+        if record.state is RecordState.UNDO_FAILED:
+            return _failed(run, record)
+    return None
+
+
+def _failed(run: Run, record: Record) -> Next:
+    why = sentences(f"{record.step} could not be given back", record.message)
+    return not_given_back(run, why, [record], quarantine=f"Run {run.id}: {Verdict.UNDO_FAILED.sentence}")
 
 
 async def _judging(engine: Engine, run: Run, playbook: Playbook, judged: Record, standing: Standing) -> Next:
@@ -102,8 +118,7 @@ async def _give_back(engine: Engine, run: Run, record: Record, standing: Standin
             return undo_unsure(run, settled)
         case _:
             pass
-    why = sentences(f"{settled.step} could not be given back", settled.message)
-    return not_given_back(run, why, [settled], quarantine=f"Run {run.id}: {Verdict.UNDO_FAILED.sentence}")
+    return _failed(run, settled)
 
 
 def _done(run: Run, standing: Standing) -> Next:

@@ -271,10 +271,20 @@ async def test_a_dead_turn_whose_alert_is_gone_meanwhile_sends_nothing(bed: Bed,
 
 
 async def undoing(bed: Bed) -> Run:
-    await bed.begin(NOT_HELPING)
+    return await reaching(bed, NOT_HELPING, RunState.UNDOING)
+
+
+async def keeping(bed: Bed) -> Run:
+    """Give a run that has kept its change for long enough."""
+    text = playbook_text(verify="at_least: 6", within="1s", tail="revert_after: 100ms")
+    return await reaching(bed, text, RunState.KEPT)
+
+
+async def reaching(bed: Bed, text: str, state: RunState) -> Run:
+    await bed.begin(text)
     while True:
         for run in await bed.store.claim_runs(1):
-            if run.state is RunState.UNDOING:
+            if run.state is state:
                 return run
             await take_turn(bed.engine, run)
 
@@ -307,6 +317,32 @@ async def test_an_undo_that_nobody_can_judge_is_left_to_a_person(bed: Bed, targe
     found = [one for one in await states(bed, run) if one is not RecordState.NOT_APPLIED]
     assert found == [RecordState.UNDO_UNCERTAIN]
     assert target.resources["workers"]["workers"] == 7
+    assert await asks_a_person(bed, run)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_an_undo_in_doubt_is_left_to_a_person_though_the_turn_that_found_it_died(
+    bed: Bed, target: Target, *, kept: bool
+) -> None:
+    run = await die(bed, await (keeping(bed) if kept else undoing(bed)), "intend_undo", committed=True)
+    target.resources["workers"] = {**target.resources["workers"], "workers": 7}
+    run = await die(bed, run, "settle", committed=True)
+    assert RecordState.UNDO_UNCERTAIN in await states(bed, run)
+    run = await go_on(bed, run)
+    assert (run.state, run.verdict) == (RunState.UNKNOWN, Verdict.UNDO_UNCERTAIN)
+    assert await asks_a_person(bed, run)
+    assert (await bed.store.standing(run, NO_LIMITS)).quarantined
+
+
+async def test_what_could_not_be_given_back_is_told_though_the_turn_that_found_it_died(
+    bed: Bed, target: Target
+) -> None:
+    run = await keeping(bed)
+    target.fault("403")
+    run = await die(bed, run, "settle", committed=True)
+    assert RecordState.UNDO_FAILED in await states(bed, run)
+    run = await go_on(bed, run)
+    assert (run.state, run.verdict) == (RunState.VERIFIED, Verdict.NOT_GIVEN_BACK)
     assert await asks_a_person(bed, run)
 
 

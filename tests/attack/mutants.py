@@ -152,6 +152,9 @@ BREAKS: Mapping[str, Break] = {
     "In doubt, a person is asked, and the target is left alone": Break(
         "act/during.py", ', quarantine=f"Run {run.id}: {reason}"))', "))"
     ),
+    "A doubt outlives the turn that found it": Break(
+        "act/reverting.py", "_stopped(run, standing) or (None if left", "(None if left"
+    ),
     "A pause takes hold within a second, and stays": Break(_LIMITS, "    if not covering:\n", "    if pauses:\n"),
     "A halt stops undoing too": Break(
         _LIMITS,
