@@ -1,10 +1,12 @@
 """The real servers start, answer, are apart per test and can be crashed."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -184,3 +186,14 @@ def test_a_port_is_no_other_processes_while_what_listened_there_is_dead() -> Non
     ask = f"from tests.bed.processes import _hold; print(_hold({free_port()}))"
     done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_server_that_is_missing_is_installed_whatever_our_folders_are_called(tmp_path: Path) -> None:
+    for name in ("cat", "env", "id", "mktemp", "rm", "tail"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    (tmp_path / "apt-get").write_text("#!/bin/sh\n", encoding="utf-8")
+    (tmp_path / "apt-get").chmod(0o755)
+    command = [ROOT / "scripts" / "servers"]
+    said = subprocess.run(command, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    for package in ("redis-server", "prometheus-alertmanager", "faketime"):
+        assert f" {package}" in said.stdout
