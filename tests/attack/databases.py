@@ -34,7 +34,7 @@ _KEYS = '      pattern: "{{ labels.item }}:*"\n'
 _EXPIRE = "redis.expire_keys:\n" + _KEYS + "      after: 1h\n"
 _PAUSE = UNSURE + "redis.client_pause:\n      writes_for: 1s\n"
 _HELD = step(f"{UNSURE}postgres.pool_pause:\n      database: {POOLED}\n") + step(
-    f"{NO_UNDO}{UNSURE}postgres.pool_resume:\n      database: {POOLED}\n", name="go on"
+    f"{NO_UNDO}{UNSURE}postgres.pool_resume:\n      database: {POOLED}\n", name="go-on"
 )
 _POOL = UNSURE + "postgres.pool_size:\n      size: 40\n"
 _CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"

@@ -1,11 +1,13 @@
 """The judges find what they are there for: a campaign that cannot fail proves nothing."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import JsonValue
 
 from responder.app import catalogue
+from responder.playbook.library import load_library
 from responder.ports.action import Action
 from tests.attack import databases, machines
 from tests.attack.clusters import DEEDS
@@ -13,9 +15,11 @@ from tests.attack.day_judge import as_it_was, ends_hold, steps_once
 from tests.attack.day_order import in_order
 from tests.attack.load import judge_all
 from tests.attack.made_up import Landed
+from tests.attack.scenarios import PLAYBOOKS
 from tests.attack.soak import Report
 from tests.attack.takeover import STORE_AWAY, Hurt, most_at_once, too_late
 from tests.attack.verdict import Findings
+from tests.attack.wards import playbook
 from tests.bed.ledger import Entry
 from tests.bed.web import JsonObject
 
@@ -145,6 +149,16 @@ def test_an_effect_that_landed_before_its_turn_shows(playbook: str, keys: str, w
     runs = [lent(playbook=playbook)]
     assert list(in_order(runs, [FIRST, SECOND], ledger, ())) == [f"run run of {playbook}: {one}" for one in wrong]
     assert list(in_order(runs, [FIRST, SECOND], ledger, {"a"})) == []
+
+
+def test_every_playbook_of_an_attack_loads(tmp_path: Path) -> None:
+    texts = dict(texts for kind in (databases.KINDS | machines.KINDS).values() for texts in kind.playbooks.items())
+    texts |= {name: playbook(name, deed.kind, deed.as_steps) for name, deed in DEEDS.items()}
+    texts |= {file.removesuffix(".yaml"): text for file, text in PLAYBOOKS.items()}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    library = load_library((tmp_path,), catalogue(), None, {})
+    assert library.playbooks.keys() == texts.keys(), library.complaints
 
 
 def test_every_action_is_attacked() -> None:

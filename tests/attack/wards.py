@@ -109,6 +109,14 @@ class Kind:
         """What is played on it."""
         return [scenario(name, unsure=UNSURE in step) for name, step in self.steps.items()]
 
+    @property
+    def playbooks(self) -> Mapping[str, str]:
+        """The texts of the scenarios' playbooks by name."""
+        return {
+            name: playbook(name, self.target, text if text.startswith("  - ") else step(text))
+            for name, text in self.steps.items()
+        }
+
 
 @dataclass(slots=True)
 class KindWard(OutsideWard):
@@ -151,14 +159,10 @@ def _whole(
     place: tuple[str, str], attacked: tuple[Kind, Judge], scenarios: Sequence[Scenario], manner: Manner
 ) -> Result:
     (label, store), (kind, judge) = place, attacked
-    playbooks = {f"{one.name}.yaml": playbook(one.name, kind.target, _steps(kind.steps[one.name])) for one in scenarios}
+    playbooks = {f"{one.name}.yaml": kind.playbooks[one.name] for one in scenarios}
     with (
         launcher(judge.path) as forks,
         target_process() as target,
         victim(store, target.url, forks, playbooks=playbooks, settings=judge.settings) as hurt,
     ):
         return whole(KindWard(label, hurt, target, kind=kind, judge=judge), scenarios, manner)
-
-
-def _steps(text: str) -> str:
-    return text if text.startswith("  - ") else step(text)
