@@ -334,6 +334,20 @@ async def test_an_undo_in_doubt_is_left_to_a_person_though_the_turn_that_found_i
     assert (await bed.store.standing(run, NO_LIMITS)).quarantined
 
 
+async def test_a_rollback_that_leaves_an_undo_in_doubt_ends_unknown(bed: Bed, target: Target) -> None:
+    run = await bed.work(await bed.begin(playbook_text()))
+    rollback = await bed.store.roll_back(run.id, "ana", "")
+    assert isinstance(rollback, Run)
+    await bed.store.claim_runs(1)
+    await die(bed, rollback, "intend_undo", committed=True)
+    target.resources["workers"] = {**target.resources["workers"], "workers": 7}
+    await die(bed, rollback, "settle", committed=True)
+    assert RecordState.UNDO_UNCERTAIN in await states(bed, run)
+    ended = await go_on(bed, rollback)
+    assert (ended.state, ended.verdict) == (RunState.UNKNOWN, Verdict.UNDO_UNCERTAIN)
+    assert (await bed.store.standing(ended, NO_LIMITS)).quarantined
+
+
 async def test_what_could_not_be_given_back_is_told_though_the_turn_that_found_it_died(
     bed: Bed, target: Target
 ) -> None:
