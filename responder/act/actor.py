@@ -10,7 +10,8 @@ from responder.act.after import undoing, verifying
 from responder.act.before import awaiting, checking, over, ready
 from responder.act.during import acting
 from responder.act.effects import LANDING_GRACE
-from responder.act.engine import TURN_SECONDS, Engine, Next, soon
+from responder.act.ends import look_again_at
+from responder.act.engine import TURN_SECONDS, Engine, Next
 from responder.act.kept import kept
 from responder.act.plan import Prepared, names_for
 from responder.act.reach import reaching
@@ -38,8 +39,8 @@ BULKHEAD = 8
 LINGER_SECONDS = 0.005
 LEFT = timedelta(seconds=1)
 """So long a run is left to other replicas, time and again: whoever comes first has it."""
-PARKED = timedelta(minutes=1)
-"""How often a parked run looks whether its halt is gone, should nobody wake it."""
+AWAY = timedelta(minutes=1)
+"""A turn that begins so much later than it was due: no lease lasts so long, so there was nobody to take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ async def take_turn(engine: Engine, run: Run) -> Run:
     playbook = render_names(playbook.capped(engine.caps_of(run)), names_for(run))
     until = engine.clock.monotonic() + TURN_SECONDS / 2
     standing = await engine.store.standing(run, reaching(playbook.limits, run))
+    run = _time_away(run, standing)
     following, prepared = await _handle(engine, run, playbook, standing, ())
     while not following.run.state.final and following.at is None and engine.clock.monotonic() < until:
         standing = replace(following.standing or standing, now=engine.clock.now())
@@ -170,6 +172,17 @@ async def take_turn(engine: Engine, run: Run) -> Run:
         await engine.store.save(replace(run, due_at=due), following.audit, following.ask)
         _call(engine, run, asks=following.ask is not None)
     return run
+
+
+def _time_away(run: Run, standing: Standing) -> Run:
+    """Return the run with its deadline as much later as nobody could work on it: without the store, or without us.
+
+    Else all that was being verified would be undone behind an outage, without a single look (engine.md).
+    """
+    late = standing.now - run.due_at
+    if late < AWAY or run.state is RunState.PARKED:
+        return run
+    return replace(run, deadline=run.deadline + late)
 
 
 def _say(engine: Engine, before: Run, after: Run) -> None:
@@ -299,6 +312,12 @@ def _parked(run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Stay parked while a halt covers the run, and say which."""
     refusal = halted(standing.pauses, subject_of(run, playbook.actions), standing.now)
     if refusal is None:
-        return Next(advance(run, "resumed"))
-    at = soon(standing.now, refusal, PARKED)
-    return Next(replace(run, verdict=refusal.verdict, reason=refusal.reason), at=min(at, standing.now + PARKED))
+        return _resumed(run, standing)
+    return Next(replace(run, verdict=refusal.verdict, reason=refusal.reason), at=look_again_at(refusal, standing))
+
+
+def _resumed(run: Run, standing: Standing) -> Next:
+    """Go on where the run was parked; the time since then does not count (engine.md)."""
+    since = run.progress.parked_at or standing.now
+    progress = run.progress.model_copy(update={"parked_at": None})
+    return Next(advance(replace(run, deadline=run.deadline + (standing.now - since), progress=progress), "resumed"))

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from responder.act.checkpoints import did_not_help, has_next, judged_after, next_step, not_needed
 from responder.act.effects import LANDING_GRACE, Sent, undo, undo_of
-from responder.act.ends import under_way
-from responder.act.engine import Engine, Next, soon
+from responder.act.ends import parked, under_way
+from responder.act.engine import TURN_SECONDS, Engine, Next
 from responder.act.judging import all_seen, judgement
 from responder.act.kept import keep, to_give_back, undoable
 from responder.act.later import later, too_long
@@ -50,38 +50,49 @@ def _helped(run: Run, playbook: Playbook, standing: Standing) -> Next:
 
 
 async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Next:
-    """Undo the applied records in reverse order, one by one."""
+    """Undo the applied records in reverse order, one by one, as many as the turn has time for."""
+    until = engine.clock.monotonic() + TURN_SECONDS / 2
     records = sorted(standing.records, key=lambda record: record.index, reverse=True)
     left: list[Record] = [r for r in records if r.state is not RecordState.NOT_APPLIED]
     for record in left:
         if record.state is RecordState.UNDO_UNCERTAIN and run.kind == "forward":
             break  # a turn found that, and died before the run could end: nothing is undone behind it
-        if not _to_undo(record, playbook, by_person=run.kind == "rollback"):
+        if not _to_undo(engine, record, playbook, by_person=run.kind == "rollback"):
             continue
-        action = engine.action_of(record)
-        result = await undo(engine, run, action, record)
-        if isinstance(result, Refusal):
-            return Next(
-                advance(run, "halted", result.verdict, result.reason), at=soon(standing.now, None, timedelta(hours=1))
-            )
-        sent, settled, wait = result
+        settled = await _take_back(engine, run, record, standing)
+        if isinstance(settled, Next):
+            return settled
         left[left.index(record)] = settled
-        if sent is Sent.NOT_YET:
-            return _undo_again(run, settled, standing, wait)
-        if sent is Sent.UNDER_WAY:
-            return under_way(run, standing)
-        if sent is Sent.IN_DOUBT:
-            return await undo_in_doubt(engine, run, settled, standing)
-        if sent is Sent.UNSURE:
-            return undo_unsure(run, settled)
+        if settled.state is not RecordState.UNDO_FAILED and engine.clock.monotonic() >= until:
+            return Next(run, at=standing.now)  # the others have a turn, and a lease, of their own
     return _undo_result(run, left, standing)
 
 
-def _to_undo(record: Record, playbook: Playbook, *, by_person: bool) -> bool:
+async def _take_back(engine: Engine, run: Run, record: Record, standing: Standing) -> Record | Next:
+    """Undo one record: as it is after that, or how the run goes on where nothing further is undone now."""
+    result = await undo(engine, run, engine.action_of(record), record)
+    if isinstance(result, Refusal):
+        return parked(run, result, standing)
+    sent, settled, wait = result
+    match sent:
+        case Sent.NOT_YET:
+            return _undo_again(run, settled, standing, wait)
+        case Sent.UNDER_WAY:
+            return under_way(run, standing)
+        case Sent.IN_DOUBT:
+            return await undo_in_doubt(engine, run, settled, standing)
+        case Sent.UNSURE:
+            return undo_unsure(run, settled)
+        case _:
+            return settled
+
+
+def _to_undo(engine: Engine, record: Record, playbook: Playbook, *, by_person: bool) -> bool:
     if record.state is RecordState.UNDO_INTENDED:
         return True
-    if by_person and record.state in (RecordState.UNDO_FAILED, RecordState.APPLIED):
-        return True
+    if by_person:
+        there = record.state in (RecordState.UNDO_FAILED, RecordState.APPLIED)
+        return there and engine.action_of(record).undoes != "impossible"
     return record.state is RecordState.APPLIED and undoable(record, playbook)
 
 

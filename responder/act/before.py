@@ -1,5 +1,6 @@
 """Before anything changes: resolving, checking, awaiting approval, ready."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -235,11 +236,11 @@ async def ready(
 async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: Standing) -> Run:
     """Sample the verification before the first step: what improvement is measured against."""
     names = names_for(run)
-    seen: dict[int, float | None] = {}  # by identity: the items of a step share their checks
-    for condition in all_checks(playbook):
-        if id(condition) in seen or condition.matchers or condition is OWN_RULE:
-            continue
-        seen[id(condition)] = (await look(condition, names, engine.tools, None, standing.now)).value
+    # By identity: the items of a step share their checks.
+    asked = {id(one): one for one in all_checks(playbook) if not one.matchers and one is not OWN_RULE}
+    # Together: one after another, what does not answer would take longer than the lease lasts.
+    found = await asyncio.gather(*(look(one, names, engine.tools, None, standing.now) for one in asked.values()))
+    seen = {key: sample.value for key, sample in zip(asked, found, strict=True)}
     return with_baselines(run, playbook, [seen.get(id(condition)) for condition in all_checks(playbook)])
 
 
@@ -259,7 +260,9 @@ _BY_THEMSELVES = frozenset({RunState.UNDOING, RunState.PARKED, RunState.KEPT, Ru
 
 def over(run: Run, standing: Standing) -> Next | None:
     """End or turn round a run that a person stopped, or that is past its deadline; None lets it go on."""
-    changed = any(record.state.value not in ("not_applied", "undone") for record in standing.records)
+    # The records of a rollback are those of the run that it undoes.
+    own = standing.records if run.kind == "forward" else ()
+    changed = any(record.state.value not in ("not_applied", "undone") for record in own)
     if run.state in _BY_THEMSELVES or (run.kind == "rollback" and run.state is not RunState.READY):
         return None
     if run.stop_by:

@@ -10,7 +10,7 @@ from responder.act.between import between
 from responder.act.checkpoints import all_tried, begin_judging, give_up, judged_after
 from responder.act.effects import LANDING_GRACE, Attempt, Outcome, Sent, recover, send
 from responder.act.ending import awaited
-from responder.act.ends import refused, turn_back, under_way
+from responder.act.ends import parked, refused, turn_back, under_way
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.later import later, left_alone, told, too_long
 from responder.act.look import look
@@ -45,37 +45,40 @@ async def acting(
     standing: Standing,
     prepared: tuple[Prepared, ...],
 ) -> Next:
-    """Carry out the next step, or settle one that a dead turn left behind."""
+    """Carry out the next step, or settle one that a dead turn left behind.
+
+    One at a time: whether the turn still has the time for what comes next is for the turn to say.
+    """
     records = {record.index: record for record in standing.records if record.state is not RecordState.NOT_APPLIED}
     # What an earlier turn applied counts, also when it died before it could say so.
     run = replace(run, effects=sum(has_landed(record) for record in records.values()))
+    if run.progress.step >= len(playbook.steps):
+        return _all_steps_done(run, playbook, standing)
+    index = run.progress.step
+    record = records.get(index)
     result: Outcome | Run | Next
-    while run.progress.step < len(playbook.steps):
-        index = run.progress.step
-        record = records.get(index)
-        if record is not None and record.state is RecordState.APPLIED:
-            result = await _over(engine, run, playbook, standing, record)
-        elif record is None:
-            result = await _begin(engine, run, playbook, standing, prepared[index : index + 1])
-        else:
-            result = await _settle_left(engine, run, playbook, standing, record)
-        if isinstance(result, Next):
-            return result
-        if isinstance(result, Run):
-            run = result
-            continue
-        if result.sent is Sent.UNDER_WAY:
-            return under_way(run, standing)
-        if result.sent is Sent.IN_DOUBT:
-            return await _look_again(engine, run, result.record, standing)
-        settled = _settled(run, playbook.steps[index], result, standing)
-        if isinstance(settled, Next):
-            return settled
-        run, records = settled, {**records, index: result.record}
-        prepared = ()  # read before this effect: the next step may be about the same thing
-        others = [r for r in standing.records if r.id != result.record.id]
-        standing = replace(standing, records=(*others, result.record))
-    return _all_steps_done(run, playbook, replace(standing, now=engine.clock.now()))
+    if record is not None and record.state is RecordState.APPLIED:
+        result = await _over(engine, run, playbook, standing, record)
+    elif record is None:
+        result = await _begin(engine, run, playbook, standing, prepared[index : index + 1])
+    else:
+        result = await _settle_left(engine, run, playbook, standing, record)
+    if isinstance(result, Run):
+        return Next(result)
+    return result if isinstance(result, Next) else await _come_of(engine, run, playbook, result, standing)
+
+
+async def _come_of(engine: Engine, run: Run, playbook: Playbook, result: Outcome, standing: Standing) -> Next:
+    """Go on from what came of an effect."""
+    if result.sent is Sent.UNDER_WAY:
+        return under_way(run, standing)
+    if result.sent is Sent.IN_DOUBT:
+        return await _look_again(engine, run, result.record, standing)
+    settled = _settled(run, playbook.steps[run.progress.step], result, standing)
+    if isinstance(settled, Next):
+        return settled
+    others = [one for one in standing.records if one.id != result.record.id]
+    return Next(settled, standing=replace(standing, records=(*others, result.record)))
 
 
 async def _over(engine: Engine, run: Run, playbook: Playbook, standing: Standing, record: Record) -> Run | Next:
@@ -142,7 +145,7 @@ async def _settle_left(
     result = await recover(engine, run, attempt)
     if isinstance(result, Refusal):
         if result.verdict is Verdict.HALTED:
-            return Next(advance(run, "halted", result.verdict, result.reason))
+            return parked(run, result, standing)
         # The record stays intended: a dead turn's send may still land, so the target stays ours until that is settled.
         return Next(replace(run, reason=result.reason), at=standing.now + LANDING_GRACE)
     return result
@@ -283,9 +286,9 @@ def _acted(standing: Standing) -> bool:
 def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
     """A forward effect was not allowed at the last moment; nothing was recorded."""
     if refusal.verdict is Verdict.HALTED and _acted(standing):
-        return Next(advance(run, "halted", refusal.verdict, refusal.reason))
+        return parked(run, refusal, standing)
     if not _acted(standing):
-        return refused(run, refusal, standing)
+        return _not_begun(run, refusal, standing)
     if refusal.verdict in _NO_FURTHER and _applied(standing):
         # No further step for an alert that is gone or that somebody silenced; what was applied is verified.
         further = run.progress.model_copy(update={"step": ALL_STEPS})
@@ -294,6 +297,13 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
         # It waits in this state; whoever asks why is told.
         return Next(replace(run, reason=refusal.reason), at=standing.now + BACK_OFF)
     return turn_back(run, refusal.verdict, refusal.reason)
+
+
+def _not_begun(run: Run, refusal: Refusal, standing: Standing) -> Next:
+    """End a run that changed nothing; what a person has stopped meanwhile is not begun again by itself."""
+    if refusal.verdict is Verdict.STOPPED:
+        return Next(advance(run, "stopped", refusal.verdict, refusal.reason), end=RunEnd())
+    return refused(run, refusal, standing)
 
 
 def failed_step(run: Run, step: Step, why: str, standing: Standing) -> Next:

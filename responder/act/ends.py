@@ -1,7 +1,7 @@
 """How a run leaves its way: refused before anything changed, or turned back after something did."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from responder.act.engine import Next, soon
 from responder.act.later import left_alone
@@ -15,6 +15,8 @@ LATER_MAX = timedelta(minutes=1)
 """Between two runs that were skipped because of what may pass by itself; doubled each time."""
 WHILE = timedelta(seconds=2)
 """Between two looks at what takes its time."""
+PARKED = timedelta(minutes=1)
+"""How often a parked run looks whether its halt is gone, should nobody wake it."""
 _FOR_A_PERSON = frozenset({Verdict.MASS_FAILURE, Verdict.TOO_MANY_ITEMS, Verdict.TOO_MANY_PORTIONS})
 """Refusals of what is too much to be fixed one by one."""
 
@@ -69,3 +71,15 @@ def turn_back(run: Run, ending: Verdict, reason: str, *, goes_on: bool = False) 
 def under_way(run: Run, standing: Standing) -> Next:
     """Look again in a while at what goes on by itself: whoever carries it out ends it, or the run's deadline does."""
     return Next(run, at=standing.now + WHILE)
+
+
+def parked(run: Run, refusal: Refusal, standing: Standing) -> Next:
+    """Leave a run where it is until a person lifts the halt. The turn ends: what it knows of halts is old by now."""
+    held = advance(run, "halted", refusal.verdict, refusal.reason)
+    held = replace(held, progress=held.progress.model_copy(update={"parked_at": standing.now}))
+    return Next(held, at=look_again_at(refusal, standing))
+
+
+def look_again_at(refusal: Refusal, standing: Standing) -> datetime:
+    """Return when a parked run looks whether its halt is gone."""
+    return min(soon(standing.now, refusal, PARKED), standing.now + PARKED)

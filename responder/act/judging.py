@@ -1,5 +1,6 @@
 """Judging what a change has brought: each turn looks once at every condition, until they are decided."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -36,14 +37,14 @@ async def judgement(engine: Engine, run: Run, conditions: Sequence[Condition], s
         return Next(run, at=progress.verify_from)
     interval = poll_interval(conditions)
     jumped_at = standing.suspicion.since if standing.suspicion is not None else None
-    checks = tuple(
-        [
-            check
-            if check.done and not condition.hold
-            else note(check, await _sample(engine, run, condition, check, standing), condition, interval, jumped_at)
-            for condition, check in zip(conditions, checks, strict=True)
-        ],
-    )
+
+    async def seen(condition: Condition, check: Check) -> Check:
+        if check.done and not condition.hold:
+            return check
+        return note(check, await _sample(engine, run, condition, check, standing), condition, interval, jumped_at)
+
+    # Together: one after another, what does not answer would take longer than the lease lasts.
+    checks = tuple(await asyncio.gather(*map(seen, conditions, checks)))
     run = replace(run, progress=progress.model_copy(update={"checks": checks}))
     if all(check.done for check in checks):
         return Judgement(run, "pass", all_seen(run))

@@ -9,14 +9,14 @@ from dataclasses import replace
 from responder.act.after import UNDO_BACK_OFF, UNDO_TRIES, undo_in_doubt, undo_unsure
 from responder.act.checkpoints import whole_checks
 from responder.act.effects import Sent, undo
-from responder.act.ends import under_way
+from responder.act.ends import parked, under_way
 from responder.act.engine import Engine, Next
 from responder.act.judging import judgement
 from responder.act.kept import in_the_way, not_given_back, stays, to_give_back, wait, what_must_hold
 from responder.act.later import later, too_long
 from responder.domain.limits import Refusal
 from responder.domain.records import Record, RecordState
-from responder.domain.runs import Run, advance
+from responder.domain.runs import Run
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
@@ -95,7 +95,7 @@ async def _judging(engine: Engine, run: Run, playbook: Playbook, judged: Record,
 async def _give_back(engine: Engine, run: Run, record: Record, standing: Standing) -> Next:
     result = await undo(engine, run, engine.action_of(record), record)
     if isinstance(result, Refusal):
-        return Next(advance(run, "halted", result.verdict, result.reason))
+        return parked(run, result, standing)
     sent, settled, asked = result
     match sent:
         case Sent.LANDED | Sent.DRIFTED:

@@ -259,6 +259,8 @@ class Progress(BaseModel):
     verify_until: datetime | None = None
     extended: bool = False
     parked_from: RunState | None = None
+    parked_at: datetime | None = None
+    """Since when a halt holds it where it is: that time does not count into the deadline."""
     ending: Verdict | None = None
     ending_reason: str = ""
     unchanged: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from responder.clients.toolbox import ClusterSpec, Toolbox
-from responder.domain.runs import RunState
+from responder.domain.runs import Run, RunState
 from tests.act_bed import Bed, open_bed
 from tests.bed.kube.cluster import Cluster
 from tests.bed.stores import embedded
@@ -104,3 +104,17 @@ async def test_without_room_elsewhere_the_second_pod_stays_and_the_node_is_uncor
     assert not cordoned(cluster)
     await cluster.until(lambda: all(pod["spec"].get("nodeName") for pod in cluster.pods("shop", "web")))
     assert len(cluster.pods("shop", "web")) == 2
+
+
+async def test_a_person_s_rollback_uncordons_the_node_and_says_what_cannot_be_taken_back(
+    bed: Bed, cluster: Cluster
+) -> None:
+    run = await bed.work(await bed.begin(documented(), target=f"eu/node/{NODE}"), turns=2000)
+    assert run.state is RunState.VERIFIED, run.reason
+    made = await bed.store.roll_back(run.id, "ana", "the wrong node")
+    assert isinstance(made, Run)
+    ended = await bed.work(made)
+    assert ended.state is RunState.PARTLY_ROLLED_BACK, ended.reason
+    assert not cordoned(cluster)
+    async with bed.store.slice() as tx:
+        assert not await tx.quarantined([made.target]), "nothing is in doubt"

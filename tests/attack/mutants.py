@@ -161,6 +161,17 @@ BREAKS: Mapping[str, Break] = {
         "return paused((pause for pause in pauses if pause.halts), subject, now)",
         "return None if subject else paused(pauses, subject, now)",
     ),
+    "What a person has stopped is not begun again by itself": Break(
+        "act/during.py",
+        "    if refusal.verdict is Verdict.STOPPED:\n",
+        "    if refusal.verdict is Verdict.PROTECTED:\n",
+    ),
+    "A turn ends before its lease does": Break(
+        "act/after.py", "and engine.clock.monotonic() >= until:", "and engine.clock.monotonic() < 0 < until:"
+    ),
+    "Time in which nobody could work does not count": Break(
+        "act/actor.py", "    if late < AWAY or run.state is RunState.PARKED:\n", "    if late:\n"
+    ),
     "A yes counts once, in time, for the plan that was shown": Break(
         "act/before.py", "if run.progress.plan_hash != approval.plan_hash:", "if not run.progress.plan_hash:"
     ),

@@ -53,6 +53,8 @@ TOLD_OF = 25
 """Every so-manieth alert goes to Slack, which takes one message a second."""
 WARM_UP = 0.25
 """The share of the samples of memory that is left out: caches fill in the beginning."""
+AT_LAST = 2 / 3
+"""What fills without end still grows in the last third; caches and the allocator's pools do so ever more slowly."""
 SETTLE = 240.0
 _MOST_WAITING = 2000
 """Webhooks under way at once; more than that only fills our own memory."""
@@ -94,7 +96,10 @@ class Report:
     @property
     def slope(self) -> float:
         """MiB that the lasting replica grew in a minute."""
-        kept = self.memory[int(len(self.memory) * WARM_UP) :]
+        return self._slope(WARM_UP)
+
+    def _slope(self, behind: float) -> float:
+        kept = self.memory[int(len(self.memory) * behind) :]
         if len(kept) < 3:
             return 0.0
         return statistics.linear_regression([at for at, _ in kept], [size for _, size in kept]).slope * 60
@@ -108,7 +113,7 @@ class Report:
             f" {len(found.violations)} other findings, {taken_over} runs taken over, the longest"
             f" after {self.takeover:.1f} s of {BOUND:.0f} ({'; '.join(map(str, self.hurt))}), at most {self.at_once}"
             f" effects where {MOST} a minute are allowed, memory {self.memory[-1][1]:.0f} MiB"
-            f" ({self.slope:+.2f} MiB a minute)"
+            f" ({self.slope:+.2f} MiB a minute, {self._slope(AT_LAST):+.2f} in the last third)"
         )
 
 
