@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -15,7 +16,7 @@ from responder.domain.errors import Permanent, StepError, Temporary
 from responder.ports.probe import Probe, Reading, Value
 from tests.bed.postgres import Postgres, private_cluster, standby_of
 from tests.bed.proxy import Mode, Proxy, proxied
-from tests.bed.servers import missing
+from tests.bed.servers import missing, private_redis
 from tests.bed.waiting import eventually
 from tests.conformance.action_bed import SECRET
 from tests.conformance.bed_postgres import APP, GRANTS, US, prepared
@@ -102,6 +103,31 @@ async def test_facts_of_redis_are_as_it_was_treated(cache: Admin, redis_tools: T
     assert await info("evicted_keys") == (0,)
     (clients,) = await info("connected_clients")
     assert float(clients) >= 2
+
+
+async def test_a_replica_that_has_lost_its_primary_does_not_know_how_far_it_is_behind() -> None:
+    try:
+        with private_redis() as primary, private_redis() as replica:
+            tools = Toolbox({}, {}, redis={"cache": RedisSpec(replica.url)})
+
+            async def seen() -> list[tuple[Value, ...]]:
+                figures = ("primary_link_up", "replica_lag_bytes")
+                return [(await probe("redis.info", figure=figure).look({}, tools)).values for figure in figures]
+
+            opened: Admin = redis.asyncio.Redis.from_url(replica.url)
+            async with opened as admin:
+                await admin.replicaof("127.0.0.1", str(urlsplit(primary.url).port))
+            assert await eventually(lambda: same(seen, [(1,), (0,)]))
+            assert primary.child is not None
+            primary.child.kill()
+            assert await eventually(lambda: same(seen, [(0,), ()]))
+            await tools.close()
+    except FileNotFoundError:
+        missing("Redis")
+
+
+async def same(values: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return await values() == wanted
 
 
 async def test_what_expires_and_what_is_big_is_seen(cache: Admin, redis_tools: Toolbox) -> None:
@@ -243,10 +269,6 @@ async def test_a_standby_that_has_lost_its_primary_does_not_know_how_far_it_is_b
     assert (await shapes[0].look({}, tools)).note == "it receives nothing from its primary"
     await tools.close()
     await app.close()
-
-
-async def same(values: Callable[[], Awaitable[object]], wanted: object) -> bool:
-    return await values() == wanted
 
 
 async def test_a_standby_that_still_catches_up_counts(pair: tuple[Postgres, Postgres, Proxy]) -> None:
