@@ -148,7 +148,11 @@ postgres.set_parameter:
                 return now
             if now != record.before:
                 raise Temporary(f"{self.parameter} is {_shown(now)} by now, and was {_shown(record.before)}")
-            return await self._set(session, record.planned)
+            seen = await self._set(session, record.planned)
+        if seen == record.before:
+            # Written, and in force with the next reload: what is there now is not what this leaves behind.
+            raise Uncertain(f"{self.parameter} was set, and is still {_shown(seen)}: the server has not loaded it yet")
+        return seen
 
     async def landed(self, target: str, record: Record, direction: Direction, tools: Tools) -> Landed:
         """Compare it with what it was and should have become, once nobody can send that any more."""

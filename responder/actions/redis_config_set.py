@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
-from responder.domain.errors import Drifted, Permanent, Temporary, Uncertain
+from responder.domain.errors import Drifted, Permanent, StepError, Temporary, Uncertain
 from responder.domain.records import Direction, Record
 from responder.ports.action import Action, Landed, Permission, Snapshot, landed_by_value
 from responder.ports.inputs import Plain, connection_name
@@ -46,7 +46,11 @@ _UNITS = {None: 1, "b": 1, "k": 10**3, "kb": 2**10, "m": 10**6, "mb": 2**20, "g"
 
 
 class RedisConfigSet(Action):
-    """Set a parameter of Redis with `CONFIG SET`; it holds until Redis restarts, or longer with `rewrite`."""
+    """Set a parameter of Redis with `CONFIG SET`; it holds until Redis restarts, or longer with `rewrite`.
+
+    Redis writes its file once it has taken the value. Whether it did is not to be seen afterwards: where that is in
+    doubt, for the change or its undo, a person is asked.
+    """
 
     name: ClassVar[str] = "redis.config_set"
     effect: ClassVar[Literal["state", "event"]] = "state"
@@ -118,7 +122,9 @@ redis.config_set:
         """Compare the parameter with what it was and should have become, once nobody can send that any more."""
         async with tools.redis(connection_name(target)).fenced(record.key(direction)) as session:
             now = self._image(await session.read("CONFIG", "GET", self.parameter))
-        return landed_by_value(record, direction, now, record.before)
+        found = landed_by_value(record, direction, now, record.before)
+        # Redis does not tell whether its file holds what it runs with: of a rewrite half is seen, and a person decides.
+        return Landed.UNKNOWN if self.rewrite and found is Landed.YES else found
 
     async def undo(self, target: str, record: Record, tools: Tools) -> None:
         """Set the old value again, unless somebody else has set another one since."""
@@ -136,11 +142,17 @@ redis.config_set:
         value = image[self.parameter] if isinstance(image, Mapping) else None
         if not isinstance(value, str):
             raise Permanent(f"the record holds no value of {self.parameter}")
-        # In one packet: a file that was not written after all is in doubt, and never silently so.
-        rewrite = [("CONFIG", "REWRITE")] if self.rewrite else []
-        commands = [("CONFIG", "SET", self.parameter, value), *rewrite, ("CONFIG", "GET", self.parameter)]
-        *_, reply = await session.change(*commands)
-        return self._image(reply)
+        read = ("CONFIG", "GET", self.parameter)
+        if not self.rewrite:
+            *_, reply = await session.change(("CONFIG", "SET", self.parameter, value), read)
+            return self._image(reply)
+        await session.change(("CONFIG", "SET", self.parameter, value))
+        try:
+            # Only once the value was taken: the file gets what others have set, too. The gate was passed already.
+            await session.read("CONFIG", "REWRITE")
+            return self._image(await session.read(*read))
+        except StepError as error:
+            raise Uncertain(f"{self.parameter} was set, and the file may not be written: {error}") from error
 
     def _allowed(self, redis: Redis, target: str) -> Redis:
         if self.parameter in (redis.parameters if redis.parameters is not None else USUAL):

@@ -65,7 +65,8 @@ equals: 0
     read: State = Field(
         default="not_ready",
         description="which pods to count; `movable` are those that a drain would send away (none of kube-system), "
-        "`unplaced` those that no node has taken (of a node: any in the cluster), `restarts` adds up those of all",
+        "`unplaced` those that no node has taken (of a node: any in the cluster), `restarts` adds up those of all; "
+        "where there is no pod at all, `not_ready` is no data",
     )
 
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
@@ -74,6 +75,9 @@ equals: 0
         pods = await self._pods(place, cluster)
         if self.read == "restarts":
             return Reading((sum(restarts(pod) for pod in pods),), _told([pod for pod in pods if restarts(pod)]))
+        if self.read == "not_ready" and not pods:
+            # Pods that cannot even be made would pass for ready ones. That none is ready is true, and stays a number.
+            return Reading((), f"there are no pods of {self.of}")
         chosen = [pod for pod in pods if _is(pod, self.read)]
         return Reading((len(chosen),), _told(chosen))
 

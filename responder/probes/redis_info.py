@@ -41,7 +41,8 @@ within: 1m
 
     connection: str = Field(description='a name under connections.redis, or "{{ connection }}"')
     figure: Figure = Field(
-        description="what to read; memory_ratio has no value without maxmemory, hit_ratio none without a read"
+        description="what to read; memory_ratio has no value without maxmemory, hit_ratio none without a read, "
+        "replica_lag_bytes none on a replica whose link to its primary is down"
     )
 
     async def look(self, labels: Mapping[str, str], tools: Tools) -> Reading:
@@ -77,9 +78,14 @@ def _hits(info: Info) -> float | None:
 
 
 def _lag(info: Info) -> float | None:
-    """Return how many bytes the slowest replica is behind, or how many a replica is behind its primary."""
+    """Return how many bytes the slowest replica is behind, or how many a replica is behind its primary.
+
+    A replica without its primary cannot know: it has done all that it has read.
+    """
     offset = _number(info, "master_repl_offset")
     if info.get("role") == "slave":
+        if not _link(info):
+            return None
         read = _number(info, "slave_read_repl_offset")
         done = _number(info, "slave_repl_offset")
         return None if read is None or done is None else read - done

@@ -1,7 +1,9 @@
 """Probes of Redis and PostgreSQL on real servers, with the rights of the how-to page: figures are as they were made."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -12,10 +14,12 @@ from responder.clients.toolbox import PoolerSpec, PostgresSpec, RedisSpec, Toolb
 from responder.clients.witnesses import AlertmanagerSpec
 from responder.domain.errors import Permanent, StepError, Temporary
 from responder.ports.probe import Probe, Reading, Value
-from tests.bed.postgres import Postgres
+from tests.bed.postgres import Postgres, private_cluster, standby_of
+from tests.bed.proxy import Mode, Proxy, proxied
+from tests.bed.servers import missing, private_redis
 from tests.bed.waiting import eventually
 from tests.conformance.action_bed import SECRET
-from tests.conformance.bed_postgres import APP, US, prepared
+from tests.conformance.bed_postgres import APP, GRANTS, US, prepared
 from tests.conformance.bed_redis import ACL, Admin
 from tests.conformance.database_probes import DATABASE_PROBES
 
@@ -99,6 +103,31 @@ async def test_facts_of_redis_are_as_it_was_treated(cache: Admin, redis_tools: T
     assert await info("evicted_keys") == (0,)
     (clients,) = await info("connected_clients")
     assert float(clients) >= 2
+
+
+async def test_a_replica_that_has_lost_its_primary_does_not_know_how_far_it_is_behind() -> None:
+    try:
+        with private_redis() as primary, private_redis() as replica:
+            tools = Toolbox({}, {}, redis={"cache": RedisSpec(replica.url)})
+
+            async def seen() -> list[tuple[Value, ...]]:
+                figures = ("primary_link_up", "replica_lag_bytes")
+                return [(await probe("redis.info", figure=figure).look({}, tools)).values for figure in figures]
+
+            opened: Admin = redis.asyncio.Redis.from_url(replica.url)
+            async with opened as admin:
+                await admin.replicaof("127.0.0.1", str(urlsplit(primary.url).port))
+            assert await eventually(lambda: same(seen, [(1,), (0,)]))
+            assert primary.child is not None
+            primary.child.kill()
+            assert await eventually(lambda: same(seen, [(0,), ()]))
+            await tools.close()
+    except FileNotFoundError:
+        missing("Redis")
+
+
+async def same(values: Callable[[], Awaitable[object]], wanted: object) -> bool:
+    return await values() == wanted
 
 
 async def test_what_expires_and_what_is_big_is_seen(cache: Admin, redis_tools: Toolbox) -> None:
@@ -202,6 +231,71 @@ async def test_what_is_kept_is_measured(database: str, main: Toolbox) -> None:
 async def dead(tools: Toolbox) -> bool:
     found = (await probe("postgres.dead_tuples", table="public.dying").look({}, tools)).values
     return bool(found) and abs(float(found[0]) - 0.5) < 0.01
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[Postgres, Postgres, Proxy]]:
+    """A primary, a standby of it, and the wire between them."""
+    try:
+        with private_cluster() as primary:
+            primary.execute(*GRANTS)
+            async with proxied(primary.url) as wire:
+                with standby_of(primary, f"host=127.0.0.1 port={wire.port} user=responder") as standby:
+                    yield primary, standby, wire
+    except FileNotFoundError:
+        missing("PostgreSQL")
+
+
+def lag_as(user: str, server: Postgres) -> Toolbox:
+    url = server.url.replace("//responder@", f"//{user}@")
+    return Toolbox({}, {}, postgres={"main": PostgresSpec(url)})
+
+
+async def test_a_standby_that_has_lost_its_primary_does_not_know_how_far_it_is_behind(
+    pair: tuple[Postgres, Postgres, Proxy],
+) -> None:
+    _, standby, wire = pair
+    tools, app = lag_as(f"{US}:{SECRET}", standby), lag_as(APP, standby)
+    shapes = [probe("postgres.replication_lag", unit=unit) for unit in ("bytes", "seconds")]
+
+    async def values() -> list[tuple[Value, ...]]:
+        return [(await shape.look({}, tools)).values for shape in shapes]
+
+    assert await eventually(lambda: same(values, [(0,), (0,)]))
+    with pytest.raises(Permanent, match="pg_monitor"):
+        await shapes[0].look({}, app)
+    await wire.switch(Mode.REFUSE)  # it has replayed all that it has received, and goes on asking for more
+    assert await eventually(lambda: same(values, [(), ()]))
+    assert (await shapes[0].look({}, tools)).note == "it receives nothing from its primary"
+    await tools.close()
+    await app.close()
+
+
+async def test_a_standby_that_still_catches_up_counts(pair: tuple[Postgres, Postgres, Proxy]) -> None:
+    primary, _, wire = pair
+    tools, app = lag_as(f"{US}:{SECRET}", primary), lag_as(APP, primary)
+    in_bytes, in_seconds = (probe("postgres.replication_lag", unit=unit) for unit in ("bytes", "seconds"))
+    admin = await asyncpg.connect(primary.url)
+
+    async def state() -> object:
+        return await admin.fetchval("SELECT state FROM pg_stat_replication WHERE replay_lsn IS NOT NULL")
+
+    assert await eventually(lambda: same(state, "streaming"))
+    with pytest.raises(Permanent, match="pg_monitor"):
+        await in_bytes.look({}, app)
+    await wire.switch(Mode.REFUSE)
+    written = "SELECT count(pg_logical_emit_message(false, '', repeat('x', 1000000))) FROM generate_series(1, 32)"
+    await admin.execute(written)
+    await wire.switch(Mode.LATENCY, delay=timedelta(milliseconds=200))  # each 64 KiB
+    assert await eventually(lambda: same(state, "catchup"))
+    (behind,) = (await in_bytes.look({}, tools)).values
+    assert float(behind) > 1_000_000
+    seconds = await in_seconds.look({}, tools)
+    assert (seconds.values, seconds.note.partition(" is behind")[0]) == ((), "how many seconds walreceiver")
+    assert await state() == "catchup"
+    await admin.close()
+    await tools.close()
+    await app.close()
 
 
 async def test_a_right_that_is_missing_is_an_error(database: str, postgres: Postgres) -> None:

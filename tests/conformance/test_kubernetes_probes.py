@@ -77,6 +77,23 @@ async def test_pods_that_crash_are_counted_named_and_listed(cluster: Cluster, to
     assert all(isinstance(one, dict) and one["namespace"] == "shop" and str(one["name"]) in seen.note for one in listed)
 
 
+async def test_of_a_workload_without_pods_none_is_ready_and_nobody_knows_of_those_that_are_not(
+    cluster: Cluster, tools: Toolbox
+) -> None:
+    full = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": "shop"}}
+    cluster.apply({**full, "spec": {"hard": {"pods": "0"}}})
+    cluster.apply(workload("Deployment", "late", "shop:1"))
+    cluster.settled()
+    assert cluster.pods("shop", "late") == []
+    seen = await look(tools, "pods", of="deployment/shop/late")
+    assert seen == Reading((), "there are no pods of deployment/shop/late")
+    assert (await look(tools, "pods", of="deployment/shop/late", read="ready")).values == (0,)
+    assert await probe("pods", of="deployment/shop/late").items({}, tools) == []
+    cluster.apply(workload("Deployment", "web", "shop:1", replicas=0))
+    cluster.settled()
+    assert (await look(tools, "pods", of=WEB, read="ready")).values == (0,)
+
+
 async def test_a_dead_node_is_not_ready(cluster: Cluster, tools: Toolbox) -> None:
     assert (await look(tools, "nodes")).values == (0,)
     cluster.kill_node("node-2")

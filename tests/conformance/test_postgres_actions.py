@@ -10,10 +10,11 @@ from pydantic import JsonValue, ValidationError
 from responder.actions.postgres_set_parameter import _in_unit
 from responder.clients.toolbox import PostgresSpec, Toolbox
 from responder.domain.errors import Permanent, Uncertain
-from responder.domain.records import RecordState
-from responder.ports.action import Landed
+from responder.domain.records import Record, RecordState
+from responder.ports.action import Action, Landed
 from tests.bed.postgres import Postgres
 from tests.bed.proxy import Mode, proxied
+from tests.bed.waiting import eventually
 from tests.conformance.action_bed import SECRET, Shape, applied, intended, landed
 from tests.conformance.bed_postgres import APP, MORE, SHAPES, TARGET, US, PostgresBed, prepared, shape
 
@@ -114,6 +115,29 @@ async def test_what_was_written_and_not_loaded_is_finished_by_sending_again(bed:
     record = replace(record, state=RecordState.APPLIED, observed=record.planned)
     await action.undo(TARGET, record, bed.tools)
     assert await bed.holds(record.before)
+
+
+async def test_what_is_loaded_late_is_ours_and_can_be_put_back(
+    bed: PostgresBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responder.actions.postgres_set_parameter.LOADS", 0.2)
+    assert bed.server.server is not None
+    postmaster, action = bed.server.server.running, SHAPES["system"].make()
+    record = await intended(action, bed.tools, TARGET)
+    postmaster.pause()  # who passes a reload on to the sessions
+    try:
+        with pytest.raises(Uncertain, match="has not loaded it yet"):
+            await action.apply(TARGET, record, bed.tools)
+    finally:
+        postmaster.resume()
+    assert await eventually(lambda: there(action, record, bed))
+    record = replace(record, state=RecordState.APPLIED, observed=record.planned)
+    await action.undo(TARGET, record, bed.tools)
+    assert await bed.holds(record.before)
+
+
+async def there(action: Action, record: Record, bed: PostgresBed) -> bool:
+    return await landed(action, record, "do", bed.tools) is Landed.YES
 
 
 @pytest.mark.promise(7)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from redis.exceptions import OutOfMemoryError
 
 from responder.clients.toolbox import RedisSpec, Toolbox
 from responder.domain.errors import Permanent, Temporary, Uncertain
-from responder.ports.action import Landed
+from responder.domain.records import RecordState
+from responder.ports.action import Action, Landed
 from tests.bed.processes import account, free_port, private_directory, program, start
 from tests.bed.proxy import proxied
 from tests.bed.servers import Redis, missing
@@ -139,7 +140,22 @@ async def test_clients_of_a_server_that_was_restarted_are_others(bed: RedisBed) 
     assert await landed(action, record, "do", bed.tools) is Landed.YES
 
 
-async def test_a_rewrite_outlives_a_restart_and_so_does_its_undo(tmp_path: Path) -> None:
+@dataclass
+class Filed:
+    """A Redis with a file that it can rewrite."""
+
+    file: Path
+    tools: Toolbox
+    admin: Admin
+
+    @property
+    def text(self) -> str:
+        """What the file holds."""
+        return self.file.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+async def filed() -> AsyncIterator[Filed]:
     with private_directory("redis-file", account("redis", "nobody")) as directory:
         file, port = directory / "redis.conf", free_port()
         file.write_text(f'port {port}\nbind 127.0.0.1\nsave ""\nmaxmemory-policy noeviction\n', encoding="utf-8")
@@ -151,15 +167,48 @@ async def test_a_rewrite_outlives_a_restart_and_so_does_its_undo(tmp_path: Path)
         child = start("redis", [binary, file], directory=directory, run_as=run_as)
         try:
             await asyncio.to_thread(child.wait_for_port, port)
-            tools = Toolbox({}, {}, redis={"cache": RedisSpec(f"redis://127.0.0.1:{port}/0")})
-            action = shape("redis.config_set", parameter="maxmemory-policy", value="allkeys-lru", rewrite=True).make()
-            record = await applied(action, tools, TARGET)
-            assert "maxmemory-policy allkeys-lru" in file.read_text(encoding="utf-8")
-            await action.undo(TARGET, record, tools)
-            assert "maxmemory-policy allkeys-lru" not in file.read_text(encoding="utf-8")
+            url = f"redis://127.0.0.1:{port}/0"
+            tools = Toolbox({}, {}, redis={"cache": RedisSpec(url)})
+            admin: Admin = redis.asyncio.Redis.from_url(url, decode_responses=True)
+            async with admin:
+                yield Filed(file, tools, admin)
             await tools.close()
         finally:
             child.stop()
+
+
+def rewriting(value: str) -> Action:
+    return shape("redis.config_set", parameter="maxmemory-policy", value=value, rewrite=True).make()
+
+
+async def test_a_rewrite_outlives_a_restart_and_so_does_its_undo(filed: Filed) -> None:
+    action = rewriting("allkeys-lru")
+    record = await applied(action, filed.tools, TARGET)
+    assert "maxmemory-policy allkeys-lru" in filed.text
+    await action.undo(TARGET, record, filed.tools)
+    assert "maxmemory-policy allkeys-lru" not in filed.text
+
+
+async def test_a_value_that_redis_refuses_rewrites_nothing(filed: Filed) -> None:
+    await filed.admin.config_set("timeout", "77")  # for as long as it runs, as somebody else meant it
+    with pytest.raises(Permanent, match="CONFIG SET failed"):
+        await applied(rewriting("whatever"), filed.tools, TARGET)
+    assert "timeout 77" not in filed.text
+
+
+async def test_a_file_that_was_not_written_is_in_doubt_whichever_way(filed: Filed) -> None:
+    action = rewriting("allkeys-lru")
+    record = await intended(action, filed.tools, TARGET)
+    assert await landed(action, record, "do", filed.tools) is Landed.NO
+    await filed.admin.execute_command("ACL", "SETUSER", "default", "-config|rewrite")
+    with pytest.raises(Uncertain, match="file may not be written"):
+        await action.apply(TARGET, record, filed.tools)
+    assert await landed(action, record, "do", filed.tools) is Landed.UNKNOWN
+    record = replace(record, state=RecordState.APPLIED, observed=record.planned)
+    with pytest.raises(Uncertain, match="file may not be written"):
+        await action.undo(TARGET, record, filed.tools)
+    assert (await filed.admin.config_get("maxmemory-policy")) == {"maxmemory-policy": "noeviction"}
+    assert await landed(action, record, "undo", filed.tools) is Landed.UNKNOWN
 
 
 async def test_where_there_is_no_file_nothing_is_rewritten(bed: RedisBed) -> None:
