@@ -115,7 +115,7 @@ async def _begin(
         return _unchanged(run, step)
     record = _new_record(run, ready, standing)
     result = await send(
-        engine, run, Attempt(ready.action, record, _authority(playbook, run), step.timeout.total_seconds())
+        engine, run, Attempt(ready.action, record, _authority(engine, playbook, run), step.timeout.total_seconds())
     )
     return _held_back(run, result, standing) if isinstance(result, Refusal) else result
 
@@ -138,7 +138,7 @@ async def _settle_left(
         await engine.store.settle(run, doubt)
         return unsure(run, doubt)
     step = playbook.steps[run.progress.step]
-    attempt = Attempt(engine.action_of(record), record, _authority(playbook, run), step.timeout.total_seconds())
+    attempt = Attempt(engine.action_of(record), record, _authority(engine, playbook, run), step.timeout.total_seconds())
     result = await recover(engine, run, attempt)
     if isinstance(result, Refusal):
         if result.verdict is Verdict.HALTED:
@@ -161,9 +161,10 @@ async def _look_again(engine: Engine, run: Run, record: Record, standing: Standi
     return Next(kept, at=standing.now + LANDING_GRACE * tries)
 
 
-def _authority(playbook: Playbook, run: Run) -> Authority:
+def _authority(engine: Engine, playbook: Playbook, run: Run) -> Authority:
     to_come = playbook.actions[run.progress.step :]
-    return Authority(reaching(playbook.limits, run), effects=playbook.effects, actions=to_come)
+    protected = engine.protected(run.target)
+    return Authority(reaching(playbook.limits, run), effects=playbook.effects, protected=protected, actions=to_come)
 
 
 def _advance_step(run: Run) -> Run:

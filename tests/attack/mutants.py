@@ -171,6 +171,9 @@ BREAKS: Mapping[str, Break] = {
     "A yes outlives the turn that took it": Break(
         "act/before.py", 'return approval.state in ("approved", "spent")', 'return approval.state == "approved"'
     ),
+    "A protected target is left alone, also when it was protected after a yes": Break(
+        "act/during.py", "protected = engine.protected(run.target)", "protected = False"
+    ),
     "`observe` changes nothing": Break(
         "act/before.py",
         '    if run.mode is Mode.OBSERVE:\n        return Next(advance(run, "observe"',
