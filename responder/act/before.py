@@ -209,7 +209,7 @@ async def ready(
     standing: Standing,
     prepared: tuple[Prepared, ...],
 ) -> tuple[Next, tuple[Prepared, ...]]:
-    """Begin; what was approved is planned again first and must not have changed.
+    """Begin; what was approved must still be allowed, is planned again first, and must not have changed.
 
     The first record takes the target with it: one transaction less between an alert and its fix. A rollback has its
     records already, and takes the target alone.
@@ -218,6 +218,10 @@ async def ready(
         return await _roll_back(engine, run, standing), ()
     approval = standing.approval
     if approval is not None and _said_yes(approval):
+        # What held when they were asked may be half an hour old.
+        refusal = await failing(engine, run, playbook.limits) or await unmet(engine, run, playbook, standing)
+        if refusal is not None:
+            return refused(run, refusal, standing), ()
         again = await planned(engine, run, playbook)
         if isinstance(again, Refusal):
             return refused(run, again, standing), ()

@@ -171,6 +171,11 @@ BREAKS: Mapping[str, Break] = {
     "A yes outlives the turn that took it": Break(
         "act/before.py", 'return approval.state in ("approved", "spent")', 'return approval.state == "approved"'
     ),
+    "What must hold is asked again when the yes comes": Break(
+        "act/before.py",
+        "refusal = await failing(engine, run, playbook.limits) or await unmet(engine, run, playbook, standing)",
+        "refusal = None",
+    ),
     "A protected target is left alone, also when it was protected after a yes": Break(
         "act/during.py", "protected = engine.protected(run.target)", "protected = False"
     ),
