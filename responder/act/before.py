@@ -152,8 +152,9 @@ def _must_ask(run: Run, playbook: Playbook, standing: Standing) -> bool:
 def ask(run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Put the plan to people; too many changed plans end the run with a page."""
     if run.progress.asked >= MAX_ASKED:
-        ended = advance(run, "timed_out", Verdict.PLAN_CHANGED, Verdict.PLAN_CHANGED.sentence)
-        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.PLAN_CHANGED.sentence}"))
+        reason = "The plan kept changing while it waited for approval."
+        ended = advance(run, "timed_out", Verdict.PLAN_CHANGED, reason)
+        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {reason}"))
     progress = run.progress.model_copy(update={"asked": run.progress.asked + 1})
     approval = Approval(
         id=new_id(),
@@ -231,6 +232,7 @@ async def ready(
         if approval.state == "approved" and not await engine.store.use_approval(run, approval):
             ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
             return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}")), ()
+        run = replace(run, progress=run.progress.model_copy(update={"approved": approval.plan_hash}))
         prepared = again
     run = await with_baseline(engine, run, playbook, standing)
     return Next(advance(run, "started")), prepared

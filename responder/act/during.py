@@ -16,6 +16,7 @@ from responder.act.later import later, left_alone, told, too_long
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, prepare
 from responder.act.reach import reaching
+from responder.act.shown import as_shown, not_as_shown
 from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
@@ -113,6 +114,8 @@ async def _begin(
         return await between(engine, run, playbook, ready.action, standing)
     if ready.changes_nothing:
         return _unchanged(run, step)
+    if not as_shown(run, ready, acted=_acted(standing)):
+        return await not_as_shown(engine, run, playbook, standing, ready, acted=_acted(standing))
     record = _new_record(run, ready, standing)
     result = await send(
         engine, run, Attempt(ready.action, record, _authority(engine, playbook, run), step.timeout.total_seconds())

@@ -164,6 +164,9 @@ BREAKS: Mapping[str, Break] = {
     "A yes counts once, in time, for the plan that was shown": Break(
         "act/before.py", "if run.progress.plan_hash != approval.plan_hash:", "if not run.progress.plan_hash:"
     ),
+    "Each step is compared with what was shown before it is sent": Break(
+        "act/shown.py", "    if not run.progress.approved:\n", "    if ready:\n"
+    ),
     "Only those whom `approval.from` names may answer": Break(
         "web/asks.py", "if may_answer(allowed, caller.name, caller.role, caller.groups):", "if caller.name:"
     ),
