@@ -11,7 +11,7 @@ from responder.act.engine import Engine
 from responder.app import catalogue
 from responder.clients.toolbox import HttpSpec, PrometheusSpec, Toolbox
 from responder.domain.alerts import Severity
-from responder.domain.episodes import Episode, EpisodeState, Incident
+from responder.domain.episodes import Decision, Episode, EpisodeState, Incident
 from responder.domain.ids import new_id
 from responder.domain.records import Record
 from responder.domain.runs import Context, Run, RunState
@@ -201,6 +201,17 @@ async def needs_person(bed: Bed, run: Run) -> str:
     account = await bed.store.account(run.incident_id)
     assert account is not None
     return account.incident.needs_person
+
+
+async def sick(bed: Bed, run: Run, count: int) -> None:
+    """Let so many further targets of the run's playbook have alerts, as decide writes it."""
+    now = bed.store.now()
+    async with bed.store.slice() as tx:
+        (own,) = await tx.episodes_by_key({("am", run.context.fingerprint)})
+        others = [replace(own, id=new_id(), fingerprint=new_id()) for _ in range(count)]
+        targets = {own.id: run.target} | {one.id: f"http/checkout/{one.id}" for one in others}
+        decided = [Decision(one, run.playbook, "run", "", now, target) for one, target in targets.items()]
+        await tx.write(SliceChanges(episodes=others, decisions=decided))
 
 
 async def open_bed(

@@ -153,8 +153,9 @@ def _must_ask(run: Run, playbook: Playbook, standing: Standing) -> bool:
 def ask(run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Put the plan to people; too many changed plans end the run with a page."""
     if run.progress.asked >= MAX_ASKED:
-        ended = advance(run, "timed_out", Verdict.PLAN_CHANGED, Verdict.PLAN_CHANGED.sentence)
-        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.PLAN_CHANGED.sentence}"))
+        reason = "The plan kept changing while it waited for approval."
+        ended = advance(run, "timed_out", Verdict.PLAN_CHANGED, reason)
+        return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {reason}"))
     progress = run.progress.model_copy(update={"asked": run.progress.asked + 1})
     approval = Approval(
         id=new_id(),
@@ -210,7 +211,7 @@ async def ready(
     standing: Standing,
     prepared: tuple[Prepared, ...],
 ) -> tuple[Next, tuple[Prepared, ...]]:
-    """Begin; what was approved is planned again first and must not have changed.
+    """Begin; what was approved must still be allowed, is planned again first, and must not have changed.
 
     The first record takes the target with it: one transaction less between an alert and its fix. A rollback has its
     records already, and takes the target alone.
@@ -219,6 +220,10 @@ async def ready(
         return await _roll_back(engine, run, standing), ()
     approval = standing.approval
     if approval is not None and _said_yes(approval):
+        # What held when they were asked may be half an hour old.
+        refusal = await failing(engine, run, playbook.limits) or await unmet(engine, run, playbook, standing)
+        if refusal is not None:
+            return refused(run, refusal, standing), ()
         again = await planned(engine, run, playbook)
         if isinstance(again, Refusal):
             return refused(run, again, standing), ()
@@ -228,6 +233,7 @@ async def ready(
         if approval.state == "approved" and not await engine.store.use_approval(run, approval):
             ended = advance(run, "timed_out", Verdict.APPROVAL_EXPIRED, Verdict.APPROVAL_EXPIRED.sentence)
             return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {Verdict.APPROVAL_EXPIRED.sentence}")), ()
+        run = replace(run, progress=run.progress.model_copy(update={"approved": approval.plan_hash}))
         prepared = again
     run = await with_baseline(engine, run, playbook, standing)
     return Next(advance(run, "started")), prepared

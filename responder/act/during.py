@@ -16,6 +16,7 @@ from responder.act.later import later, left_alone, told, too_long
 from responder.act.look import look
 from responder.act.plan import Prepared, names_for, prepare
 from responder.act.reach import reaching
+from responder.act.shown import as_shown, not_as_shown
 from responder.act.witness import last_look
 from responder.domain.errors import Permanent, Temporary
 from responder.domain.ids import new_id
@@ -116,9 +117,11 @@ async def _begin(
         return await between(engine, run, playbook, ready.action, standing)
     if ready.changes_nothing:
         return _unchanged(run, step)
+    if not as_shown(run, ready, acted=_acted(standing)):
+        return await not_as_shown(engine, run, playbook, standing, ready, acted=_acted(standing))
     record = _new_record(run, ready, standing)
     result = await send(
-        engine, run, Attempt(ready.action, record, _authority(playbook, run), step.timeout.total_seconds())
+        engine, run, Attempt(ready.action, record, _authority(engine, playbook, run), step.timeout.total_seconds())
     )
     return _held_back(run, result, standing) if isinstance(result, Refusal) else result
 
@@ -141,7 +144,7 @@ async def _settle_left(
         await engine.store.settle(run, doubt)
         return unsure(run, doubt)
     step = playbook.steps[run.progress.step]
-    attempt = Attempt(engine.action_of(record), record, _authority(playbook, run), step.timeout.total_seconds())
+    attempt = Attempt(engine.action_of(record), record, _authority(engine, playbook, run), step.timeout.total_seconds())
     result = await recover(engine, run, attempt)
     if isinstance(result, Refusal):
         if result.verdict is Verdict.HALTED:
@@ -164,9 +167,10 @@ async def _look_again(engine: Engine, run: Run, record: Record, standing: Standi
     return Next(kept, at=standing.now + LANDING_GRACE * tries)
 
 
-def _authority(playbook: Playbook, run: Run) -> Authority:
+def _authority(engine: Engine, playbook: Playbook, run: Run) -> Authority:
     to_come = playbook.actions[run.progress.step :]
-    return Authority(reaching(playbook.limits, run), effects=playbook.effects, actions=to_come)
+    protected = engine.protected(run.target)
+    return Authority(reaching(playbook.limits, run), effects=playbook.effects, protected=protected, actions=to_come)
 
 
 def _advance_step(run: Run) -> Run:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -102,6 +102,25 @@ def _continued(step: Step, before: Prepared) -> Prepared:
     return Prepared(step, action, Snapshot(before.after), action.change(before.after), -math.inf)
 
 
+def _behind(ready: Prepared, earlier: Sequence[Prepared]) -> Prepared:
+    """Plan a step from what the steps before it leave of what it changes; it is read again before it is sent.
+
+    Raises Permanent when its bounds do not allow that.
+    """
+    image = ready.snapshot.image
+    for one in earlier:
+        if isinstance(image, Mapping) and isinstance(one.after, Mapping) and ready.action.goes_on_from(one.action):
+            image = {key: one.after.get(key, value) for key, value in image.items()}
+    if image == ready.snapshot.image:
+        return ready
+    try:
+        after = ready.action.change(image)
+    except ValueError as error:
+        msg = f"step {ready.step.id}: {error}"
+        raise Permanent(msg) from error
+    return replace(ready, snapshot=replace(ready.snapshot, image=image), after=after, read_at=-math.inf)
+
+
 class WouldRecordSecret(Permanent):
     """The images hold a registered secret: without encryption at rest they are not written down."""
 
@@ -111,14 +130,17 @@ class WouldRecordSecret(Permanent):
 
 
 async def plan(engine: Engine, run: Run, playbook: Playbook) -> tuple[Prepared, ...]:
-    """Prepare every step; later ones see the planned images of earlier ones."""
+    """Prepare every step; those to come see the planned images of earlier ones, also where they change the same."""
     done: dict[str, Mapping[str, JsonValue]] = {}
     prepared: list[Prepared] = []
+    stays = not playbook.escalates or playbook.on_failure == "keep"  # else it is undone before the next has its turn
     for step in playbook.steps:
-        if step.portion > 1:
-            ready = _continued(step, prepared[-1])
+        to_come = prepared[run.progress.step :]
+        if step.portion > 1 and to_come:
+            ready = _continued(step, to_come[-1])
         else:
             ready = await prepare(engine, run, step, names_for(run, done))
+            ready = _behind(ready, to_come if stays else ())
         done[step.id] = {"before": ready.snapshot.image, "after": ready.after}
         prepared.append(ready)
     return tuple(prepared)

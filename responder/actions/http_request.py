@@ -247,6 +247,12 @@ http.request:
             return {key: _of_its_kind(key, value, image.get(key)) for key, value in self.json_.items()}
         return {key: adjust.of(key, image.get(key)) for key, adjust in (self.set_ or {}).items()}
 
+    def goes_on_from(self, other: Action) -> bool:
+        """Its keys are those of the other where both read the same place."""
+        if self.read is None or not isinstance(other, HttpRequest):
+            return False
+        return (self.service, self.read, self.pointer) == (other.service, other.read, other.pointer)
+
     @classmethod
     def not_gradual(cls, arguments: Mapping[str, object]) -> str:
         """One number that is computed, and given back portion by portion."""

@@ -8,7 +8,7 @@ from responder.actions.kubernetes import ASKING, FieldsAction, Site
 from responder.domain.errors import Permanent
 from responder.domain.kubernetes import KINDS
 from responder.domain.reconcilers import at, scales, text_at
-from responder.ports.action import Permission
+from responder.ports.action import Action, Permission
 
 HPA = KINDS["hpa"]
 
@@ -57,3 +57,7 @@ kubernetes.hpa: { min: 4, max: 20 }
         if isinstance(low, int) and isinstance(high, int) and low > high:
             raise ValueError(f"min {low} would be above max {high}")
         return {"min": low, "max": high}
+
+    def goes_on_from(self, other: Action) -> bool:
+        """An autoscaler has one pair of bounds."""
+        return isinstance(other, Hpa)

@@ -9,7 +9,7 @@ from responder.domain import reconcilers
 from responder.domain.kubernetes import KINDS
 from responder.domain.portions import Portion
 from responder.domain.reconcilers import Keeper, at
-from responder.ports.action import Permission
+from responder.ports.action import Action, Permission
 from responder.ports.tools import Object
 
 HPA = KINDS["hpa"]
@@ -66,6 +66,10 @@ kubernetes.scale: { by: 2, max: 10 }
         if by > 0:
             return {"replicas": max(now, min(now + by, self.max or now))}
         return {"replicas": min(now, max(now + by, self.min))}
+
+    def goes_on_from(self, other: Action) -> bool:
+        """There is one number of replicas."""
+        return isinstance(other, Scale)
 
     def portions(self, before: JsonValue, by: Portion) -> tuple[Self, ...]:
         """Add or take away a portion at a time, each up to where it was planned to stop and no further."""

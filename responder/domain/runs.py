@@ -122,6 +122,7 @@ TRANSITIONS: Mapping[tuple[RunState, Outcome], RunState] = {
     (_S.READY, "started"): _S.ACTING,
     (_S.READY, "roll_back"): _S.UNDOING,
     (_S.READY, "refused"): _S.SKIPPED,
+    (_S.ACTING, "ask"): _S.AWAITING_APPROVAL,
     (_S.ACTING, "applied"): _S.VERIFYING,
     (_S.ACTING, "unchanged"): _S.SKIPPED,
     (_S.ACTING, "refused"): _S.SKIPPED,
@@ -251,6 +252,8 @@ class Progress(BaseModel):
     model_config = ConfigDict(frozen=True)
     plan: tuple[PlannedStep, ...] = ()
     plan_hash: str = ""
+    approved: str = ""
+    """The hash of the plan that a person agreed to; empty where nobody was asked for one."""
     asked: int = 0
     step: int = 0
     checks: tuple[Check, ...] = ()

@@ -126,7 +126,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected", "A person said no."
     APPROVAL_EXPIRED = "approval_expired", "Nobody approved in time."
     NOT_ALLOWED = "not_allowed", "Whoever answered may not answer for this run."
-    PLAN_CHANGED = "plan_changed", "The plan kept changing while it waited for approval."
+    PLAN_CHANGED = "plan_changed", "The plan is no longer the one that was approved."
     STOPPED = "stopped", "A person stopped the run."
     DEADLINE = "deadline", "The run did not end in time."
     WOULD_RECORD_SECRET = "would_record_secret", "The rollback record would have held a secret."

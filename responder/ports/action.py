@@ -135,6 +135,14 @@ class Action(BaseModel, ABC):
     def change(self, before: JsonValue) -> JsonValue:
         """Return the planned after-image; pure. Raises ValueError when its bounds do not allow it."""
 
+    def goes_on_from(self, other: "Action") -> bool:
+        """Say whether it changes the very fields that ``other`` does: a plan of both shows this one behind that one.
+
+        Only what is computed from what is there needs to say so.
+        """
+        del other
+        return False
+
     @classmethod
     def not_gradual(cls, arguments: Mapping[str, object]) -> str:
         """Return why ``arguments``, templates still in them, cannot be carried out in portions; empty when they can."""

@@ -6,13 +6,10 @@ from datetime import timedelta
 import pytest
 
 from responder.act.reach import counted_under
-from responder.domain.episodes import Decision
-from responder.domain.ids import new_id
 from responder.domain.limits import Cap, Rate
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
-from responder.ports.store import SliceChanges
-from tests.act_bed import Bed, needs_person, playbook_text
+from tests.act_bed import Bed, needs_person, playbook_text, sick
 from tests.bed import ledger
 from tests.bed.target_peer import Target
 
@@ -31,17 +28,6 @@ async def test_a_policys_limit_holds_for_runs_of_every_playbook(bed: Bed, target
     assert (second.state, second.verdict) == (RunState.SKIPPED, Verdict.POLICY_RATE)
     assert "the policy for alertname" in second.reason
     assert len(ledger.effects(target.ledger.entries, "workers")) == 1
-
-
-async def sick(bed: Bed, run: Run, count: int) -> None:
-    """Let so many further targets of the run's playbook have alerts, as decide writes it."""
-    now = bed.store.now()
-    async with bed.store.slice() as tx:
-        (own,) = await tx.episodes_by_key({("am", run.context.fingerprint)})
-        others = [replace(own, id=new_id(), fingerprint=new_id()) for _ in range(count)]
-        targets = {own.id: run.target} | {one.id: f"http/checkout/{one.id}" for one in others}
-        decided = [Decision(one, run.playbook, "run", "", now, target) for one, target in targets.items()]
-        await tx.write(SliceChanges(episodes=others, decisions=decided))
 
 
 async def test_a_mass_failure_is_left_to_a_person(bed: Bed, target: Target) -> None:

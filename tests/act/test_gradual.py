@@ -170,6 +170,17 @@ async def test_people_approve_the_portions_that_are_made(bed: Bed, target: Targe
     assert values(target) == [5, 6, 7]
 
 
+async def test_an_approved_portion_leads_to_where_it_was_shown_to_stop_or_is_not_made(bed: Bed, target: Target) -> None:
+    text = gradual(mode="approve").replace("within: 200ms", "within: 2s\n        for: 200ms", 1)
+    run = await bed.work(await bed.begin(text, target=TARGET), until=frozenset({RunState.AWAITING_APPROVAL}))
+    await bed.store.answer(run.id, approve=True, actor="ana", plan_hash=run.progress.plan_hash, comment="")
+    run = await bed.work(run, until=frozenset({RunState.VERIFYING}))
+    target.resources["workers"] = {"workers": 3}  # somebody else takes two away
+    run = await bed.work(run)
+    assert run.verdict is Verdict.PLAN_CHANGED, run.reason
+    assert values(target) == [5]
+
+
 async def test_a_portion_never_goes_beyond_where_it_was_shown_to_stop(bed: Bed, target: Target) -> None:
     text = gradual().replace("within: 200ms", "within: 2s\n        for: 200ms", 1)
     run = await bed.begin(text, target=TARGET)

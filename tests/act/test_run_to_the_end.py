@@ -57,13 +57,33 @@ async def test_what_people_read_is_looked_at_before_anything_is_changed(bed: Bed
     assert changed == [False]
 
 
+ONE_MORE = SECOND_STEP.replace("cache", "workers").replace(
+    "json:\n        megabytes: 128", "set:\n        workers:\n          by: 1"
+)
+
+
+def images(run: Run) -> list[tuple[object, object]]:
+    return [(step.before, step.after) for step in run.progress.plan]
+
+
 async def test_two_steps_on_one_number_add_up(bed: Bed, target: Target) -> None:
-    again = SECOND_STEP.replace("cache", "workers").replace(
-        "json:\n        megabytes: 128", "set:\n        workers:\n          by: 1"
-    )
-    run = await bed.work(await bed.begin(playbook_text(more_steps=again, verify="equals: 7")))
+    run = await bed.work(await bed.begin(playbook_text(more_steps=ONE_MORE, verify="equals: 7")))
     assert run.state is RunState.VERIFIED, run.reason
+    assert images(run) == [({"workers": 4}, {"workers": 6}), ({"workers": 6}, {"workers": 7})]
     assert ledger.twice(target.ledger.entries) == []
+
+
+async def test_of_steps_that_are_tried_one_after_another_each_is_planned_from_what_is_there(
+    bed: Bed, target: Target
+) -> None:
+    text = playbook_text(more_steps=ONE_MORE, verify="equals: 5", within="200ms", tail="steps_until: verified")
+    run = await bed.work(await bed.begin(text))
+    assert run.state is RunState.VERIFIED, run.reason
+    assert images(run) == [({"workers": 4}, {"workers": 6}), ({"workers": 4}, {"workers": 5})]
+    kept = text.replace("equals: 5", "equals: 8") + "on_failure: keep\n"
+    run = await bed.work(await bed.begin(kept))
+    assert images(run) == [({"workers": 5}, {"workers": 7}), ({"workers": 7}, {"workers": 8})]
+    assert run.state is RunState.VERIFIED, run.reason
 
 
 @pytest.mark.promise(15)

@@ -175,12 +175,23 @@ BREAKS: Mapping[str, Break] = {
     "A yes counts once, in time, for the plan that was shown": Break(
         "act/before.py", "if run.progress.plan_hash != approval.plan_hash:", "if not run.progress.plan_hash:"
     ),
+    "Each step is compared with what was shown before it is sent": Break(
+        "act/shown.py", "    if not run.progress.approved:\n", "    if ready:\n"
+    ),
     "Only those whom `approval.from` names may answer": Break(
         "web/asks.py", "if may_answer(allowed, caller.name, caller.role, caller.groups):", "if caller.name:"
     ),
     "Four eyes are two people's": Break(_APPROVED, "if _same(actor, asked.first_by):", "if not actor:"),
     "A yes outlives the turn that took it": Break(
         "act/before.py", 'return approval.state in ("approved", "spent")', 'return approval.state == "approved"'
+    ),
+    "What must hold is asked again when the yes comes": Break(
+        "act/before.py",
+        "refusal = await failing(engine, run, playbook.limits) or await unmet(engine, run, playbook, standing)",
+        "refusal = None",
+    ),
+    "A protected target is left alone, also when it was protected after a yes": Break(
+        "act/during.py", "protected = engine.protected(run.target)", "protected = False"
     ),
     "`observe` changes nothing": Break(
         "act/before.py",

@@ -15,17 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.domain.limits import NO_LIMITS, Limits, Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
-from responder.domain.runs import Run
+from responder.domain.runs import HOLDS_SLOT, Run
 from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
-from responder.stores.core.database import Database, Dirty, Order, Patch, Rows, Write
+from responder.stores.core.database import Database, Dirty, Gone, Order, Patch, Rows, Write
 from responder.stores.core.lives import end_leases
 from responder.stores.core.overlap import ranges_below
 from responder.stores.core.part import Part, audit_values, claiming, held_by, write_audit
 from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, look, lost
 from responder.stores.core.targets import begun, lock_targets, target_taken
 from responder.stores.core.together import Together
-from responder.stores.schema import approvals, audit, playbooks, runs
+from responder.stores.schema import approvals, audit, ledger, playbooks, runs, slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,8 @@ class RunsPart(Part):
             held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
             ours = [one for one in asked if is_ours(held, one.run)]
             asking = [one.ask for one in ours if one.ask is not None]
+            # Who asks anew for a plan that has changed holds nothing meanwhile.
+            free = [one.run.id for one in ours if _gives_back(one.run, held)]
             if asking:
                 await self.db.fetch(
                     tx, self.prepared.void_approvals, ids_given(self.db, (ask.run_id for ask in asking))
@@ -147,6 +149,8 @@ class RunsPart(Part):
             writes: list[Write] = [
                 Patch(runs, [_saved(one.run, held[one.run.id], now) for one in ours]),
                 Rows(approvals, [rows.approval_values(ask) for ask in asking]),
+                Gone(slots, [{"run_id": one} for one in free]),
+                Gone(ledger, [{"run_id": one, "record_id": ""} for one in free]),
                 Rows(audit, audit_values(now, entries)),
                 Dirty([one.run.incident_id for one in ours if one.ask or _moved(one.run, held)], now),
             ]
@@ -193,6 +197,10 @@ class RunsPart(Part):
                 return False
             await write_audit(tx, now, [Audit("approval.spent", run.id, details={"approval": approval.id})])
         return True
+
+
+def _gives_back(run: Run, held: Mapping[str, Row[Any]]) -> bool:
+    return held[run.id].state in HOLDS_SLOT and run.state not in HOLDS_SLOT
 
 
 def _moved(run: Run, held: Mapping[str, Row[Any]]) -> bool:
