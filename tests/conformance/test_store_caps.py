@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from responder.domain.episodes import Decision, EpisodeState
-from responder.domain.limits import Cap, Limits, Rate
+from responder.domain.limits import Cap, Limits, Rate, over_limit
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.ports.store import Authority
@@ -30,6 +30,7 @@ from tests.conformance.building import (
 )
 
 ROUNDS = 8
+MINUTE, WINDOW, DAY = timedelta(minutes=1), timedelta(minutes=10), timedelta(days=1)
 MOMENT = timedelta(seconds=20)
 """Shorter than a lease, so that who holds a target still may write when it is over."""
 PROD = 'policy:env="prod"'
@@ -246,6 +247,50 @@ async def test_a_shared_budget_is_reserved_for_the_whole_plan_and_the_rest_comes
     await finished(store, one)
     await applied(store, other, single)
     assert verdict(await store.intend(other, record(store, other), single)) == "policy_rate"
+
+
+TWO_IN_A_WINDOW = pytest.mark.parametrize(
+    "of",
+    [Limits(per_playbook=Rate(2, WINDOW), max_age=DAY), Limits(caps=(cap(rate=Rate(2, WINDOW)),), max_age=DAY)],
+    ids=["playbook", "policy"],
+)
+
+
+@TWO_IN_A_WINDOW
+async def test_what_is_reserved_counts_until_it_is_used_however_long_ago_it_was_reserved(
+    store: SqlStore, of: Limits
+) -> None:
+    plan, single = Authority(of, effects=2), Authority(of, effects=1)
+    one, other = await acting(store, target="http/one"), await acting(store, target="http/other")
+    await applied(store, one, plan)
+    advance(store, WINDOW + MINUTE)  # between the steps of the plan is a long wait
+    standing = await store.standing(other, of)
+    assert over_limit(of, standing.usage, 2, standing.now) is not None, "whoever only asks hears the same"
+    refusal = await store.intend(other, record(store, other), plan)
+    assert verdict(refusal) in ("rate_playbook", "policy_rate")
+    assert refusal is not None
+    assert refusal.retry_at is None, "it may be given back at any moment"
+    assert "1 of 2 in 0:10:00, with what runs under way have reserved" in refusal.reason
+    await applied(store, other, single)
+    advance(store, 4 * MINUTE)
+    await applied(store, one, plan, index=1)
+    third = await acting(store, target="http/third")
+    refusal = await store.intend(third, record(store, third), single)
+    assert refusal is not None
+    assert refusal.retry_at is not None, "when the first of the two leaves the window"
+    advance(store, refusal.retry_at - store.now())
+    assert await store.intend(third, record(store, third), single) is None
+
+
+@TWO_IN_A_WINDOW
+async def test_an_old_reservation_that_was_not_used_makes_room_when_its_run_ends(store: SqlStore, of: Limits) -> None:
+    plan = Authority(of, effects=2)
+    one, other = await acting(store, target="http/one"), await acting(store, target="http/other")
+    await applied(store, one, plan)
+    advance(store, WINDOW + MINUTE)
+    assert verdict(await store.intend(other, record(store, other), plan)) != ""
+    await finished(store, one)
+    assert await store.intend(other, record(store, other), plan) is None
 
 
 async def test_a_plan_that_a_policy_could_never_allow_is_not_begun(store: SqlStore) -> None:
