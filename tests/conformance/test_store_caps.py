@@ -8,13 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.limits import Cap, Limits, Rate, over_limit
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.ports.store import Authority
+from responder.stores.core.database import Order
 from responder.stores.core.store import SqlStore
+from responder.stores.postgres import PostgresDatabase
 from tests.conformance.building import (
     HOUR,
     acting,
@@ -211,6 +214,21 @@ async def test_targets_are_known_from_what_alerts_were_about(store: SqlStore) ->
         ("playbook", "four"): 0,
     }
     assert {(of, name): await store.known_targets(of, name) for of, name in counts} == counts  # type: ignore[arg-type] # its words
+
+
+async def test_targets_are_known_whatever_the_order_of_a_database(store: SqlStore) -> None:
+    if isinstance(store.db, PostgresDatabase):  # an order that overlooks separators, as that of many languages does
+        async with store.db.writing(Order.CONTROL) as tx:
+            await tx.execute(text("CREATE COLLATION words (provider = icu, locale = 'und-u-ka-shifted')"))
+            await tx.execute(text("ALTER TABLE decisions ALTER COLUMN target TYPE text COLLATE words"))
+    firing = episode(store)
+    targets = ["http/shop/a", "http/shop/z", "http/shopping", "http/shop", "http/Shop/a", "https/shop/a"]
+    decided = [
+        Decision(firing.id, f"book-{place}", "run", "", store.now(), target) for place, target in enumerate(targets)
+    ]
+    await write(store, episodes=[firing], decisions=decided)
+    assert await store.known_targets("owner", "http/shop") == 2
+    assert await store.known_targets("cluster", "http") == 5
 
 
 async def test_targets_are_sick_while_an_alert_is_open_that_nobody_has_silenced_whoever_asks(
