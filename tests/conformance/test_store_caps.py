@@ -311,6 +311,19 @@ async def test_an_old_reservation_that_was_not_used_makes_room_when_its_run_ends
     assert await store.intend(other, record(store, other), plan) is None
 
 
+@TWO_IN_A_WINDOW
+async def test_what_is_reserved_is_not_forgotten_while_its_run_goes_on(store: SqlStore, of: Limits) -> None:
+    plan = Authority(replace(of, max_age=9 * DAY), effects=2)
+    one, other = await acting(store, target="http/one"), await acting(store, target="http/other")
+    await applied(store, one, plan)
+    advance(store, 3 * DAY)
+    await store.expire({"history": 2 * DAY}, 100)
+    assert verdict(await store.intend(other, record(store, other), plan)) in ("rate_playbook", "policy_rate")
+    await finished(store, one)
+    await store.expire({"history": 2 * DAY}, 100)
+    assert await store.intend(other, record(store, other), plan) is None
+
+
 async def test_a_plan_that_a_policy_could_never_allow_is_not_begun(store: SqlStore) -> None:
     one = await acting(store)
     refusal = await store.intend(one, record(store, one), under(cap(rate=Rate(2, HOUR)), effects=3))
