@@ -120,6 +120,11 @@ class Limits:
         return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW, recurrence)
 
     @property
+    def looks_back(self) -> timedelta:
+        """How far back anything counts that the playbook by itself is limited by."""
+        return max(self.rate_window, self.end_window)
+
+    @property
     def radius_window(self) -> timedelta:
         """How long a target counts for ``blast_radius`` after an effect."""
         return self.rate_window or RADIUS_WINDOW
