@@ -130,7 +130,7 @@ class Runtime:
         self.notifiers.update(self.channels.notifiers)
         self.pictures.clear()
         self.pictures.update(self.channels.pictures)
-        missing = cross_check(settings, library.modes)
+        missing = cross_check(settings, library.modes, library.looks_back)
         for complaint in (*(c for found in library.complaints.values() for c in found), *missing):
             self.on_fact("complaint", text=str(complaint), hint=complaint.hint, severity=complaint.severity)
         self.on_fact("playbooks", loaded=len(library.playbooks), stale=len(library.stale), errors=dict(library.errors))

@@ -1,7 +1,7 @@
 """The command line: each command is a function; what it needs is imported when it runs."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +90,7 @@ def check(
     from responder import app as root
     from responder.cli.check import run_check
     from responder.domain.errors import Complaint
-    from responder.domain.modes import Mode
+    from responder.playbook.library import Library
     from responder.settings import cross_check, worth_knowing
 
     names, settings, folders = None, None, list(paths or ())
@@ -98,8 +98,10 @@ def check(
         settings = root.read_settings(config_file)
         names, folders = root.names_of(settings), folders or list(settings.playbooks)
 
-    def of_settings(modes: Mapping[str, Mode]) -> Sequence[Complaint]:
-        return () if settings is None else (*worth_knowing(settings), *cross_check(settings, modes))
+    def of_settings(found: Library) -> Sequence[Complaint]:
+        if settings is None:
+            return ()
+        return (*worth_knowing(settings), *cross_check(settings, found.modes, found.looks_back))
 
     raise typer.Exit(
         run_check(

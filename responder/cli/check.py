@@ -1,14 +1,13 @@
 """``responder check``: reads playbooks and says everything that is wrong with them. Needs no running responder."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from responder.cli.reports import FORMATS, count_errors
 from responder.domain.errors import Complaint
-from responder.domain.modes import Mode
-from responder.playbook.library import SUFFIXES, load_library
+from responder.playbook.library import SUFFIXES, Library, load_library
 from responder.playbook.names import Names
 from responder.ports.catalogue import Catalogue
 
@@ -22,14 +21,14 @@ def run_check(
     syntax_only: bool = False,
     catalogue: Catalogue,
     names: Names | None = None,
-    of_settings: Callable[[Mapping[str, Mode]], Sequence[Complaint]] = lambda _: (),
+    of_settings: Callable[[Library], Sequence[Complaint]] = lambda _: (),
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
     """Check the files and folders in ``paths``, print the findings and return the exit code.
 
     0: nothing but warnings; 1: errors; 2: called the wrong way.
-    ``of_settings`` returns what is to be said of the configuration, given the modes of the playbooks (by name).
+    ``of_settings`` returns what is to be said of the configuration, given the playbooks.
     ``output`` is text, json, github or sarif. With ``syntax_only`` or without ``names`` nothing is looked up in the
     configuration.
     """
@@ -47,7 +46,7 @@ def run_check(
         print(f"responder check: {_nothing_in(empty)}", file=err)
         return USAGE
     complaints = [
-        *of_settings(library.modes),
+        *of_settings(library),
         *(complaint for found in library.complaints.values() for complaint in found),
     ]
     out.write(FORMATS[output](complaints, len(library.files)))

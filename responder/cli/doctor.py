@@ -61,7 +61,7 @@ def _playbooks(settings: Settings, library: Library) -> Iterator[Finding]:
         first = next(one for one in library.complaints[file] if one.severity == "error")
         yield wrong("playbooks", f"{first}{more}; see: responder check")
     modes = {playbook.name: playbook.mode for playbook in library.playbooks.values()}
-    for complaint in cross_check(settings, library.modes):
+    for complaint in cross_check(settings, library.modes, library.looks_back):
         yield wrong("playbooks", f"{complaint.message}; {complaint.hint}")
     asking = [file for file, found in library.complaints.items() if any(one.rule == NO_PROMETHEUS for one in found)]
     if asking:

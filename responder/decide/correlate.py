@@ -25,7 +25,7 @@ MAX_FLAPS = 32
 
 RESOLVED, FLAPPED, EXPIRED, VANISHED = "resolved", "flap", "expired", "vanished"
 UNSAID = frozenset({EXPIRED, VANISHED})
-"""Nobody said that these ended: when such an alert is heard again, it simply goes on."""
+"""Nobody said that these ended: an alert that is heard of again goes on, unless it says that it began anew."""
 
 
 class Change(StrEnum):
@@ -90,7 +90,7 @@ def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: R
         return Sighting(Change.OPENED, _opened(alert, source, at, rules))
     if known.state is EpisodeState.OPEN:
         return _firing_again(known, alert, at, rules, has_run=has_run)
-    return _firing_after_end(known, alert, at, rules)
+    return _firing_after_end(known, alert, at, rules, has_run=has_run)
 
 
 def _heard_since(known: Episode | None, at: datetime) -> bool:
@@ -136,8 +136,7 @@ def _closed(episode: Episode, end: datetime, at: datetime, reason: str) -> Episo
 
 
 def _firing_again(known: Episode, alert: Alert, at: datetime, rules: Rules, *, has_run: bool) -> Sighting:
-    moved = alert.starts_at - known.starts_at
-    if moved >= TWIN_JITTER and (has_run or moved > TWIN_WINDOW):
+    if _began_anew(known, alert, has_run=has_run):
         ended = _closed(known, min(alert.starts_at, at), at, FLAPPED)
         opened = _opened(alert, known.source, at, rules, ended.flaps)
         return Sighting(Change.FLAPPED, replace(opened, incident_id=known.incident_id), ended)
@@ -159,6 +158,12 @@ def _firing_again(known: Episode, alert: Alert, at: datetime, rules: Rules, *, h
         missing_since=None,
     )
     return Sighting(change, episode)
+
+
+def _began_anew(known: Episode, alert: Alert, *, has_run: bool) -> bool:
+    """Whether the alert ended in between, and nobody said so: twins alone do not move its start as far."""
+    moved = alert.starts_at - known.starts_at
+    return moved >= TWIN_JITTER and (has_run or moved > TWIN_WINDOW)
 
 
 def _not_active(known: Episode | None, shown: Shown, at: datetime, rules: Rules) -> Sighting:
@@ -190,10 +195,13 @@ def _missing(known: Episode, at: datetime, wait: timedelta) -> Sighting:
     return Sighting(Change.VANISHED, _closed(known, known.missing_since, at, VANISHED))
 
 
-def _firing_after_end(known: Episode, alert: Alert, at: datetime, rules: Rules) -> Sighting:
+def _firing_after_end(known: Episode, alert: Alert, at: datetime, rules: Rules, *, has_run: bool) -> Sighting:
     """A notice after the end: of a new life, a delayed copy of an old one, or a sign that the end was none."""
     if known.state is EpisodeState.CLOSED and known.closed_reason in UNSAID:
-        return Sighting(Change.REOPENED, _reopened(known, alert, at, rules))
+        # When it was closed says nothing about when it ended, so the start is all there is to go by.
+        anew = _began_anew(known, alert, has_run=has_run)
+        episode = _opened(alert, known.source, at, rules, known.flaps) if anew else _reopened(known, alert, at, rules)
+        return Sighting(Change.OPENED if anew else Change.REOPENED, episode)
     if known.closed_at is None or alert.starts_at > known.closed_at:
         opened = _opened(alert, known.source, at, rules, known.flaps)
         if known.state is EpisodeState.LATE:

@@ -120,6 +120,11 @@ class Limits:
         return max(self.cooldown or timedelta(), ATTEMPTS_WINDOW, recurrence)
 
     @property
+    def looks_back(self) -> timedelta:
+        """How far back anything counts that the playbook by itself is limited by."""
+        return max(self.rate_window, self.end_window)
+
+    @property
     def radius_window(self) -> timedelta:
         """How long a target counts for ``blast_radius`` after an effect."""
         return self.rate_window or RADIUS_WINDOW
@@ -132,7 +137,7 @@ NO_LIMITS = Limits()
 class Shared:
     """What the ledger says of a cap, seen from one run: what others did and hold under it.
 
-    ``effects`` and ``on_target`` are instants of forward effects, reserved ones included; ``running`` counts the runs
+    ``effects`` and ``on_target`` are instants of forward effects, now for reserved ones; ``running`` counts the runs
     that hold a target. ``elsewhere`` are effects on other targets, with these; ``held`` are others that are held.
     """
 
@@ -154,10 +159,11 @@ NOTHING_SHARED = Shared()
 class Usage:
     """What the ledger and the runs say about a playbook and a target.
 
-    ``on_target`` and ``by_playbook`` are the instants of forward effects, reserved ones included; ``running`` counts
-    other runs of the playbook that hold a slot; ``last_end`` is the latest end on the target of a run that acted;
-    ``unsuccessful`` counts runs on the target in the attempts window that changed something and did not verify;
-    ``helped`` are the ends of those that did. ``shared`` says the same of caps, by their keys.
+    ``on_target`` and ``by_playbook`` are the instants of forward effects, now for reserved ones: any moment they may be
+    made, or given back. ``running`` counts other runs of the playbook that hold a slot; ``last_end`` is the latest end
+    on the target of a run that acted; ``unsuccessful`` counts runs on the target in the attempts window that changed
+    something and did not verify; ``helped`` are the ends of those that did. ``shared`` says the same of caps, by their
+    keys.
     """
 
     on_target: tuple[datetime, ...] = ()
@@ -265,9 +271,12 @@ def _rate(used: tuple[datetime, ...], rate: Rate | None, need: int, now: datetim
         return None
     if need > rate.count:
         return Refusal(verdict, f"the plan has {need} effects, more than the limit of {rate.count} allows at all")
-    retry = recent[len(recent) + need - rate.count - 1] + rate.window
-    text = f"{verdict.sentence} {len(recent)} of {rate.count} in {rate.window}, next at {retry:%H:%M:%S} UTC"
-    return Refusal(verdict, text, retry)
+    text = f"{verdict.sentence} {len(recent)} of {rate.count} in {rate.window}"
+    in_the_way = recent[len(recent) + need - rate.count - 1]
+    if in_the_way >= now:  # reserved: it may be given back long before it would leave the window
+        return Refusal(verdict, f"{text}, with what runs under way have reserved")
+    retry = in_the_way + rate.window
+    return Refusal(verdict, f"{text}, next at {retry:%H:%M:%S} UTC", retry)
 
 
 def _recurring(limit: Rate | None, helped: tuple[datetime, ...], now: datetime) -> Refusal | None:

@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 
 from responder.domain.errors import Complaint, PlaybookError
@@ -44,6 +45,11 @@ class Library:
     def modes(self) -> Mapping[str, Mode]:
         """The mode of each playbook that has steps: what only tells does not act, whatever its mode."""
         return {playbook.name: playbook.mode for playbook in self.playbooks.values() if playbook.steps}
+
+    @property
+    def looks_back(self) -> Mapping[str, timedelta]:
+        """How far back the limits of each playbook that has steps look."""
+        return {one.name: one.limits.looks_back for one in self.playbooks.values() if one.steps}
 
     @property
     def errors(self) -> Mapping[str, int]:

@@ -2,15 +2,25 @@
 
 import ipaddress
 from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
 
 from responder.domain.errors import Complaint
 from responder.domain.modes import Mode, strictest
+from responder.language.durations import format_duration
 from responder.settings.model import Settings
 
+_NOWHERE: Mapping[str, timedelta] = MappingProxyType({})
 
-def cross_check(settings: Settings, modes: Mapping[str, Mode]) -> tuple[Complaint, ...]:
-    """Return what is missing once the playbooks (name to mode) may do what they say; empty when nothing is."""
-    return (*_nobody_is_told(settings, modes), *_nobody_hears(settings))
+
+def cross_check(
+    settings: Settings, modes: Mapping[str, Mode], looks_back: Mapping[str, timedelta] = _NOWHERE
+) -> tuple[Complaint, ...]:
+    """Return what is missing once the playbooks may do what they say; empty when nothing is.
+
+    By their names: ``modes``, and how far back the limits of each look.
+    """
+    return (*_nobody_is_told(settings, modes), *_nobody_hears(settings), *_forgotten(settings, looks_back))
 
 
 def worth_knowing(settings: Settings) -> tuple[Complaint, ...]:
@@ -22,6 +32,23 @@ def worth_knowing(settings: Settings) -> tuple[Complaint, ...]:
         Complaint(settings.file, 1, 1, f"notify.webhook.{name}: {message}", "unsigned", hint, severity="warning")
         for name in unsigned
     )
+
+
+def _forgotten(settings: Settings, looks_back: Mapping[str, timedelta]) -> tuple[Complaint, ...]:
+    """Name the limit that looks back farthest, when what it counts would be deleted before."""
+    policies = {policy.cap.told: policy.cap.window for policy in settings.policies if policy.cap is not None}
+    farthest = {**{f"the limits of {name}": window for name, window in looks_back.items()}, **policies}
+    name = max(farthest, key=lambda one: farthest[one], default="")
+    kept = settings.retention["history"]
+    if not name or farthest[name] <= kept:
+        return ()
+    wanted = format_duration(farthest[name])
+    message = (
+        f"retention.history: {format_duration(kept)} is less than {wanted}, the window of {name}:"
+        " what was done before that is forgotten, and does not count"
+    )
+    hint = f"keep at least {wanted}, or give the limit a shorter window"
+    return (Complaint(settings.file, 1, 1, message, "history-too-short", hint),)
 
 
 def _nobody_hears(settings: Settings) -> tuple[Complaint, ...]:

@@ -260,10 +260,11 @@ ledger = Table(
     Column("target", Path, nullable=False),
     Column("at", Instant, nullable=False),
     Index("ix_ledger_playbook", "playbook", "at"),
+    partial("ix_ledger_reserved", "playbook", where="record_id = ''"),
     Index("ix_ledger_run_id", "run_id"),
     Index("ix_ledger_at", "at"),
 )
-"""Forward effects, counted. An empty ``record_id`` is a reservation."""
+"""Forward effects, counted. An empty ``record_id`` is a reservation, which counts until its run uses it or ends."""
 
 slots = Table(
     "slots",

@@ -94,6 +94,11 @@ BREAKS: Mapping[str, Break] = {
     "A budget is reserved for the whole plan": Break(
         _STORED, "max(1, wish.authority.effects, len(own) + 1)", "max(1, len(own) + 1)"
     ),
+    "What is reserved counts until it is used or given back": Break(
+        "stores/core/prepared.py",
+        "ledger.c.record_id == _WORD",
+        "ledger.c.record_id == _WORD, ledger.c.at > used.c.since",
+    ),
     "At most a share of the targets is acted on at once": Break(
         _LIMITS, "len(others) + 1 > cap.targets", "len(others) + 1 > 1000 * cap.targets"
     ),

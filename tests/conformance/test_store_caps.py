@@ -8,13 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from responder.domain.episodes import Decision, EpisodeState
-from responder.domain.limits import Cap, Limits, Rate
+from responder.domain.limits import Cap, Limits, Rate, over_limit
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.ports.store import Authority
+from responder.stores.core.database import Order
 from responder.stores.core.store import SqlStore
+from responder.stores.postgres import PostgresDatabase
 from tests.conformance.building import (
     HOUR,
     acting,
@@ -30,6 +33,7 @@ from tests.conformance.building import (
 )
 
 ROUNDS = 8
+MINUTE, WINDOW, DAY = timedelta(minutes=1), timedelta(minutes=10), timedelta(days=1)
 MOMENT = timedelta(seconds=20)
 """Shorter than a lease, so that who holds a target still may write when it is over."""
 PROD = 'policy:env="prod"'
@@ -212,6 +216,21 @@ async def test_targets_are_known_from_what_alerts_were_about(store: SqlStore) ->
     assert {(of, name): await store.known_targets(of, name) for of, name in counts} == counts  # type: ignore[arg-type] # its words
 
 
+async def test_targets_are_known_whatever_the_order_of_a_database(store: SqlStore) -> None:
+    if isinstance(store.db, PostgresDatabase):  # an order that overlooks separators, as that of many languages does
+        async with store.db.writing(Order.CONTROL) as tx:
+            await tx.execute(text("CREATE COLLATION words (provider = icu, locale = 'und-u-ka-shifted')"))
+            await tx.execute(text("ALTER TABLE decisions ALTER COLUMN target TYPE text COLLATE words"))
+    firing = episode(store)
+    targets = ["http/shop/a", "http/shop/z", "http/shopping", "http/shop", "http/Shop/a", "https/shop/a"]
+    decided = [
+        Decision(firing.id, f"book-{place}", "run", "", store.now(), target) for place, target in enumerate(targets)
+    ]
+    await write(store, episodes=[firing], decisions=decided)
+    assert await store.known_targets("owner", "http/shop") == 2
+    assert await store.known_targets("cluster", "http") == 5
+
+
 async def test_targets_are_sick_while_an_alert_is_open_that_nobody_has_silenced_whoever_asks(
     store: SqlStore, replica: SqlStore
 ) -> None:
@@ -246,6 +265,63 @@ async def test_a_shared_budget_is_reserved_for_the_whole_plan_and_the_rest_comes
     await finished(store, one)
     await applied(store, other, single)
     assert verdict(await store.intend(other, record(store, other), single)) == "policy_rate"
+
+
+TWO_IN_A_WINDOW = pytest.mark.parametrize(
+    "of",
+    [Limits(per_playbook=Rate(2, WINDOW), max_age=DAY), Limits(caps=(cap(rate=Rate(2, WINDOW)),), max_age=DAY)],
+    ids=["playbook", "policy"],
+)
+
+
+@TWO_IN_A_WINDOW
+async def test_what_is_reserved_counts_until_it_is_used_however_long_ago_it_was_reserved(
+    store: SqlStore, of: Limits
+) -> None:
+    plan, single = Authority(of, effects=2), Authority(of, effects=1)
+    one, other = await acting(store, target="http/one"), await acting(store, target="http/other")
+    await applied(store, one, plan)
+    advance(store, WINDOW + MINUTE)  # between the steps of the plan is a long wait
+    standing = await store.standing(other, of)
+    assert over_limit(of, standing.usage, 2, standing.now) is not None, "whoever only asks hears the same"
+    refusal = await store.intend(other, record(store, other), plan)
+    assert verdict(refusal) in ("rate_playbook", "policy_rate")
+    assert refusal is not None
+    assert refusal.retry_at is None, "it may be given back at any moment"
+    assert "1 of 2 in 0:10:00, with what runs under way have reserved" in refusal.reason
+    await applied(store, other, single)
+    advance(store, 4 * MINUTE)
+    await applied(store, one, plan, index=1)
+    third = await acting(store, target="http/third")
+    refusal = await store.intend(third, record(store, third), single)
+    assert refusal is not None
+    assert refusal.retry_at is not None, "when the first of the two leaves the window"
+    advance(store, refusal.retry_at - store.now())
+    assert await store.intend(third, record(store, third), single) is None
+
+
+@TWO_IN_A_WINDOW
+async def test_an_old_reservation_that_was_not_used_makes_room_when_its_run_ends(store: SqlStore, of: Limits) -> None:
+    plan = Authority(of, effects=2)
+    one, other = await acting(store, target="http/one"), await acting(store, target="http/other")
+    await applied(store, one, plan)
+    advance(store, WINDOW + MINUTE)
+    assert verdict(await store.intend(other, record(store, other), plan)) != ""
+    await finished(store, one)
+    assert await store.intend(other, record(store, other), plan) is None
+
+
+@TWO_IN_A_WINDOW
+async def test_what_is_reserved_is_not_forgotten_while_its_run_goes_on(store: SqlStore, of: Limits) -> None:
+    plan = Authority(replace(of, max_age=9 * DAY), effects=2)
+    one, other = await acting(store, target="http/one"), await acting(store, target="http/other")
+    await applied(store, one, plan)
+    advance(store, 3 * DAY)
+    await store.expire({"history": 2 * DAY}, 100)
+    assert verdict(await store.intend(other, record(store, other), plan)) in ("rate_playbook", "policy_rate")
+    await finished(store, one)
+    await store.expire({"history": 2 * DAY}, 100)
+    assert await store.intend(other, record(store, other), plan) is None
 
 
 async def test_a_plan_that_a_policy_could_never_allow_is_not_begun(store: SqlStore) -> None:

@@ -1,15 +1,21 @@
 """How PostgreSQL finds rows: by their index, also in a table that has grown faster than its statistics."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from responder.stores.core.database import Order
+from responder.domain.limits import Limits, Rate
+from responder.ports.store import Authority
+from responder.stores.core.database import Order, Rows
 from responder.stores.postgres import PostgresStore, postgres_store
-from tests.conformance.building import deliver, episode, incident, write
+from responder.stores.schema import ledger
+from tests.conformance.building import acting, advance, applied, deliver, episode, incident, started, write
 
 ROWS = 400
+LONG_AGO = timedelta(hours=2)
+LIMITS = Limits(per_playbook=Rate(3, timedelta(minutes=10)))
 
 
 @pytest.fixture
@@ -61,3 +67,23 @@ async def test_a_slice_and_a_claim_do_not_read_whole_tables(shared: PostgresStor
     after = await _rows_read_one_by_one(shared)
     for table in ("deliveries", "episodes", "incidents"):
         assert after[table] - before[table] < ROWS, table
+
+
+async def test_what_is_reserved_is_found_without_reading_what_a_playbook_did_long_ago(shared: PostgresStore) -> None:
+    one = await acting(shared)
+    await applied(shared, one, Authority(LIMITS, effects=2))
+    advance(shared, LONG_AGO)
+    old = [
+        {"id": f"old{number}", "run_id": f"r{number}", "record_id": f"c{number}", "playbook": one.playbook}
+        | {"target": one.target, "at": shared.now() - LONG_AGO}
+        for number in range(ROWS)
+    ]
+    async with shared.db.writing(Order.CONTROL) as tx:
+        await shared.db.write_rows(tx, [Rows(ledger, old)])
+    other = await started(shared, target="http/other")
+    before = await _rows_read_one_by_one(shared), await _entries_read(shared, "ix_ledger_playbook")
+    standing = await shared.standing(other, LIMITS)
+    assert standing.usage.by_playbook == (standing.now,)
+    after = await _rows_read_one_by_one(shared), await _entries_read(shared, "ix_ledger_playbook")
+    assert after[0]["ledger"] - before[0]["ledger"] < ROWS
+    assert after[1] - before[1] < ROWS

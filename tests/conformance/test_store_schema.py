@@ -89,5 +89,6 @@ def test_every_migration_is_packaged() -> None:
         "0011_asked_by_run.py",
         "0014_digests.py",
         "0015_findings.py",
+        "0016_reservations.py",
     ]
     assert ScriptDirectory(str(migrate.MIGRATIONS)).get_current_head() == migrate.head()

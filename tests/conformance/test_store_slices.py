@@ -86,6 +86,21 @@ async def test_an_alert_has_one_open_or_late_episode(store: SqlStore) -> None:
         assert (await current(slice_, first)).id == second.id
 
 
+@pytest.mark.parametrize("ids", [("1", "2"), ("2", "1")], ids=["as usual", "wall clock set back"])
+async def test_an_episode_ends_and_the_next_one_begins_in_one_slice_whichever_has_the_smaller_id(
+    store: SqlStore, ids: tuple[str, str]
+) -> None:
+    first = episode(store, id=ids[0])
+    await write(store, episodes=[first])
+    second = episode(store, id=ids[1], fingerprint=first.fingerprint)
+    async with store.slice() as slice_:
+        known = await current(slice_, first)
+        ended = replace(known, state=EpisodeState.CLOSED, closed_at=store.now())
+        await slice_.write(SliceChanges(episodes=[ended, second]))
+    async with store.slice() as slice_:
+        assert (await current(slice_, first)).id == second.id
+
+
 async def test_of_closed_episodes_the_latest_counts(store: SqlStore) -> None:
     now = store.now()
     closed = [

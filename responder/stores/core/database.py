@@ -1,6 +1,6 @@
 """What the statements need of a database, and the few things that the two spell differently."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +21,10 @@ Insert = postgresql.Insert | sqlite.Insert
 """An INSERT that knows ON CONFLICT; both databases mean the same by it."""
 
 
+def _by_id(value: Mapping[str, Any]) -> str:
+    return str(value["id"])
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows for one table. ``key`` taken: ``changes`` (column to SQL expression) are made, or nothing when empty."""
@@ -31,10 +35,15 @@ class Rows:
     changes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def replacing(cls, table: Table, values: Iterable[Mapping[str, Any]]) -> "Rows":
-        """Insert rows, or replace those with the same ``id``, in the order of ids: everybody locks in that order."""
+    def replacing(
+        cls, table: Table, values: Iterable[Mapping[str, Any]], order: Callable[[Mapping[str, Any]], Any] = _by_id
+    ) -> "Rows":
+        """Insert rows, or replace those with the same ``id``, in the order of ids: everybody locks in that order.
+
+        Who gives another ``order`` holds the rows that are there already.
+        """
         changes = {column.name: f"excluded.{column.name}" for column in table.c if column.name != "id"}
-        return cls(table, sorted(values, key=lambda value: str(value["id"])), ("id",), changes)
+        return cls(table, sorted(values, key=order), ("id",), changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,8 @@ def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]
         (incidents, incidents.c.resolved_at < before),
         (findings, and_(findings.c.at < before, _gone(findings.c.incident_id, incidents))),
         (looks, _gone(looks.c.incident_id, incidents)),
-        (ledger, ledger.c.at < before),
+        # What is reserved goes with its run: until then it is part of what the run was given.
+        (ledger, and_(ledger.c.at < before, or_(ledger.c.record_id != "", _gone(ledger.c.run_id, runs)))),
         (pauses, or_(pauses.c.lifted_at < before, pauses.c.until < before)),
         (records, and_(records.c.created_at < before, _gone(records.c.run_id, runs))),
         (approvals, and_(approvals.c.asked_at < before, _gone(approvals.c.run_id, runs))),

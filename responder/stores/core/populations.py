@@ -12,7 +12,6 @@ from responder.domain.episodes import EpisodeState
 from responder.domain.limits import Scope
 from responder.domain.targets import SEPARATOR
 from responder.stores.core.database import Database
-from responder.stores.core.overlap import NEXT
 from responder.stores.core.part import Part
 from responder.stores.core.types import Instant
 from responder.stores.schema import decisions, episodes, incidents
@@ -107,4 +106,6 @@ def _known(of: Scope, name: str) -> Select[Any]:
 
 
 def _below(column: ColumnElement[str], path: str) -> ColumnElement[bool]:
-    return (column > path + SEPARATOR) & (column < path + NEXT)
+    """Compare the beginning, not the order: this column is ordered as the database is, which may ignore separators."""
+    above = path + SEPARATOR
+    return func.substr(column, 1, len(above)) == above

@@ -172,15 +172,21 @@ class Prepared:
     def _usage(self) -> list[Select[Any]]:
         """What limits go by.
 
-        Effects and the latest slot of ``used_given(playbook, since)``, ends on ``ended_given(target, since)``, and for
-        each of ``counted_given(run, playbook)`` how many of the playbook's slots were there before the run's own, if it
-        has one: of two runs that hold slots the earlier one goes, or each would refuse because of the other.
+        Effects, reserved ones as if made now for as long as they are reserved, and the latest slot of
+        ``used_given(playbook, since)``, ends on ``ended_given(target, since)``, and for each of ``counted_given(run,
+        playbook)`` how many of the playbook's slots were there before the run's own, if it has one: of two runs that
+        hold slots the earlier one goes, or each would refuse because of the other.
         """
         used = self._db.given("used_given", playbook=Text(), since=Instant())
         ended = self._db.given("ended_given", target=Path, since=Instant())
         counted = self._db.given("counted_given", run=Text(), playbook=Text())
-        effects = _seen("effect", ledger.c.playbook, ledger.c.target, ledger.c.run_id, at=ledger.c.at).where(
-            ledger.c.playbook == used.c.playbook, ledger.c.at > used.c.since
+        effect = ledger.c.playbook, ledger.c.target, ledger.c.run_id
+        effects = _seen("effect", *effect, at=ledger.c.at).where(
+            ledger.c.playbook == used.c.playbook, ledger.c.at > used.c.since, ledger.c.record_id != _WORD
+        )
+        # By the partial index of reservations: they are few, and count however long ago they were made.
+        reserved = _seen("effect", *effect, at=NOW).where(
+            ledger.c.playbook == used.c.playbook, ledger.c.record_id == _WORD
         )
         latest = (
             select(func.max(slots.c.seq)).where(slots.c.playbook == used.c.playbook).correlate(used).scalar_subquery()
@@ -212,6 +218,7 @@ class Prepared:
         )  # fmt: skip
         return [
             effects,
+            reserved,
             _seen("latest", used.c.playbook, number=func.coalesce(latest, 0)),
             _seen("running", counted.c.run, counted.c.playbook, number=before),
             ends,

@@ -205,7 +205,7 @@ class SqlSlice:
             before = self._locked.pop(one.id, None)
             (touched if before is not None and _KEPT(before) == _KEPT(one) else whole).append(one)
         heard = [{name: getattr(one, name) for name in ("id", *TOUCHED)} for one in touched]
-        return Rows.replacing(episodes, map(rows.episode_values, whole)), Patch(episodes, heard)
+        return Rows.replacing(episodes, map(rows.episode_values, whole), _ends_first), Patch(episodes, heard)
 
     def _new_rows(self, changes: SliceChanges) -> list[Rows]:
         pairs = {(run.id, episode) for run, served in changes.runs for episode in served} | set(changes.joins)
@@ -259,6 +259,15 @@ class SqlSlice:
         )
         if len(written) != len(progress):
             raise Conflict("the lease of a delivery was lost")
+
+
+def _ends_first(episode: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """Order episodes so that an alert's old one ends before its new one begins: it has one at a time.
+
+    Ids do not tell which is the old one: they are made by the wall clock, which may be set back. Those that are there
+    were locked when they were read, in the order of ids; of new ones, slices that meet wait in the order of keys.
+    """
+    return episode["state"] != EpisodeState.CLOSED.value, episode["source"], episode["fingerprint"]
 
 
 def _latest(taken: Sequence[Decision]) -> Iterable[Decision]:

@@ -213,6 +213,28 @@ async def test_what_nothing_confirms_is_closed_after_its_time_and_reopens_when_h
     assert len(s.world.episodes) == len(s.world.runs) == 1
 
 
+@pytest.mark.parametrize(
+    "began", [timedelta(minutes=30), timedelta(minutes=90)], ids=["before it was closed", "after it was closed"]
+)
+async def test_what_was_closed_by_its_time_and_began_anew_is_acted_on_anew(began: timedelta) -> None:
+    s = await opened(episode_ttl=timedelta(hours=1))
+    s.world.end(s.world.run, RunState.VERIFIED)
+    await s.wait(timedelta(minutes=61))
+    assert not s.world.open_episodes()
+    await s.turn(alert(starts_at=START + began), at=timedelta(hours=2))
+    assert [one.starts_at for one in s.world.open_episodes()] == [START + began]
+    assert len(s.world.episodes) == len(s.world.runs) == 2
+
+
+@pytest.mark.parametrize("moved", [timedelta(minutes=2), -timedelta(minutes=2)])
+async def test_a_start_up_twin_of_what_was_closed_by_its_time_goes_on(moved: timedelta) -> None:
+    s = scene(episode_ttl=timedelta(hours=1))
+    await s.turn(alert())
+    await s.wait(timedelta(minutes=61))
+    await s.turn(alert(starts_at=START + moved), at=timedelta(hours=2))
+    assert len(s.world.open_episodes()) == len(s.world.episodes) == 1
+
+
 async def test_evidence_is_as_old_as_the_delivery_not_as_its_processing() -> None:
     s = scene()
     s.world.deliver(alert())

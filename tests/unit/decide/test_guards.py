@@ -242,6 +242,8 @@ LIMITED: list[tuple[Limits, Usage, str, timedelta | None]] = [
     (Limits(cooldown=10 * MINUTE), Usage(last_end=START - MINUTE), "cooldown", 9 * MINUTE),
     (Limits(per_target=Rate(1, 60 * MINUTE)), Usage(on_target=(START - MINUTE,)), "rate_target", 59 * MINUTE),
     (Limits(per_playbook=Rate(1, 60 * MINUTE)), Usage(by_playbook=(START - MINUTE,)), "rate_playbook", 59 * MINUTE),
+    # Made now, that is reserved: it may be given back at any moment.
+    (Limits(per_playbook=Rate(1, 60 * MINUTE)), Usage(by_playbook=(START,)), "rate_playbook", MINUTE),
     (Limits(concurrent=1), Usage(running=1), "concurrent", 5 * SECOND),
     (Limits(attempts=3), Usage(unsuccessful=3), "attempts_exhausted", None),
     (Limits(), Usage(helped=(START - MINUTE,) * 3), "recurring", None),

@@ -97,6 +97,17 @@ async def test_one_that_vanished_and_is_heard_again_goes_on() -> None:
     assert s.world.episode.state is EpisodeState.OPEN
 
 
+async def test_one_that_vanished_and_began_anew_is_acted_on_anew() -> None:
+    s = await opened(asking())
+    s.world.end(s.world.run, RunState.VERIFIED)
+    await show(s, Shown.MISSING, at=MINUTE)
+    await show(s, Shown.MISSING, at=MINUTE + WAIT + SECOND)
+    week = timedelta(days=7)
+    await s.turn(alert(starts_at=START + week), at=week + MINUTE)
+    assert [one.starts_at for one in s.world.open_episodes()] == [START + week]
+    assert len(s.world.episodes) == len(s.world.runs) == 2
+
+
 async def test_what_was_heard_since_goes_before_what_was_seen() -> None:
     s = await opened(asking())
     await s.turn(alert(), at=2 * MINUTE)

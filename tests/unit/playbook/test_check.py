@@ -14,6 +14,7 @@ import pytest
 from responder.cli.check import FINDINGS, OK, USAGE, run_check
 from responder.domain.errors import Complaint
 from responder.domain.modes import Mode
+from responder.playbook.library import Library
 from responder.playbook.names import Names
 from tests.unit.playbook.fakes import CATALOGUE, MINIMAL
 
@@ -95,8 +96,8 @@ def test_what_the_configuration_lacks_for_what_the_playbooks_may_do_is_a_finding
     (folder / "tells.yaml").write_text('name: tells\nmatchers: [severity="info"]\nmode: auto\n')
     asked: list[Mapping[str, Mode]] = []
 
-    def lacking(modes: Mapping[str, Mode]) -> Sequence[Complaint]:
-        asked.append(modes)
+    def lacking(library: Library) -> Sequence[Complaint]:
+        asked.append(library.modes)
         return [Complaint("responder.yml", 1, 1, "page: nobody is told", "page-missing")]
 
     out = io.StringIO()

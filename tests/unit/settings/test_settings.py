@@ -245,6 +245,21 @@ def test_a_place_to_page_is_needed_once_a_playbook_may_act(folder: Path) -> None
     assert cross_check(read(folder, EXAMPLE), modes) == ()
 
 
+def test_what_limits_count_must_be_kept_for_as_long_as_they_look_back(folder: Path) -> None:
+    def said(text: str, **looks_back: timedelta) -> list[str]:
+        return [f"{one}: {one.hint}" for one in cross_check(read(folder, text), {}, looks_back)]
+
+    day = timedelta(days=1)
+    short = "retention: { history: 2d }"
+    assert said(short, a=day, b=2 * day) == []
+    assert said("", a=400 * day) == []
+    (one,) = said(short, a=3 * day, b=7 * day, c=day)
+    assert "retention.history: 2d is less than 1w, the window of the limits of b" in one
+    assert "keep at least 1w, or give the limit a shorter window" in one
+    (one,) = said(f"{short}\npolicies: [ {{ matchers: ['env=prod'], limits: {{ rate: 3 per 5d }} }} ]", b=4 * day)
+    assert "2d is less than 5d, the window of the policy for env=" in one
+
+
 def test_severity_goes_by_the_map_and_then_by_the_usual_words(folder: Path) -> None:
     rule = read(folder, EXAMPLE).severity
     words = ["page", "warning", "critical", "info", "strange", ""]
