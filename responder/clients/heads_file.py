@@ -1,6 +1,7 @@
 """The heads of the audit log's segments in a file of JSON lines, to which is only ever added."""
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -8,6 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from responder.domain.seals import Head
+
+_A_LINE = 4096
+"""Bytes that hold the last line whole."""
 
 
 class HeadsFile:
@@ -31,17 +35,26 @@ class HeadsFile:
         return await asyncio.to_thread(self._read)
 
     def _newest(self) -> Head | None:
+        """Read the last line only: the file grows for as long as the log is kept."""
         try:
-            heads = self._read()
+            with self.path.open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - _A_LINE, 0))
+                lines = file.read().decode(errors="replace").splitlines()
+            return _head(lines[-1], len(lines)) if lines else None
         except (FileNotFoundError, ValueError):
             return None  # what cannot be read is for verifying to say; here it must not keep heads from being added
-        return heads[-1] if heads else None
 
     def _add(self, head: Head) -> None:
+        """Add a line, or nothing: on a full disk a part of one would make a riddle of those behind it."""
         line = {"segment": head.number, "hash": head.hash, "sealed_at": head.sealed_at.isoformat()}
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
         try:
-            os.write(handle, json.dumps(line).encode() + b"\n")
+            size = os.fstat(handle).st_size
+            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            wanted = b"\n" * torn + json.dumps(line).encode() + b"\n"
+            if os.write(handle, wanted) < len(wanted):
+                os.ftruncate(handle, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(handle)
         finally:
             os.close(handle)

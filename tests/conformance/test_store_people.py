@@ -9,13 +9,14 @@ import pytest
 from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.limits import Pause
 from responder.domain.notification import PRESS_REFUSED, PRESSED
-from responder.domain.runs import PlannedStep, Progress, RunState
+from responder.domain.runs import PlannedStep, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, DeliveryProgress
 from responder.stores.core import migrate
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
     HOUR,
+    WINDOW,
     acting,
     actions_of,
     advance,
@@ -291,3 +292,28 @@ async def test_whoever_asks_first_has_stopped_a_run(store: SqlStore, replica: Sq
     found = await store.run(one.id)
     assert found is not None
     assert found.stop_by == "ana"
+
+
+async def test_what_a_rollback_under_way_works_on_stays_however_old_it_is(store: SqlStore) -> None:
+    """A halt may hold it for days: without its records it would end as if everything were undone."""
+    one = await acting(store, tell=["console:"])
+    made = await applied(store, one)
+    account = await store.account(one.incident_id)
+    assert account is not None
+    await write(
+        store, episodes=[replace(e, state=EpisodeState.CLOSED, closed_at=store.now()) for e in account.episodes]
+    )
+    await finished(store, one)
+    back = await store.roll_back(one.id, "ann", "undo it")
+    assert isinstance(back, Run)
+    advance(store, timedelta(hours=2))
+    while await store.expire({"history": HOUR}, 10):
+        pass
+    back = await claimed(store, back.id)
+    assert [record.id for record in (await store.standing(back, WINDOW)).records] == [made.id]
+    assert await store.account(one.incident_id) is not None
+    await finished(store, back, RunState.ROLLED_BACK)
+    advance(store, timedelta(hours=2))
+    while await store.expire({"history": HOUR}, 10):
+        pass
+    assert await by_id(store, "runs") == await by_id(store, "records") == {}

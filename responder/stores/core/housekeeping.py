@@ -145,9 +145,9 @@ def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]
         msg = f"retention: there is no {kind!r}; there are deliveries, history, audit"
         raise ValueError(msg)
     return [
-        (runs, runs.c.finished_at < before),
+        (runs, and_(runs.c.finished_at < before, runs.c.id.not_in(_of_unfinished(runs.c.of_run)))),
         (episodes, and_(episodes.c.closed_at < before, episodes.c.state == EpisodeState.CLOSED.value)),
-        (incidents, incidents.c.resolved_at < before),
+        (incidents, and_(incidents.c.resolved_at < before, incidents.c.id.not_in(_of_unfinished(runs.c.incident_id)))),
         (findings, and_(findings.c.at < before, _gone(findings.c.incident_id, incidents))),
         (looks, _gone(looks.c.incident_id, incidents)),
         # What is reserved goes with its run: until then it is part of what the run was given.
@@ -164,6 +164,11 @@ def _past(kind: str, before: datetime) -> list[tuple[Table, ColumnElement[bool]]
         (holds, _gone(holds.c.incident_id, incidents)),
         (playbooks, and_(playbooks.c.kept_at < before, _unused())),
     ]
+
+
+def _of_unfinished(column: ColumnElement[str]) -> Select[Any]:
+    """What runs under way need: a halt may hold a rollback of what is long over for as long as it likes."""
+    return select(column).where(runs.c.finished_at.is_(None))
 
 
 def _gone(column: ColumnElement[str], owner: Table) -> ColumnElement[bool]:

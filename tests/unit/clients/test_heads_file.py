@@ -1,5 +1,6 @@
 """Heads of the audit log in a file: only ever added to."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,6 +38,43 @@ async def test_a_line_that_is_no_head_is_named_and_does_not_keep_others_from_bei
     assert len(path.read_text().splitlines()) == 2
     with pytest.raises(ValueError, match="line 1 is no head"):
         await file.kept()
+
+
+async def test_a_disk_that_takes_a_part_of_a_line_leaves_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "heads.jsonl"
+    file = HeadsFile(path)
+    await file.keep(head(1))
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda handle, data: write(handle, data[:7]))
+        with pytest.raises(OSError, match="No space left"):
+            await file.keep(head(2))
+    await file.keep(head(3))
+    assert list(await file.kept()) == [head(1), head(3)]
+
+
+async def test_a_last_line_without_an_end_is_not_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "heads.jsonl"
+    await HeadsFile(path).keep(head(1))
+    path.write_bytes(path.read_bytes().rstrip())  # an editor, or a crash
+    await HeadsFile(path).keep(head(2))
+    assert list(await HeadsFile(path).kept()) == [head(1), head(2)]
+
+
+async def test_only_the_end_of_a_long_file_is_read_to_add_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "heads.jsonl"
+    first = HeadsFile(path)
+    for one in range(100):
+        await first.keep(head(one))
+    monkeypatch.setattr(Path, "read_text", None)
+    again = HeadsFile(path)
+    before = path.read_bytes()
+    await again.keep(head(99))
+    assert path.read_bytes() == before
 
 
 async def test_a_file_that_cannot_be_written_or_is_not_there_says_so(tmp_path: Path) -> None:
