@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from responder.app import catalogue
 from responder.decide.memory import Memory
 from responder.decide.rules import Rules
 from responder.decide.slices import Desk, Share, decide_deliveries
@@ -167,7 +168,7 @@ def _share(delivery: Delivery, *alerts: Alert) -> Share:
 
 
 def _desk() -> Desk:
-    return Desk(Rules(), load_library([], {}, None, {}), Memory())
+    return Desk(Rules(), load_library([], catalogue(), None, {}), Memory())
 
 
 async def _decided(store: SqlStore, share: Share) -> None:
