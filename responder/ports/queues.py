@@ -14,10 +14,11 @@ DOUBT_LASTS = timedelta(seconds=12)
 
 Had the process lived, it would have waited 9 s for the answer to its send, and 2 s more before it looked.
 """
+NO_REST = timedelta()
 UNCLAIMED_AFTER = timedelta(minutes=5)
 """So long a run may be due that only another version can go on with; then a person is asked (engine.md)."""
 MAX_ATTEMPTS = 5
-"""After this many claims that led nowhere a row is set aside, visibly."""
+"""After this many claims that led nowhere a row is set aside, visibly; those do not count that the store cut short."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class World:
     leased: set[str] = field(default_factory=set)
     statements: list[int] = field(default_factory=list)
     fail_next: list[Exception] = field(default_factory=list)
+    fails_of: dict[str, Exception] = field(default_factory=dict)
+    """Whatever writes an episode of one of these services fails so."""
 
     # --- the port -----------------------------------------------------------------------------------------------
 
@@ -126,14 +128,21 @@ class World:
             claimed.append(leased)
         return claimed
 
-    async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
+    async def release_delivery(self, delivery: Delivery, retry_at: datetime, *, counted: bool = True) -> None:
         self.due[delivery.id] = retry_at
         self.leased.discard(delivery.id)
+        if not counted:
+            self._not_counted(delivery.id)
 
     async def give_back_deliveries(self) -> int:
         count = len(self.leased)
+        for one in self.leased:
+            self._not_counted(one)
         self.leased.clear()
         return count
+
+    def _not_counted(self, one: str) -> None:
+        self.deliveries[one] = replace(self.deliveries[one], attempts=max(0, self.deliveries[one].attempts - 1))
 
     @asynccontextmanager
     async def slice(self) -> AsyncIterator["FakeSlice"]:
@@ -296,6 +305,9 @@ class FakeSlice:
     async def write(self, changes: SliceChanges) -> None:
         if self._w.fail_next:
             raise self._w.fail_next.pop()
+        for one in changes.episodes:
+            if one.labels.get("service") in self._w.fails_of:
+                raise self._w.fails_of[one.labels["service"]]
         _write(self._w, changes)
 
 
