@@ -108,6 +108,13 @@ class Outbox(Protocol):
         """
         ...
 
+    async def spare(self, items: Collection[OutboxItem]) -> None:
+        """Take back the attempts of claimed items whose turn the store has cut short; their leases go on.
+
+        The next claim is not an item's first all the same: something may have arrived.
+        """
+        ...
+
     async def crowded(self, destination: str, after: int, within: timedelta) -> bool:
         """Say whether more than ``after`` incidents that are told there were opened ``within`` the time until now."""
         ...
