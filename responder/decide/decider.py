@@ -21,7 +21,7 @@ from responder.domain.alerts import Delivery, Notice, Severity
 from responder.domain.episodes import Incident
 from responder.domain.errors import Conflict, StoreError, Unavailable
 from responder.domain.ids import new_id
-from responder.ports.store import MAX_ATTEMPTS, Audit, DecideStore, DeliveryProgress, SliceChanges
+from responder.ports.store import CLAIMED_BYTES, MAX_ATTEMPTS, Audit, DecideStore, DeliveryProgress, SliceChanges
 from responder.ports.wake import Queue, Wake
 
 SLICE = 200
@@ -32,6 +32,8 @@ CLAIMED_ALERTS = LARGE
 """About how many alerts one claim takes: what waits in memory for its slice is bounded by this, not by ``CLAIM``."""
 BEHIND_FROM = 4
 """So many deliveries in one claim have waited for each other."""
+FEWER = 4
+"""After a turn that the store cut short, a claim takes this part of what it took; one that went well, twice as many."""
 TURN = timedelta(seconds=3)
 """After this a turn takes up no further slice: what has come in meanwhile may be more urgent, and a lease is 30 s."""
 DUE_EVERY = 0.1
@@ -81,6 +83,8 @@ class Decider:
         self._wake = wake
         self._memory = Memory()
         self._claim = CLAIM
+        self._full = False
+        """Whether the last claim took all that it could."""
         self._large = Large()
         self._suspects = Suspects()
         self._resting: dict[str, datetime] = {}
@@ -100,7 +104,6 @@ class Decider:
 
         When there may be more deliveries, or a large one is not at its end, it returns at least ``CLAIM``.
         """
-        most = self._claim
         if self._cut_short:
             await self._store.give_back_deliveries()
             self._cut_short = False
@@ -108,6 +111,7 @@ class Decider:
             done = await self._deliveries()
         except Unavailable:
             self._cut_short = True
+            self._claim = max(1, self._claim // FEWER)  # it may have been too much at once
             self._large.forget()
             raise
         now = asyncio.get_running_loop().time()
@@ -115,13 +119,15 @@ class Decider:
         if done == 0 or now - self._looked_at >= DUE_EVERY:
             self._looked_at = now
             due = await self._due_episodes()
-        self._behind = done >= most or bool(self._large)
+        self._behind = self._full or bool(self._large)
         return max(CLAIM, done + due) if self._behind else done + due
 
     # --- deliveries ---------------------------------------------------------------------------------------------
 
     async def _deliveries(self) -> int:
         claimed = await self._store.claim_deliveries(self._claim)
+        size = sum(len(delivery.body) for delivery in claimed)
+        self._full = len(claimed) >= self._claim or size >= CLAIMED_BYTES
         # Of few, nothing is left in a moment.
         self._behind = len(claimed) >= min(BEHIND_FROM, self._claim)
         if claimed:
@@ -151,7 +157,7 @@ class Decider:
                 wait = BEHIND * (1 + len(notice.alerts) // LARGE)
                 await self._put_back([Share(delivery, notice, delivery.cursor, ())], wait)
         alerts = sum(len(notice.alerts) for _, notice in readable)
-        self._claim = min(CLAIM, max(1, CLAIMED_ALERTS * len(claimed) // max(1, alerts)))
+        self._claim = min(CLAIM, 2 * self._claim, max(1, CLAIMED_ALERTS * len(claimed) // max(1, alerts)))
         left: set[str] = set()
         apart = self._apart(readable, lambda one: one[0].id)
         for shares in (shares for some in apart for shares in packed(some)):

@@ -20,6 +20,9 @@ UNCLAIMED_AFTER = timedelta(minutes=5)
 MAX_ATTEMPTS = 5
 """After this many claims that led nowhere a row is set aside, visibly; those do not count that the store cut short."""
 
+CLAIMED_BYTES = 32 * 1024 * 1024
+"""A claim of deliveries ends with the body that reaches this: however many wait, they are read in time, and fit."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:

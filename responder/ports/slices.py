@@ -153,7 +153,10 @@ class DecideStore(Protocol):
     """The deliveries' queue and the slices' transactions."""
 
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
-        """Lease due deliveries, oldest first; the claim's commit raises ``attempts`` and ``epoch``."""
+        """Lease due deliveries, oldest first; the claim's commit raises ``attempts`` and ``epoch``.
+
+        It ends with the body with which they are ``CLAIMED_BYTES``.
+        """
         ...
 
     def slice(self) -> AbstractAsyncContextManager[Slice]:

@@ -11,7 +11,7 @@ from responder.decide.decider import Decider
 from responder.decide.rules import Rules
 from responder.domain.alerts import Alert, Delivery, Notice, Severity, fingerprint, worst
 from responder.domain.episodes import HOLDS_OPEN, Decision, Episode, EpisodeState, Group, Incident
-from responder.domain.errors import Conflict
+from responder.domain.errors import Conflict, Unavailable
 from responder.domain.ids import new_id
 from responder.domain.limits import Limits, Pause, Usage
 from responder.domain.modes import Mode
@@ -113,12 +113,15 @@ class World:
     leased: set[str] = field(default_factory=set)
     statements: list[int] = field(default_factory=list)
     fail_next: list[Exception] = field(default_factory=list)
+    claims_at_most: int = 1_000
     fails_of: dict[str, Exception] = field(default_factory=dict)
     """Whatever writes an episode of one of these services fails so."""
 
     # --- the port -----------------------------------------------------------------------------------------------
 
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
+        if limit > self.claims_at_most:
+            raise Unavailable("the statement took too long")
         waiting = [d for d in self.deliveries.values() if d.id not in self.finished and d.attempts < MAX_ATTEMPTS]
         claimed = []
         for one in [d for d in waiting if self.due[d.id] <= self.now and d.id not in self.leased][:limit]:

@@ -284,3 +284,24 @@ async def test_an_episode_of_which_the_store_always_fails_holds_up_no_other() ->
     s.world.now += 61 * SECOND
     await _turns(s, 10 * SECOND)
     assert sorted(run.target for run in s.world.runs.values()) == ["http/a", "http/c"]
+
+
+async def test_a_claim_that_is_too_much_at_once_becomes_smaller_and_grows_again() -> None:
+    s = scene(playbook())
+    for index in range(CLAIM):
+        s.world.deliver(alert(service=f"s{index}"), group_key=str(index))
+    s.world.claims_at_most = 20
+    await _turns(s, 3 * SECOND)
+    assert len(s.world.finished) == 12, "200, 50, 12"
+    s.world.claims_at_most = CLAIM
+    await _turns(s, 4 * SECOND)
+    assert len(s.world.finished) == 12 + 24 + 48 + 96 + 20
+
+
+async def test_a_claim_that_ended_with_a_large_body_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    s = scene(playbook())
+    s.world.deliver(alert())
+    assert await s.decider.turn() == 1
+    monkeypatch.setattr("responder.decide.decider.CLAIMED_BYTES", 3)
+    s.world.deliver(alert())
+    assert await s.decider.turn() == CLAIM
