@@ -89,6 +89,9 @@ class Housekeeper:
                 await chore()
             except StoreError as error:
                 self._on_fact("chore_failed", chore=chore.__name__.strip("_"), error=str(error))
+            except Exception as error:  # noqa: BLE001 - a fault of ours is reported and must not end the chore for ever
+                text = f"{type(error).__name__}: {error}"
+                self._on_fact("chore_failed", chore=chore.__name__.strip("_"), error=text)
             await asyncio.sleep(seconds)
 
     async def _set_aside(self) -> None:

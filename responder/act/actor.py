@@ -1,6 +1,7 @@
 """The actor: claims due runs and takes each one a turn further."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from responder.domain.targets import connection_of
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.playbook.render import render_names
+from responder.ports.queues import NO_REST
 from responder.ports.store import UNCLAIMED_AFTER, RunEnd, Standing
 
 CLAIM = 64
@@ -37,6 +39,10 @@ SLOW_SECONDS = 1.0
 BULKHEAD = 8
 """So many slow turns on one connection, and no further turn on it begins: one that hangs holds up no other."""
 LINGER_SECONDS = 0.005
+REST, LONGEST_REST = timedelta(seconds=0.25), timedelta(seconds=15)
+"""So long what is given back is left alone, the longer the oftener the store fails; at first not at all."""
+OFTEN_SECONDS = 60.0
+"""Who gives back so soon after the last time does so often: a store that fails of a few things only, or of all."""
 LEFT = timedelta(seconds=1)
 """So long a run is left to other replicas, time and again: whoever comes first has it."""
 AWAY = timedelta(minutes=1)
@@ -64,6 +70,10 @@ class Actor:
         """Whether the last claim took all that there was room for."""
         self._cut_short = False
         """Whether the store failed us: what we claimed may be held although nobody works on it."""
+        self._gave_back_at = -math.inf
+        self._rest = NO_REST
+        self._stumbled: set[str] = set()
+        """Runs whose last turn ended by a fault of ours: that counts, and their leases run out by themselves."""
 
     @property
     def behind(self) -> bool:
@@ -99,17 +109,23 @@ class Actor:
         if self._cut_short:
             self._cut_short = False  # a turn that ends meanwhile is given back the next time
             going_on = [one.run for task, one in self._under_way.items() if not task.done()]
+            now = self._engine.clock.monotonic()
+            often = now - self._gave_back_at < OFTEN_SECONDS
+            rest = min(max(2 * self._rest, REST), LONGEST_REST) if often else NO_REST
             try:
-                given_back = await store.give_back(going_on, LANDING_GRACE)
+                given_back = await store.give_back([*going_on, *self._stumbled], LANDING_GRACE, rest)
             except StoreError:
                 self._cut_short = True
                 raise
+            self._gave_back_at, self._rest = now, rest
             self._engine.on_fact("given_back", runs=given_back)
         try:
-            return await store.claim_runs(room, hanging)
+            claimed = await store.claim_runs(room, hanging)
         except Unavailable:
             self._cut_short = True  # it may have been committed, and only the answer was lost
             raise
+        self._stumbled.difference_update(run.id for run in claimed)
+        return claimed
 
     def _slow(self) -> list[str]:
         """Return the connection of each turn that hangs."""
@@ -129,12 +145,18 @@ class Actor:
         try:
             await take_turn(self._engine, run)
         except Conflict as error:
+            # Given back, as below, where it is ours still: the store may only have been waited for in vain.
+            self._cut_short = True
             self._engine.on_fact("turn_lost", run=run.id, error=str(error))
-        except StoreError as error:
+        except Unavailable as error:
             # Given back once the store answers again; else the lease runs out by itself, and the run is claimed again.
-            self._cut_short = self._cut_short or isinstance(error, Unavailable)
+            self._cut_short = True
+            self._engine.on_fact("turn_failed", run=run.id, error=str(error))
+        except StoreError as error:
+            self._stumbled.add(run.id)
             self._engine.on_fact("turn_failed", run=run.id, error=str(error))
         except Exception as error:  # noqa: BLE001 - a fault of ours must not end the worker; the claim has counted it
+            self._stumbled.add(run.id)
             self._engine.on_fact("turn_crashed", run=run.id, error=f"{type(error).__name__}: {error}")
         finally:
             self._engine.on_fact("turn", run=run.id, seconds=self._engine.clock.monotonic() - started)

@@ -6,18 +6,22 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import partial
+from itertools import groupby
+from operator import eq
+from typing import Protocol, TypeVar
 
 from responder.decide.large import LARGE, Large
 from responder.decide.memory import Memory
 from responder.decide.options import Library
 from responder.decide.rules import Rules
 from responder.decide.slices import Decided, Desk, Share, decide_deliveries, decide_due
+from responder.decide.suspects import Suspects
 from responder.domain.alerts import Delivery, Notice, Severity
 from responder.domain.episodes import Incident
-from responder.domain.errors import Conflict, Unavailable
+from responder.domain.errors import Conflict, StoreError, Unavailable
 from responder.domain.ids import new_id
-from responder.ports.store import MAX_ATTEMPTS, Audit, DecideStore, DeliveryProgress, SliceChanges
+from responder.ports.store import CLAIMED_BYTES, MAX_ATTEMPTS, Audit, DecideStore, DeliveryProgress, SliceChanges
 from responder.ports.wake import Queue, Wake
 
 SLICE = 200
@@ -28,6 +32,8 @@ CLAIMED_ALERTS = LARGE
 """About how many alerts one claim takes: what waits in memory for its slice is bounded by this, not by ``CLAIM``."""
 BEHIND_FROM = 4
 """So many deliveries in one claim have waited for each other."""
+FEWER = 4
+"""After a turn that the store cut short, a claim takes this part of what it took; one that went well, twice as many."""
 TURN = timedelta(seconds=3)
 """After this a turn takes up no further slice: what has come in meanwhile may be more urgent, and a lease is 30 s."""
 DUE_EVERY = 0.1
@@ -50,6 +56,7 @@ class OnFact(Protocol):
         ...
 
 
+One = TypeVar("One")
 Parse = Callable[[str, bytes], Notice]
 """Reads the body of a source's delivery; raises when it cannot."""
 
@@ -76,7 +83,12 @@ class Decider:
         self._wake = wake
         self._memory = Memory()
         self._claim = CLAIM
+        self._full = False
+        """Whether the last claim took all that it could."""
         self._large = Large()
+        self._suspects = Suspects()
+        self._resting: dict[str, datetime] = {}
+        """Until when a due episode is left alone of which the store failed."""
         self._looked_at = -math.inf
         self._behind = False
         self._cut_short = False
@@ -92,7 +104,6 @@ class Decider:
 
         When there may be more deliveries, or a large one is not at its end, it returns at least ``CLAIM``.
         """
-        most = self._claim
         if self._cut_short:
             await self._store.give_back_deliveries()
             self._cut_short = False
@@ -100,6 +111,7 @@ class Decider:
             done = await self._deliveries()
         except Unavailable:
             self._cut_short = True
+            self._claim = max(1, self._claim // FEWER)  # it may have been too much at once
             self._large.forget()
             raise
         now = asyncio.get_running_loop().time()
@@ -107,13 +119,15 @@ class Decider:
         if done == 0 or now - self._looked_at >= DUE_EVERY:
             self._looked_at = now
             due = await self._due_episodes()
-        self._behind = done >= most or bool(self._large)
+        self._behind = self._full or bool(self._large)
         return max(CLAIM, done + due) if self._behind else done + due
 
     # --- deliveries ---------------------------------------------------------------------------------------------
 
     async def _deliveries(self) -> int:
         claimed = await self._store.claim_deliveries(self._claim)
+        size = sum(len(delivery.body) for delivery in claimed)
+        self._full = len(claimed) >= self._claim or size >= CLAIMED_BYTES
         # Of few, nothing is left in a moment.
         self._behind = len(claimed) >= min(BEHIND_FROM, self._claim)
         if claimed:
@@ -123,7 +137,9 @@ class Decider:
     async def _large_slice(self) -> int:
         """Decide one more slice of the large deliveries, of each as many alerts; returns how many are at their end."""
         shares = self._large.shares(SLICE)
-        behind = await self._slice(shares)
+        behind: set[str] = set()
+        for some in self._apart(shares, lambda share: share.delivery.id):
+            behind |= await self._slice(some)
         self._large.decided(shares, behind)
         return sum(share.progress().done for share in shares)
 
@@ -141,9 +157,10 @@ class Decider:
                 wait = BEHIND * (1 + len(notice.alerts) // LARGE)
                 await self._put_back([Share(delivery, notice, delivery.cursor, ())], wait)
         alerts = sum(len(notice.alerts) for _, notice in readable)
-        self._claim = min(CLAIM, max(1, CLAIMED_ALERTS * len(claimed) // max(1, alerts)))
+        self._claim = min(CLAIM, 2 * self._claim, max(1, CLAIMED_ALERTS * len(claimed) // max(1, alerts)))
         left: set[str] = set()
-        for shares in packed(readable):
+        apart = self._apart(readable, lambda one: one[0].id)
+        for shares in (shares for some in apart for shares in packed(some)):
             # Behind a part that failed, the rest of a delivery waits: the cursor must not leap over it.
             going = [share for share in shares if share.delivery.id not in left]
             if asyncio.get_running_loop().time() > until:
@@ -152,6 +169,11 @@ class Decider:
             elif going:
                 left |= await self._slice(going)
                 await asyncio.sleep(0)
+
+    def _apart(self, every: Iterable[One], name: Callable[[One], str]) -> Iterator[list[One]]:
+        """Set apart, in their order, what is suspected; the rest stays together."""
+        for _, some in groupby(every, lambda one: name(one) if name(one) in self._suspects else ""):
+            yield list(some)
 
     async def _put_back(self, shares: Sequence[Share], wait: timedelta | None = None) -> None:
         """Give back what cannot be decided now without counting it as a failure, in its old place or after ``wait``."""
@@ -179,11 +201,20 @@ class Decider:
         """
         try:
             await self._with_retries(shares)
-        except Unavailable:
+        except Unavailable as error:
+            await self._suspect(shares, error)
             raise
         except Exception as error:  # noqa: BLE001 - a fault of ours must not keep other deliveries from being decided
             return await self._one_by_one(shares, error)
+        self._suspects.clear(share.delivery.id for share in shares)
         return set()
+
+    async def _suspect(self, shares: Sequence[Share], error: Unavailable) -> None:
+        """Note what the store failed of; when that was one delivery, again, it waits, and the others do not."""
+        self._suspects.strike(share.delivery.id for share in shares)
+        if len(shares) == 1 and self._suspects.wait(shares[0].delivery.id):
+            with contextlib.suppress(StoreError):  # then it is given back with all others
+                await self._failed(shares[0].delivery, error)
 
     async def _with_retries(self, shares: Sequence[Share]) -> None:
         for attempt in range(CONFLICTS):
@@ -198,6 +229,8 @@ class Decider:
 
     async def _one_by_one(self, shares: Sequence[Share], error: Exception) -> set[str]:
         if len(shares) == 1:
+            if isinstance(error, Conflict):
+                self._suspects.strike([shares[0].delivery.id])
             await self._failed(shares[0].delivery, error)
             return {shares[0].delivery.id}
         behind: set[str] = set()
@@ -219,21 +252,27 @@ class Decider:
                 )
 
     async def _failed(self, delivery: Delivery, error: Exception) -> None:
-        """Give a delivery back for another try, or set it aside after too many, where people see it."""
+        """Give a delivery back for another try, or set it aside after too many, where people see it.
+
+        What the store's failure or another slice has cut short is no attempt: the delivery may be good.
+        """
         reason = f"{type(error).__name__}: {error}"
         self._on_fact("delivery_failed", delivery=delivery.id, source=delivery.source, error=reason)
-        if isinstance(error, Conflict) or delivery.attempts < MAX_ATTEMPTS:
+        if isinstance(error, Conflict | Unavailable):
+            await self._release(delivery, self._suspects.wait(delivery.id), counted=False)
+            return
+        if delivery.attempts < MAX_ATTEMPTS:
             await self._release(delivery, BACK_OFF * 2**delivery.attempts)
             return
         with contextlib.suppress(Conflict):
             await self._set_aside(delivery, reason)
 
-    async def _release(self, delivery: Delivery, back_off: timedelta) -> None:
+    async def _release(self, delivery: Delivery, back_off: timedelta, *, counted: bool = True) -> None:
         # Without the lease there is nothing to give back: whoever has it now decides.
         with contextlib.suppress(Conflict):
             async with self._store.slice() as tx:
                 now = tx.now
-            await self._store.release_delivery(delivery, now + back_off)
+            await self._store.release_delivery(delivery, now + back_off, counted=counted)
 
     async def _set_aside(self, delivery: Delivery, reason: str) -> None:
         rules = self._rules()
@@ -269,7 +308,7 @@ class Decider:
     async def _due_slice(self) -> int:
         for _ in range(CONFLICTS):
             try:
-                return await self._decide_due(None)
+                done = await self._decide_due(lambda one: one not in self._suspects)
             except Conflict:
                 await asyncio.sleep(0.01)
             except Unavailable:
@@ -277,27 +316,41 @@ class Decider:
             except Exception as error:  # noqa: BLE001 - one bad episode must not keep the others from their turn
                 self._on_fact("due_slice_failed", error=f"{type(error).__name__}: {error}")
                 break
-        return await self._due_one_by_one()
+            else:
+                return done + (await self._due_one_by_one(lambda one: one in self._suspects) if self._suspects else 0)
+        return await self._due_one_by_one(lambda _: True)
 
-    async def _decide_due(self, only: str | None) -> int:
-        async with self._store.slice() as tx:
-            episodes = [one for one in await tx.due_episodes(SLICE) if only in (None, one.id)]
-            if not episodes:
-                return 0
-            decided = await decide_due(tx, episodes, self._desk())
+    async def _decide_due(self, which: Callable[[str], bool]) -> int:
+        ids: list[str] = []
+        try:
+            async with self._store.slice() as tx:
+                episodes = [one for one in await tx.due_episodes(SLICE) if which(one.id)]
+                if not episodes:
+                    return 0
+                ids, now = [one.id for one in episodes], tx.now
+                decided = await decide_due(tx, episodes, self._desk())
+        except Unavailable:
+            self._suspects.strike(ids)
+            self._resting |= {one: now + self._suspects.wait(one) for one in ids}
+            raise
+        self._suspects.clear(ids)
         self._emit(decided)
         return len(episodes)
 
-    async def _due_one_by_one(self) -> int:
+    async def _due_one_by_one(self, which: Callable[[str], bool]) -> int:
         async with self._store.slice() as tx:
-            ids = [one.id for one in await tx.due_episodes(SLICE)]
+            due = [one.id for one in await tx.due_episodes(SLICE) if which(one.id)]
+            self._resting = {one: until for one, until in self._resting.items() if until > tx.now}
         done = 0
-        for one in ids:
+        for one in due:
+            if one in self._resting:
+                continue
             try:
-                done += await self._decide_due(one)
+                done += await self._decide_due(partial(eq, one))
             except Conflict:
                 continue
-            except Unavailable:
+            except Unavailable as error:
+                self._on_fact("episode_failed", episode=one, error=f"{type(error).__name__}: {error}")
                 raise
             except Exception as error:  # noqa: BLE001 - put off and reported; the rest goes on
                 self._on_fact("episode_failed", episode=one, error=f"{type(error).__name__}: {error}")

@@ -14,10 +14,14 @@ DOUBT_LASTS = timedelta(seconds=12)
 
 Had the process lived, it would have waited 9 s for the answer to its send, and 2 s more before it looked.
 """
+NO_REST = timedelta()
 UNCLAIMED_AFTER = timedelta(minutes=5)
 """So long a run may be due that only another version can go on with; then a person is asked (engine.md)."""
 MAX_ATTEMPTS = 5
-"""After this many claims that led nowhere a row is set aside, visibly."""
+"""After this many claims that led nowhere a row is set aside, visibly; those do not count that the store cut short."""
+
+CLAIMED_BYTES = 32 * 1024 * 1024
+"""A claim of deliveries ends with the body that reaches this: however many wait, they are read in time, and fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,13 @@ class Outbox(Protocol):
         """Give the item back until ``at``; dead after too many attempts. Pacing (an empty ``error``) does not count.
 
         Where something may have arrived (``doubtful``), the next claim is not the item's first, whatever was counted.
+        """
+        ...
+
+    async def spare(self, items: Collection[OutboxItem]) -> None:
+        """Take back the attempts of claimed items whose turn the store has cut short; their leases go on.
+
+        The next claim is not an item's first all the same: something may have arrived.
         """
         ...
 

@@ -11,6 +11,7 @@ from responder.domain.records import Direction, Record
 from responder.domain.runs import Run
 from responder.domain.suspicion import Suspicion
 from responder.ports.audit import Audit
+from responder.ports.queues import NO_REST
 from responder.ports.slices import RunFact
 
 
@@ -92,11 +93,11 @@ class RunStore(Protocol):
         """
         ...
 
-    async def give_back(self, under_way: Collection[str], settles: timedelta) -> int:
-        """End the leases of what this process has claimed and does not work on any more: its turns ended in an error.
+    async def give_back(self, under_way: Collection[str], settles: timedelta, rest: timedelta = NO_REST) -> int:
+        """End the leases of what this process has claimed and does not work on any more: the store cut its turns short.
 
-        ``under_way`` are the runs whose turns go on. Runs with a change in doubt are due after ``settles``. Only what
-        was claimed once since it made progress is given back; the rest waits for its lease. Returns how many.
+        That counts as no attempt. ``under_way`` are the runs that are left as they are. The others may be claimed again
+        after ``rest``, those with a change in doubt not before ``settles``. Returns how many.
         """
         ...
 

@@ -153,7 +153,10 @@ class DecideStore(Protocol):
     """The deliveries' queue and the slices' transactions."""
 
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
-        """Lease due deliveries, oldest first; the claim's commit raises ``attempts`` and ``epoch``."""
+        """Lease due deliveries, oldest first; the claim's commit raises ``attempts`` and ``epoch``.
+
+        It ends with the body with which they are ``CLAIMED_BYTES``.
+        """
         ...
 
     def slice(self) -> AbstractAsyncContextManager[Slice]:
@@ -161,12 +164,12 @@ class DecideStore(Protocol):
         ...
 
     async def give_back_deliveries(self) -> int:
-        """End the leases of all that this process has claimed: nobody works on it, its turn ended in an error.
+        """End the leases of all that this process has claimed: the store cut its turn short, and nobody works on it.
 
-        Only what was claimed once is given back; the rest waits for its lease. Returns how many.
+        That counts as no attempt. Returns how many.
         """
         ...
 
-    async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
-        """Give a lease back after a failure; nothing but ``due_at`` changes."""
+    async def release_delivery(self, delivery: Delivery, retry_at: datetime, *, counted: bool = True) -> None:
+        """Give a lease back until ``retry_at``; ``counted``: as an attempt that failed."""
         ...

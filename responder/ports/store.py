@@ -17,6 +17,7 @@ from responder.ports.brakes import BrakeLog
 from responder.ports.findings import FindingsStore
 from responder.ports.people import Kind, Page, People
 from responder.ports.queues import (
+    CLAIMED_BYTES,
     DIGEST,
     DOUBT_LASTS,
     LEASE,
@@ -34,6 +35,7 @@ from responder.ports.sealing import Sealing
 from responder.ports.slices import DecideStore, DeliveryProgress, RunFact, Slice, SliceChanges
 
 __all__ = [
+    "CLAIMED_BYTES",
     "DIGEST",
     "DOUBT_LASTS",
     "LEASE",

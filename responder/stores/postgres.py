@@ -28,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeEngine
 
@@ -38,9 +38,10 @@ from responder.ports.brakes import NO_BRAKES, Brakes
 from responder.ports.store import NewDelivery
 from responder.stores.core import migrate
 from responder.stores.core.alive import END_HUNG, Alive
+from responder.stores.core.attended import attended
 from responder.stores.core.bulk import shape_of, write_all
 from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_anchored, unheard
-from responder.stores.core.connections import Connections
+from responder.stores.core.connections import Connections, below
 from responder.stores.core.database import Dirty, Order, Write, translate, translated, upsert
 from responder.stores.core.server import Server, identify
 from responder.stores.core.store import SqlStore
@@ -92,6 +93,8 @@ class PostgresDatabase:
         self.meet: Meet | None = None
         """Called with a server that is not the one known, before anything else is done on it."""
         self._connections: Connections | None = None
+        self._patient = _engine(self._connect_patiently)
+        """For what may take long: bringing the schema up to date, and meeting a server."""
         self._servers: WeakKeyDictionary[asyncpg.Connection[asyncpg.Record], Server | None] = WeakKeyDictionary()
         self._seen: Server | None = None
         self._known: Server | None = None
@@ -104,11 +107,18 @@ class PostgresDatabase:
 
     async def connect(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Return a new raw connection; one to a server that was left for another raises Unavailable."""
+        return await self._connect(STATEMENT.total_seconds())
+
+    async def _connect_patiently(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Return one that does not cut a statement off by itself, for what is ``_attended``."""
+        return await self._connect(None)
+
+    async def _connect(self, answer_within: float | None) -> "asyncpg.Connection[asyncpg.Record]":
         connection = await asyncpg.connect(
             self._url,
             password=self._password,
             timeout=_CONNECT.total_seconds(),
-            command_timeout=STATEMENT.total_seconds(),
+            command_timeout=answer_within,
             server_settings=_SETTINGS,
             statement_cache_size=_STATEMENTS,
             max_cacheable_statement_size=0,  # any
@@ -125,17 +135,10 @@ class PostgresDatabase:
 
     async def open(self) -> None:
         """Connect, migrate and anchor the clock on the server's."""
-        engine = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=self.connect,
-            poolclass=NullPool,
-            json_serializer=encode,
-            json_deserializer=decode,
-        )
-        self._connections = Connections(engine, _POOL, STATEMENT.total_seconds(), self._left)
+        self._connections = Connections(_engine(self.connect), _POOL, STATEMENT.total_seconds(), self._left)
         try:
             with translated():
-                async with engine.begin() as tx:
+                async with self._patient.begin() as tx, self._attended(await below(tx)):
                     await self._migrate(tx)
             await self._anchor()
             await self._alive.start(self.on_fact)
@@ -146,8 +149,12 @@ class PostgresDatabase:
 
     async def _migrate(self, tx: AsyncConnection) -> None:
         if await tx.run_sync(migrate.current) != migrate.head():
-            await tx.execute(_LOCK, {"names": [_MIGRATION_LOCK], "alone": [True]})
+            # Another replica may be at it, and take its time. What else is locked is not waited for as long: whoever
+            # comes behind a statement that waits for a table waits, too.
             await tx.execute(text("SET LOCAL statement_timeout = 0"))
+            await tx.execute(text("SET LOCAL lock_timeout = 0"))
+            await tx.execute(_LOCK, {"names": [_MIGRATION_LOCK], "alone": [True]})
+            await tx.execute(text(f"SET LOCAL lock_timeout = '{_SETTINGS['lock_timeout']}'"))
             await tx.run_sync(migrate.upgrade)
 
     async def close(self) -> None:
@@ -331,14 +338,15 @@ class PostgresDatabase:
         if self._seen == self._known or self.meet is None:
             return
         async with self._meeting:
-            server = self._seen
-            if server == self._known or server is None:
+            if self._seen == self._known:
                 return
-            if self._left(self.connections.raw(connection)):
-                raise Unavailable("the store's server was replaced at this moment")
-            async with self.connections.begun(connection):
-                done = await self.meet(connection, str(server), self.now() if self.clock.anchored else None)
-            self._known = server
+            async with self.connections.apart(self._patient) as patient:
+                server = self._seen  # as that connection has found it
+                if server is None or any(self._left(self.connections.raw(one)) for one in (connection, patient)):
+                    raise Unavailable("the store's server was replaced at this moment")
+                async with self._attended(self.connections.raw(patient)), self.connections.begun(patient):
+                    done = await self.meet(patient, str(server), self.now() if self.clock.anchored else None)
+                self._known = server
         if done is not None:
             # Its clock is another machine's, and other replicas may not have noticed yet.
             self._replaced = not self.clock.anchored
@@ -346,9 +354,22 @@ class PostgresDatabase:
                 self.clock.doubt(_REPLACED)
             self.on_fact("server_changed", server=str(server), **done)
 
+    def _attended(self, connection: "asyncpg.Connection[asyncpg.Record]") -> AbstractAsyncContextManager[None]:
+        return attended(self.connect, connection.get_server_pid(), STATEMENT.total_seconds())
+
     def _left(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
         """Say whether a connection is of no use any more: closed, or to a server that another has replaced."""
         return connection.is_closed() or self._servers.get(connection) not in (None, self._seen)
+
+
+def _engine(connect: "Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]]") -> AsyncEngine:
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        poolclass=NullPool,
+        json_serializer=encode,
+        json_deserializer=decode,
+    )
 
 
 def _unnested(arrays: Sequence[BindParameter[Any]], columns: Mapping[str, TypeEngine[Any]]) -> FromClause:

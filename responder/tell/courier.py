@@ -107,10 +107,16 @@ class Courier:
         self._turn_seconds = turn_seconds
         self._lanes: dict[str, Lane] = {}
         self._alarms: dict[str, asyncio.TimerHandle] = {}
+        self._cut_short: list[OutboxItem] = []
+        """Items whose turn the store has cut short: that is not to wear them out."""
 
     async def turn(self) -> int:
         """Claim what may be told now and begin telling it; returns how much was claimed."""
         most = BATCH if await self._way.clear(CLAIM_PATIENCE) else FEW
+        if self._cut_short:
+            spared = list(self._cut_short)
+            await self._store.spare(spared)
+            del self._cut_short[: len(spared)]
         now = self._clock.monotonic()
         self._forget_idle(now)
         closed = [name for name, lane in self._lanes.items() if lane.closed(now)]
@@ -137,8 +143,9 @@ class Courier:
 
     async def _tell_lane(self, lane: Lane, items: Sequence[OutboxItem], claimed: float) -> None:
         """Tell one destination its items, in order, at its pace; what there is no time for is handed back."""
+        held = list(items)
         try:
-            items, crowded = await self._gathered(lane, items)
+            items, crowded = await self._gathered(lane, items, held)
             if crowded and not items:
                 lane.wait(self._clock.monotonic(), PAUSE_SECONDS)
             ahead = Ahead(self._store, self._clock, items, one_by_one=lane.pace > 0)
@@ -152,13 +159,19 @@ class Courier:
                 await self._tell_guarded(lane, item, partial(ahead.account, place))
         except StoreError as error:
             # The leases of the rest run out; what was sent without being noted is found again or edited again.
+            self._cut_short += held
             self._on_fact("tell_waits_for_store", destination=str(lane.destination), error=str(error))
         finally:
             lane.task = None
             self._announce_free(lane)
 
-    async def _gathered(self, lane: Lane, items: Sequence[OutboxItem]) -> tuple[Sequence[OutboxItem], bool]:
-        """Let a digest tell of what needs no message of its own; returns the rest, and whether there was any."""
+    async def _gathered(
+        self, lane: Lane, items: Sequence[OutboxItem], held: list[OutboxItem]
+    ) -> tuple[Sequence[OutboxItem], bool]:
+        """Let a digest tell of what needs no message of its own; returns the rest, and whether there was any.
+
+        What is claimed for that comes to what is ``held``.
+        """
         storm, name = self._storm(), str(lane.destination)
         without = [item for item in items if gathered(item) or (item.receipt is None and not item.attempt)]
         candidates = [item for item in without if not item.incident_id.startswith(DIGEST)]
@@ -169,7 +182,9 @@ class Courier:
         if not stays:
             candidates = [item for item in candidates if gathered(item)]
         elif await self._way.clear(GATHER_PATIENCE):
-            candidates += await self._store.claim_crowd(name, CROWD)
+            crowd = await self._store.claim_crowd(name, CROWD)
+            held += crowd
+            candidates += crowd
         chosen: list[Gathered] = []
         for first in range(0, len(candidates), AT_A_TIME):
             await self._way.clear(until - self._clock.monotonic())

@@ -71,6 +71,17 @@ BREAKS: Mapping[str, Break] = {
         '{"lease_until": until, "epoch": runs.c.epoch + 1}',
         '{"lease_until": until, "epoch": runs.c.epoch}',
     ),
+    "What the store cuts short counts as no attempt": Break(
+        "stores/core/lives.py",
+        "(table.c.attempts > 0, table.c.attempts - 1)",
+        "(table.c.attempts > 0, table.c.attempts)",
+    ),
+    "What the store always fails of holds up no other": Break(
+        "decide/decider.py", "name(one) if name(one) in self._suspects else", "name(one) if not name(one) else"
+    ),
+    "Two slices about one alert wait for each other": Break(
+        "stores/core/slices.py", "await self._db.lock(self._tx, [f", "await self._db.lock(self._tx, [] and [f"
+    ),
     "An older version leaves alone what a newer one wrote": Break(
         "stores/core/prepared.py",
         "runs.c.format <= literal_column(str(FORMAT), Integer)",

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from responder.domain.errors import Conflict
-from responder.ports.store import LEASE, MAX_ATTEMPTS, DeliveryProgress, NewDelivery
+from responder.ports.store import CLAIMED_BYTES, LEASE, MAX_ATTEMPTS, DeliveryProgress, NewDelivery
 from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import actions_of, advance, by_id, deliver, write
@@ -54,6 +54,16 @@ async def test_a_claim_takes_no_more_than_asked(store: SqlStore) -> None:
     await deliver(store, "a", "b", "c")
     assert len(await store.claim_deliveries(2)) == 2
     assert len(await store.claim_deliveries(2)) == 1
+
+
+async def test_a_claim_takes_what_fits_into_memory_and_always_one(store: SqlStore) -> None:
+    third = bytes(CLAIMED_BYTES // 3 + 1)
+    for name in ("a", "b", "c", "d"):
+        await deliver(store, name, body=third)
+    await deliver(store, "e", body=bytes(CLAIMED_BYTES))
+    await deliver(store, "f", "g")
+    claims = [[one.id for one in await store.claim_deliveries(100)] for _ in range(4)]
+    assert claims == [["a", "b", "c"], ["d", "e"], ["f", "g"], []]
 
 
 async def test_a_lease_that_ran_out_is_claimed_again_and_the_first_worker_is_refused(store: SqlStore) -> None:

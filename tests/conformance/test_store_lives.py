@@ -9,14 +9,14 @@ from typing import cast
 
 import asyncpg
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select, text, update
 
 from responder.act.effects import LANDING_GRACE
 from responder.act.engine import EFFECT_SECONDS, SEND_WITHIN_SECONDS
 from responder.domain.errors import Conflict, Unavailable
 from responder.domain.records import RecordState
 from responder.domain.runs import Run
-from responder.ports.store import DOUBT_LASTS, LEASE
+from responder.ports.store import DOUBT_LASTS, LEASE, MAX_ATTEMPTS
 from responder.stores.core.database import Order
 from responder.stores.core.lives import Ended, end_leases
 from responder.stores.core.rows import record_values
@@ -102,8 +102,8 @@ async def test_so_is_an_undo_also_that_of_a_rollback(store: SqlStore, reborn: Re
 
 async def test_what_was_claimed_twice_without_progress_waits_for_its_lease(store: SqlStore, reborn: Reborn) -> None:
     suspect = await started(store)
-    assert await store.give_back([], LANDING_GRACE) == 1
-    assert (await claimed(store, suspect.id)).attempts == 2
+    async with store.db.writing(Order.CONTROL) as tx:
+        await tx.execute(update(runs).values(attempts=suspect.attempts + 1))
     other = await started(store)
     after = await reborn()
     assert await _claimable(after) == [other.id]
@@ -130,7 +130,41 @@ async def test_deliveries_that_a_turn_has_left_behind_are_given_back(store: SqlS
     assert len(await store.claim_deliveries(10)) == 2
     with pytest.raises(Conflict):
         await store.release_delivery(stale, store.now())
-    assert await store.give_back_deliveries() == 0, "once only"
+
+
+async def test_what_the_store_cuts_short_in_a_living_process_counts_as_no_attempt(store: SqlStore) -> None:
+    run = await started(store)
+    await deliver(store, "d1", "d2")
+    for _ in range(2 * MAX_ATTEMPTS):
+        [given_back, released] = await store.claim_deliveries(10)
+        assert (run.attempts, given_back.attempts, released.attempts) == (1, 1, 1)
+        await store.release_delivery(released, store.now(), counted=False)
+        assert await store.give_back_deliveries() == 1
+        assert await store.give_back([], LANDING_GRACE) == 1
+        assert await store.set_aside() == []
+        run = await claimed(store, run.id)
+
+
+async def test_it_is_taken_back_once_and_not_what_ended_the_process(store: SqlStore) -> None:
+    sent = await acting(store)
+    advance(store, LEASE)
+    sent = await claimed(store, sent.id)
+    assert await store.intend(sent, record(store, sent), FREE) is None
+    assert await store.give_back([], LANDING_GRACE) == 1
+    assert await store.give_back([], LANDING_GRACE) == 0
+    advance(store, LANDING_GRACE)
+    assert (await claimed(store, sent.id)).attempts == 2
+
+
+async def test_what_is_given_back_often_rests(store: SqlStore) -> None:
+    left, sent = await acting(store, target="http/a"), await acting(store, target="http/b")
+    assert await store.intend(sent, record(store, sent), FREE) is None
+    rest = LANDING_GRACE + timedelta(seconds=1)
+    assert await store.give_back([], LANDING_GRACE, rest) == 2
+    advance(store, LANDING_GRACE)
+    assert await _claimable(store) == []
+    advance(store, timedelta(seconds=1))
+    assert set(await _claimable(store)) == {left.id, sent.id}
 
 
 async def test_what_is_left_behind_is_given_back_before_the_lock_is_held_again(

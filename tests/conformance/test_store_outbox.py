@@ -52,6 +52,23 @@ async def test_a_new_destination_is_told_once(store: SqlStore) -> None:
     assert (row["state"], row["told_rev"]) == ("told", 1)
 
 
+async def test_what_the_store_cuts_short_wears_no_message_out_and_is_not_its_first_claim_again(store: SqlStore) -> None:
+    await _dirty(store, CONSOLE)
+    item = await _claim(store)
+    for _ in range(MAX_ATTEMPTS):
+        await store.spare([item])
+        assert await store.claim_outbox(10, []) == [], "its lease goes on: something may be on its way"
+        advance(store, LEASE)
+        assert await store.set_aside() == []
+        item = await _claim(store)
+        assert item.attempts == 2
+    advance(store, LEASE)
+    behind = await _claim(store)
+    await store.spare([item])
+    await store.tell_later(behind, store.now(), "an attempt that failed")
+    assert (await _claim(store)).attempts == 4, "only who has the lease takes anything back"
+
+
 async def test_what_happens_while_a_message_is_sent_is_told_next(store: SqlStore) -> None:
     about = await _dirty(store, CONSOLE)
     item = await _claim(store)

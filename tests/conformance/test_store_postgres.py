@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.errors import Unavailable
 from responder.domain.runs import Run, RunState
 from responder.ports.store import NewDelivery, RunEnd
+from responder.stores.core import migrate
 from responder.stores.core.database import Order
 from responder.stores.core.ending import Ending
 from responder.stores.postgres import PostgresDatabase, PostgresStore, postgres_store
@@ -31,6 +33,9 @@ from tests.conformance.building import (
     started,
     write,
 )
+
+QUICK = timedelta(milliseconds=800)
+"""How long a statement may take where a test is about what may take longer."""
 
 
 @pytest.fixture
@@ -224,6 +229,70 @@ async def test_a_transaction_that_works_is_not_taken_for_a_frozen_one(
             assert await tx.scalar(text("SELECT 1")) == 1
     finally:
         await database.close()
+
+
+@pytest.fixture
+def empty_url(postgres: Postgres) -> Iterator[str]:
+    url = postgres.database()
+    yield url
+    postgres.drop(url)
+
+
+async def test_bringing_the_schema_up_to_date_may_take_longer_than_any_other_statement(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responder.stores.postgres.STATEMENT", QUICK)
+    upgrade, done = migrate.upgrade, []
+
+    def slowly(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": 2.5 * QUICK.total_seconds()})
+        upgrade(connection)
+        done.append(migrate.current(connection))
+
+    monkeypatch.setattr("responder.stores.core.migrate.upgrade", slowly)
+    first, second = PostgresDatabase(empty_url), PostgresDatabase(empty_url)
+    try:
+        await asyncio.gather(first.open(), second.open())  # one of them waits for the other's migration
+        assert done == [migrate.head()] * 2
+    finally:
+        await first.close()
+        await second.close()
+
+
+async def test_so_may_meeting_a_server(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("responder.stores.postgres.STATEMENT", QUICK)
+    store = postgres_store(postgres_url)
+    database = store.db
+    assert isinstance(database, PostgresDatabase)
+    meet = database.meet
+    assert meet is not None
+
+    async def slowly(tx: AsyncConnection, server: str, at: datetime | None) -> Mapping[str, int] | None:
+        await tx.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": 2.5 * QUICK.total_seconds()})
+        return await meet(tx, server, at)
+
+    database.meet = slowly
+    try:
+        await store.open()
+        await deliver(store, "d1")
+    finally:
+        await store.close()
+
+
+async def test_a_server_that_falls_silent_meanwhile_is_not_waited_for(
+    postgres_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responder.stores.postgres.STATEMENT", QUICK)
+    database = PostgresDatabase(proxy.through(postgres_url))
+
+    async def into_silence(tx: AsyncConnection) -> None:
+        await proxy.switch(Mode.BLACKHOLE)
+        await tx.execute(text("SELECT 1"))
+
+    monkeypatch.setattr(database, "_migrate", into_silence)
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(10):
+            await database.open()
 
 
 async def test_a_wrong_password_or_database_is_unavailable(postgres_url: str) -> None:

@@ -7,16 +7,24 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
+from responder.app import catalogue
+from responder.decide.memory import Memory
+from responder.decide.rules import Rules
+from responder.decide.slices import Desk, Share, decide_deliveries
+from responder.domain.alerts import Alert, Delivery, Notice
 from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.limits import Limits, Rate, Usage
 from responder.domain.runs import Progress, RunState
 from responder.domain.verdicts import Verdict
+from responder.playbook.library import load_library
 from responder.ports.store import Audit, Authority, DeliveryProgress, SliceChanges
 from responder.stores.core.store import SqlStore
 from responder.stores.postgres import PostgresDatabase
 from responder.stores.sqlite import SqliteDatabase
+from tests.bed.waiting import eventually
 from tests.conformance.building import (
     HOUR,
     acting,
@@ -141,6 +149,52 @@ async def test_slices_that_meet_wait_for_each_other(store: SqlStore, replica: Sq
 
     async with store.slice() as slice_:
         assert len((await current(slice_, one)).flaps) == 10
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+async def test_an_end_that_is_decided_beside_its_beginning_ends_it(
+    store: SqlStore, replica: SqlStore, *, earlier: bool
+) -> None:
+    if replica is store:
+        pytest.skip("SQLite has one writer")
+    if earlier:
+        old = store.now() - HOUR
+        was = {"state": EpisodeState.CLOSED, "starts_at": old, "opened_at": old, "closed_at": old + HOUR / 2}
+        await write(store, episodes=[episode(store, fingerprint="f", **was)])
+    await deliver(store, "begins", "ends")
+    claimed = {one.id: one for one in await store.claim_deliveries(2)}
+    now = store.now()
+    begins, ends = (Alert(status, {}, {}, now, None, "", "f") for status in ("firing", "resolved"))
+
+    async with store.slice() as slice_:
+        await decide_deliveries(slice_, [_share(claimed["begins"], begins)], _desk())
+        ending = asyncio.create_task(_decided(replica, _share(claimed["ends"], ends)))
+        await eventually(lambda: _waits_or_done(store, ending))
+    await ending
+
+    states = [one["state"] for one in (await by_id(store, "episodes")).values()]
+    assert states == ["closed"] * (1 + earlier)
+    statuses = [one["status"] for one in (await by_id(store, "incidents")).values()]
+    assert statuses == ["resolved"]
+
+
+def _share(delivery: Delivery, *alerts: Alert) -> Share:
+    return Share(delivery, Notice("responder", "{}", {}, "", alerts), 0, alerts)
+
+
+def _desk() -> Desk:
+    return Desk(Rules(), load_library([], catalogue(), None, {}), Memory())
+
+
+async def _decided(store: SqlStore, share: Share) -> None:
+    async with store.slice() as slice_:
+        await decide_deliveries(slice_, [share], _desk())
+
+
+async def _waits_or_done(store: SqlStore, task: "asyncio.Task[None]") -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with store.db.reading() as tx:
+        return task.done() or bool(await tx.scalar(text(waiting)))
 
 
 async def test_an_incident_is_open_once_for_a_group_and_team(store: SqlStore) -> None:

@@ -1,5 +1,6 @@
 """Pages that are held back, from the chore's side: which go out, which wait on, and who hears of it."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import cast
 import pytest
 
 from responder.domain.alerts import Severity
+from responder.domain.errors import Unavailable
 from responder.domain.notification import Account
 from responder.domain.seals import Head
 from responder.housekeeping import LOOK_AGAIN_AT_LEAST, SEAL_MOST, Housekeeper, Kept
@@ -140,3 +142,36 @@ async def test_a_page_that_is_out_already_is_no_news() -> None:
 async def test_without_patience_an_incident_is_still_not_read_all_the_time() -> None:
     store, _ = await _look(STORIES["fixed"].account, after=timedelta())
     assert store.waiting == [("i1", LOOK_AGAIN_AT_LEAST)]
+
+
+async def test_a_chore_that_stumbles_over_a_fault_of_ours_has_its_turn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("responder.housekeeping.HOLDS_EVERY", 0.01)
+    monkeypatch.setattr("responder.housekeeping.SEAL_EVERY", 3600.0)
+    again = asyncio.Event()
+    facts: list[tuple[str, object]] = []
+    outcomes: list[Exception] = [Unavailable("down"), LookupError("a fault of ours")]
+
+    class Stumbling(Held):
+        async def holds_due(self, limit: int) -> Sequence[Account]:
+            if outcomes:
+                raise outcomes.pop(0)
+            again.set()
+            return await super().holds_due(limit)
+
+    keeper = Housekeeper(
+        cast("Kept", Stumbling([])),
+        lambda name, /, **fields: facts.append((name, fields)),
+        dict,
+        page=frozenset,
+        page_after=lambda: AFTER,
+    )
+    keeper.start()
+    try:
+        async with asyncio.timeout(5):
+            await again.wait()
+    finally:
+        await keeper.stop()
+    assert [one for one in facts if one[1]["chore"] == "holds"] == [  # type: ignore[index] # the fields of a fact
+        ("chore_failed", {"chore": "holds", "error": "down"}),
+        ("chore_failed", {"chore": "holds", "error": "LookupError: a fault of ours"}),
+    ]

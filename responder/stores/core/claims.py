@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Table, Text, bindparam, select, update
+from sqlalchemy import BigInteger, ColumnElement, Integer, Table, Text, bindparam, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from responder.ports.store import MAX_ATTEMPTS
+from responder.ports.store import CLAIMED_BYTES, MAX_ATTEMPTS
 from responder.stores.core.types import Instant
 from responder.stores.schema import deliveries, outbox
 
@@ -17,22 +17,33 @@ HOLDER = bindparam("held_by", type_=Text())
 
 
 def claim_of(
-    table: Table, due: ColumnElement[bool], order: Sequence[ColumnElement[Any]], **changes: object
+    table: Table,
+    due: ColumnElement[bool],
+    order: Sequence[ColumnElement[Any]],
+    bulk: ColumnElement[bytes] | None = None,
+    **changes: object,
 ) -> ReturningUpdate[Any]:
     """Return the statement that leases the first rows for which ``due`` holds and no lease lives.
 
-    Its parameters are ``claiming`` (see there) and whatever ``due`` names; ``changes`` are written besides.
+    Its parameters are ``claiming`` (see there) and whatever ``due`` names; ``changes`` are written besides. With a
+    column ``bulk`` no more are leased than it takes until that is ``CLAIMED_BYTES``.
     """
     free = table.c.lease_until.is_(None) | (table.c.lease_until <= bindparam("lapsed", type_=Instant()))
     columns = list(table.primary_key)
     chosen = (
-        select(*columns)
+        select(*columns, *(() if bulk is None else (*order, func.length(bulk).label("size"))))
         .where(due, free, table.c.attempts < MAX_ATTEMPTS)
         .order_by(*order)
         .limit(bindparam("most", type_=Integer()))
         .with_for_update(skip_locked=True)
         .cte("chosen")
     )
+    if bulk is not None:
+        # Neither database reads a value to say how long it is. What locks rows has no window.
+        in_order = [chosen.c[column.name] for column in (*order, *columns)]
+        before = func.sum(chosen.c.size).over(order_by=in_order, rows=(None, 0)) - chosen.c.size
+        placed = select(*(chosen.c[column.name] for column in columns), before.label("before")).subquery("placed")
+        chosen = select(placed).where(placed.c.before < CLAIMED_BYTES).cte("fitting")
     return (
         update(table)
         .where(*(column == chosen.c[column.name] for column in columns))
@@ -47,7 +58,11 @@ def claim_of(
 
 
 CLAIM_DELIVERIES = claim_of(
-    deliveries, (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW), [deliveries.c.due_at], holder=HOLDER
+    deliveries,
+    (deliveries.c.state == "waiting") & (deliveries.c.due_at <= NOW),
+    [deliveries.c.due_at],
+    deliveries.c.body,
+    holder=HOLDER,
 )
 
 

@@ -45,7 +45,7 @@ class Connections:
         """Take a connection on which nothing is begun. Raises Unavailable when none becomes free in time."""
         await self._enter()
         try:
-            connection = await self._warm() or await self._open()
+            connection = await self._warm() or await self._open(self._engine)
             try:
                 yield connection
             except (TimeoutError, OSError, asyncio.CancelledError):
@@ -56,6 +56,15 @@ class Connections:
                 await self._give_back(connection)
         finally:
             self._room.release()
+
+    @asynccontextmanager
+    async def apart(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """Open a connection of ``engine`` beside all others, for once."""
+        connection = await self._open(engine)
+        try:
+            yield connection
+        finally:
+            await self._drop(connection)
 
     @asynccontextmanager
     async def begun(self, connection: AsyncConnection) -> AsyncIterator[None]:
@@ -109,13 +118,11 @@ class Connections:
             await self._drop(connection)
         return None
 
-    async def _open(self) -> AsyncConnection:
-        connection = await self._engine.connect()
+    async def _open(self, engine: AsyncEngine) -> AsyncConnection:
+        connection = await engine.connect()
         # Transactions are begun and ended here, and nowhere else.
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        raw = (await connection.get_raw_connection()).driver_connection
-        assert raw is not None  # noqa: S101 - it was connected just now
-        self._raw[connection] = raw
+        self._raw[connection] = await below(connection)
         return connection
 
     async def _give_back(self, connection: AsyncConnection) -> None:
@@ -135,6 +142,13 @@ class Connections:
         with suppress(SQLAlchemyError, OSError, TimeoutError):
             await connection.invalidate()
             await connection.close()
+
+
+async def below(connection: AsyncConnection) -> "asyncpg.Connection[asyncpg.Record]":
+    """Return the connection below one that was opened just now."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert raw is not None  # noqa: S101 - see above
+    return raw  # type: ignore[no-any-return]
 
 
 async def _simply(raw: "asyncpg.Connection[asyncpg.Record]", command: str) -> str:

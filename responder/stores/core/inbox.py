@@ -11,7 +11,7 @@ from responder.ports.store import NewDelivery
 from responder.stores.core import rows
 from responder.stores.core.claims import CLAIM_DELIVERIES
 from responder.stores.core.database import Order
-from responder.stores.core.lives import end_deliveries
+from responder.stores.core.lives import give_back_deliveries, not_counted
 from responder.stores.core.part import Part, claiming, held_by, one_row
 from responder.stores.schema import deliveries
 
@@ -56,17 +56,18 @@ class InboxPart(Part):
         return [rows.delivery(row) for row in sorted(found, key=lambda row: (row.due_at, row.id))]
 
     async def give_back_deliveries(self) -> int:
-        """End the leases of all that this process has claimed."""
+        """End the leases of all that this process has claimed; that counts as no attempt."""
         async with self.db.writing(Order.CLAIM) as tx:
-            return await end_deliveries(tx, deliveries.c.holder == self.db.life)
+            return await give_back_deliveries(tx, deliveries.c.holder == self.db.life)
 
-    async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
+    async def release_delivery(self, delivery: Delivery, retry_at: datetime, *, counted: bool = True) -> None:
         """Give a lease back."""
+        attempts = deliveries.c.attempts if counted else not_counted(deliveries)
         async with self.db.writing(Order.CLAIM) as tx:
             given_back = await tx.execute(
                 update(deliveries)
                 .where(deliveries.c.id == delivery.id, deliveries.c.epoch == delivery.epoch)
-                .values(due_at=retry_at, lease_until=None)
+                .values(due_at=retry_at, lease_until=None, attempts=attempts)
                 .returning(deliveries.c.id),
             )
             one_row(given_back.all(), f"delivery {delivery.id}")

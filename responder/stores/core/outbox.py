@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Update, literal, select, update
+from sqlalchemy import Row, Update, literal, select, tuple_, update
 
 from responder.domain.notification import Account, Receipt
 from responder.ports.queues import GAP
@@ -61,6 +61,17 @@ class OutboxPart(Part):
         if not error:
             values["attempts"] = max(int(doubtful), item.attempts - 1)
         await self._put_back(item, values, dead=bool(error) and item.attempts >= MAX_ATTEMPTS, error=error)
+
+    async def spare(self, items: Collection[OutboxItem]) -> None:
+        """Take back the attempts of claimed items, and leave each at least one."""
+        held = outbox.c.lease_until.is_not(None) & (outbox.c.attempts > 1)
+        key = (outbox.c.incident_id, outbox.c.destination, outbox.c.epoch)
+        given = sorted((item.incident_id, item.destination, item.epoch) for item in items)
+        claimed = select(*key).where(tuple_(*key).in_(given), held).order_by(*key)
+        locked = claimed.with_for_update(skip_locked=True).subquery("locked")
+        same = (outbox.c.incident_id == locked.c.incident_id) & (outbox.c.destination == locked.c.destination)
+        async with self.db.writing(Order.RECORD) as tx:
+            await tx.execute(update(outbox).where(same).values(attempts=outbox.c.attempts - 1))
 
     async def receipt(self, incident_id: str, destination: str) -> Receipt | None:
         """Read where an incident's own message stands."""

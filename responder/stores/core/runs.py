@@ -16,6 +16,7 @@ from responder.domain.limits import NO_LIMITS, Limits, Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
 from responder.domain.runs import HOLDS_SLOT, Run
+from responder.ports.queues import NO_REST
 from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
 from responder.stores.core.database import Database, Dirty, Gone, Order, Patch, Rows, Write
@@ -57,11 +58,11 @@ class RunsPart(Part):
             found = await self.db.fetch(tx, self.prepared.claim_runs, given)
         return [rows.run(row) for row in sorted(found, key=lambda row: (row.rank_at, row.id))]
 
-    async def give_back(self, under_way: Collection[str], settles: timedelta) -> int:
-        """End the leases of what this process has claimed and does not work on any more."""
+    async def give_back(self, under_way: Collection[str], settles: timedelta, rest: timedelta = NO_REST) -> int:
+        """End the leases of what this process has claimed and does not work on any more; that counts as no attempt."""
         left = (runs.c.holder == self.db.life) & runs.c.id.not_in(sorted(under_way))
         async with self.db.writing(Order.CLAIM) as tx:
-            ended = await end_leases(self.db, tx, left, settles)
+            ended = await end_leases(self.db, tx, left, settles, rest)
         return ended.free + ended.in_doubt
 
     async def standing(self, run: Run, limits: Limits) -> Standing:

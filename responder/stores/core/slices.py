@@ -93,10 +93,22 @@ class SqlSlice:
         return self._db.suspicion()
 
     async def episodes_by_key(self, keys: Collection[tuple[str, str]]) -> Sequence[Episode]:
-        """Return for each (source, fingerprint) the open or late episode, else the one closed last."""
+        """Return for each (source, fingerprint) the open or late episode, else the one closed last.
+
+        Of two slices about one alert the second waits here until the first has ended, and sees what that wrote. The
+        rows alone do not see to it: there may be none yet, and of an alert that fires again there is a new one. So the
+        alerts themselves are locked, by statements of their own: a statement sees what was committed when it began.
+
+        No deadlock can come of it. These are the first locks of a slice, taken in one order; whoever waits for one
+        holds nothing else, and nobody but slices takes them. ``due_episodes`` does without: it only ends or judges
+        episodes that are there, and skips those that another slice has locked. They are no more than the alerts of a
+        slice (``decider.SLICE``) in each process, however large a delivery is: they do not use up the server's table of
+        locks, which all sessions share (6,400 by default).
+        """
         if not keys:
             return []
         wanted = sorted(set(keys))
+        await self._db.lock(self._tx, [f"alert/{source}/{fingerprint}" for source, fingerprint in wanted])
         given = self._db.give("keys", source=[one for one, _ in wanted], fingerprint=[one for _, one in wanted])
         return await self._episodes(self._statements.episodes_by_key, given)
 

@@ -11,7 +11,7 @@ from responder.decide.decider import Decider
 from responder.decide.rules import Rules
 from responder.domain.alerts import Alert, Delivery, Notice, Severity, fingerprint, worst
 from responder.domain.episodes import HOLDS_OPEN, Decision, Episode, EpisodeState, Group, Incident
-from responder.domain.errors import Conflict
+from responder.domain.errors import Conflict, Unavailable
 from responder.domain.ids import new_id
 from responder.domain.limits import Limits, Pause, Usage
 from responder.domain.modes import Mode
@@ -113,10 +113,15 @@ class World:
     leased: set[str] = field(default_factory=set)
     statements: list[int] = field(default_factory=list)
     fail_next: list[Exception] = field(default_factory=list)
+    claims_at_most: int = 1_000
+    fails_of: dict[str, Exception] = field(default_factory=dict)
+    """Whatever writes an episode of one of these services fails so."""
 
     # --- the port -----------------------------------------------------------------------------------------------
 
     async def claim_deliveries(self, limit: int) -> Sequence[Delivery]:
+        if limit > self.claims_at_most:
+            raise Unavailable("the statement took too long")
         waiting = [d for d in self.deliveries.values() if d.id not in self.finished and d.attempts < MAX_ATTEMPTS]
         claimed = []
         for one in [d for d in waiting if self.due[d.id] <= self.now and d.id not in self.leased][:limit]:
@@ -126,14 +131,21 @@ class World:
             claimed.append(leased)
         return claimed
 
-    async def release_delivery(self, delivery: Delivery, retry_at: datetime) -> None:
+    async def release_delivery(self, delivery: Delivery, retry_at: datetime, *, counted: bool = True) -> None:
         self.due[delivery.id] = retry_at
         self.leased.discard(delivery.id)
+        if not counted:
+            self._not_counted(delivery.id)
 
     async def give_back_deliveries(self) -> int:
         count = len(self.leased)
+        for one in self.leased:
+            self._not_counted(one)
         self.leased.clear()
         return count
+
+    def _not_counted(self, one: str) -> None:
+        self.deliveries[one] = replace(self.deliveries[one], attempts=max(0, self.deliveries[one].attempts - 1))
 
     @asynccontextmanager
     async def slice(self) -> AsyncIterator["FakeSlice"]:
@@ -296,6 +308,9 @@ class FakeSlice:
     async def write(self, changes: SliceChanges) -> None:
         if self._w.fail_next:
             raise self._w.fail_next.pop()
+        for one in changes.episodes:
+            if one.labels.get("service") in self._w.fails_of:
+                raise self._w.fails_of[one.labels["service"]]
         _write(self._w, changes)
 
 

@@ -1,13 +1,17 @@
 """The decider: slices, cursors, what goes wrong and what is reported."""
 
+import contextlib
+from datetime import timedelta
+
 import pytest
 
 from responder.decide.decider import CLAIM, SLICE
 from responder.decide.large import MOST
+from responder.decide.suspects import LONGEST
 from responder.domain.alerts import Notice, Quarantined
 from responder.domain.errors import Conflict, IntakeError, Unavailable
 from responder.domain.limits import Limits
-from tests.unit.decide.bed import MINUTE, SECOND, START, alert, playbook, scene
+from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, playbook, scene
 
 
 async def test_a_large_delivery_is_decided_in_slices_and_advances_its_cursor() -> None:
@@ -212,3 +216,92 @@ async def test_a_large_delivery_goes_on_where_it_was_when_the_store_comes_back()
     while large.id not in s.world.finished:
         await s.decider.turn()
     assert len(s.world.open_episodes()) == 1_000
+
+
+async def _turns(s: Scene, until: timedelta) -> None:
+    """Take turns as the worker does, for so long."""
+    end = s.world.now + until
+    while s.world.now < end:
+        with contextlib.suppress(Unavailable):
+            await s.decider.turn()
+        s.world.now += SECOND
+
+
+@pytest.mark.parametrize("error", [Unavailable("the statement took too long"), Conflict("somebody else was first")])
+async def test_bad_minutes_of_the_store_wear_no_delivery_out(error: Exception) -> None:
+    s = scene(playbook())
+    several = [s.world.deliver(alert(service=f"s{index}"), group_key=str(index)) for index in range(10)]
+    s.world.fails_of = {f"s{index}": error for index in range(10)}
+    await _turns(s, 10 * MINUTE)
+    assert [s.world.deliveries[one.id].attempts for one in several] == [0] * 10
+    s.world.fails_of.clear()
+    await _turns(s, LONGEST)
+    assert s.world.finished == dict.fromkeys([one.id for one in several], "done")
+    assert len(s.world.runs) == 10
+
+
+@pytest.mark.parametrize("error", [Unavailable("the statement took too long"), Conflict("somebody else was first")])
+async def test_what_the_store_always_fails_of_holds_up_nobody_and_is_tried_ever_less(error: Exception) -> None:
+    s = scene(playbook())
+    s.world.fails_of = {"bad": error}
+    bad = s.world.deliver(alert(service="bad"), group_key="bad")
+    good = [s.world.deliver(alert(service=f"s{index}"), group_key=str(index)) for index in range(5)]
+    await _turns(s, 5 * SECOND)
+    assert s.world.finished == dict.fromkeys([one.id for one in good], "done")
+    await _turns(s, 20 * MINUTE)
+    tries = len(s.facts.named("delivery_failed"))
+    late = s.world.deliver(alert(service="late"), group_key="late")
+    await s.decider.turn()
+    assert s.world.finished[late.id] == "done"
+    assert bad.id not in s.world.finished
+    assert tries <= 14
+    s.world.fails_of.clear()
+    await _turns(s, LONGEST)
+    assert s.world.finished[bad.id] == "done"
+
+
+async def test_a_large_delivery_of_which_the_store_always_fails_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("responder.decide.large.LARGE", 20)
+    s = scene(playbook())
+    s.world.fails_of = {"bad": Unavailable("the statement took too long")}
+    bad = s.world.deliver(*(alert(service="bad", pod=str(pod)) for pod in range(30)), group_key="bad")
+    good = s.world.deliver(*(alert(service="good", pod=str(pod)) for pod in range(30)), group_key="good")
+    await _turns(s, 10 * SECOND)
+    assert s.world.finished == {good.id: "done"}
+    assert s.world.deliveries[bad.id].attempts == 0
+
+
+async def test_an_episode_of_which_the_store_always_fails_holds_up_no_other() -> None:
+    s = scene(playbook())
+    names = ("a", "bad", "c")
+    for name in names:
+        s.world.doubts[f"http/{name}"] = "in doubt"
+    await s.turn(*(alert(service=name) for name in names))
+    s.world.doubts.clear()
+    s.world.fails_of = {"bad": Unavailable("the statement took too long")}
+    s.world.now += 61 * SECOND
+    await _turns(s, 10 * SECOND)
+    assert sorted(run.target for run in s.world.runs.values()) == ["http/a", "http/c"]
+
+
+async def test_a_claim_that_is_too_much_at_once_becomes_smaller_and_grows_again() -> None:
+    s = scene(playbook())
+    for index in range(CLAIM):
+        s.world.deliver(alert(service=f"s{index}"), group_key=str(index))
+    s.world.claims_at_most = 20
+    await _turns(s, 3 * SECOND)
+    assert len(s.world.finished) == 12, "200, 50, 12"
+    s.world.claims_at_most = CLAIM
+    await _turns(s, 4 * SECOND)
+    assert len(s.world.finished) == 12 + 24 + 48 + 96 + 20
+
+
+async def test_a_claim_that_ended_with_a_large_body_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    s = scene(playbook())
+    s.world.deliver(alert())
+    assert await s.decider.turn() == 1
+    monkeypatch.setattr("responder.decide.decider.CLAIMED_BYTES", 3)
+    s.world.deliver(alert())
+    assert await s.decider.turn() == CLAIM

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from responder.domain.errors import Conflict
+from responder.domain.errors import Conflict, Unavailable
 from responder.domain.notification import Account, Receipt
 from responder.ports.store import DIGEST, LEASE, MAX_ATTEMPTS, Gathered, OutboxItem
 from tests.unit.tell.stories import START
@@ -55,6 +55,8 @@ class MemoryOutbox:
     reads: list[list[str]] = field(default_factory=list)
     rests: list[timedelta] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
+    ill: bool = False
+    """Whether it can be claimed from and not be read."""
     noted: asyncio.Event = field(default_factory=asyncio.Event)
     looks: list[str] = field(default_factory=list)
 
@@ -84,6 +86,8 @@ class MemoryOutbox:
 
     async def accounts(self, incident_ids: Collection[str]) -> Mapping[str, Account]:
         self.reads.append(list(incident_ids))
+        if self.ill:
+            raise Unavailable("no answer")
         if self.unreadable.intersection(incident_ids):
             raise ValueError("a row that nobody can read")
         return {one: self.known[one] for one in incident_ids if one in self.known}
@@ -113,6 +117,12 @@ class MemoryOutbox:
         row.due_at, row.error, row.lease_until = at, error, START
         if error and item.attempts >= MAX_ATTEMPTS:
             row.dead = error
+
+    async def spare(self, items: Collection[OutboxItem]) -> None:
+        for item in items:
+            row = self.rows[item.incident_id, item.destination]
+            if row.item.epoch == item.epoch and row.lease_until > START and row.item.attempts > 1:
+                row.item = replace(row.item, attempts=row.item.attempts - 1)
 
     async def crowded(self, destination: str, after: int, within: timedelta) -> bool:
         since = self.clock.now() - within

@@ -14,6 +14,7 @@ from responder.domain.notification import Account, Beyond, Notification, Receipt
 from responder.notifiers.pagerduty import PagerDutyNotifier
 from responder.notifiers.slack import SlackNotifier
 from responder.playbook.model import NotifyRule, Playbook
+from responder.ports.store import LEASE, MAX_ATTEMPTS
 from responder.tell.courier import Courier
 from responder.tell.digest import Storm
 from responder.tell.early import too_early
@@ -368,6 +369,27 @@ async def test_no_message_is_worn_out_by_a_channel_that_is_down_for_hours() -> N
     for _ in range(4):
         await one.later(300)
     assert not any(row.behind() for row in rows)
+
+
+async def test_no_message_is_worn_out_by_a_store_that_can_only_be_claimed_from() -> None:
+    one = office({"slack": Scripted()})
+    row = one.outbox.tell(FIXED, SLACK)
+    one.outbox.ill = True
+    for _ in range(3 * MAX_ATTEMPTS):
+        await one.later(LEASE.total_seconds())
+        assert row.item.attempts < MAX_ATTEMPTS, "it would be set aside"
+    one.outbox.ill = False
+    await one.later(LEASE.total_seconds())
+    assert not row.behind()
+
+
+async def test_nor_are_those_that_a_digest_was_to_tell_of() -> None:
+    one = office({"slack": Scripted()}, storm=Storm(after=1))
+    rows = [one.outbox.tell(other(FIXED, number), SLACK) for number in range(40)]
+    one.outbox.ill = True
+    for _ in range(3 * MAX_ATTEMPTS):
+        await one.later(LEASE.total_seconds())
+    assert max(row.item.attempts for row in rows) < MAX_ATTEMPTS
 
 
 async def test_a_channel_that_is_back_hears_at_once_what_has_waited_for_it() -> None:
