@@ -98,9 +98,8 @@ async def _decided(store: Store, decider: Decider, every: list[bytes], count: in
         now = store.now()
         await store.accept([NewDelivery(new_id(), "alertmanager", now, body, 1) for body in every[first : first + 256]])
     started = time.perf_counter()
-    done = 0
-    while done < len(every):
-        done += await decider.turn()
+    while (await store.depths())["deliveries"].waiting:  # a turn's number only says whether there may be more
+        await decider.turn()
     return count / (time.perf_counter() - started)
 
 
