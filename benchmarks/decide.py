@@ -14,7 +14,8 @@ from benchmarks.report import Goal, Result, Row
 from benchmarks.sizes import Sizes
 from responder.app import catalogue, read_settings
 from responder.app.parts import parser_of, rules_of
-from responder.decide.decider import SLICE, Decider
+from responder.decide.decider import Decider
+from responder.decide.slices import SLICE
 from responder.domain.ids import new_id
 from responder.playbook.library import load_library
 from responder.ports.store import NewDelivery, Store

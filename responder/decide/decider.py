@@ -6,16 +6,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import groupby
-from operator import eq
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from responder.decide.due import DueEpisodes, OnFact
 from responder.decide.large import LARGE, Large
 from responder.decide.memory import Memory
 from responder.decide.options import Library
 from responder.decide.rules import Rules
-from responder.decide.slices import Decided, Desk, Share, decide_deliveries, decide_due
+from responder.decide.slices import CONFLICTS, SLICE, TURN, Decided, Desk, Share, decide_deliveries
 from responder.decide.suspects import Suspects
 from responder.domain.alerts import Delivery, Notice, Severity
 from responder.domain.episodes import Incident
@@ -24,8 +23,6 @@ from responder.domain.ids import new_id
 from responder.ports.store import CLAIMED_BYTES, MAX_ATTEMPTS, Audit, DecideStore, DeliveryProgress, SliceChanges
 from responder.ports.wake import Queue, Wake
 
-SLICE = 200
-"""Alerts or episodes in one transaction (engine.md)."""
 CLAIM = 200
 """Deliveries in one claim; where each has one alert, they fill a slice."""
 CLAIMED_ALERTS = LARGE
@@ -34,26 +31,13 @@ BEHIND_FROM = 4
 """So many deliveries in one claim have waited for each other."""
 FEWER = 4
 """After a turn that the store cut short, a claim takes this part of what it took; one that went well, twice as many."""
-TURN = timedelta(seconds=3)
-"""After this a turn takes up no further slice: what has come in meanwhile may be more urgent, and a lease is 30 s."""
 DUE_EVERY = 0.1
 """Seconds between two looks for due episodes while deliveries keep coming."""
-CONFLICTS = 3
-"""How often a slice that met another one is tried again as a whole."""
 THREAD_FROM = 64 * 1024
 """A body from this size on is parsed beside the event loop."""
 BACK_OFF = timedelta(seconds=1)
 BEHIND = timedelta(seconds=0.5)
 """How soon a delivery is looked at again for which too many large ones are held; the longer, the larger it is."""
-POISON_BACK_OFF = timedelta(minutes=5)
-
-
-class OnFact(Protocol):
-    """Takes a fact once, to log and to count."""
-
-    def __call__(self, name: str, /, **fields: object) -> None:
-        """Note the fact ``name``."""
-        ...
 
 
 One = TypeVar("One")
@@ -87,8 +71,7 @@ class Decider:
         """Whether the last claim took all that it could."""
         self._large = Large()
         self._suspects = Suspects()
-        self._resting: dict[str, datetime] = {}
-        """Until when a due episode is left alone of which the store failed."""
+        self._due = DueEpisodes(store, self._desk, self._emit, self._suspects, on_fact)
         self._looked_at = -math.inf
         self._behind = False
         self._cut_short = False
@@ -118,7 +101,7 @@ class Decider:
         due = 0
         if done == 0 or now - self._looked_at >= DUE_EVERY:
             self._looked_at = now
-            due = await self._due_episodes()
+            due = await self._due.turn()
         self._behind = self._full or bool(self._large)
         return max(CLAIM, done + due) if self._behind else done + due
 
@@ -291,78 +274,6 @@ class Decider:
             )
         self._on_fact("delivery_dead", delivery=delivery.id, source=delivery.source, error=reason)
         self._notify("outbox")
-
-    # --- due episodes -------------------------------------------------------------------------------------------
-
-    async def _due_episodes(self) -> int:
-        until = asyncio.get_running_loop().time() + TURN.total_seconds()
-        total = 0
-        while asyncio.get_running_loop().time() < until:
-            done = await self._due_slice()
-            total += done
-            if done < SLICE:
-                break
-            await asyncio.sleep(0)
-        return total
-
-    async def _due_slice(self) -> int:
-        for _ in range(CONFLICTS):
-            try:
-                done = await self._decide_due(lambda one: one not in self._suspects)
-            except Conflict:
-                await asyncio.sleep(0.01)
-            except Unavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - one bad episode must not keep the others from their turn
-                self._on_fact("due_slice_failed", error=f"{type(error).__name__}: {error}")
-                break
-            else:
-                return done + (await self._due_one_by_one(lambda one: one in self._suspects) if self._suspects else 0)
-        return await self._due_one_by_one(lambda _: True)
-
-    async def _decide_due(self, which: Callable[[str], bool]) -> int:
-        ids: list[str] = []
-        try:
-            async with self._store.slice() as tx:
-                episodes = [one for one in await tx.due_episodes(SLICE) if which(one.id)]
-                if not episodes:
-                    return 0
-                ids, now = [one.id for one in episodes], tx.now
-                decided = await decide_due(tx, episodes, self._desk())
-        except Unavailable:
-            self._suspects.strike(ids)
-            self._resting |= {one: now + self._suspects.wait(one) for one in ids}
-            raise
-        self._suspects.clear(ids)
-        self._emit(decided)
-        return len(episodes)
-
-    async def _due_one_by_one(self, which: Callable[[str], bool]) -> int:
-        async with self._store.slice() as tx:
-            due = [one.id for one in await tx.due_episodes(SLICE) if which(one.id)]
-            self._resting = {one: until for one, until in self._resting.items() if until > tx.now}
-        done = 0
-        for one in due:
-            if one in self._resting:
-                continue
-            try:
-                done += await self._decide_due(partial(eq, one))
-            except Conflict:
-                continue
-            except Unavailable as error:
-                self._on_fact("episode_failed", episode=one, error=f"{type(error).__name__}: {error}")
-                raise
-            except Exception as error:  # noqa: BLE001 - put off and reported; the rest goes on
-                self._on_fact("episode_failed", episode=one, error=f"{type(error).__name__}: {error}")
-                await self._put_off(one)
-        return done
-
-    async def _put_off(self, episode_id: str) -> None:
-        with contextlib.suppress(Conflict):
-            async with self._store.slice() as tx:
-                found = [one for one in await tx.due_episodes(SLICE) if one.id == episode_id]
-                later = [replace(one, reconsider_at=tx.now + POISON_BACK_OFF) for one in found]
-                await tx.write(SliceChanges(episodes=later))
 
     # --- both ---------------------------------------------------------------------------------------------------
 

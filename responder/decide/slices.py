@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from responder.decide.bench import Bench, Facts
 from responder.decide.candidates import Case, Judgement, judge
@@ -20,6 +20,13 @@ from responder.ports.store import Audit, DeliveryProgress, RunFact, Slice, Slice
 
 Key = tuple[str, str]
 Fact = tuple[str, Mapping[str, object]]
+
+SLICE = 200
+"""Alerts or episodes in one transaction (engine.md)."""
+CONFLICTS = 3
+"""How often a slice that met another one is tried again as a whole."""
+TURN = timedelta(seconds=3)
+"""After this a turn takes up no further slice: what has come in meanwhile may be more urgent, and a lease is 30 s."""
 
 
 @dataclass(frozen=True, slots=True)

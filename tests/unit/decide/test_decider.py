@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from responder.decide.decider import CLAIM, SLICE
+from responder.decide.decider import CLAIM
 from responder.decide.large import MOST
+from responder.decide.slices import SLICE
 from responder.decide.suspects import LONGEST
 from responder.domain.alerts import Notice, Quarantined
 from responder.domain.errors import Conflict, IntakeError, Unavailable
