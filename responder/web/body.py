@@ -36,7 +36,9 @@ async def body_of(request: web.Request, limit: int) -> AsyncIterator[bytes]:
             raise Refused(408, message, headers={"Connection": "close"}) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, web.RequestPayloadError, OSError):
             raise Refused(400, "the body broke off") from None
-        yield b"".join(kept.chunks)
+        body = b"".join(kept.chunks)
+        kept.chunks.clear()  # not both of them for as long as the store takes
+        yield body
     finally:
         parts.budget.give(kept.size)
 

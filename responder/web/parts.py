@@ -76,8 +76,12 @@ class Parts:
     """Returns an answer without what nobody is to see: secrets, personal data, hidden labels."""
     suspicion: Callable[[], Suspicion | None] = lambda: None
     """Why the store's clock is doubted, None when it is trusted."""
-    budget: ByteBudget = field(default_factory=ByteBudget)
     bounds: Bounds = field(default_factory=Bounds)
+
+    @property
+    def budget(self) -> ByteBudget:
+        """Where bodies are reserved: intake counts those on that it still holds when their senders have gone."""
+        return self.intake.budget
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

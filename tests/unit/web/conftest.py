@@ -124,7 +124,12 @@ class Bed:
         return Parts(
             settings=lambda: self.settings,
             people=self.store,
-            intake=CommittingBuffer(self.inbox, lambda: None, self.note),  # type: ignore[arg-type] # lists are sequences
+            intake=CommittingBuffer(
+                self.inbox,  # type: ignore[arg-type] # lists are sequences
+                lambda: None,
+                self.note,
+                budget=self.budget,
+            ),
             now=self.store.now,
             on_fact=self.note,
             render_metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
@@ -142,7 +147,6 @@ class Bed:
             role="all",
             started_at=self.store.now(),
             suspicion=lambda: self.suspicion,
-            budget=self.budget,
             bounds=self.bounds,
         )
 
