@@ -78,6 +78,8 @@ class Bed:
     store_error: StoreError | None = None
     reload_error: str = ""
     reloads: int = 0
+    pings: int = 0
+    hangs: asyncio.Event | None = None
     broken: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ("role:operator",)
     budget: ByteBudget = field(default_factory=ByteBudget)
@@ -92,6 +94,9 @@ class Bed:
         return [fields for fact, fields in self.facts if fact == name]
 
     async def ready(self) -> str:
+        self.pings += 1
+        if self.hangs is not None:
+            await self.hangs.wait()
         if self.store_error is not None:
             raise self.store_error
         return self.not_ready
