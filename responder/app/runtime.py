@@ -46,6 +46,8 @@ from responder.worker import LocalWake
 
 WATCH_SECONDS = 5.0
 """How often the files are looked at: ConfigMap mounts change under us without a signal."""
+AGAIN_SECONDS = 15.0
+"""How often settings that are wrong are read again, changed or not: they may wait for a file that nobody watches."""
 RETIRE_SECONDS = 30.0
 """How long connections outlive a reload: turns under way still use them, and no turn outlives its lease."""
 WAKES: Mapping[str, tuple[Queue, ...]] = {
@@ -95,6 +97,9 @@ class Runtime:
         self.followers: list[Callable[[], Awaitable[None]]] = []
         """What looks at the settings again when others are in force."""
         self._reloading = asyncio.Lock()
+        self._wrong = ""
+        """What was wrong at the last reload."""
+        self._again_at = 0.0
         self._retired: list[tuple[float, tuple[Callable[[], Awaitable[None]], ...]]] = []
 
     def on_fact(self, name: str, /, **fields: object) -> None:
@@ -161,6 +166,7 @@ class Runtime:
                     self._seen = ()  # nothing is wrong with the files: the next look tries again
                 wrong = wrong or str(error)
             self.wake.notify("deliveries")
+            self._wrong, self._again_at = wrong, time.monotonic() + AGAIN_SECONDS
             if wrong:
                 self.on_fact("reload", ok=False, error=wrong)
             else:
@@ -175,14 +181,21 @@ class Runtime:
             return self.settings, str(error)
 
     async def watch(self) -> None:
-        """Reload when a file has changed."""
+        """Reload when a file has changed, or when what was wrong is so no longer."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await self.close_retired(time.monotonic())
             seen = await asyncio.to_thread(fingerprint, self.settings.playbooks, self.settings.files)
-            if seen != self._seen:
+            if seen != self._seen or await self._otherwise():
                 self._seen = seen
                 await self.reload()
+
+    async def _otherwise(self) -> bool:
+        """Say whether what was wrong at the last reload is no longer so, as when a secret is mounted after its name."""
+        if not self._wrong or time.monotonic() < self._again_at:
+            return False
+        self._again_at = time.monotonic() + AGAIN_SECONDS
+        return (await self._settings_now())[1] != self._wrong
 
     def page(self) -> frozenset[str]:
         """Return who hears that a person is needed where no decision names them."""

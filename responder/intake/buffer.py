@@ -5,7 +5,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -46,6 +46,10 @@ class ByteBudget:
         self.used += size
         return True
 
+    def keep(self, size: int) -> None:
+        """Reserve ``size`` bytes that are in memory already: whoever has reserved them first gives them back now."""
+        self.used += size
+
     def give(self, size: int) -> None:
         """Give reserved bytes back."""
         self.used -= size
@@ -63,13 +67,18 @@ class CommittingBuffer:
         on_committed: Callable[[], None],
         on_fact: OnFact,
         *,
+        budget: ByteBudget | None = None,
         max_rows: int = MAX_ROWS,
         max_bytes: int = MAX_BYTES,
         linger: float = LINGER_SECONDS,
         commit_seconds: float = COMMIT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """``on_committed`` wakes whoever decides; ``linger`` (seconds) is spent under load only."""
+        """``on_committed`` wakes whoever decides; ``linger`` (seconds) is spent under load only.
+
+        ``budget`` is where the bodies are reserved for as long as somebody waits in ``submit``.
+        """
+        self.budget = ByteBudget() if budget is None else budget
         self._inbox = inbox
         self._on_committed = on_committed
         self._on_fact = on_fact
@@ -78,7 +87,10 @@ class CommittingBuffer:
         self._linger = linger
         self._commit_seconds = commit_seconds
         self._answer_seconds = answer_seconds
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: OrderedDict[asyncio.Future[None], NewDelivery] = OrderedDict()
+        self._under_way: frozenset[asyncio.Future[None]] = frozenset()
+        self._left_behind = 0
+        """Bytes under way whose senders have been answered already."""
         self._flusher: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -92,7 +104,7 @@ class CommittingBuffer:
             raise Unavailable("the responder is stopping")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((delivery, done))
+        self._waiting[done] = delivery
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush_all(), name="intake flush")
         deadline = loop.call_later(self._answer_seconds, _too_late, done)
@@ -100,12 +112,24 @@ class CommittingBuffer:
             await done
         finally:
             deadline.cancel()
+            self._leave(done, delivery)
+            del done  # it holds the error, whose traceback holds this frame: the body would wait for a collection
 
     async def close(self) -> None:
         """Take nothing more; return when everything taken was answered."""
         self._closed = True
         if self._flusher is not None:
             await asyncio.wait([self._flusher])
+
+    def _leave(self, done: "asyncio.Future[None]", delivery: NewDelivery) -> None:
+        """Let go of the body: the sender has its answer, and its reservation makes room for others.
+
+        A flush under way holds it still: those bytes count until it ends.
+        """
+        self._waiting.pop(done, None)
+        if done in self._under_way:
+            self._left_behind += len(delivery.body)
+            self.budget.keep(len(delivery.body))
 
     async def _flush_all(self) -> None:
         batch: list[_Waiting] = []
@@ -122,24 +146,30 @@ class CommittingBuffer:
         batch: list[_Waiting] = []
         size = 0
         while self._waiting and len(batch) < self._max_rows:
-            delivery, done = self._waiting[0]
+            done, delivery = self._waiting.popitem(last=False)
             if done.done():
-                self._waiting.popleft()
                 continue
             size += len(delivery.body)
             if batch and size > self._max_bytes:
+                self._waiting[done] = delivery
+                self._waiting.move_to_end(done, last=False)
                 break
-            batch.append(self._waiting.popleft())
+            batch.append((delivery, done))
         return batch
 
     async def _flush(self, batch: Sequence[_Waiting]) -> None:
         started = time.monotonic()
         deliveries = [delivery for delivery, _ in batch]
+        self._under_way = frozenset(done for _, done in batch)
         try:
             answers = await self._commit(deliveries)
         except asyncio.CancelledError:
             _answer(batch, [Unavailable("the responder is stopping")] * len(batch))
             raise
+        finally:
+            self._under_way = frozenset()
+            self.budget.give(self._left_behind)
+            self._left_behind = 0
         _answer(batch, answers)
         committed = sum(answer is None for answer in answers)
         if committed:

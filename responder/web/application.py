@@ -27,6 +27,7 @@ def make_application(parts: Parts, desk: Desk | None = None) -> web.Application:
     app = web.Application(middlewares=[answer], client_max_size=parts.bounds.api_bytes)
     app[PARTS] = parts
     app[PASSWORDS] = Passwords()
+    app[health.READINESS] = health.Readiness(parts.ready)
     app.router.add_post("/webhook/{source}", receive)
     app.router.add_put("/webhook/{source}", receive)
     app.router.add_post("/pagerduty/webhook", pagerduty.receive)

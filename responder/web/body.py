@@ -12,17 +12,20 @@ from responder.web.parts import PARTS, Refused, unavailable
 
 
 @asynccontextmanager
-async def body_of(request: web.Request, limit: int) -> AsyncIterator[bytes]:
-    """Give the body of at most ``limit`` bytes; its memory counts against the process' budget until the block ends.
+async def body_of(request: web.Request, limit: int, budget: ByteBudget | None = None) -> AsyncIterator[bytes]:
+    """Give the body of at most ``limit`` bytes; its memory counts against ``budget`` until the block ends.
+
+    Without one that is the process' budget: for those whose headers prove who they are, and for nobody else.
 
     Raises Refused: 413 too large, 408 too slow, 415 compressed, 400 broken off, 503 too many at once.
     """
     parts = request.app[PARTS]
+    room = parts.budget if budget is None else budget
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refused(415, "compressed bodies are not accepted", "send plain JSON")
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
-    kept = _Kept(parts.budget, limit)
+    kept = _Kept(room, limit)
     try:
         try:
             if request.content.is_eof():  # most bodies are whole when the handler begins: nothing to wait for
@@ -36,13 +39,15 @@ async def body_of(request: web.Request, limit: int) -> AsyncIterator[bytes]:
             raise Refused(408, message, headers={"Connection": "close"}) from None
         except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, web.RequestPayloadError, OSError):
             raise Refused(400, "the body broke off") from None
-        yield b"".join(kept.chunks)
+        body = b"".join(kept.chunks)
+        kept.chunks.clear()  # not both of them for as long as the store takes
+        yield body
     finally:
-        parts.budget.give(kept.size)
+        room.give(kept.size)
 
 
 class _Kept:
-    """What has arrived of a body, within its own limit and the process' budget."""
+    """What has arrived of a body, within its own limit and a budget."""
 
     def __init__(self, budget: ByteBudget, limit: int) -> None:
         self._budget = budget

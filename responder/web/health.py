@@ -1,8 +1,9 @@
 """``/-/healthy``, ``/-/ready``, ``POST /-/reload`` and ``/metrics``, as in Prometheus."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from aiohttp import web
 
@@ -12,6 +13,41 @@ from responder.web.parts import PARTS, Parts, Refused, unavailable
 
 READY_SECONDS = 2.0
 """How long the store may take to show that it lives."""
+KEPT_SECONDS = 1.0
+"""How long its answer holds."""
+
+
+class Readiness:
+    """Asks the store once for everybody who wants to know meanwhile.
+
+    The question is a write that goes ahead of all work, and takes no credentials: one at a time, a second apart.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[str]]) -> None:
+        """``ask`` returns why not, empty when ready; raises StoreError."""
+        self._ask = ask
+        self._asked: asyncio.Task[str] | None = None
+        self._holds_until = 0.0
+
+    async def why_not(self) -> str:
+        """Return why no alert would be accepted now; empty when it would."""
+        if self._asked is None or (self._asked.done() and time.monotonic() >= self._holds_until):
+            self._asked = asyncio.create_task(self._answer(), name="ready")
+        return await asyncio.shield(self._asked)
+
+    async def _answer(self) -> str:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                return await self._ask()
+        except TimeoutError:
+            return "the store does not answer in time"
+        except StoreError as error:
+            return str(error)
+        finally:
+            self._holds_until = time.monotonic() + KEPT_SECONDS
+
+
+READINESS: web.AppKey[Readiness] = web.AppKey("readiness", Readiness)
 
 
 async def healthy(_request: web.Request) -> web.Response:
@@ -21,13 +57,7 @@ async def healthy(_request: web.Request) -> web.Response:
 
 async def ready(request: web.Request) -> web.Response:
     """Say whether alerts would be accepted now."""
-    try:
-        async with asyncio.timeout(READY_SECONDS):
-            why_not = await request.app[PARTS].ready()
-    except TimeoutError:
-        why_not = "the store does not answer in time"
-    except StoreError as error:
-        why_not = str(error)
+    why_not = await request.app[READINESS].why_not()
     if why_not:
         raise unavailable(f"not ready: {why_not}", "")
     suspicion = request.app[PARTS].suspicion()

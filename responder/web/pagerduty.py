@@ -59,7 +59,7 @@ async def receive(request: web.Request) -> web.Response:
     pagerduty = parts.settings().notify.pagerduty
     if pagerduty is None or pagerduty.webhook_secret is None:
         raise Refused(404, "there is nothing here", "notify.pagerduty.webhook_secret lets PagerDuty call")
-    async with body_of(request, parts.bounds.api_bytes) as body:
+    async with body_of(request, parts.bounds.signed_bytes, parts.unproven) as body:
         try:
             check_signature(pagerduty.webhook_secret, request.headers.get("X-PagerDuty-Signature", ""), body)
         except Refused as refused:

@@ -35,6 +35,8 @@ class Bounds:
     webhook_bytes: int = 32 * 1024 * 1024
     """A thousand realistic alerts are 0.64 MB (measured); a group of fifty thousand still fits."""
     api_bytes: int = 1024 * 1024
+    signed_bytes: int = 256 * 1024
+    """Of what Slack and PagerDuty send: a pressed button comes with its message, which is far smaller."""
     idle_seconds: float = 330.0
     """Alertmanager keeps idle connections for 300 s: it must be the one who closes."""
 
@@ -76,8 +78,17 @@ class Parts:
     """Returns an answer without what nobody is to see: secrets, personal data, hidden labels."""
     suspicion: Callable[[], Suspicion | None] = lambda: None
     """Why the store's clock is doubted, None when it is trusted."""
-    budget: ByteBudget = field(default_factory=ByteBudget)
     bounds: Bounds = field(default_factory=Bounds)
+    unproven: ByteBudget = field(default_factory=lambda: ByteBudget(8 * 1024 * 1024))
+    """For bodies of Slack and PagerDuty, which are read before anybody knows who sends them: they may come from
+    anywhere, and must not take the room of alerts."""
+    unproven_webhooks: ByteBudget = field(default_factory=lambda: ByteBudget(32 * 1024 * 1024))
+    """For bodies of webhooks that nothing but their signature proves: the largest one fits, once."""
+
+    @property
+    def budget(self) -> ByteBudget:
+        """Where bodies are reserved: intake counts those on that it still holds when their senders have gone."""
+        return self.intake.budget
 
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)

@@ -100,12 +100,13 @@ class WebServer:
 
     async def _refresh(self) -> None:
         """Pick up changes of the web configuration file and its certificates."""
-        parts = self._app[PARTS]
+        parts, said = self._app[PARTS], ""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             wrong = await parts.web_config.refresh()
-            if wrong:
+            if wrong and wrong != said:
                 parts.on_fact("web_config", error=wrong)
+            said = wrong
 
 
 def parse_address(text: str) -> tuple[str | None, int]:

@@ -78,6 +78,26 @@ class WebConfig:
     files: tuple[Path, ...] = ()
 
 
+class ListenerContext(ssl.SSLContext):
+    """What a listener holds for good: each connection is made by the context that is in force when it comes.
+
+    A context that is in use can take a new certificate, but cannot be made to forget a CA or its session tickets.
+    """
+
+    current: ssl.SSLContext
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - as in the class above
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Make a connection's TLS; asyncio calls this for each."""
+        return self.current.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
 class WebConfigFile:
     """The web configuration in force. ``refresh`` picks up changes; a bad change keeps the last good content."""
 
@@ -85,44 +105,44 @@ class WebConfigFile:
         """Read ``path`` (None: no file); raises SettingsError."""
         self._path = path
         self.current = WebConfig() if path is None else read_web_config(path)
-        self.context = None if self.current.tls is None else self.current.tls.context()
-        self._seen = self._stamp()
-
-    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_stat(path) for path in self.current.files)
+        self.context: ListenerContext | None = None
+        if self.current.tls is not None:
+            self.context = ListenerContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.current = self.current.tls.context()
+        self._seen: tuple[tuple[int, int, int] | None, ...] = ()
+        self._wrong = ""
+        self._one_at_a_time = asyncio.Lock()
 
     async def refresh(self) -> str:
         """Read the file again when it or a certificate changed; returns what is wrong with it, empty when nothing is.
 
-        New connections get the new certificate; TLS cannot be switched on or off without a restart.
+        What is wrong is read again each time, until it is well: nobody knows which file it waits for. New connections
+        get the new certificates; TLS cannot be switched on or off without a restart.
         """
         if self._path is None:
             return ""
-        seen = self._stamp()
-        if seen == self._seen:
-            return ""
-        self._seen = seen
-        try:
-            config = await asyncio.to_thread(read_web_config, self._path)
-            if (config.tls is None) != (self.current.tls is None):
-                return f"{self._path}: switching TLS on or off takes a restart"
-            if config.tls is not None and self.context is not None:
-                _renew(self.context, config.tls)
-        except SettingsError as error:
-            return str(error)
+        async with self._one_at_a_time:
+            files = self.current.files
+            seen = tuple(_stat(path) for path in files)
+            if seen == self._seen and not self._wrong:
+                return ""
+            try:
+                self._wrong = await asyncio.to_thread(self._read, self._path)
+            except (SettingsError, OSError) as error:
+                self._wrong = str(error) or type(error).__name__
+            # Files that were not looked at before they were read are read once more.
+            self._seen = seen if self.current.files == files else ()
+            return self._wrong
+
+    def _read(self, path: Path) -> str:
+        """Put what the file says to use, all of it or nothing; returns why not, raises SettingsError or OSError."""
+        config = read_web_config(path)
+        if (config.tls is None) != (self.context is None):
+            return f"{path}: switching TLS on or off takes a restart"
+        if config.tls is not None and self.context is not None:
+            self.context.current = config.tls.context()
         self.current = config
-        self._seen = self._stamp()
         return ""
-
-
-def _renew(context: ssl.SSLContext, tls: ServerTls) -> None:
-    """Put new files into the listener's own context: connections from now on use them."""
-    tls.context()  # raises before anything is changed
-    context.load_cert_chain(tls.cert_file, tls.key_file)
-    if tls.client_ca_file is not None:
-        context.load_verify_locations(tls.client_ca_file)
-    context.verify_mode = tls.client_auth
-    context.minimum_version = TLS_VERSIONS[tls.min_version]
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:

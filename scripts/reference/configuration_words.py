@@ -68,7 +68,8 @@ WORDS: Mapping[str, str] = {
     "sources.NAME.basic_auth": "As a user and password.",
     "sources.NAME.api_url": "Alertmanager's own API. With it no change is begun for an alert that is silenced, "
     "inhibited or no longer active there, nor while it gives no answer; and an alert whose end nobody told is closed.",
-    "sources.NAME.hmac": "Grafana's signature of the body.",
+    "sources.NAME.hmac": "Grafana's signature of the body. It proves nothing before the body is there: where strangers "
+    "reach the port, ask for `authorization` as well, or they can take the room (32 MiB) of sources that only sign.",
     "sources.NAME.hmac.secret": "What Grafana signs with.",
     "sources.NAME.hmac.header": "The header with the signature.",
     "sources.NAME.hmac.timestamp_header": "The header with the time that is signed as well; without it replays pass.",

@@ -37,8 +37,8 @@ def document() -> Mapping[str, Any]:
 
 def plain_routes() -> list[tuple[str, str, str]]:
     """Return the routes that are not part of the API, each with its method, path and meaning."""
-    # Registering asks for nothing but the bounds and the version.
-    parts = cast("Parts", SimpleNamespace(bounds=Bounds(), version=""))
+    # Registering uses the bounds and the version; what is asked for readiness is only kept.
+    parts = cast("Parts", SimpleNamespace(bounds=Bounds(), version="", ready=None))
     app = make_application(parts, cast("Desk", SimpleNamespace()))
     found = []
     for route in app.router.routes():

@@ -35,6 +35,7 @@ BREAKS: Mapping[str, Break] = {
     "The store cannot take it: 503": Break(
         "web/webhook.py", 'raise unavailable(f"not stored: {error}") from error', "error.add_note('ignored')"
     ),
+    "What is refused is let go of": Break("intake/buffer.py", "self._waiting.pop(done, None)", "pass"),
     "A commit without an answer is read back": Break(
         "stores/postgres.py", "return await self._read_back(deliveries, error)", "raise translate(error) from error"
     ),

@@ -10,7 +10,7 @@ from responder.web.body import body_of
 from responder.web.parts import PARTS, Refused
 from responder.web.slack.desk import Desk, Outcome
 from responder.web.slack.payloads import command, form, interaction, pressed
-from responder.web.slack.signature import check_signature
+from responder.web.slack.signature import check_signature, check_stamp
 
 DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)
 
@@ -65,11 +65,14 @@ async def _signed(request: web.Request) -> tuple[Mapping[str, str], str]:
             404, "there is nothing here", "notify.slack.signing_secret lets Slack call; Socket Mode needs none"
         )
     stamp, given = (request.headers.get(f"X-Slack-{name}", "") for name in ("Request-Timestamp", "Signature"))
-    async with body_of(request, parts.bounds.api_bytes) as body:
-        try:
-            signature = check_signature(slack.signing_secret, stamp, given, body, request.app[DESK].wall())
-        except Refused as refused:
+    wall = request.app[DESK].wall
+    try:
+        check_stamp(stamp, wall())
+        async with body_of(request, parts.bounds.signed_bytes, parts.unproven) as body:
+            signature = check_signature(slack.signing_secret, stamp, given, body, wall())
+            return form(body), hashlib.sha256(signature.encode()).hexdigest()
+    except Refused as refused:
+        if refused.status == 401:  # noqa: PLR2004 - who sent it is not proved
             remote = request.remote or ""
             parts.on_fact("access_refused", path=request.path, remote=remote, status=401, reason=refused.error)
-            raise
-        return form(body), hashlib.sha256(signature.encode()).hexdigest()
+        raise

@@ -1,6 +1,7 @@
 """The committing buffer: durable before it returns, shared commits, one bad row alone fails."""
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -49,7 +50,7 @@ class Woken:
         self.facts.append({"name": name, **fields})
 
 
-def buffer(inbox: SlowInbox, woken: Woken | None = None, **options: float) -> CommittingBuffer:
+def buffer(inbox: SlowInbox, woken: Woken | None = None, **options: float | ByteBudget) -> CommittingBuffer:
     seen = woken or Woken()
     return CommittingBuffer(inbox, seen, seen.note, **options)  # type: ignore[arg-type] # sizes are whole numbers
 
@@ -163,6 +164,45 @@ async def test_closing_answers_what_was_taken_and_takes_nothing_more() -> None:
     inbox.go.set()
     await asyncio.gather(closing, *tasks)
     assert inbox.kept == ["a", "b"]
+
+
+class Held(NewDelivery):
+    """A delivery that can be seen to go."""
+
+
+async def test_no_more_is_held_than_the_budget_allows_however_long_the_store_hangs() -> None:
+    inbox, budget, held = SlowInbox(), ByteBudget(10), weakref.WeakSet[Held]()
+    inbox.go.clear()
+    shared = buffer(inbox, budget=budget, max_rows=4, answer_seconds=0.01)
+
+    async def send() -> str:
+        if not budget.take(1):
+            return "no room"
+        try:
+            one = Held(f"{len(held)}", "am", datetime(2026, 1, 5, tzinfo=UTC), b"x", 1)
+            held.add(one)
+            await shared.submit(one)
+        except Unavailable as error:
+            return str(error)
+        finally:
+            budget.give(1)
+        return "stored"
+
+    late = "the store did not answer in time"
+    for no_room in (0, 4, 4):  # the second wave and the third have the room that the flush under way does not need
+        answers = await asyncio.gather(*(send() for _ in range(10)))
+        assert (answers.count("no room"), answers.count(late)) == (no_room, 10 - no_room)
+        assert (len(held), budget.used) == (4, 4)
+    leaving = asyncio.create_task(send())
+    await asyncio.sleep(0)
+    assert (len(held), budget.used) == (5, 5)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    del leaving
+    assert (len(held), budget.used) == (4, 4)
+    inbox.go.set()
+    await shared.close()
+    assert (len(inbox.kept), len(held), budget.used) == (4, 0, 0)
 
 
 def test_bytes_in_flight_are_bounded() -> None:

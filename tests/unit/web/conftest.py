@@ -78,6 +78,8 @@ class Bed:
     store_error: StoreError | None = None
     reload_error: str = ""
     reloads: int = 0
+    pings: int = 0
+    hangs: asyncio.Event | None = None
     broken: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ("role:operator",)
     budget: ByteBudget = field(default_factory=ByteBudget)
@@ -92,6 +94,9 @@ class Bed:
         return [fields for fact, fields in self.facts if fact == name]
 
     async def ready(self) -> str:
+        self.pings += 1
+        if self.hangs is not None:
+            await self.hangs.wait()
         if self.store_error is not None:
             raise self.store_error
         return self.not_ready
@@ -124,7 +129,12 @@ class Bed:
         return Parts(
             settings=lambda: self.settings,
             people=self.store,
-            intake=CommittingBuffer(self.inbox, lambda: None, self.note),  # type: ignore[arg-type] # lists are sequences
+            intake=CommittingBuffer(
+                self.inbox,  # type: ignore[arg-type] # lists are sequences
+                lambda: None,
+                self.note,
+                budget=self.budget,
+            ),
             now=self.store.now,
             on_fact=self.note,
             render_metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
@@ -142,7 +152,6 @@ class Bed:
             role="all",
             started_at=self.store.now(),
             suspicion=lambda: self.suspicion,
-            budget=self.budget,
             bounds=self.bounds,
         )
 

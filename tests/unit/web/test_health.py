@@ -1,5 +1,7 @@
 """Health, readiness, reloading and metrics, as people know them from Prometheus."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import bcrypt
@@ -7,6 +9,8 @@ import pytest
 
 from responder.domain.errors import Unavailable
 from responder.domain.suspicion import Suspicion
+from responder.web import health
+from responder.web.health import Readiness
 from tests.unit.web.conftest import ADMIN, OPERATOR, VIEWER, Bed, Call, raw
 
 
@@ -26,7 +30,8 @@ async def test_a_clock_that_is_not_trusted_is_told(call: Call, bed: Bed) -> None
     assert (clock["suspect"], clock["why"]) == (True, "It jumped.")
 
 
-async def test_ready_says_why_not(call: Call, bed: Bed) -> None:
+async def test_ready_says_why_not(call: Call, bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "KEPT_SECONDS", 0.0)
     assert (await call("GET", "/-/ready")).status == 200
     bed.not_ready = "no playbook folder"
     answer = await call("GET", "/-/ready")
@@ -34,6 +39,41 @@ async def test_ready_says_why_not(call: Call, bed: Bed) -> None:
     bed.store_error = Unavailable("connection refused")
     answer = await call("GET", "/-/ready")
     assert (answer.status, answer.text) == (503, "not ready: connection refused\n")
+
+
+async def test_whoever_asks_whether_it_is_ready_asks_the_store_once_a_second(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go = 0, asyncio.Event()
+
+    async def ask() -> str:
+        nonlocal asked
+        asked += 1
+        await go.wait()
+        return bed.not_ready
+
+    readiness = Readiness(ask)
+    waiting = [asyncio.create_task(readiness.why_not()) for _ in range(50)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()  # who asked first does not take the answer from the others
+    await asyncio.sleep(0)
+    go.set()
+    assert (set(await asyncio.gather(*waiting[1:])), asked) == ({""}, 1)
+    bed.not_ready = "no disk"
+    assert (await readiness.why_not(), asked) == ("", 1)
+    now = time.monotonic()
+    monkeypatch.setattr("responder.web.health.time.monotonic", lambda: now + 1.1)
+    assert (await readiness.why_not(), asked) == ("no disk", 2)
+
+
+async def test_a_store_that_hangs_is_not_ready_and_is_asked_by_one(
+    bed: Bed, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "READY_SECONDS", 0.2)
+    bed.hangs = asyncio.Event()
+    answers = await asyncio.gather(*(call("GET", "/-/ready") for _ in range(20)))
+    assert {(one.status, one.text) for one in answers} == {(503, "not ready: the store does not answer in time\n")}
+    assert bed.pings == 1
 
 
 async def test_reloading_takes_a_post_of_an_admin(call: Call, bed: Bed) -> None:

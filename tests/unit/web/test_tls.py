@@ -16,6 +16,7 @@ from responder.settings import HttpConfig
 from responder.settings.http import TlsConfig
 from responder.web.web_config import WebConfigFile, read_web_config
 from tests.bed.alerts import webhook
+from tests.bed.waiting import eventually
 from tests.unit.web.conftest import Bed
 
 Sign = Callable[[str], None]
@@ -140,6 +141,75 @@ async def test_a_new_certificate_is_used_without_a_restart_and_a_bad_one_is_not(
         web_config(tmp_path, certificates)
         assert await parts.web_config.refresh() == ""
         assert await subject(port, tls) == "server"
+
+
+async def test_a_client_ca_that_is_taken_out_is_trusted_no_longer(bed: Bed, tmp_path: Path, certificates: Path) -> None:
+    bed.web_config = web_config(tmp_path, certificates, client="client_auth_type: RequireAndVerifyClientCert")
+    parts = bed.parts()
+    bed.parts = lambda: parts  # type: ignore[method-assign] # the test needs the file's object
+    async with bed.serving() as port:
+        assert await post(port, client_tls(certificates, "client")) == 200
+        shutil.copy(certificates / "other.crt", tmp_path / "ca.crt")
+        assert await parts.web_config.refresh() == ""
+        with pytest.raises(aiohttp.ClientError):
+            await post(port, client_tls(certificates, "client"))
+        assert await post(port, client_tls(certificates, "stranger")) == 200
+
+
+async def test_whether_clients_need_a_certificate_and_which_tls_is_taken_over(
+    bed: Bed, tmp_path: Path, certificates: Path
+) -> None:
+    bed.web_config = web_config(tmp_path, certificates, client="client_auth_type: VerifyClientCertIfGiven")
+    parts = bed.parts()
+    bed.parts = lambda: parts  # type: ignore[method-assign] # the test needs the file's object
+    new = client_tls(certificates, "client")
+    new.minimum_version = ssl.TLSVersion.TLSv1_3
+    async with bed.serving() as port:
+        assert await post(port, client_tls(certificates)) == 401
+        assert await post(port, new) == 200
+        asked = "client_auth_type: RequireAndVerifyClientCert, max_version: TLS12"
+        web_config(tmp_path, certificates, client=asked)
+        assert await parts.web_config.refresh() == ""
+        for refused in (client_tls(certificates), new):
+            with pytest.raises(aiohttp.ClientError):
+                await post(port, refused)
+        assert await post(port, client_tls(certificates, "client")) == 200
+
+
+async def test_what_is_wrong_is_said_until_it_is_well_and_a_file_that_comes_late_is_taken(
+    tmp_path: Path, certificates: Path
+) -> None:
+    path = web_config(tmp_path, certificates)
+    file = WebConfigFile(path)
+    path.write_text("tls_server_config: { cert_file: late.crt, key_file: late.key }\n")
+    for _ in range(2):  # whoever asks for a reload hears what the look before has found
+        assert "late.crt and" in await file.refresh()
+        assert (tmp_path / "server.crt") in file.current.files
+    for end in ("crt", "key"):
+        shutil.copy(certificates / f"server2.{end}", tmp_path / f"late.{end}")
+    assert await file.refresh() == ""
+    assert (tmp_path / "late.crt") in file.current.files
+    assert await file.refresh() == ""
+    (tmp_path / "late.crt").write_text("garbage")
+    assert "late.crt and" in await file.refresh()
+
+
+async def test_the_server_says_once_what_is_wrong_with_the_file_and_goes_on_looking(
+    bed: Bed, tmp_path: Path, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("responder.web.server.REFRESH_SECONDS", 0.01)
+    bed.web_config = web_config(tmp_path, certificates)
+    async with bed.serving() as port:
+        (tmp_path / "server.crt").write_text("garbage")
+        await eventually(lambda: bool(bed.of("web_config")))
+        await asyncio.sleep(0.2)
+        assert len(bed.of("web_config")) == 1  # and it is read at each look
+        web_config(tmp_path, certificates, name="server2")
+
+        async def taken() -> bool:
+            return await subject(port, client_tls(certificates)) == "server2"
+
+        await eventually(taken)
 
 
 async def test_tls_is_not_switched_off_under_our_feet(tmp_path: Path, certificates: Path) -> None:
