@@ -185,7 +185,7 @@ class Courier:
 
     async def _gather(self, name: str, items: Sequence[OutboxItem], within: timedelta) -> Sequence[Gathered]:
         """Let a digest tell of some items; returns those that it has anything to do with."""
-        accounts = await self._store.accounts([item.incident_id for item in items])
+        accounts = await self._readable(items)
         chosen: list[Gathered] = []
         for item in items:
             found = self._for_digest(item, accounts.get(item.incident_id))
@@ -194,6 +194,17 @@ class Courier:
         if chosen:
             await self._store.gather(name, chosen, within, LOOK)
         return chosen
+
+    async def _readable(self, items: Sequence[OutboxItem]) -> Mapping[str, Account]:
+        """Read the accounts of some items; one that cannot be read is told by itself, and its fault is told there."""
+        try:
+            return await self._store.accounts([item.incident_id for item in items])
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - a fault of one must not use up all that are gathered with it
+            if len(items) == 1:
+                return {}
+        return {key: account for item in items for key, account in (await self._readable([item])).items()}
 
     def _composed(self, account: Account, revision: int) -> Notification:
         shown = self._veil.before(account)

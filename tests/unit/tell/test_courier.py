@@ -625,6 +625,19 @@ async def test_in_a_storm_a_channel_has_one_message_for_all_who_need_nobody(stor
     assert sum("|open>" in str(block) for block in blocks) == 15, "the worst link to their incidents"
 
 
+async def test_in_a_storm_an_incident_that_cannot_be_read_uses_up_no_other(stormy: Office, slack: SlackPeer) -> None:
+    one = stormy
+    for number in range(20):
+        one.outbox.tell(other(FIXING, number), SLACK)
+    one.outbox.unreadable = {"i5"}
+    for _ in range(10):
+        await one.later(300)
+    bad = one.outbox.rows["i5", SLACK]
+    assert "a row that nobody can read" in bad.dead
+    assert [key for (key, _), row in one.outbox.rows.items() if row.behind()] == ["i5"]
+    assert any("19 incidents in a storm" in text for text in mine(slack))
+
+
 async def test_who_needs_a_person_is_told_by_itself_whatever_storm_there_is(stormy: Office, slack: SlackPeer) -> None:
     one = stormy
     for number in range(20):
