@@ -159,7 +159,7 @@ def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Nex
         return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {sentences(_why(run), left)}"))
     ended = advance(run, "undone", ending, _why(run) or Verdict.UNDONE.sentence)
     if run.kind == "rollback" or ending is Verdict.STOPPED:
-        return Next(ended, end=RunEnd())
+        return Next(ended, end=RunEnd(clear_person=run.kind == "rollback"))
     return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
 
 

@@ -100,6 +100,7 @@ class SlackClient:
         self._pace = pace or LocalPace()
         self._app = f"slack:{hashlib.sha256(token.encode()).hexdigest()[:12]}"
         self._ids: dict[str, str] = {}
+        self._looked_up_to: dict[str, tuple[str, int]] = {}
         self._api_url = api_url
         self._timeout = timeout.total_seconds()
         self._tls = tls
@@ -218,18 +219,26 @@ class SlackClient:
         return _seen(reply)
 
     async def channel_id(self, name: str) -> str | None:
-        """Return the id of the channel called ``name`` (without ``#``), None when the app does not see it."""
-        cursor = ""
-        for _ in range(LIST_PAGES):
+        """Return the id of the channel called ``name`` (without ``#``), None when the app does not see it.
+
+        The list is paced, and may be too long for one try: the next one goes on where this one had to stop.
+        """
+        cursor, first = self._looked_up_to.pop(name, ("", 0))
+        for pages in range(first, LIST_PAGES):
             page = cursor or None
-            reply = await self._paced(
-                "conversations.list",
-                TIER_2,
-                lambda web, page=page: web.conversations_list(  # type: ignore[misc] # a default binds the loop's value
-                    cursor=page, limit=LIST_LIMIT, exclude_archived=True, types="public_channel,private_channel"
-                ),
-                READ_PATIENCE,
-            )
+            try:
+                reply = await self._paced(
+                    "conversations.list",
+                    TIER_2,
+                    lambda web, page=page: web.conversations_list(  # type: ignore[misc] # a default binds the loop's value
+                        cursor=page, limit=LIST_LIMIT, exclude_archived=True, types="public_channel,private_channel"
+                    ),
+                    READ_PATIENCE,
+                )
+            except DeliveryError as error:
+                if error.retry_after is not None:
+                    self._looked_up_to[name] = cursor, pages
+                raise
             for one in reply.get("channels") or ():
                 if one.get("name") == name:
                     return str(one.get("id"))

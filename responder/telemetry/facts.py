@@ -102,7 +102,7 @@ def _destination(metrics: Metrics, fields: Fields) -> None:
 
 def _tell_later(metrics: Metrics, fields: Fields) -> None:
     # Pacing puts a message off without anything having failed.
-    _notification("failed" if fields.get("counted", True) else "paced")(metrics, fields)
+    _notification("failed" if fields.get("failed", True) else "paced")(metrics, fields)
 
 
 FACTS: Mapping[str, Fact] = {
@@ -243,7 +243,7 @@ def _level(name: str, fact: Fact, fields: Fields) -> _Level:
     if (name == "reload" and not fields.get("ok")) or (name == "complaint" and fields.get("severity") == "error"):
         return "error"
     if (
-        (name == "tell_later" and fields.get("counted", True))
+        (name == "tell_later" and fields.get("failed", True))
         or (name == "slack_socket" and not fields.get("connected"))
         or (name == "playbooks" and fields.get("errors"))
     ):

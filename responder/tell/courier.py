@@ -46,6 +46,8 @@ START_WITHIN_SECONDS = 8.0
 """An item whose turn has not begun by then is handed back: its lease would not last."""
 ITEM_PATIENCE = 4.0
 """An item that failed waits so many times longer than its lane, so that it does not block the others behind it."""
+REMEMBERED = 10_000
+"""Items of which a process knows how often their channel failed them."""
 
 
 SEEN = "seen"
@@ -109,6 +111,7 @@ class Courier:
         self._alarms: dict[str, asyncio.TimerHandle] = {}
         self._cut_short: list[OutboxItem] = []
         """Items whose turn the store has cut short: that is not to wear them out."""
+        self._failed: dict[tuple[str, str], tuple[int, int]] = {}
 
     async def turn(self) -> int:
         """Claim what may be told now and begin telling it; returns how much was claimed."""
@@ -197,7 +200,7 @@ class Courier:
 
     async def _gather(self, name: str, items: Sequence[OutboxItem], within: timedelta) -> Sequence[Gathered]:
         """Let a digest tell of some items; returns those that it has anything to do with."""
-        accounts = await self._store.accounts([item.incident_id for item in items])
+        accounts = await self._readable(items)
         chosen: list[Gathered] = []
         for item in items:
             found = self._for_digest(item, accounts.get(item.incident_id))
@@ -206,6 +209,17 @@ class Courier:
         if chosen:
             await self._store.gather(name, chosen, within, LOOK)
         return chosen
+
+    async def _readable(self, items: Sequence[OutboxItem]) -> Mapping[str, Account]:
+        """Read the accounts of some items; one that cannot be read is told by itself, and its fault is told there."""
+        try:
+            return await self._store.accounts([item.incident_id for item in items])
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - a fault of one must not use up all that are gathered with it
+            if len(items) == 1:
+                return {}
+        return {key: account for item in items for key, account in (await self._readable([item])).items()}
 
     def _composed(self, account: Account, revision: int) -> Notification:
         shown = self._veil.before(account)
@@ -323,33 +337,44 @@ class Courier:
             await self._give_up(item, str(error))
             return
         if isinstance(error, NotYet) and error.retry_after is not None:
-            await self._later(item, error.retry_after.total_seconds(), error, counted=False, receipt=None)
+            await self._later(item, error.retry_after.total_seconds(), error, failed=False, receipt=None)
             return
         if error.retry_after is not None:
             lane.wait(now, error.retry_after.total_seconds())
-            await self._later(item, error.retry_after.total_seconds(), error, counted=False, receipt=receipt)
+            await self._later(item, error.retry_after.total_seconds(), error, failed=False, receipt=receipt)
             return
-        # When the channel itself is down, no message is worn out by waiting for it.
-        counted = not lane.broken
+        # Each process learns of an outage by itself, the row is for all: what a channel does is not counted there.
+        was_broken = lane.broken
         lane.failed(now, self._jitter())
-        if counted and lane.broken:
+        if lane.broken and not was_broken:
             self._on_fact("destination", destination=str(lane.destination), reachable=False, error=str(error))
-        seconds = ITEM_PATIENCE * back_off(max(lane.failures, item.attempts), self._jitter())
-        await self._later(item, seconds, error, counted=counted, receipt=receipt)
+        seconds = ITEM_PATIENCE * back_off(max(lane.failures, self._failures(item)), self._jitter())
+        await self._later(item, seconds, error, failed=not was_broken, receipt=receipt)
+
+    def _failures(self, item: OutboxItem) -> int:
+        """Count one more failure of an item by its channel, as far as this process knows; being told begins anew."""
+        key = (item.incident_id, item.destination)
+        told, before = self._failed.pop(key, (item.told_rev, 0))
+        failures = before + 1 if told == item.told_rev else 1
+        self._failed[key] = item.told_rev, failures
+        if len(self._failed) > REMEMBERED:
+            del self._failed[next(iter(self._failed))]
+        return failures
 
     async def _later(
-        self, item: OutboxItem, seconds: float, error: DeliveryError, *, counted: bool, receipt: Receipt | None
+        self, item: OutboxItem, seconds: float, error: DeliveryError, *, failed: bool, receipt: Receipt | None
     ) -> None:
+        """Put an item off, which is not counted against it."""
         self._on_fact(
             "tell_later",
             destination=item.destination,
             incident=item.incident_id,
             seconds=round(seconds, 1),
-            counted=counted,
+            failed=failed,
             error=str(error),
         )
         at = self._clock.now() + timedelta(seconds=seconds)
-        await self._store.tell_later(item, at, str(error) if counted else "", receipt, doubtful=error.uncertain)
+        await self._store.tell_later(item, at, "", receipt, doubtful=error.uncertain)
 
     async def _give_up(self, item: OutboxItem, error: str) -> None:
         self._on_fact("tell_gave_up", destination=item.destination, incident=item.incident_id, error=error)

@@ -315,6 +315,18 @@ async def test_a_person_rolls_a_verified_run_back(bed: Bed, target: Target) -> N
     assert workers(target) == 4
 
 
+async def test_a_rollback_that_undoes_everything_lets_go_of_whom_its_run_called(bed: Bed, target: Target) -> None:
+    text = playbook_text(verify="equals: 99", within="100ms", tail="on_failure: keep")
+    run = await bed.work(await bed.begin(text))
+    assert run.state is RunState.FAILED
+    assert await needs_person(bed, run) != ""
+    back = await bed.store.roll_back(run.id, "ana", "it did not help")
+    assert isinstance(back, Run)
+    back = await bed.work(back)
+    assert back.state is RunState.ROLLED_BACK, back.reason
+    assert await needs_person(bed, run) == ""
+
+
 @pytest.mark.promise(19)
 async def test_a_secret_in_the_owned_fields_is_refused(bed: Bed, target: Target) -> None:
     target.resources["cache"] = {"megabytes": "hunter2-secret"}

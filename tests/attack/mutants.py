@@ -236,6 +236,11 @@ BREAKS: Mapping[str, Break] = {
     "A person is called once, and let go when it is clear": Break(
         "notifiers/pagerduty.py", 'bool(news.page) != (told.get("triggered") is True)', "bool(news.page)"
     ),
+    "What a channel does uses up no message": Break(
+        "tell/courier.py",
+        'tell_later(item, at, "", receipt, doubtful=error.uncertain)',
+        "tell_later(item, at, str(error), receipt, doubtful=error.uncertain)",
+    ),
     "A page waits for the fix, but not for ever": Break(
         "decide/slices.py", "= self.now + self.desk.rules.page_after", "= self.now"
     ),

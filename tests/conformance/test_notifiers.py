@@ -19,10 +19,11 @@ from pydantic import JsonValue
 from responder.app.masked import masked
 from responder.clients.apprise_services import AppriseService
 from responder.clients.mail import Mailer
+from responder.clients.pace import LocalPace
 from responder.clients.pagerduty import PagerDutyClient
 from responder.clients.posting import Poster
 from responder.clients.slack import SlackClient
-from responder.domain.errors import DeliveryError, StoreError
+from responder.domain.errors import DeliveryError, NotYet, StoreError
 from responder.domain.notification import Entry, Notification, Receipt
 from responder.notifiers.apprise_services import AppriseNotifier
 from responder.notifiers.console import ConsoleNotifier
@@ -355,6 +356,28 @@ async def test_a_lost_post_is_found_after_a_restart_though_the_channel_is_known_
     found = await slack_notifier(peer, stack).find("#alerts", "attempt-1")
     assert found is not None
     assert found["channel"] == "C0ALERTS"
+
+
+async def test_a_lost_post_is_found_though_the_list_of_channels_is_longer_than_its_pace_allows_in_one_try(
+    stack: AsyncExitStack,
+) -> None:
+    many = {f"team-{number}": f"C0TEAM{number}" for number in range(2000)} | {"alerts": "C0ALERTS"}
+    peer = await stack.enter_async_context(serve_slack(SlackPeer(posts=Rate(None, 1.0), channels=many)))
+    await slack_notifier(peer, stack).deliver(FIRING, "#alerts", None, "attempt-1")
+    now = 1000.0
+    client = SlackClient(peer.token, api_url=peer.api_url, timeout=PATIENT, pace=LocalPace(lambda: now))
+    stack.push_async_callback(client.close)
+    notifier = SlackNotifier(client)
+    found, tries = None, 0
+    while found is None:
+        tries += 1
+        assert tries < 10, "it begins at the first page each time"
+        try:
+            found = await notifier.find("#alerts", "attempt-1")
+        except NotYet as error:
+            now += (error.retry_after or timedelta()).total_seconds()
+    assert found["channel"] == "C0ALERTS"
+    assert len([one for one in peer.calls if one.method == "conversations.list"]) == 5, "each page once"
 
 
 async def test_without_the_right_to_read_nothing_is_found_and_nothing_fails(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import Executable
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from responder.app.live import StoreClock
 from responder.domain.alerts import Severity
 from responder.domain.episodes import Decision, EpisodeState
-from responder.domain.errors import Conflict
+from responder.domain.errors import Conflict, DeliveryError
+from responder.domain.notification import Notification, Receipt
 from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.ports.queues import GAP, PICTURES
@@ -21,10 +23,33 @@ from responder.stores.core.accounts import EPISODES, RUNS
 from responder.stores.core.digests import FIRST_AFTER
 from responder.stores.core.part import LINGER
 from responder.stores.core.store import SqlStore
+from responder.tell.courier import Courier
 from tests.conformance.building import HOUR, advance, episode, finished, incident, run, started, write
 
 CONSOLE = "console:"
 SLACK = "slack:#oncall"
+
+
+@dataclass
+class Failing:
+    """A channel that answers 503 while it is down."""
+
+    kind: str = "console"
+    down: bool = True
+    tries: int = 0
+
+    async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
+        self.tries += 1
+        if self.down:
+            raise DeliveryError("it answered 503", uncertain=True)
+        return {"told": True}
+
+    async def find(self, address: str, attempt: str) -> Receipt | None:
+        return None
+
+
+def _ignore(name: str, /, **fields: object) -> None:
+    """Take a fact and forget it."""
 
 
 async def _dirty(store: SqlStore, *destinations: str, severity: Severity = Severity.HIGH) -> str:
@@ -210,6 +235,31 @@ async def test_what_fails_too_often_is_dead_until_it_is_brought_back(store: SqlS
     assert (item.attempts, item.want_rev) == (2, 2), "it may have arrived: what was told before says nothing of it"
     await store.give_up(item, "gone")
     assert (await store.depths())["outbox"].dead == 1
+
+
+async def test_an_outage_that_several_replicas_see_sets_no_message_aside(store: SqlStore) -> None:
+    about = await _dirty(store, CONSOLE)
+    channel = Failing()
+
+    def replica() -> Courier:
+        return Courier(
+            store, StoreClock(store), {"console": channel}, docs_of=lambda _: None, external_url="", on_fact=_ignore
+        )
+
+    replicas: list[Courier] = []
+    for place in range(MAX_ATTEMPTS * 2):
+        if place % 4 == 0:  # a restart: what they knew of the outage is gone
+            replicas = [replica(), replica()]
+        await replicas[place % 2].turn()
+        await replicas[place % 2].drain()
+        advance(store, timedelta(minutes=4))
+    assert channel.tries == MAX_ATTEMPTS * 2
+    channel.down = False
+    again = replica()
+    await again.turn()
+    await again.drain()
+    (row,) = (await store.page("outbox", {"incident": about}, 10, "")).items
+    assert row["state"] == "told"
 
 
 async def test_a_message_that_kills_the_process_is_set_aside(store: SqlStore) -> None:

@@ -324,6 +324,90 @@ async def test_only_the_run_that_asked_for_a_person_can_take_it_back(store: SqlS
     assert (await by_id(store, "incidents"))[one.incident_id]["needs_person"] == ""
 
 
+async def _called(store: SqlStore) -> Run:
+    """Return a run that has called a person and goes on."""
+    one = await acting(store, tell=["console:"])
+    await applied(store, one)
+    await store.keep(replace(one, state=RunState.VERIFYING, due_at=store.now() + HOUR), RunEnd(needs_person="A calls"))
+    return one
+
+
+async def _in_doubt(store: SqlStore, about: str, target: str) -> Run:
+    """Return another run of the incident that ended, and asks for a person too."""
+    one, firing = run(store, incident_id=about, target=target), episode(store, incident_id=about)
+    await write(store, episodes=[firing], runs=[(one, frozenset({firing.id}))])
+    one = replace(await claimed(store, one.id), state=RunState.ACTING, started_at=store.now())
+    assert await store.take_slot(one) is None
+    await applied(store, one)
+    return await finished(store, one, RunState.UNKNOWN, needs_person=f"{target} is in doubt")
+
+
+async def _asks(store: SqlStore, about: str) -> tuple[str, str]:
+    row = (await by_id(store, "incidents"))[about]
+    return str(row["status"]), str(row["needs_person"])
+
+
+async def _verified(store: SqlStore, one: Run) -> None:
+    known = await store.run(one.id)
+    assert known is not None
+    await finished(store, known, clear_person=True)
+
+
+async def test_who_asks_for_a_person_behind_another_run_asks_when_that_one_has_helped(store: SqlStore) -> None:
+    one = await _called(store)
+    first, second = [await _in_doubt(store, one.incident_id, f"http/{name}") for name in ("b", "c")]
+    assert await _asks(store, one.incident_id) == ("open", "A calls"), "one reason at a time"
+
+    await _verified(store, one)
+    await _close_episodes(store, one)
+    assert await _asks(store, one.incident_id) == ("open", "http/b is in doubt")
+    assert await store.untold() == 1
+
+    for each, after in ((first, ("open", "http/c is in doubt")), (second, ("resolved", ""))):
+        back = await store.roll_back(each.id, "ann", "undo it")
+        assert isinstance(back, Run)
+        await finished(store, await claimed(store, back.id), RunState.ROLLED_BACK, clear_person=True)
+        assert await _asks(store, one.incident_id) == after
+
+
+async def test_a_rollback_that_undoes_everything_answers_for_those_before_it_that_did_not(store: SqlStore) -> None:
+    for called in (True, False):
+        one = await acting(store, target=f"http/{called}")
+        await applied(store, one)
+        end: dict[str, str] = {"needs_person": "look at it"} if called else {}
+        await finished(store, one, RunState.FAILED if called else RunState.VERIFIED, **end)
+        for state, after in ((RunState.FAILED, "look at it" if called else "not undone"), (RunState.ROLLED_BACK, "")):
+            back = await store.roll_back(one.id, "ann", "undo it")
+            assert isinstance(back, Run)
+            fails = state is RunState.FAILED
+            its = {"needs_person": "not undone"} if fails else {"clear_person": True}
+            await finished(store, await claimed(store, back.id), state, **its)
+            assert await _asks(store, one.incident_id) == ("open", after)
+
+
+async def test_what_was_undone_while_another_run_asked_asks_for_nobody(store: SqlStore) -> None:
+    one = await _called(store)
+    other = await _in_doubt(store, one.incident_id, "http/b")
+    back = await store.roll_back(other.id, "ann", "undo it")
+    assert isinstance(back, Run)
+    await finished(store, await claimed(store, back.id), RunState.ROLLED_BACK, clear_person=True)
+    assert await _asks(store, one.incident_id) == ("open", "A calls")
+    await _verified(store, one)
+    assert await _asks(store, one.incident_id) == ("open", "")
+
+
+async def test_a_person_answers_for_all_that_asked_until_then(store: SqlStore) -> None:
+    one = await _called(store)
+    await _in_doubt(store, one.incident_id, "http/b")
+    assert await store.acknowledge(one.incident_id, "ann")
+    assert await _asks(store, one.incident_id) == ("open", "")
+    known = await store.run(one.id)
+    assert known is not None
+    await store.keep(replace(known, due_at=store.now() + HOUR), RunEnd(needs_person="A calls again"))
+    await _verified(store, one)
+    assert await _asks(store, one.incident_id) == ("open", "")
+
+
 async def test_why_a_run_does_not_get_on_is_told_when_it_changes(store: SqlStore) -> None:
     one = await acting(store, tell=["console:"])
     (item,) = await store.claim_outbox(10, ())

@@ -1,6 +1,6 @@
 """How runs end: a final state and everything that follows from it, in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from responder.domain.runs import HOLDS_SLOT, Run, RunState
 from responder.domain.sentences import sentences
 from responder.ports.store import Audit, RunEnd
 from responder.stores.core import rows
+from responder.stores.core.behind import Need, behind, families, still_behind
 from responder.stores.core.database import Database, Dirty, Gone, Order, Patch, Rows, Write
 from responder.stores.core.part import Part, audit_values, write_audit
 from responder.stores.core.reopening import put_to_people
@@ -63,7 +64,8 @@ class EndingPart(Part):
         ids = ids_given(self.db, (one.run.id for one in asked))
         served = await self.db.fetch(tx, self.prepared.lock_episodes, ids)
         joined = await self._joined(tx, asked)
-        latches = await self._latches(tx, asked, joined)
+        clearing = await families(tx, [one.run for one in asked if one.end.clear_person])
+        latches = await self._latches(tx, asked, joined, clearing)
         held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
         ours = [one for one in asked if is_ours(held, one.run) and held[one.run.id].finished_at is None]
         if ours:
@@ -76,8 +78,11 @@ class EndingPart(Part):
             doubts = {one.run.target: _doubt(one, now) for one in ours if one.end.quarantine}
             entries = [*entered(held, [one.run for one in ours]), *map(_quarantined, doubts.values())]
             entries += [entry for one in ours for entry in one.audit]
-            seen = await put_to_people(tx, _latched(latches, ours, joined), latches)
-            entries += seen.audit
+            ended = {run_id for one in ours for run_id in clearing.get(one.run.id, ())}
+            waiting = await still_behind(tx, [key for key, row in latches.items() if row.needs_person_run in ended])
+            latched, more = _latched(latches, ours, joined, clearing, waiting)
+            seen = await put_to_people(tx, latched, latches)
+            entries += [*more, *seen.audit]
             about = sorted({*(one.run.incident_id for one in ours), *(row["id"] for row in seen.latches), *seen.about})
             # A kept change that a person takes back has nothing left to wait for.
             await self.nudge_runs(tx, now, sorted({one.run.of_run for one in ours if one.run.of_run}))
@@ -110,7 +115,11 @@ class EndingPart(Part):
         return found
 
     async def _latches(
-        self, tx: AsyncConnection, asked: Sequence[Ending], joined: Mapping[str, Sequence[str]]
+        self,
+        tx: AsyncConnection,
+        asked: Sequence[Ending],
+        joined: Mapping[str, Sequence[str]],
+        clearing: Mapping[str, Collection[str]],
     ) -> Mapping[str, Row[Any]]:
         """Lock the incidents that may change: of two last runs that end at once, the second one closes the incident.
 
@@ -119,12 +128,10 @@ class EndingPart(Part):
         """
         ids = {one.run.incident_id for one in asked if one.run.incident_id}.union(*joined.values())
         given = self.db.give("incidents_given", key=sorted(ids))
-        clearing = [one.run for one in asked if one.end.clear_person]
         statement = self.prepared.incidents.lock
         if clearing:
             statement = self.prepared.incidents.lock_latched
-            by = {run.id for run in clearing} | {run.of_run for run in clearing if run.of_run}
-            given |= self.db.give("latched_by", key=sorted(by))
+            given |= self.db.give("latched_by", key=sorted({one for its in clearing.values() for one in its}))
         return {row.id: row for row in await self.db.fetch(tx, statement, given)}
 
     async def _due(
@@ -166,29 +173,40 @@ def _quarantined(doubt: Mapping[str, Any]) -> Audit:
 
 
 def _latched(
-    latches: Mapping[str, Row[Any]], ours: Sequence[Ending], joined: Mapping[str, Sequence[str]]
-) -> list[dict[str, Any]]:
-    """Return the incidents whose latch changes: the first reason stands until it is cleared, by its own run at most.
+    latches: Mapping[str, Row[Any]],
+    ours: Sequence[Ending],
+    joined: Mapping[str, Sequence[str]],
+    clearing: Mapping[str, Collection[str]],
+    waiting: Mapping[str, Sequence[Need]],
+) -> tuple[list[dict[str, Any]], list[Audit]]:
+    """Return the incidents whose latch changes, and what came behind it: the first reason stands until it is cleared.
 
-    Those of which only an alert joined the run are told which run it was: their messages do not show it.
+    Its own run clears it at most, and the next one that waits takes its place. Those of which only an alert joined the
+    run are told which run it was: their messages do not show it.
     """
-    now_held = {key: (row.needs_person, row.needs_person_run) for key, row in latches.items()}
+    needs = {
+        key: [(row.needs_person, row.needs_person_run), *waiting.get(key, ())] if row.needs_person else []
+        for key, row in latches.items()
+    }
+    more: list[Audit] = []
     for one in ours:
         if one.end.needs_person:
             home = one.run.incident_id
             elsewhere = [key for key in joined[one.run.id] if key != home and _open(latches.get(key))]
             there = sentences(one.end.needs_person, f"Run {one.run.id} served this alert, too.")
             for key, reason in [(home, one.end.needs_person), *((key, there) for key in elsewhere)]:
-                if key in now_held and not now_held[key][0]:
-                    now_held[key] = (reason, one.run.id)
+                if key in needs and (not needs[key] or needs[key][0][1] != one.run.id):
+                    needs[key].append((reason, one.run.id))
+                    more += [behind(key, needs[key][-1])] if len(needs[key]) > 1 else []
         elif one.end.clear_person:
-            mine = [key for key, (_, by) in now_held.items() if by and by in (one.run.id, one.run.of_run)]
-            now_held.update(dict.fromkeys(mine, ("", "")))
+            for key, its in needs.items():
+                needs[key] = [need for need in its if need[1] not in clearing[one.run.id]]
+    shown = {key: its[0] if its else ("", "") for key, its in needs.items()}
     return [
         {"id": key, "needs_person": reason, "needs_person_run": by}
-        for key, (reason, by) in sorted(now_held.items())
+        for key, (reason, by) in sorted(shown.items())
         if (reason, by) != (latches[key].needs_person, latches[key].needs_person_run)
-    ]
+    ], more
 
 
 def _open(latch: Row[Any] | None) -> bool:

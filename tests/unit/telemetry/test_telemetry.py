@@ -116,7 +116,7 @@ def test_a_mended_playbook_no_longer_has_errors() -> None:
 def test_messages_are_counted_by_kind_and_never_by_channel() -> None:
     telemetry = Telemetry(Metrics())
     telemetry.fact("told", destination="slack:#oncall", incident="i", revision=1, seconds=0.2)
-    telemetry.fact("tell_later", destination="slack:#oncall", incident="i", seconds=1.0, counted=False, error="")
+    telemetry.fact("tell_later", destination="slack:#oncall", incident="i", seconds=1.0, failed=False, error="")
     assert samples(telemetry)["responder_notifications_total", ("slack", "delivered")] == 1
     assert samples(telemetry)["responder_notifications_total", ("slack", "paced")] == 1
 

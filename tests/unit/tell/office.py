@@ -34,10 +34,16 @@ class Office:
 
 
 def office(
-    notifiers: Mapping[str, Notifier], *, storm: Storm | None = None, pager: str = "", **options: float
+    notifiers: Mapping[str, Notifier],
+    *,
+    storm: Storm | None = None,
+    pager: str = "",
+    at: Office | None = None,
+    **options: float,
 ) -> Office:
-    clock = Moved()
-    outbox = MemoryOutbox(clock)
+    """Return an office; ``at`` is one whose outbox it shares, as another replica does."""
+    clock = Moved() if at is None else at.clock
+    outbox = MemoryOutbox(clock) if at is None else at.outbox
     facts: list[tuple[str, Mapping[str, object]]] = []
 
     def on_fact(name: str, /, **fields: object) -> None:

@@ -1,9 +1,11 @@
 """The courier against real peers: told once, edited after, nothing lost, nobody delayed by somebody else's channel."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -54,6 +56,7 @@ class Scripted:
     errors: list[Exception] = field(default_factory=list)
     gate: asyncio.Event | None = None
     poison: str = ""
+    refused: str = ""
     posted: list[Notification] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
@@ -68,6 +71,8 @@ class Scripted:
                 raise self.errors.pop(0)
             if notification.incident_id == self.poison:
                 raise RuntimeError("a fault of ours")
+            if notification.incident_id == self.refused:
+                raise DeliveryError("Slack answered 500", uncertain=True)
             self.posted.append(notification)
             return {"id": len(self.posted)}
         finally:
@@ -392,6 +397,49 @@ async def test_nor_are_those_that_a_digest_was_to_tell_of() -> None:
     assert max(row.item.attempts for row in rows) < MAX_ATTEMPTS
 
 
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+async def test_a_channel_that_is_down_wears_no_message_out_however_many_replicas_tell_or_restart(replicas: int) -> None:
+    channel = Scripted(errors=[DeliveryError("PagerDuty answered 503", uncertain=True) for _ in range(10_000)])
+    first = office({"slack": channel})
+    offices = [first, *(office({"slack": channel}, at=first) for _ in range(replicas - 1))]
+    row = first.outbox.tell(FIXED, SLACK)
+    for second in range(600):
+        if second % 100 == 99:  # one of them is restarted
+            offices[second // 100 % replicas] = office({"slack": channel}, at=first)
+        first.clock.advance(1)
+        for one in random.sample(offices, replicas):
+            await one.work()
+    assert (row.dead, row.behind()) == ("", True)
+    channel.errors.clear()
+    for _ in range(300):
+        for one in offices:
+            await one.later(1)
+    assert (row.dead, row.behind()) == ("", False)
+
+
+async def test_a_message_that_a_channel_fails_alone_is_tried_less_and_less_often_and_keeps_no_letter() -> None:
+    channel = Scripted(refused="i1")
+    one = office({"slack": channel})
+    bad = one.outbox.tell(other(FIXED, 1), SLACK)
+    good = one.outbox.tell(other(FIXED, 2), SLACK)
+    tries: list[int] = []
+    for second in range(1000):
+        one.outbox.tell(other(FIXED if second % 2 else FIXING, 2), SLACK)
+        await one.later(1)
+        tries += [second] if len(one.said("tell_later")) > len(tries) else []
+    waits = [after - before for before, after in pairwise(tries)]
+    assert waits == sorted(waits)
+    assert [waits[0], waits[-1]] == [pytest.approx(4, abs=1), pytest.approx(240, abs=2)]
+    assert (bad.dead, good.dead) == ("", "")
+    channel.refused = ""
+    await one.later(300)
+    assert not bad.behind()
+    one.outbox.tell(other(FIXING, 1), SLACK)
+    channel.refused = "i1"
+    await one.later(1)
+    assert one.said("tell_later")[-1]["seconds"] == 4, "what was told since begins anew"
+
+
 async def test_a_channel_that_is_back_hears_at_once_what_has_waited_for_it() -> None:
     channel = Scripted(errors=[DeliveryError("down") for _ in range(1000)])
     one = office({"slack": channel})
@@ -488,7 +536,7 @@ async def test_an_answer_that_takes_too_long_frees_the_lane_and_is_looked_for_la
     one = office({"slack": channel}, turn_seconds=0.05)
     row = one.outbox.tell(FIXED, SLACK)
     await one.work()
-    assert "no answer" in row.error
+    assert "no answer" in str(one.said("tell_later")[0]["error"])
     assert row.item.attempt
     assert channel.gate is not None
     channel.gate.set()
@@ -597,6 +645,19 @@ async def test_in_a_storm_a_channel_has_one_message_for_all_who_need_nobody(stor
     assert len(mine(slack)) == 3
     blocks = next(one.blocks for one in slack.messages if "storm" in one.text)
     assert sum("|open>" in str(block) for block in blocks) == 15, "the worst link to their incidents"
+
+
+async def test_in_a_storm_an_incident_that_cannot_be_read_uses_up_no_other(stormy: Office, slack: SlackPeer) -> None:
+    one = stormy
+    for number in range(20):
+        one.outbox.tell(other(FIXING, number), SLACK)
+    one.outbox.unreadable = {"i5"}
+    for _ in range(10):
+        await one.later(300)
+    bad = one.outbox.rows["i5", SLACK]
+    assert "a row that nobody can read" in bad.dead
+    assert [key for (key, _), row in one.outbox.rows.items() if row.behind()] == ["i5"]
+    assert any("19 incidents in a storm" in text for text in mine(slack))
 
 
 async def test_who_needs_a_person_is_told_by_itself_whatever_storm_there_is(stormy: Office, slack: SlackPeer) -> None:
