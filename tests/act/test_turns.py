@@ -56,6 +56,7 @@ def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"responder.act.{module}.TURN_SECONDS", 0.0)
 
 
+@pytest.mark.promise(7)
 @pytest.mark.usefixtures("no_time")
 async def test_a_turn_that_has_no_time_left_begins_no_further_change_and_no_further_undo(
     bed: Bed, target: Target
@@ -147,6 +148,7 @@ async def test_a_rollback_that_waits_for_its_target_can_be_stopped(bed: Bed, tar
     assert target.resources["workers"]["workers"] == 6
 
 
+@pytest.mark.promise(14)
 async def test_a_rollback_that_never_gets_its_target_ends_and_somebody_hears_of_it(bed: Bed, target: Target) -> None:
     run = await bed.work(await bed.begin(playbook_text()))
     back = await bed.store.roll_back(run.id, "ana", "changed our mind")

@@ -274,6 +274,7 @@ TWO_IN_A_WINDOW = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.promise(8)
 @TWO_IN_A_WINDOW
 async def test_what_is_reserved_counts_until_it_is_used_however_long_ago_it_was_reserved(
     store: SqlStore, of: Limits

@@ -132,6 +132,7 @@ async def test_deliveries_that_a_turn_has_left_behind_are_given_back(store: SqlS
         await store.release_delivery(stale, store.now())
 
 
+@pytest.mark.promise(11)
 async def test_what_the_store_cuts_short_in_a_living_process_counts_as_no_attempt(store: SqlStore) -> None:
     run = await started(store)
     await deliver(store, "d1", "d2")

@@ -353,6 +353,7 @@ async def _verified(store: SqlStore, one: Run) -> None:
     await finished(store, known, clear_person=True)
 
 
+@pytest.mark.promise(14)
 async def test_who_asks_for_a_person_behind_another_run_asks_when_that_one_has_helped(store: SqlStore) -> None:
     one = await _called(store)
     first, second = [await _in_doubt(store, one.incident_id, f"http/{name}") for name in ("b", "c")]

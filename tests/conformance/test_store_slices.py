@@ -151,6 +151,7 @@ async def test_slices_that_meet_wait_for_each_other(store: SqlStore, replica: Sq
         assert len((await current(slice_, one)).flaps) == 10
 
 
+@pytest.mark.promise(12)
 @pytest.mark.parametrize("earlier", [False, True])
 async def test_an_end_that_is_decided_beside_its_beginning_ends_it(
     store: SqlStore, replica: SqlStore, *, earlier: bool

@@ -397,6 +397,7 @@ async def test_nor_are_those_that_a_digest_was_to_tell_of() -> None:
     assert max(row.item.attempts for row in rows) < MAX_ATTEMPTS
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("replicas", [1, 2, 3])
 async def test_a_channel_that_is_down_wears_no_message_out_however_many_replicas_tell_or_restart(replicas: int) -> None:
     channel = Scripted(errors=[DeliveryError("PagerDuty answered 503", uncertain=True) for _ in range(10_000)])
