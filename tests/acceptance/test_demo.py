@@ -16,8 +16,9 @@ LIMIT = 60
 def start(tmp_path: Path) -> subprocess.Popen[str]:
     """Start the demonstration with a temporary folder of its own."""
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    # What a script starts in the background ignores SIGINT, and so would all that it starts.
     return subprocess.Popen(
-        [sys.executable, "-m", "responder", "demo"],
+        ["env", "--default-signal=INT", sys.executable, "-m", "responder", "demo"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
