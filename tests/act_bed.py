@@ -215,13 +215,19 @@ async def sick(bed: Bed, run: Run, count: int) -> None:
 
 
 async def open_bed(
-    url: str, target_url: str, prometheus_url: str = "", *, secret: str = "", other_url: str = ""
+    url: str,
+    target_url: str,
+    prometheus_url: str = "",
+    *,
+    secret: str = "",
+    other_url: str = "",
+    patience: timedelta = timedelta(seconds=3),
 ) -> Bed:
     """Open a store at ``url`` and an engine that reaches the target as ``checkout``, and perhaps an ``other``."""
     store = open_store(url)
     await store.open()
     services = {"checkout": target_url, **({"other": other_url} if other_url else {})}
-    http = {name: HttpSpec(at, ("* /*",), {}, lambda: None, timedelta(seconds=3)) for name, at in services.items()}
+    http = {name: HttpSpec(at, ("* /*",), {}, lambda: None, patience) for name, at in services.items()}
     prometheus = {"default": PrometheusSpec(prometheus_url, (), {}, lambda: None)} if prometheus_url else {}
     tools = Toolbox(http, prometheus)
     playbooks: dict[str, Playbook] = {}
