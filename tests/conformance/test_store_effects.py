@@ -95,6 +95,16 @@ async def test_later_changes_are_those_of_other_runs_on_the_same_target_that_may
     assert await store.later_changes(under_way, top) == []
 
 
+async def test_of_changes_at_the_same_moment_the_one_that_was_made_later_is_later(store: SqlStore) -> None:
+    one = await acting(store)
+    lower = await applied(store, one)
+    await finished(store, one)
+    other = await acting(store, target=one.target, playbook="p1")
+    upper = await applied(store, other, created_at=lower.created_at)
+    assert [found.id for found in await store.later_changes(one, lower)] == [upper.id]
+    assert await store.later_changes(other, upper) == []
+
+
 async def test_quarantine_stops_what_goes_forward_until_it_is_cleared(store: SqlStore) -> None:
     one = await acting(store)
     await applied(store, one)

@@ -83,12 +83,14 @@ class EffectsPart(Part):
     async def later_changes(self, run: Run, record: Record) -> Sequence[Record]:
         """Return the changes of other runs on the run's target that are later than the record and may stand."""
         here = runs.c.target == run.target
-        ended = here & runs.c.acted & (runs.c.finished_at > record.created_at)
+        ended = here & runs.c.acted & (runs.c.finished_at >= record.created_at)
         others = union_all(select(runs.c.id).where(ended), select(runs.c.id).where(here, runs.c.finished_at.is_(None)))
+        # Of what came at the same moment, ids tell: a clock that stands still must not hide what lies upon it.
+        tied = (records.c.created_at == record.created_at) & (records.c.id > record.id)
         later = (
             self.db.within(records.c.run_id, others)
             & (records.c.run_id != record.run_id)
-            & (records.c.created_at > record.created_at)
+            & ((records.c.created_at > record.created_at) | tied)
             & records.c.state.not_in([state.value for state in OVER])
         )
         async with self.db.reading() as tx:
