@@ -19,7 +19,7 @@ from responder.ports.tools import Tools
 from responder.ports.witness import NOBODY, Witness
 
 TURN_SECONDS = 20.0
-"""A turn begins no new effect after this; the lease is 30 s (engine.md)."""
+"""The longest that a turn may take: in its second half it begins no further effect or undo. The lease is 30 s."""
 SEND_WITHIN_SECONDS = 0.7
 """Between the authorising read and the send; later, the record is closed and the turn starts again (engine.md)."""
 EFFECT_SECONDS = 9.0

@@ -10,8 +10,6 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 from sqlalchemy import (
-    BindParameter,
-    Boolean,
     ColumnElement,
     CompoundSelect,
     Executable,
@@ -22,14 +20,12 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
-    column,
     func,
     select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from responder.domain.errors import Unavailable
@@ -44,9 +40,10 @@ from responder.stores.core.clock import MARK, AnchoredClock, Mark, OnFact, keep_
 from responder.stores.core.connections import Connections, below
 from responder.stores.core.database import Dirty, Order, Write, translate, translated, upsert
 from responder.stores.core.server import Server, identify
+from responder.stores.core.spelled import LOCK, engine_of, unnested
 from responder.stores.core.store import SqlStore
 from responder.stores.core.takeover import Takeover
-from responder.stores.core.types import decode, encode
+from responder.stores.core.types import encode
 from responder.stores.schema import meta
 
 STATEMENT = timedelta(seconds=5)
@@ -93,7 +90,7 @@ class PostgresDatabase:
         self.meet: Meet | None = None
         """Called with a server that is not the one known, before anything else is done on it."""
         self._connections: Connections | None = None
-        self._patient = _engine(self._connect_patiently)
+        self._patient = engine_of(self._connect_patiently)
         """For what may take long: bringing the schema up to date, and meeting a server."""
         self._servers: WeakKeyDictionary[asyncpg.Connection[asyncpg.Record], Server | None] = WeakKeyDictionary()
         self._seen: Server | None = None
@@ -135,7 +132,7 @@ class PostgresDatabase:
 
     async def open(self) -> None:
         """Connect, migrate and anchor the clock on the server's."""
-        self._connections = Connections(_engine(self.connect), _POOL, STATEMENT.total_seconds(), self._left)
+        self._connections = Connections(engine_of(self.connect), _POOL, STATEMENT.total_seconds(), self._left)
         try:
             with translated():
                 async with self._patient.begin() as tx, self._attended(await below(tx)):
@@ -153,7 +150,7 @@ class PostgresDatabase:
             # comes behind a statement that waits for a table waits, too.
             await tx.execute(text("SET LOCAL statement_timeout = 0"))
             await tx.execute(text("SET LOCAL lock_timeout = 0"))
-            await tx.execute(_LOCK, {"names": [_MIGRATION_LOCK], "alone": [True]})
+            await tx.execute(LOCK, {"names": [_MIGRATION_LOCK], "alone": [True]})
             await tx.execute(text(f"SET LOCAL lock_timeout = '{_SETTINGS['lock_timeout']}'"))
             await tx.run_sync(migrate.upgrade)
 
@@ -228,7 +225,7 @@ class PostgresDatabase:
         wanted = {**dict.fromkeys(shared, False), **dict.fromkeys(names, True)}
         if wanted:
             ordered = sorted(wanted)
-            await self.fetch(tx, _LOCK, {"names": ordered, "alone": [wanted[name] for name in ordered]})
+            await self.fetch(tx, LOCK, {"names": ordered, "alone": [wanted[name] for name in ordered]})
 
     async def write_rows(self, tx: AsyncConnection, writes: Sequence[Write]) -> None:
         """Write all in one statement, each table from one JSON parameter.
@@ -243,11 +240,11 @@ class PostgresDatabase:
     def keys(self, rows: Sequence[Sequence[Any]], types: Sequence[TypeEngine[Any]] = (Text(),)) -> FromClause:
         """Return ``rows`` as a relation, from one array for each column."""
         arrays = [bindparam(None, [row[place] for row in rows], type_=ARRAY(kind)) for place, kind in enumerate(types)]
-        return _unnested(arrays, {f"k{place}": kind for place, kind in enumerate(types)})
+        return unnested(arrays, {f"k{place}": kind for place, kind in enumerate(types)})
 
     def given(self, name: str, /, **columns: TypeEngine[Any]) -> FromClause:
         """Return a relation, from one array for each column."""
-        return _unnested([bindparam(f"{name}_{one}", type_=ARRAY(kind)) for one, kind in columns.items()], columns)
+        return unnested([bindparam(f"{name}_{one}", type_=ARRAY(kind)) for one, kind in columns.items()], columns)
 
     def give(self, name: str, /, **columns: Sequence[Any]) -> dict[str, Any]:
         """Return an array for each column."""
@@ -360,29 +357,6 @@ class PostgresDatabase:
     def _left(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
         """Say whether a connection is of no use any more: closed, or to a server that another has replaced."""
         return connection.is_closed() or self._servers.get(connection) not in (None, self._seen)
-
-
-def _engine(connect: "Callable[[], Awaitable[asyncpg.Connection[asyncpg.Record]]]") -> AsyncEngine:
-    return create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=connect,
-        poolclass=NullPool,
-        json_serializer=encode,
-        json_deserializer=decode,
-    )
-
-
-def _unnested(arrays: Sequence[BindParameter[Any]], columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
-    typed = (cast(array, ARRAY(kind)) for array, kind in zip(arrays, columns.values(), strict=True))
-    shape = (column(name, kind) for name, kind in columns.items())
-    return func.unnest(*typed).table_valued(*shape).render_derived()
-
-
-_LOCK = text(
-    "SELECT CASE WHEN alone THEN pg_advisory_xact_lock(hashtextextended(name, 0))"
-    " ELSE pg_advisory_xact_lock_shared(hashtextextended(name, 0)) END"
-    " FROM unnest(CAST(:names AS text[]), CAST(:alone AS boolean[])) AS wanted(name, alone)"
-).bindparams(bindparam("names", type_=ARRAY(Text())), bindparam("alone", type_=ARRAY(Boolean())))
 
 
 class PostgresStore(SqlStore):
