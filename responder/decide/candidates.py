@@ -36,6 +36,7 @@ FAILED_BACK_OFF_MAX = timedelta(minutes=10)
 """Between two tries that ``attempts`` allows on one alert; doubled each time."""
 ASKS_FOR_A_PERSON = frozenset({Verdict.ATTEMPTS_EXHAUSTED, Verdict.RECURRING})
 """A playbook that has had its turns; where no other one takes the alert on, somebody has to."""
+_DECLINED = "A person declined it, so it is not begun again for this alert."
 TAKEN = frozenset({Verdict.RUN, Verdict.JOINED, Verdict.TOLD})
 """Verdicts by which a candidate takes the alert on."""
 
@@ -157,6 +158,8 @@ class _Judge:
             self._result.retry_at = self._bench.now + wait
             self._result.after = ""
             return
+        if any(map(_is_declined, self._runs)):
+            return
         # `attempts` may allow what was tried once more before a person is asked.
         again = [option for option in tried if (option.playbook.limits.attempts or 1) > 1]
         self._walk(again)
@@ -246,15 +249,18 @@ class _Judge:
         """Return the run that settled this option for the episode, and whether the chain ends with it.
 
         A skipped run changed nothing and settles nothing; one that only observed settles as long as the playbook only
-        observes. Behind an undone run the next candidate has its turn; what a person stopped or is asked about is not
-        followed by a blunter try.
+        observes. Behind an undone run the next candidate has its turn; what a person declined or is asked about is not
+        followed by another try, a blunter one or the same.
         """
         done = [run for run in self._runs if run.playbook == option.playbook.name and _counts(run, option.mode)]
         if not done:
             return None
-        if len(done) < (option.playbook.limits.attempts or 1) and done[-1].state is not RunState.OBSERVED:
-            return None
+        declined = next(filter(_is_declined, done), None)
+        if declined is not None:
+            return declined, True
         last = done[-1]
+        if len(done) < (option.playbook.limits.attempts or 1) and _leaves_nothing(last):
+            return None
         if last.state is RunState.OBSERVED or self._passed_on(last):
             return last, False
         return last, True
@@ -338,9 +344,22 @@ def _counts(run: RunFact, mode: Mode) -> bool:
     return run.state is not RunState.SKIPPED or run.effects > 0
 
 
+def _is_declined(run: RunFact) -> bool:
+    """Say whether a person said no to a run: before it changed anything, while it did, or afterwards."""
+    return run.declined or run.state is RunState.CANCELLED
+
+
+def _leaves_nothing(run: RunFact) -> bool:
+    """Say whether nothing of a run is left at its target, and nobody is asked to look there: it may be tried again."""
+    if run.state in (RunState.ROLLED_BACK, RunState.SKIPPED):
+        return True
+    return run.state in (RunState.FAILED, RunState.EXPIRED) and not run.effects
+
+
 def _ran(run: RunFact) -> str:
     changes = f"{run.effects} effects" if run.effects != 1 else "1 effect"
     if run.state in HELPED and not run.state.final:
         return f"Run {run.id} on {run.target} helped with {changes}, and is {run.state.value} for now."
     ended = f" at {run.finished_at:%H:%M:%S} UTC" if run.finished_at else ""
-    return f"Run {run.id} on {run.target} ended {run.state.value.replace('_', ' ')}{ended} after {changes}."
+    said_no = f" {_DECLINED}" if _is_declined(run) else ""
+    return f"Run {run.id} on {run.target} ended {run.state.value.replace('_', ' ')}{ended} after {changes}.{said_no}"

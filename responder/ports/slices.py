@@ -21,6 +21,7 @@ class RunFact:
 
     ``began_at``: its first change, or None. ``kept_at``: since when it is kept for a time, or None.
     ``left_alone_until``: until when its target has asked to be left alone (``Retry-After``), or None.
+    ``declined``: a person has stopped it, or has asked to take back what it changed.
     """
 
     id: str
@@ -35,6 +36,7 @@ class RunFact:
     depth: int = 1
     kept_at: datetime | None = None
     left_alone_until: datetime | None = None
+    declined: bool = False
 
     def touch(self, now: datetime) -> Touch | None:
         """Return what the run has changed, as far as that may be the cause of something; None when it changed nothing.

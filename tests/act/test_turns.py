@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 import pytest
 
-from responder.act.actor import take_turn
+from responder.act.actor import Actor, take_turn
 from responder.domain.limits import Pause
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState, Sample
 from responder.domain.verdicts import Verdict
+from responder.ports.store import RunStore, Store
 from tests.act_bed import SECOND_STEP, Bed, playbook_text
 from tests.bed import ledger
 from tests.bed.target_peer import Target
@@ -102,6 +104,45 @@ async def test_a_stop_that_comes_while_a_turn_is_under_way_ends_the_run_for_good
     assert "ana" in ended.reason
     assert not bed.said("episodes_due"), "nothing is tried again by itself"
     assert changes(target) == []
+
+
+@pytest.mark.parametrize("tail", ["", "revert_after: 1h"])
+async def test_a_stop_that_comes_while_the_last_change_is_sent_is_not_lost_to_a_turn_that_ends_the_run(
+    bed: Bed, target: Target, tail: str
+) -> None:
+    """What was asked for was answered with yes: the change would stand, and its message would say Fixed."""
+    run = await bed.begin(playbook_text(tail=tail))
+    actor = Actor(replace(bed.engine, store=cast("RunStore", _Stopping(bed.store, run.id))))
+
+    async def over() -> bool:
+        await actor.turn()
+        found = await bed.store.run(run.id)
+        return found is not None and (found.state.final or found.state is RunState.KEPT)
+
+    await eventually(over, timedelta(seconds=12))
+    await actor.drain()
+    ended = await bed.store.run(run.id)
+    assert ended is not None
+    assert (ended.state, ended.verdict) == (RunState.ROLLED_BACK, Verdict.STOPPED), ended.reason
+    assert target.resources["workers"]["workers"] == 4
+
+
+class _Stopping:
+    """A store in which a person stops a run just when its change has arrived."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store, self._run = store, run_id
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._store, name)
+        if name != "settle":
+            return found
+
+        async def settle(*arguments: object) -> None:
+            await self._store.stop(self._run, "ana")
+            await found(*arguments)
+
+        return settle
 
 
 @pytest.mark.usefixtures("no_time")

@@ -357,6 +357,22 @@ async def _done(store: SqlStore) -> tuple[Run, str]:
     return await finished(store, one), made.id
 
 
+async def test_what_a_person_stopped_or_wants_taken_back_is_declined_and_nothing_else(store: SqlStore) -> None:
+    left, _ = await _done(store)
+    taken_back, _ = await _done(store)
+    assert isinstance(await store.roll_back(taken_back.id, "ann", "wrong"), Run)
+    stopped = await acting(store, target="http/other")
+    assert await store.stop(stopped.id, "ann")
+    async with store.slice() as slice_:
+        near = await slice_.runs_near([left.target, stopped.target], [], store.now() - HOUR)
+    declined = {fact.id: fact.declined for fact in near}
+    assert {one.id: declined[one.id] for one in (left, taken_back, stopped)} == {
+        left.id: False,
+        taken_back.id: True,
+        stopped.id: True,
+    }
+
+
 async def test_a_rollback_works_on_the_records_of_the_run_it_undoes(store: SqlStore) -> None:
     one, made = await _done(store)
     back = await store.roll_back(one.id, "ann", "wrong")

@@ -9,6 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.episodes import EpisodeState
+from responder.domain.errors import Conflict
 from responder.domain.runs import HOLDS_SLOT, Run, RunState
 from responder.domain.sentences import sentences
 from responder.ports.store import Audit, RunEnd
@@ -57,7 +58,7 @@ class EndingPart(Part):
     async def finish_in(
         self, tx: AsyncConnection, now: datetime, asked: Sequence[Ending]
     ) -> Sequence[Exception | None]:
-        """Write the ends in ``tx``; an error stands for a run whose lease was lost.
+        """Write the ends in ``tx``; an error stands for a run whose lease was lost, or that was stopped meanwhile.
 
         The order of locks is that of everybody: episodes, incidents, runs, then what belongs to the runs, the outbox.
         """
@@ -67,7 +68,12 @@ class EndingPart(Part):
         clearing = await families(tx, [one.run for one in asked if one.end.clear_person])
         latches = await self._latches(tx, asked, joined, clearing)
         held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
-        ours = [one for one in asked if is_ours(held, one.run) and held[one.run.id].finished_at is None]
+        stopped = {one.run.id for one in asked if _stopped_meanwhile(one.run, held)}
+        ours = [
+            one
+            for one in asked
+            if one.run.id not in stopped and is_ours(held, one.run) and held[one.run.id].finished_at is None
+        ]
         if ours:
             # Who only calls a person goes on: its target and its budget stay its own.
             over = [one for one in ours if one.run.state not in HOLDS_SLOT]
@@ -103,7 +109,7 @@ class EndingPart(Part):
             failed = [one for one in ours if held[one.run.id].acted and counts_against(one.run)]
             allowed = {one.run.playbook: one.end.trip_after for one in failed if one.end.trip_after is not None}
             await trip(self.db, tx, now, allowed)
-        return [None if one in ours else lost(one.run) for one in asked]
+        return [None if one in ours else _why_not(one.run, stopped) for one in asked]
 
     async def _joined(self, tx: AsyncConnection, asked: Sequence[Ending]) -> Mapping[str, Sequence[str]]:
         """Return the incidents of the alerts that each run serves which leaves something to a person."""
@@ -150,6 +156,25 @@ class EndingPart(Part):
                 after = end.after or open_[row.episode_id].after
                 found[row.episode_id] = {"id": row.episode_id, "reconsider_at": end.retry_at, "after": after}
         return sorted(found.values(), key=lambda value: str(value["id"]))
+
+
+_STANDS = frozenset({RunState.VERIFIED, RunState.KEPT, RunState.FAILED, RunState.UNKNOWN})
+"""States in which a run leaves what it has changed."""
+
+
+def _stopped_meanwhile(run: Run, held: Mapping[str, Row[Any]]) -> bool:
+    """Say whether a person stopped the run during the turn that ends it, which has not seen that.
+
+    Whoever stops a run wants undone what it has changed. The turn is lost, and the next one sees it; of what is kept
+    already, or undone, nothing more comes of a stop.
+    """
+    if run.kind != "forward" or run.stop_by or run.kept_at is not None or run.state not in _STANDS:
+        return False
+    return run.id in held and bool(held[run.id].stop_by)
+
+
+def _why_not(run: Run, stopped: Collection[str]) -> Conflict:
+    return Conflict(f"run {run.id} was stopped during its turn") if run.id in stopped else lost(run)
 
 
 def _final(run: Run, now: datetime) -> dict[str, Any]:

@@ -6,7 +6,20 @@ a relation: by the statistics of a table that has just grown, a join may read al
 
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Integer, Select, Text, bindparam, case, func, select, union, update
+from sqlalchemy import (
+    CompoundSelect,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    union,
+    update,
+)
 
 from responder.domain.episodes import HOLDS_OPEN, EpisodeState
 from responder.stores.core import rows
@@ -116,11 +129,14 @@ def _others(db: Database) -> Select[Any]:
 
 
 def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
+    back = runs.alias("back")
+    taken_back = exists(select(back.c.id).where(back.c.of_run == runs.c.id, back.c.of_run != ""))
     return (
         select(
             runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
             runs.c.kept_at, runs.c.effects, runs.c.acted, runs.c.started_at, runs.c.depth, run_episodes.c.episode_id,
             runs.c.progress["left_alone_until"].as_string().label("left_alone_until"),
+            or_(runs.c.stop_by != "", taken_back).label("declined"),
         )
         .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
         .where(db.within(runs.c.id, wanted))

@@ -342,4 +342,5 @@ def _fact(group: Sequence[Any]) -> RunFact:
         began_at=first.started_at if first.acted or first.finished_at is None else None,
         depth=first.depth,
         left_alone_until=datetime.fromisoformat(first.left_alone_until) if first.left_alone_until else None,
+        declined=bool(first.declined),
     )

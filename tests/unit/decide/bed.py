@@ -286,7 +286,8 @@ class FakeSlice:
             ended_lately = run.effects and run.finished_at is not None and run.finished_at > since
             near = (not run.state.final or ended_lately) and any(conflicts(run.target, target) for target in targets)
             if near or self._w.served[run.id] & set(episodes):
-                found.append(_fact(run, self._w.served[run.id]))
+                taken_back = any(one.of_run == run.id for one in self._w.runs.values())
+                found.append(_fact(run, self._w.served[run.id], declined=bool(run.stop_by) or taken_back))
         return found
 
     async def usage(self, asked: Mapping[tuple[str, str], Limits]) -> Mapping[tuple[str, str], Usage]:
@@ -314,7 +315,7 @@ class FakeSlice:
         _write(self._w, changes)
 
 
-def _fact(run: Run, served: Iterable[str]) -> RunFact:
+def _fact(run: Run, served: Iterable[str], *, declined: bool) -> RunFact:
     return RunFact(
         run.id,
         run.playbook,
@@ -327,6 +328,7 @@ def _fact(run: Run, served: Iterable[str]) -> RunFact:
         run.started_at if run.effects else None,
         run.depth,
         left_alone_until=run.progress.left_alone_until,
+        declined=declined,
     )
 
 

@@ -192,6 +192,52 @@ async def test_what_a_person_stopped_or_is_asked_about_is_not_followed_by_anothe
     assert s.world.verdicts("first")[-1] == "acted"
 
 
+@pytest.mark.parametrize("state", [RunState.CANCELLED, RunState.ROLLED_BACK, RunState.PARTLY_ROLLED_BACK])
+async def test_what_a_person_declined_is_not_begun_again_however_many_attempts_are_left(state: RunState) -> None:
+    s = scene(playbook("first", limits=Limits(attempts=5)))
+    await s.turn(alert())
+    s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana")
+    s.world.end(s.world.run, state)
+    for minute in range(1, 30, 5):
+        await s.turn(alert(), at=minute * MINUTE)
+    assert len(s.world.runs) == 1
+    assert s.world.verdicts("first")[-1] == "acted"
+    assert "A person declined it" in s.world.decisions[-1].reason
+
+
+async def test_what_a_person_took_back_is_not_begun_again_however_many_attempts_are_left() -> None:
+    s = scene(playbook("first", limits=Limits(attempts=5)))
+    await s.turn(alert())
+    run = s.world.run
+    s.world.end(run, RunState.ROLLED_BACK, after=False)
+    back = replace(run, id="back", kind="rollback", of_run=run.id, state=RunState.ROLLED_BACK, finished_at=START)
+    s.world.runs["back"], s.world.served["back"] = back, set()
+    await s.turn(alert(), at=5 * MINUTE)
+    assert list(s.world.runs) == [run.id, "back"]
+
+
+async def test_behind_what_a_person_declined_no_earlier_candidate_is_tried_once_more() -> None:
+    s = scene(playbook("first", priority=1, limits=Limits(attempts=5)), SECOND_ONE)
+    await s.turn(alert())
+    await fail(s, "first", RunState.ROLLED_BACK)
+    (second,) = [run for run in s.world.runs.values() if run.playbook == "second"]
+    s.world.runs[second.id] = replace(second, stop_by="ana")
+    await fail(s, "second", RunState.ROLLED_BACK, after=False)
+    for minute in range(1, 30, 5):
+        await s.turn(alert(annotations={"at": str(minute)}), at=minute * MINUTE)
+    assert len(s.world.runs) == 2
+
+
+@pytest.mark.parametrize("state", [RunState.UNKNOWN, RunState.FAILED, RunState.PARTLY_ROLLED_BACK])
+async def test_what_stands_in_doubt_is_not_tried_again_before_a_person_has_looked(state: RunState) -> None:
+    s = scene(playbook("first", limits=Limits(attempts=5)))
+    await s.turn(alert())
+    s.world.end(s.world.run, state, effects=1)
+    for minute in range(1, 30, 5):
+        await s.turn(alert(), at=minute * MINUTE)
+    assert len(s.world.runs) == 1
+
+
 async def test_alerts_with_the_same_playbook_and_target_share_one_run() -> None:
     s = scene(playbook())
     await s.turn(alert(pod="a"), alert(pod="b"))
