@@ -12,7 +12,7 @@ from responder.act.judging import all_seen, judgement
 from responder.act.kept import keep, to_give_back, undoable
 from responder.act.later import later, too_long
 from responder.domain.limits import Refusal
-from responder.domain.records import Record, RecordState
+from responder.domain.records import IN_DOUBT, Record, RecordState
 from responder.domain.runs import Run, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
@@ -57,7 +57,7 @@ async def undoing(engine: Engine, run: Run, playbook: Playbook, standing: Standi
     for record in left:
         if record.state is RecordState.UNDO_UNCERTAIN and run.kind == "forward":
             break  # a turn found that, and died before the run could end: nothing is undone behind it
-        if not _to_undo(engine, record, playbook, by_person=run.kind == "rollback"):
+        if not _to_undo(engine, run, record, playbook):
             continue
         settled = await _take_back(engine, run, record, standing)
         if isinstance(settled, Next):
@@ -87,13 +87,19 @@ async def _take_back(engine: Engine, run: Run, record: Record, standing: Standin
             return settled
 
 
-def _to_undo(engine: Engine, record: Record, playbook: Playbook, *, by_person: bool) -> bool:
+def _to_undo(engine: Engine, run: Run, record: Record, playbook: Playbook) -> bool:
     if record.state is RecordState.UNDO_INTENDED:
         return True
-    if by_person:
-        there = record.state in (RecordState.UNDO_FAILED, RecordState.APPLIED)
-        return there and engine.action_of(record).undoes != "impossible"
+    if run.kind == "rollback":
+        return _wanted_back(run, record) and engine.action_of(record).undoes != "impossible"
     return record.state is RecordState.APPLIED and undoable(record, playbook)
+
+
+def _wanted_back(run: Run, record: Record) -> bool:
+    """Say whether a person's rollback has to do with a record: what was in doubt before it began is looked at anew."""
+    if record.state in (RecordState.UNDO_FAILED, RecordState.APPLIED):
+        return True
+    return record.id in run.progress.look_anew and (record.state in IN_DOUBT or record.state is RecordState.DRIFTED)
 
 
 def _undo_again(run: Run, record: Record, standing: Standing, wait: timedelta | None) -> Next:
@@ -140,8 +146,8 @@ def undo_unsure(run: Run, record: Record) -> Next:
 
 def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Next:
     """Say how the undoing ended: everything, a part, or not."""
-    stands = [record for record in records if record.state is not RecordState.UNDONE]
-    doubt = next((record for record in stands if record.state is RecordState.UNDO_UNCERTAIN), None)
+    stands = [record for record in records if record.state not in (RecordState.UNDONE, RecordState.NOT_APPLIED)]
+    doubt = next((record for record in stands if record.state in IN_DOUBT), None)
     if doubt is not None:
         return undo_unsure(run, doubt)
     failed = [record for record in records if record.state is RecordState.UNDO_FAILED]

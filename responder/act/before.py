@@ -18,6 +18,7 @@ from responder.domain.ids import new_id
 from responder.domain.limits import Refusal, over_limit, paused, subject_of, tripped
 from responder.domain.modes import Mode
 from responder.domain.notification import Approval
+from responder.domain.records import IN_DOUBT, RecordState
 from responder.domain.runs import Run, RunState, Sample, advance
 from responder.domain.sentences import quoted, sentences
 from responder.domain.verdicts import Verdict
@@ -251,10 +252,13 @@ async def with_baseline(engine: Engine, run: Run, playbook: Playbook, standing: 
 
 
 async def _roll_back(engine: Engine, run: Run, standing: Standing) -> Next:
+    # A doubt that is there already is looked at anew; one that it comes to itself ends it.
+    doubts = tuple(one.id for one in standing.records if one.state in IN_DOUBT or one.state is RecordState.DRIFTED)
     started = advance(run, "roll_back")
+    started = replace(started, progress=started.progress.model_copy(update={"look_anew": doubts}))
     refusal = await engine.store.take_slot(started)
     if refusal is None:
-        return Next(started)
+        return Next(started, at=standing.now)  # committed first: a turn that dies must not take its own doubts for old
     if refusal.verdict is Verdict.BUSY:
         return Next(run, at=soon(standing.now, None, timedelta(seconds=2)))
     return refused(run, refusal, standing)

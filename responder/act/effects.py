@@ -19,7 +19,7 @@ from responder.act.witness import last_look
 from responder.domain.errors import Drifted, Moved, Permanent, StepError, Temporary, Uncertain
 from responder.domain.images import written
 from responder.domain.limits import Refusal
-from responder.domain.records import Direction, Record, RecordState, lies_upon
+from responder.domain.records import IN_DOUBT, Direction, Record, RecordState, lies_upon
 from responder.domain.runs import Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
@@ -198,21 +198,86 @@ async def _snapshot_or_planned(engine: Engine, run: Run, action: Action, record:
 
 
 async def undo(engine: Engine, run: Run, action: Action, record: Record) -> Outcome | Refusal:
-    """Undo one applied record under the same protocol; a refusal comes from a halt only."""
+    """Undo one record under the same protocol; a refusal comes from a halt only.
+
+    What is in doubt comes here only when a person wants it back: it is looked at anew before anything is sent.
+    """
     if record.state is RecordState.UNDO_INTENDED:
         return await _resume_undo(engine, run, action, record)
+    if record.state in IN_DOUBT:
+        found = await _looked_anew(engine, run, action, record)
+        return found if isinstance(found, Outcome) else await _undo_applied(engine, run, action, found)
+    return await _undo_applied(engine, run, action, record)
+
+
+async def _undo_applied(engine: Engine, run: Run, action: Action, record: Record) -> Outcome | Refusal:
     if upon := await changed_since(engine, run, record):
         settled = await _settle_undo(engine, run, record, RecordState.DRIFTED, f"{upon} Roll that back first.")
         return Outcome(Sent.DRIFTED, settled)
+    intended = replace(record, state=RecordState.UNDO_INTENDED)
     try:
         if await bounded(action.drifted(run.target, record, engine.tools), EFFECT_SECONDS):
+            if await _is_back(engine, run, action, record):
+                return await _was_back(engine, run, intended)
             return Outcome(Sent.DRIFTED, await _drifted(engine, run, action, record))
     except StepError as error:
-        # Nothing was sent; whatever went wrong, the look can be repeated.
-        asked = error.retry_after if isinstance(error, Temporary) else None
-        return Outcome(Sent.NOT_YET, replace(record, message=str(error)), asked)
-    intended = replace(record, state=RecordState.UNDO_INTENDED)
+        return _look_failed(record, error)
     return await _send_undo(engine, run, action, intended, again=False)
+
+
+def _look_failed(record: Record, error: StepError) -> Outcome:
+    """Nothing was sent; whatever went wrong, the look can be repeated."""
+    asked = error.retry_after if isinstance(error, Temporary) else None
+    return Outcome(Sent.NOT_YET, replace(record, message=str(error)), asked)
+
+
+async def _looked_anew(engine: Engine, run: Run, action: Action, record: Record) -> Record | Outcome:
+    """Look at what was in doubt when its run ended: a record whose change is there, or what else came of the look."""
+    direction: Direction = "undo" if record.state is RecordState.UNDO_UNCERTAIN else "do"
+    try:
+        landed = await bounded(action.landed(run.target, record, direction, engine.tools), EFFECT_SECONDS)
+    except StepError as error:
+        return _look_failed(record, error)
+    if landed is Landed.RUNNING:
+        return Outcome(Sent.UNDER_WAY, record)
+    if landed is Landed.UNKNOWN:
+        message = sentences(record.message, "It was looked at anew, and still nobody can tell.")
+        return Outcome(Sent.NEVER, replace(record, message=message))
+    if direction == "do":
+        return await _came_of_it(engine, run, action, record, landed)
+    if landed is Landed.YES:
+        return Outcome(Sent.LANDED, await _settle_undo(engine, run, record, RecordState.UNDONE, ""))
+    return record  # the undo has not arrived, and a person wants it
+
+
+async def _came_of_it(engine: Engine, run: Run, action: Action, record: Record, landed: Landed) -> Record | Outcome:
+    """Settle a change that was in doubt by what is there now; one that may still land stays in doubt."""
+    if landed is Landed.YES:
+        snapshot = await _snapshot_or_planned(engine, run, action, record)
+        return await _applied(engine, run, action, record, snapshot)
+    if landed is Landed.NEVER:
+        message = "It did not land, and no longer can."
+        return Outcome(Sent.NEVER, await _close(engine, run, record, RecordState.NOT_APPLIED, message))
+    message = "It is not there now, so nothing is to be undone. Should it still land, roll back once more."
+    return Outcome(Sent.NEVER, replace(record, message=message))
+
+
+async def _is_back(engine: Engine, run: Run, action: Action, record: Record) -> bool:
+    """Say whether a person wants back what is back already, by whomever.
+
+    A run that undoes by itself does not take that for its own doing: who put it back, is at work there.
+    """
+    if run.kind != "rollback":
+        return False
+    return await bounded(action.landed(run.target, record, "undo", engine.tools), EFFECT_SECONDS) is Landed.YES
+
+
+async def _was_back(engine: Engine, run: Run, intended: Record) -> Outcome | Refusal:
+    refusal = await engine.store.intend_undo(run, intended)
+    if refusal is not None:
+        return refusal
+    message = "Somebody else has put it back already."
+    return Outcome(Sent.LANDED, await _settle_undo(engine, run, intended, RecordState.UNDONE, message))
 
 
 def undo_of(record: Record) -> str:

@@ -33,7 +33,7 @@ RECORD_TRANSITIONS: Mapping[RecordState, frozenset[RecordState]] = {
     _R.UNCERTAIN: frozenset({_R.APPLIED, _R.NOT_APPLIED}),
     _R.UNDO_INTENDED: frozenset({_R.UNDONE, _R.DRIFTED, _R.UNDO_UNCERTAIN, _R.UNDO_FAILED, _R.APPLIED}),
     _R.UNDO_FAILED: frozenset({_R.UNDO_INTENDED, _R.DRIFTED, _R.UNDONE}),
-    _R.UNDO_UNCERTAIN: frozenset({_R.UNDONE, _R.UNDO_INTENDED, _R.UNDO_FAILED}),
+    _R.UNDO_UNCERTAIN: frozenset({_R.UNDONE, _R.UNDO_INTENDED, _R.UNDO_FAILED, _R.DRIFTED}),
     _R.DRIFTED: frozenset({_R.UNDO_INTENDED}),
     _R.NOT_APPLIED: frozenset(),
     _R.UNDONE: frozenset(),
@@ -43,6 +43,9 @@ RECORD_TRANSITIONS: Mapping[RecordState, frozenset[RecordState]] = {
 
 OVER = frozenset({_R.NOT_APPLIED, _R.UNDONE, _R.DRIFTED})
 """States of a record of whose change nothing of ours is left."""
+
+IN_DOUBT = frozenset({_R.INTENDED, _R.UNCERTAIN, _R.UNDO_UNCERTAIN})
+"""States of a record of an ended run of which nobody knows whether what was sent last has landed."""
 
 
 @dataclass(frozen=True, slots=True)

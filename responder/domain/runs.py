@@ -283,6 +283,8 @@ class Progress(BaseModel):
     """The record that was given back and is judged now."""
     given_back: tuple[str, ...] = ()
     """Records that are undone and of which nothing is to be judged any more."""
+    look_anew: tuple[str, ...] = ()
+    """Records in doubt, or somebody else's, before a person wanted them back."""
     goes_on: bool = False
     """What is being undone is one step that did not help, and the next one has its turn behind it."""
     pausing: Pausing | None = None

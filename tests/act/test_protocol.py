@@ -338,6 +338,7 @@ async def test_a_rollback_that_leaves_an_undo_in_doubt_ends_unknown(bed: Bed, ta
     run = await bed.work(await bed.begin(playbook_text()))
     rollback = await bed.store.roll_back(run.id, "ana", "")
     assert isinstance(rollback, Run)
+    await bed.work(rollback, until=frozenset({RunState.UNDOING}))
     await bed.store.claim_runs(1)
     await die(bed, rollback, "intend_undo", committed=True)
     target.resources["workers"] = {**target.resources["workers"], "workers": 7}

@@ -46,8 +46,8 @@ BREAKS: Mapping[str, Break] = {
     ),
     "One run for an episode, playbook and target": Break(
         _DECIDED,
-        "        if not done:\n            return None\n        if len(done)",
-        "        if done is not None:\n            return None\n        if len(done)",
+        "        if not done:\n            return None\n        declined",
+        "        if done is not None:\n            return None\n        declined",
     ),
     "Alerts on one target join one run": Break(
         "decide/bench.py", "return self._joinable.get(pair)", "return None if pair else self._joinable.get(pair)"
@@ -182,6 +182,15 @@ BREAKS: Mapping[str, Break] = {
         "act/during.py",
         "    if refusal.verdict is Verdict.STOPPED:\n",
         "    if refusal.verdict is Verdict.PROTECTED:\n",
+    ),
+    "A person's no holds for as long as the alert lasts": Break(
+        _DECIDED, "return run.declined or run.state is RunState.CANCELLED", "return False"
+    ),
+    "What stands in doubt is not tried again": Break(
+        _DECIDED, "return run.state in (RunState.FAILED, RunState.EXPIRED) and not run.effects", "return True"
+    ),
+    "A stop counts up to the last moment": Break(
+        "stores/core/ending.py", "return run.id in held and bool(held[run.id].stop_by)", "return False"
     ),
     "A turn ends before its lease does": Break(
         "act/after.py", "and engine.clock.monotonic() >= until:", "and engine.clock.monotonic() < 0 < until:"

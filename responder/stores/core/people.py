@@ -46,10 +46,8 @@ _REPLAYS = timedelta(days=1)
 """How long such a key is kept: what comes again later is refused for its age, after five minutes of a right clock."""
 _SHORTEST_ROLLBACK = timedelta(minutes=10)
 """A rollback has at least this long, however short the run that it undoes was."""
-_STILL_THERE = tuple(
-    state.value
-    for state in (RecordState.APPLIED, RecordState.UNDO_FAILED, RecordState.UNDO_UNCERTAIN, RecordState.DRIFTED)
-)
+_STILL_THERE = tuple(state.value for state in RecordState if state not in (RecordState.NOT_APPLIED, RecordState.UNDONE))
+"""States of a record of which a person's rollback may find something to undo, at least by looking."""
 
 
 class PeoplePart(Part):
