@@ -38,6 +38,7 @@ class Headline(StrEnum):
     OVERDUE = "Overdue, needs your yes", "⚠️", "#d32f2f"
     PARKED = "Parked", "⏸️", "#7b1fa2"
     FIXED = "Fixed", "🟢", "#388e3c"
+    TAKEN_BACK = "Taken back", "↩️", "#d32f2f"
     OBSERVED = "Observed only", "👁", "#546e7a"
     ROLLED_BACK = "Rolled back, needs you", "⚠️", "#d32f2f"
     PARTLY_UNDONE = "Partly undone, needs you", "⚠️", "#d32f2f"

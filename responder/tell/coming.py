@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from responder.domain.notification import Account, Headline
 from responder.domain.runs import Run, RunState
 from responder.language.durations import human_duration
+from responder.tell.buttons import several
+from responder.tell.by_people import ended_by_a_person
 from responder.tell.docs import Docs
 from responder.tell.headline import ASKS, LOOKING, OVER
 from responder.tell.words import clock
 
 NOTHING = "nothing happens by itself until somebody has looked"
+LEFT = "the alert still fires; nothing further is done for it by itself"
+"""After a person has stopped a run, said no to it or taken it back."""
 _S = RunState
 _OTHERWISE: Mapping[str, str] = {
     "undo": "otherwise it is undone",
@@ -28,6 +32,8 @@ def coming(account: Account, word: Headline, run: Run | None, docs: Docs) -> str
         return ""
     if word is Headline.OBSERVED:
         return "nothing, it only watches (mode observe); to let it act, set mode: approve or auto in its playbook"
+    if ended_by_a_person(account, run):
+        return "" if several(account) or _tried_again(account, run) else LEFT
     if word in ASKS:
         return _without_a_yes(account, run, docs)
     return _at_work(run, docs)

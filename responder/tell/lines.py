@@ -12,6 +12,7 @@ from responder.domain.runs import HELPED, Check, PlannedStep, Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
+from responder.tell.by_people import who
 from responder.tell.headline import nothing_undone
 from responder.tell.words import change, clock, short
 
@@ -45,6 +46,12 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
     _S.EXPIRED: (BAD, "ran out of time"),
 }
 _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
+_TAKES_BACK: Mapping[RunState, tuple[str, str]] = {
+    _S.READY: (UNDER_WAY, "about to be taken back, as asked"),
+    _S.UNDOING: (UNDER_WAY, "being taken back, as asked"),
+    _S.ROLLED_BACK: (DONE, "taken back"),
+}
+"""How a rollback that a person has asked for stands."""
 _JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
 """What checks lead to."""
 _LIFT = "To let it go on: responder resume all, or one of those that responder pauses lists."
@@ -99,8 +106,9 @@ def run_words(run: Run, records: Sequence[Record]) -> tuple[str, str]:
         words = f"helped, kept until {clock(run.progress.keep_until)}, then given back"
     if run.state is _S.PARTLY_ROLLED_BACK and nothing_undone(run, records):
         words = "not undone"
-    if run.kind == "rollback" and run.state is _S.ROLLED_BACK:
-        symbol = DONE
+    if run.kind == "rollback" and run.state in _TAKES_BACK:
+        symbol, words = _TAKES_BACK[run.state]
+        words = who(run, words)
     if run.state in _SENDING and run.reason and run.progress.tries:
         in_doubt = any(one.run_id == run.id and one.state in _UNDER_WAY for one in records)
         words += ", looking again" if in_doubt else ", trying again"
