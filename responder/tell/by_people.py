@@ -50,5 +50,7 @@ def answered_by(approvals: Sequence[Approval], run: Run) -> str:
     """Return who has said yes to what ``run`` asks now; empty while nobody has."""
     mine = [one for one in approvals if one.run_id == run.id]
     latest = max(mine, key=lambda one: one.asked_at, default=None)
-    yes = latest is not None and latest.state in ("approved", "spent")
-    return short(latest.decided_by, PERSON) or "a person" if latest is not None and yes else ""
+    if latest is None or latest.state not in ("approved", "spent"):
+        return ""
+    names = [short(one, PERSON) for one in (latest.first_by, latest.decided_by) if one]
+    return " and ".join(dict.fromkeys(names)) or "a person"

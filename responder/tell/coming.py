@@ -6,7 +6,7 @@ from responder.domain.notification import Account, Headline
 from responder.domain.runs import Run, RunState
 from responder.language.durations import human_duration
 from responder.tell.buttons import several
-from responder.tell.by_people import ended_by_a_person
+from responder.tell.by_people import answered_by, ended_by_a_person
 from responder.tell.docs import Docs
 from responder.tell.headline import ASKS, LOOKING, OVER
 from responder.tell.words import clock
@@ -34,9 +34,17 @@ def coming(account: Account, word: Headline, run: Run | None, docs: Docs) -> str
         return "nothing, it only watches (mode observe); to let it act, set mode: approve or auto in its playbook"
     if ended_by_a_person(account, run):
         return "" if several(account) or _tried_again(account, run) else LEFT
-    if word in ASKS:
-        return _without_a_yes(account, run, docs)
-    return _at_work(run, docs)
+    return _without_a_yes(account, run, docs) if word in ASKS else _goes_on(account, run, docs)
+
+
+def _goes_on(account: Account, run: Run, docs: Docs) -> str:
+    return _behind_a_yes(account, run, docs) or _at_work(run, docs)
+
+
+def _behind_a_yes(account: Account, run: Run, docs: Docs) -> str:
+    if run.state is not _S.AWAITING_APPROVAL or not answered_by(account.approvals, run):
+        return ""
+    return f"what was approved is looked at once more and done; then {_judged(docs)}"
 
 
 def _tried_again(account: Account, run: Run | None) -> bool:
@@ -53,9 +61,13 @@ def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:
     return f"nothing is changed without a yes; without one by {clock(until[-1])} {left}"
 
 
+def _judged(docs: Docs) -> str:
+    return f"it checks whether that helps; {_OTHERWISE[docs.on_failure]}"
+
+
 def _at_work(run: Run, docs: Docs) -> str:
     if run.state in (_S.READY, _S.ACTING) and run.kind == "forward":
-        return f"it checks whether that helps; {_OTHERWISE[docs.on_failure]}"
+        return _judged(docs)
     if run.state is _S.VERIFYING:
         until = f" by {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         back = f", and given back after {human_duration(docs.revert_after)}" if docs.revert_after else ""

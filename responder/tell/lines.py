@@ -12,7 +12,7 @@ from responder.domain.runs import HELPED, Check, PlannedStep, Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
-from responder.tell.by_people import who
+from responder.tell.by_people import answered_by, who
 from responder.tell.headline import nothing_undone
 from responder.tell.words import change, clock, short
 
@@ -76,7 +76,7 @@ def account_lines(account: Account) -> tuple[Line, ...]:
     earlier = [Line(NOT, _earlier(account, left))] if left else []
     lines: list[Line] = [] if asked else earlier
     for run in shown if asked else reversed(shown):
-        lines.append(run_line(_unsaid_run(run, why), account.records))
+        lines.append(run_line(_unsaid_run(run, why), account.records, account.approvals))
         mine = [record for record in account.records if record.run_id == run.id]
         lines.extend(step_lines(run, [_unsaid(record, f"{why} {run.reason}") for record in mine]))
         lines.extend(check_lines(run))
@@ -99,9 +99,9 @@ def _unsaid(record: Record, said: str) -> Record:
     return replace(record, message="") if record.message in said and record.state is not _R.DRIFTED else record
 
 
-def run_words(run: Run, records: Sequence[Record]) -> tuple[str, str]:
-    """Return the symbol and the words for how a run stands; ``records`` are the incident's."""
-    symbol, words = RUN_WORDS[run.state]
+def run_words(run: Run, records: Sequence[Record], approvals: Sequence[Approval] = ()) -> tuple[str, str]:
+    """Return the symbol and the words for how a run stands; ``records`` and ``approvals`` are the incident's."""
+    symbol, words = _answered(run, approvals) or RUN_WORDS[run.state]
     if run.state is _S.KEPT and run.progress.keep_until is not None:
         words = f"helped, kept until {clock(run.progress.keep_until)}, then given back"
     if run.state is _S.PARTLY_ROLLED_BACK and nothing_undone(run, records):
@@ -115,9 +115,24 @@ def run_words(run: Run, records: Sequence[Record]) -> tuple[str, str]:
     return symbol, words
 
 
-def run_line(run: Run, records: Sequence[Record]) -> Line:
-    """Return how a run stands: its playbook, its state and why it ended so; ``records`` are the incident's."""
-    symbol, words = run_words(run, records)
+def _answered(run: Run, approvals: Sequence[Approval]) -> tuple[str, str] | None:
+    """Return the words for a run that has asked: who said yes to what it asks now, or that its plan is another one."""
+    by = answered_by(approvals, run)
+    if by and run.state in (_S.AWAITING_APPROVAL, _S.READY):
+        return UNDER_WAY, f"approved by {by}, about to act"
+    if by and run.waits_for_yes:
+        return UNDER_WAY, f"{by} said yes, goes on"
+    if run.state is _S.AWAITING_APPROVAL and run.progress.asked > 1:
+        return TO_DO, "the plan is another one by now, waits for approval of it"
+    return None
+
+
+def run_line(run: Run, records: Sequence[Record], approvals: Sequence[Approval] = ()) -> Line:
+    """Return how a run stands: its playbook, its state and why it ended so.
+
+    ``records`` and ``approvals`` are the incident's.
+    """
+    symbol, words = run_words(run, records, approvals)
     what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
     took = ""
     helped_at = run.kept_at or run.finished_at

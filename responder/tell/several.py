@@ -58,7 +58,7 @@ def target_lines(account: Account) -> tuple[Line, ...]:
 
 
 def _line(account: Account, run: Run) -> Line:
-    symbol, words = run_words(run, account.records)
+    symbol, words = run_words(run, account.records, account.approvals)
     parts = [words, *_figures(account, run)]
     text = short("; ".join(part for part in parts if part), WORDS)
     return Line(BAD if run.id == account.incident.needs_person_run and symbol in _CALM else symbol, text)

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from responder.domain.episodes import EpisodeState
+from responder.domain.modes import Mode
 from responder.domain.notification import Account, Headline, Notification
 from responder.domain.records import RecordState
-from responder.domain.runs import Context, Run, RunState
+from responder.domain.runs import Context, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.notifiers.states import head, state_of
-from tests.unit.tell.stories import LABELS, RAN, STORIES, Story, at, closed, decision, incident, record, run
+from tests.unit.tell.stories import LABELS, PLAN, RAN, STORIES, Story, at, closed, decision, incident, record, run
 
 ASKED = Context(labels=LABELS, requested_by="ana", reason="did not like it")
 
@@ -95,3 +96,48 @@ def test_while_it_is_taken_back_the_message_says_so(state: RunState, words: str)
     assert head(news).startswith("↩️ Undoing, asked by ana")
     assert f"◐ undoing run r1: {words}, as asked by ana" in lines(news)
     assert state_of(news) == state_of(told(back(RunState.UNDOING, RecordState.APPLIED))), "told once"
+
+
+def asking(state: RunState = RunState.AWAITING_APPROVAL, answer: str = "pending", **progress: Any) -> Account:  # noqa: ANN401 - fields
+    """Tell of a run that has asked; ``answer`` is what became of the question."""
+    one = STORIES["waiting"].account
+    said = {"decided_by": "ana", "decided_at": at(60)} if answer != "pending" else {}
+    known = Progress(plan=PLAN, asked=1).model_copy(update=progress)
+    asked = replace(one.approvals[0], state=answer, **said)
+    return replace(one, runs=(run(state, mode=Mode.APPROVE, progress=known),), approvals=(asked,))
+
+
+@pytest.mark.parametrize("answer", ["approved", "spent"])
+@pytest.mark.parametrize("state", [RunState.AWAITING_APPROVAL, RunState.READY])
+def test_behind_a_yes_the_message_names_who_said_it_and_what_comes(answer: str, state: RunState) -> None:
+    news = told(asking(state, answer), 61)
+    assert news.headline is Headline.FIXING
+    assert lines(news).startswith("◐ checkout-workers: approved by ana, about to act")
+    assert "waits for approval" not in lines(news)
+    assert news.ahead.endswith("it checks whether that helps; otherwise it is undone")
+
+
+def test_behind_a_yes_between_two_steps_the_message_says_who_let_it_go_on() -> None:
+    one = asking(RunState.ACTING, "approved", asking="ask")
+    assert "◐ checkout-workers: ana said yes, goes on" in lines(told(one, 61))
+
+
+def test_a_run_whose_plan_has_changed_says_that_it_asks_for_another_one() -> None:
+    one = asking(asked=2)
+    first = replace(one.approvals[0], id="a0", state="void", asked_at=at(2))
+    news = told(replace(one, approvals=(first, *one.approvals)), 61)
+    assert news.headline is Headline.WAITING
+    assert "○ checkout-workers: the plan is another one by now, waits for approval of it" in lines(news)
+    assert "another one" not in lines(told(asking(), 61))
+
+
+def test_of_several_targets_each_says_who_said_yes() -> None:
+    one = asking(answer="approved")
+    other = run(RunState.VERIFYING, id="r3", target="http/cart", created_at=at(3))
+    assert "approved by ana, about to act" in lines(told(replace(one, runs=(*one.runs, other)), 61))
+
+
+def test_where_two_people_said_yes_both_are_named() -> None:
+    one = asking(answer="approved")
+    both = replace(one.approvals[0], four_eyes=True, first_by="ben", first_at=at(50))
+    assert "approved by ben and ana, about to act" in lines(told(replace(one, approvals=(both,)), 61))
