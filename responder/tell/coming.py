@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from responder.domain.notification import Account, Headline
+from responder.domain.records import OVER as OF_NOTHING
+from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.language.durations import human_duration
 from responder.tell.buttons import several
@@ -15,6 +17,7 @@ NOTHING = "nothing happens by itself until somebody has looked"
 LEFT = "the alert still fires; nothing further is done for it by itself"
 """After a person has stopped a run, said no to it or taken it back."""
 _S = RunState
+_STANDS = frozenset(RecordState) - OF_NOTHING
 _OTHERWISE: Mapping[str, str] = {
     "undo": "otherwise it is undone",
     "keep": "otherwise it stays as it is",
@@ -41,6 +44,13 @@ def _goes_on(account: Account, run: Run, docs: Docs) -> str:
     return _behind_a_yes(account, run, docs) or _at_work(run, docs)
 
 
+def _between(account: Account, run: Run, until: str) -> str:
+    """Return what follows a question between two steps: its playbook's ``on_timeout`` is about its plan only."""
+    if any(one.run_id == run.id and one.state in _STANDS for one in account.records):
+        return f"what was changed stands until then; without a yes by {until} it is undone, and a person is called"
+    return f"nothing further is done without a yes; without one by {until} a person is called"
+
+
 def _behind_a_yes(account: Account, run: Run, docs: Docs) -> str:
     if run.state is not _S.AWAITING_APPROVAL or not answered_by(account.approvals, run):
         return ""
@@ -57,6 +67,8 @@ def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:
     until = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
     if not until:
         return ""
+    if run.progress.asking:
+        return _between(account, run, clock(until[-1]))
     left = "a person is called" if docs.on_timeout != "skip" else "it is left alone"
     return f"nothing is changed without a yes; without one by {clock(until[-1])} {left}"
 

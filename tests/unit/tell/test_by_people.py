@@ -1,7 +1,7 @@
 """What a message says once people have had their say: a yes, a stop, a change that was taken back."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -12,7 +12,9 @@ from responder.domain.records import RecordState
 from responder.domain.runs import Context, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.notifiers.states import head, state_of
-from tests.unit.tell.stories import LABELS, PLAN, RAN, STORIES, Story, at, closed, decision, incident, record, run
+from responder.tell.compose import compose
+from responder.tell.docs import Docs
+from tests.unit.tell.stories import LABELS, PLAN, RAN, STORIES, URL, Story, at, closed, decision, incident, record, run
 
 ASKED = Context(labels=LABELS, requested_by="ana", reason="did not like it")
 
@@ -101,7 +103,7 @@ def test_while_it_is_taken_back_the_message_says_so(state: RunState, words: str)
 def asking(state: RunState = RunState.AWAITING_APPROVAL, answer: str = "pending", **progress: Any) -> Account:  # noqa: ANN401 - fields
     """Tell of a run that has asked; ``answer`` is what became of the question."""
     one = STORIES["waiting"].account
-    said = {"decided_by": "ana", "decided_at": at(60)} if answer != "pending" else {}
+    said: dict[str, Any] = {"decided_by": "ana", "decided_at": at(60)} if answer != "pending" else {}
     known = Progress(plan=PLAN, asked=1).model_copy(update=progress)
     asked = replace(one.approvals[0], state=answer, **said)
     return replace(one, runs=(run(state, mode=Mode.APPROVE, progress=known),), approvals=(asked,))
@@ -141,3 +143,23 @@ def test_where_two_people_said_yes_both_are_named() -> None:
     one = asking(answer="approved")
     both = replace(one.approvals[0], four_eyes=True, first_by="ben", first_at=at(50))
     assert "approved by ben and ana, about to act" in lines(told(replace(one, approvals=(both,)), 61))
+
+
+def between(docs: Docs, *records: RecordState) -> str:
+    """Return what comes next while a run asks between two steps, behind changes in these states."""
+    one = replace(asking(RunState.ACTING, asking="ask"), records=tuple(record(state) for state in records))
+    news = compose(one, 1, at(61), lambda _: docs, URL)
+    assert news.headline is Headline.WAITING
+    return news.ahead
+
+
+@pytest.mark.parametrize("on_timeout", ["page", "skip"])
+def test_a_question_behind_a_change_says_that_it_is_undone_without_a_yes(on_timeout: Literal["page", "skip"]) -> None:
+    said = "what was changed stands until then; without a yes by 14:32 UTC it is undone, and a person is called"
+    assert between(Docs(on_timeout=on_timeout), RecordState.APPLIED) == said
+
+
+@pytest.mark.parametrize("records", [(), (RecordState.NOT_APPLIED,)])
+def test_a_question_before_any_change_says_that_a_person_is_called_without_a_yes(records: tuple[RecordState]) -> None:
+    said = "nothing further is done without a yes; without one by 14:32 UTC a person is called"
+    assert between(Docs(on_timeout="skip"), *records) == said
