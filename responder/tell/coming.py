@@ -6,14 +6,16 @@ from responder.domain.notification import Account, Headline
 from responder.domain.records import OVER as OF_NOTHING
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
 from responder.tell.buttons import several
-from responder.tell.by_people import answered_by, ended_by_a_person
+from responder.tell.by_people import PERSON, SAID_NO, answered_by, ended_by_a_person
 from responder.tell.docs import Docs
 from responder.tell.headline import ASKS, LOOKING, OVER
-from responder.tell.words import clock
+from responder.tell.words import clock, short
 
 NOTHING = "nothing happens by itself until somebody has looked"
+_LEFT = "nothing further is done for this alert by itself"
 LEFT = "the alert still fires; nothing further is done for it by itself"
 """After a person has stopped a run, said no to it or taken it back."""
 _S = RunState
@@ -77,6 +79,18 @@ def _judged(docs: Docs) -> str:
     return f"it checks whether that helps; {_OTHERWISE[docs.on_failure]}"
 
 
+def _after_the_undo(run: Run) -> str:
+    if run.kind != "forward":
+        return f"once it is taken back, {_LEFT}"
+    if run.progress.ending in SAID_NO:
+        said = "stopped it" if run.progress.ending is Verdict.STOPPED else "said no"
+        by = short(run.stop_by, PERSON) if run.stop_by and run.progress.ending is Verdict.STOPPED else "a person"
+        return f"{by} {said}: once it is undone, {_LEFT}"
+    if run.progress.goes_on:
+        return "once it is undone, the next step has its turn"
+    return "once it is undone, the next playbook has its turn, or a person is called"
+
+
 def _at_work(run: Run, docs: Docs) -> str:
     if run.state in (_S.READY, _S.ACTING) and run.kind == "forward":
         return _judged(docs)
@@ -84,8 +98,8 @@ def _at_work(run: Run, docs: Docs) -> str:
         until = f" by {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
         back = f", and given back after {human_duration(docs.revert_after)}" if docs.revert_after else ""
         return f"kept if the checks hold{until}{back}; {_OTHERWISE[docs.on_failure]}"
-    if run.state is _S.UNDOING and run.kind != "forward":
-        return ""
+    if run.state is _S.UNDOING:
+        return _after_the_undo(run)
     return _AHEAD.get(run.state, "")
 
 
@@ -93,5 +107,4 @@ _AHEAD: Mapping[RunState, str] = {
     **dict.fromkeys(LOOKING, "its conditions are checked, then it says what it will change"),
     _S.PARKED: "it goes on where it stopped, once nothing halts it any more",
     _S.REVERTING: "given back one step at a time, as long as the checks hold",
-    _S.UNDOING: "once it is undone, the next playbook has its turn, or a person is called",
 }

@@ -12,9 +12,24 @@ from responder.domain.records import RecordState
 from responder.domain.runs import Context, Progress, Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.notifiers.states import head, state_of
+from responder.tell.coming import LEFT
 from responder.tell.compose import compose
 from responder.tell.docs import Docs
-from tests.unit.tell.stories import LABELS, PLAN, RAN, STORIES, URL, Story, at, closed, decision, incident, record, run
+from tests.unit.tell.stories import (
+    LABELS,
+    PLAN,
+    RAN,
+    STORIES,
+    URL,
+    Story,
+    at,
+    closed,
+    decision,
+    incident,
+    record,
+    run,
+    verifying,
+)
 
 ASKED = Context(labels=LABELS, requested_by="ana", reason="did not like it")
 
@@ -45,7 +60,7 @@ def test_what_a_person_took_back_is_not_called_fixed() -> None:
     assert head(news).startswith("↩️ Taken back by ana · CheckoutErrorsHigh")
     assert "firing" in dict(news.facts)["age"]
     assert news.why == "What was changed was taken back by ana, at 14:07 UTC. “did not like it”"
-    assert news.ahead == "the alert still fires; nothing further is done for it by itself"
+    assert news.ahead == LEFT
     assert "✔ undoing run r1: taken back by ana: “did not like it”" in lines(news)
     assert dict(news.facts)["state now"] == "as before the run"
 
@@ -163,3 +178,49 @@ def test_a_question_behind_a_change_says_that_it_is_undone_without_a_yes(on_time
 def test_a_question_before_any_change_says_that_a_person_is_called_without_a_yes(records: tuple[RecordState]) -> None:
     said = "nothing further is done without a yes; without one by 14:32 UTC a person is called"
     assert between(Docs(on_timeout="skip"), *records) == said
+
+
+def undoing(**changes: Any) -> Notification:  # noqa: ANN401 - fields
+    """Tell of a run that undoes its change; ``changes`` are its progress and fields."""
+    fields = {key: changes.pop(key) for key in list(changes) if key == "stop_by"}
+    known = verifying().model_copy(update=changes)
+    one = STORIES["undoing"].account
+    return told(replace(one, runs=(run(RunState.UNDOING, progress=known, **fields),)), 191)
+
+
+def test_while_a_stopped_run_is_undone_nobody_is_promised_another_try() -> None:
+    news = undoing(ending=Verdict.STOPPED, ending_reason="ana stopped the run.", stop_by="ana")
+    said = "ana stopped it: once it is undone, nothing further is done for this alert by itself"
+    assert news.ahead == said
+    assert undoing(ending=Verdict.REJECTED).ahead.startswith("a person said no: once it is undone, nothing further")
+    assert "the next playbook has its turn" in undoing(ending=Verdict.VERIFY_FAILED).ahead
+
+
+def test_a_step_that_is_undone_before_the_next_one_says_that_the_next_step_has_its_turn() -> None:
+    assert undoing(goes_on=True, ending=Verdict.VERIFY_FAILED).ahead == "once it is undone, the next step has its turn"
+
+
+def test_while_a_change_is_taken_back_the_message_says_that_nothing_follows() -> None:
+    news = told(back(RunState.UNDOING, RecordState.UNDO_INTENDED))
+    assert news.ahead == "once it is taken back, nothing further is done for this alert by itself"
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "ahead"),
+    [
+        (RunState.ROLLED_BACK, Verdict.STOPPED, LEFT),
+        (RunState.CANCELLED, Verdict.STOPPED, LEFT),
+        (RunState.CANCELLED, Verdict.REJECTED, LEFT),
+        (RunState.ROLLED_BACK, Verdict.VERIFY_FAILED, ""),
+    ],
+)
+def test_what_a_person_ended_says_that_nothing_follows_by_itself(state: RunState, verdict: Verdict, ahead: str) -> None:
+    one = replace(STORIES["undoing"].account, runs=(run(state, verdict=verdict),))
+    news = told(one)
+    assert (news.headline, news.ahead) == (Headline.FIRING, ahead)
+
+
+def test_what_is_looked_at_again_is_not_called_over() -> None:
+    one = replace(STORIES["undoing"].account, runs=(run(RunState.ROLLED_BACK, verdict=Verdict.STOPPED),))
+    again = decision(Verdict.COOLDOWN, at=at(193), retry_at=at(600), playbook="another")
+    assert told(replace(one, decisions=(RAN, again))).ahead == ""
