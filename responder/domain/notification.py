@@ -118,6 +118,7 @@ class Notification:
     where the channel has buttons and somebody hears of it when one is pressed. ``ahead`` is what happens next by
     itself, ``notes`` are (kind, line) of what was found out beside the alert. ``questions`` are the runs of which each
     asks in a message of its own, where the channel can. ``picture`` is the chart, once there is one.
+    ``lent_over`` counts the changes that were kept for a time only and of which that time has ended.
     """
 
     incident_id: str
@@ -147,6 +148,7 @@ class Notification:
     notes: tuple[tuple[str, str], ...] = ()
     questions: tuple[Question, ...] = ()
     picture: Picture | None = None
+    lent_over: int = 0
 
 
 Receipt = Mapping[str, JsonValue]

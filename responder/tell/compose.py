@@ -11,6 +11,7 @@ from responder.domain.runs import HELPED, Run, RunState
 from responder.domain.sentences import quoted, sentences
 from responder.domain.targets import SEPARATOR
 from responder.domain.verdicts import Verdict
+from responder.tell import lent
 from responder.tell.buttons import apart, asks_a_person, buttons, several, standing
 from responder.tell.by_people import taking, who
 from responder.tell.coming import coming
@@ -108,6 +109,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         notes=notes(account),
         questions=questions(account, _docs_of_asking(account, docs_of)),
         picture=picture_of(account, word),
+        lent_over=lent.ended(account),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
 

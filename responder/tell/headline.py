@@ -11,6 +11,7 @@ from responder.domain.records import Record, RecordState
 from responder.domain.runs import HELPED, Run, RunState
 from responder.language.durations import human_duration
 from responder.tell.by_people import taken_back, taking, who
+from responder.tell.lent import fate
 from responder.tell.words import clock, short
 
 NAME = 120
@@ -173,6 +174,11 @@ def _last_run(account: Account, ids: Collection[str]) -> Run | None:
 def phrase(account: Account, word: Headline, now: datetime) -> str:
     """Return the headline with its time, where the time is the news: ``Fixed in 3m12s``, ``Firing 2m``."""
     run = main_run(account)
+    became = f", {end}" if word in OVER and (end := fate(account, run)) else ""
+    return f"{_timed(account, word, run, now)}{became}"
+
+
+def _timed(account: Account, word: Headline, run: Run | None, now: datetime) -> str:
     if word is Headline.FIXED and run is not None:
         took = (run.kept_at or run.finished_at or now) - account.incident.opened_at
         return f"{word} in {human_duration(took)}"

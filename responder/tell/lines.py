@@ -140,6 +140,8 @@ def run_line(run: Run, records: Sequence[Record], approvals: Sequence[Approval] 
         took = f", took {human_duration(helped_at - (run.started_at or run.created_at))}"
     says_more = run.kept_at is not None and run.state is _S.VERIFIED
     reason = run.reason.removeprefix("It helped. ") if says_more or run.state not in _SELF_EXPLAINING else ""
+    if says_more and run.stop_by:
+        reason = sentences(reason, "It stays as it is.")
     told = f"{what}: {words}{took}{f': {reason}' if reason else ''}"
     return Line(symbol, sentences(told, _LIFT) if run.state is _S.PARKED else told)
 
