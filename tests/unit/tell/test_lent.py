@@ -20,7 +20,7 @@ STAYS = "It helped. ana stopped it from being given back."
 def account(state: RunState, records: RecordState, **changes: Any) -> Account:  # noqa: ANN401 - fields
     """Tell of a run that lends its change."""
     one = STORIES["kept"].account
-    over = {"finished_at": at(7300), "verdict": Verdict.VERIFIED} if state.final else {}
+    over: dict[str, Any] = {"finished_at": at(7300), "verdict": Verdict.VERIFIED} if state.final else {}
     lent = replace(one.runs[0], state=state, **over, **changes)
     return replace(one, runs=(lent,), records=(record(records, settled_at=at(13)),))
 
