@@ -96,7 +96,8 @@ def _unsaid_run(run: Run, why: str) -> Run:
 
 def _unsaid(record: Record, said: str) -> Record:
     """Leave out what a record says of its error when the message says it already."""
-    return replace(record, message="") if record.message in said and record.state is not _R.DRIFTED else record
+    kept = record.state in (_R.DRIFTED, _R.UNDONE)  # there it says what has happened, not why
+    return replace(record, message="") if record.message in said and not kept else record
 
 
 def run_words(run: Run, records: Sequence[Record], approvals: Sequence[Approval] = ()) -> tuple[str, str]:
@@ -211,7 +212,8 @@ def undo_line(record: Record) -> Line | None:
     if record.state is _R.UNDO_INTENDED:
         return Line(UNDER_WAY, f"undoing {back.removeprefix('run the undo of ')}")
     if record.state is _R.UNDONE:
-        return Line(BACK, f"{back}{f', at {clock(record.undone_at)}' if record.undone_at else ''}")
+        when = f", at {clock(record.undone_at)}" if record.undone_at else ""
+        return Line(BACK, f"{back}{when}{_put_back(record)}")
     if record.state is _R.DRIFTED:
         now = record.message.removeprefix(Verdict.DRIFTED.sentence).strip()
         left = sentences("not undone, somebody else has changed it since and their edit was left alone", now)
@@ -221,6 +223,12 @@ def undo_line(record: Record) -> Line | None:
     if record.state is _R.UNDO_UNCERTAIN:
         return Line(BAD, f"{back}: nobody can tell whether it was undone{detail}")
     return None
+
+
+def _put_back(record: Record) -> str:
+    """Return that it was not we who put it back, where the record says so."""
+    said = record.message.rstrip(".")
+    return f": {said[0].lower()}{said[1:]}" if said else ""
 
 
 def named(step: str, what: str, more: str = "") -> str:

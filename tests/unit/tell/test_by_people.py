@@ -224,3 +224,20 @@ def test_what_is_looked_at_again_is_not_called_over() -> None:
     one = replace(STORIES["undoing"].account, runs=(run(RunState.ROLLED_BACK, verdict=Verdict.STOPPED),))
     again = decision(Verdict.COOLDOWN, at=at(193), retry_at=at(600), playbook="another")
     assert told(replace(one, decisions=(RAN, again))).ahead == ""
+
+
+PUT_BACK = "Somebody else has put it back already."
+
+
+@pytest.mark.parametrize("reason", ["", f"“did not like it”. step set-workers: {PUT_BACK}"])
+def test_what_somebody_else_put_back_is_not_told_as_ours(reason: str) -> None:
+    one = back(RunState.ROLLED_BACK)
+    runs = (one.runs[0], replace(one.runs[1], reason=reason))
+    news = told(replace(one, runs=runs, records=(record(RecordState.UNDONE, message=PUT_BACK),)))
+    line = "↩ workers: 6 → 4 (set-workers), at 14:05 UTC: somebody else has put it back already"
+    assert line in lines(news).splitlines()
+    assert line in [one.text for one in news.entries]
+    assert line.removeprefix("↩ ") in dict(news.facts)["undone"]
+    assert dict(news.facts)["state now"] == "as before the run"
+    assert news.headline is Headline.TAKEN_BACK
+    assert "Not undone" not in lines(news)
