@@ -12,7 +12,7 @@ from responder.tell.buttons import several
 from responder.tell.by_people import PERSON, SAID_NO, answered_by, ended_by_a_person
 from responder.tell.docs import Docs
 from responder.tell.headline import ASKS, LOOKING, OVER
-from responder.tell.words import clock, short
+from responder.tell.words import short, until
 
 NOTHING = "nothing happens by itself until somebody has looked"
 _LEFT = "nothing further is done for this alert by itself"
@@ -46,11 +46,11 @@ def _goes_on(account: Account, run: Run, docs: Docs) -> str:
     return _behind_a_yes(account, run, docs) or _at_work(run, docs)
 
 
-def _between(account: Account, run: Run, until: str) -> str:
+def _between(account: Account, run: Run, by: str) -> str:
     """Return what follows a question between two steps: its playbook's ``on_timeout`` is about its plan only."""
     if any(one.run_id == run.id and one.state in _STANDS for one in account.records):
-        return f"what was changed stands until then; without a yes by {until} it is undone, and a person is called"
-    return f"nothing further is done without a yes; without one by {until} a person is called"
+        return f"what was changed stands until then; without a yes by {by} it is undone, and a person is called"
+    return f"nothing further is done without a yes; without one by {by} a person is called"
 
 
 def _behind_a_yes(account: Account, run: Run, docs: Docs) -> str:
@@ -66,13 +66,14 @@ def _tried_again(account: Account, run: Run | None) -> bool:
 
 
 def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:
-    until = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
-    if not until:
+    asked = [one for one in account.approvals if one.run_id == run.id and one.state == "pending"]
+    if not asked:
         return ""
+    by = until(asked[-1].expires_at, asked[-1].asked_at)
     if run.progress.asking:
-        return _between(account, run, clock(until[-1]))
+        return _between(account, run, by)
     left = "a person is called" if docs.on_timeout != "skip" else "it is left alone"
-    return f"nothing is changed without a yes; without one by {clock(until[-1])} {left}"
+    return f"nothing is changed without a yes; without one by {by} {left}"
 
 
 def _judged(docs: Docs) -> str:
@@ -95,9 +96,10 @@ def _at_work(run: Run, docs: Docs) -> str:
     if run.state in (_S.READY, _S.ACTING) and run.kind == "forward":
         return _judged(docs)
     if run.state is _S.VERIFYING:
-        until = f" by {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
+        ends, began = run.progress.verify_until, run.progress.verify_from
+        by = f" by {until(ends, began)}" if ends else ""
         back = f", and given back after {human_duration(docs.revert_after)}" if docs.revert_after else ""
-        return f"kept if the checks hold{until}{back}; {_OTHERWISE[docs.on_failure]}"
+        return f"kept if the checks hold{by}{back}; {_OTHERWISE[docs.on_failure]}"
     if run.state is _S.UNDOING:
         return _after_the_undo(run)
     return _AHEAD.get(run.state, "")

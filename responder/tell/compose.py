@@ -38,7 +38,7 @@ from responder.tell.notes import notes
 from responder.tell.pictures import picture_of
 from responder.tell.questions import questions
 from responder.tell.several import shared, target_lines
-from responder.tell.words import clock, short
+from responder.tell.words import clock, short, until
 
 PAGE = 1024
 """Characters of the pager's sentence (PagerDuty Events API v2, payload.summary)."""
@@ -260,7 +260,7 @@ def _since_then(account: Account) -> str:
 
 def _decision(one: DecisionRow) -> str:
     who = f"{one.playbook}: " if one.playbook else ""
-    again = f"Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
+    again = f"Looked at again at {until(one.retry_at, one.at)}." if one.retry_at else ""
     return sentences(short(f"{who}{one.reason}", TEXT), again)
 
 

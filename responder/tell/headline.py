@@ -12,7 +12,7 @@ from responder.domain.runs import HELPED, Run, RunState
 from responder.language.durations import human_duration
 from responder.tell.by_people import taken_back, taking, who
 from responder.tell.lent import fate
-from responder.tell.words import clock, short
+from responder.tell.words import clock, short, until
 
 NAME = 120
 """Characters of an alert's name, so that one hostile label cannot crowd out the rest."""
@@ -185,7 +185,7 @@ def _timed(account: Account, word: Headline, run: Run | None, now: datetime) -> 
     if word is Headline.RESOLVED:
         return f"{word} after {human_duration(_ended(account, now) - _began(account))}"
     if word in ASKS and run is not None:
-        return f"{word} until {clock(_expiry(account, run))}"
+        return f"{word} until {_expiry(account, run)}"
     if word is Headline.FIRING:
         return f"{word} {human_duration(max(now - _began(account), now - now))}"
     return _named(account, word, run)
@@ -225,6 +225,6 @@ def _began(account: Account) -> datetime:
     return min([account.incident.opened_at, *(began(one) for one in account.episodes)])
 
 
-def _expiry(account: Account, run: Run) -> datetime:
-    waiting = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
-    return waiting[-1] if waiting else run.deadline
+def _expiry(account: Account, run: Run) -> str:
+    waiting = [one for one in account.approvals if one.run_id == run.id and one.state == "pending"]
+    return until(waiting[-1].expires_at, waiting[-1].asked_at) if waiting else clock(run.deadline)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pydantic import JsonValue
 
@@ -14,7 +14,7 @@ from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
 from responder.tell.by_people import answered_by, who
 from responder.tell.headline import nothing_undone
-from responder.tell.words import change, clock, short
+from responder.tell.words import change, clock, short, until
 
 LINE = 300
 """Characters of one line."""
@@ -104,7 +104,7 @@ def run_words(run: Run, records: Sequence[Record], approvals: Sequence[Approval]
     """Return the symbol and the words for how a run stands; ``records`` and ``approvals`` are the incident's."""
     symbol, words = _answered(run, approvals) or RUN_WORDS[run.state]
     if run.state is _S.KEPT and run.progress.keep_until is not None:
-        words = f"helped, kept until {clock(run.progress.keep_until)}, then given back"
+        words = f"helped, kept until {until(run.progress.keep_until, run.kept_at)}, then given back"
     if run.state is _S.PARTLY_ROLLED_BACK and nothing_undone(run, records):
         words = "not undone"
     if run.kind == "rollback" and run.state in _TAKES_BACK:
@@ -240,9 +240,8 @@ def check_lines(run: Run) -> Iterator[Line]:
     """Return a line for each check: what it measured before, what now, and what it needs."""
     if run.state in _BEFORE_ACTING and not run.progress.checks:
         return
-    until = run.progress.verify_until if run.state in (_S.VERIFYING, _S.REVERTING) else None
     for check in run.progress.checks:
-        what = f"check {check.name}{measured(check)}{_held(check)}{_until(check, until)}"
+        what = f"check {check.name}{measured(check)}{_held(check)}{_until(run, check)}"
         if check.last is not None and not check.done and _cut_off(run):
             yield Line(NOT, f"{what}, not judged to the end")
         elif check.last is not None and not check.done and check.last.outcome == "pass" and _ended_badly(run):
@@ -269,8 +268,9 @@ def _held(check: Check) -> str:
     return f", held {human_duration(held)}" if held >= WORTH_A_WORD else ""
 
 
-def _until(check: Check, until: datetime | None) -> str:
-    return f", by {clock(until)}" if until is not None and not check.done else ""
+def _until(run: Run, check: Check) -> str:
+    ends = run.progress.verify_until if run.state in (_S.VERIFYING, _S.REVERTING) else None
+    return f", by {until(ends, run.progress.verify_from)}" if ends is not None and not check.done else ""
 
 
 def _check_symbol(run: Run, check: Check) -> str:
@@ -307,7 +307,7 @@ def _approval_lines(account: Account, run: Run) -> Iterator[Line]:
     for one in account.approvals:
         if one.run_id == run.id and one.state == "pending":
             yield Line(TO_DO, f"may it?{_two(one)} responder approve {run.id}, or responder reject {run.id}, "
-                              f"until {clock(one.expires_at)}")  # fmt: skip
+                              f"until {until(one.expires_at, one.asked_at)}")  # fmt: skip
 
 
 def _two(asked: Approval) -> str:
