@@ -99,3 +99,14 @@ def test_what_is_still_lent_says_nothing_of_an_end(one: Account) -> None:
 
 def test_of_a_large_incident_it_is_not_counted_what_is_not_read() -> None:
     assert news(replace(GIVEN_BACK, beyond=Beyond(runs=5))).lent_over == 0
+
+
+async def test_that_a_change_could_not_be_given_back_is_told_with_who_is_needed() -> None:
+    why = f"checkout-workers: {Verdict.NOT_GIVEN_BACK.sentence}"
+    failed = account(RunState.VERIFIED, RecordState.UNDO_FAILED, reason="set-workers could not be given back.")
+    asks = replace(failed, incident=incident(needs_person=why, needs_person_run="r1"))
+    assert await posted([KEPT, asks, failed]) == [
+        "🟢 Fixed in 3m12s",
+        "⚠️ Needs you",
+        "🟢 Fixed in 3m12s, the change stays",
+    ]
