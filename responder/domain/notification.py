@@ -38,6 +38,7 @@ class Headline(StrEnum):
     OVERDUE = "Overdue, needs your yes", "⚠️", "#d32f2f"
     PARKED = "Parked", "⏸️", "#7b1fa2"
     FIXED = "Fixed", "🟢", "#388e3c"
+    TAKEN_BACK = "Taken back", "↩️", "#d32f2f"
     OBSERVED = "Observed only", "👁", "#546e7a"
     ROLLED_BACK = "Rolled back, needs you", "⚠️", "#d32f2f"
     PARTLY_UNDONE = "Partly undone, needs you", "⚠️", "#d32f2f"
@@ -117,6 +118,7 @@ class Notification:
     where the channel has buttons and somebody hears of it when one is pressed. ``ahead`` is what happens next by
     itself, ``notes`` are (kind, line) of what was found out beside the alert. ``questions`` are the runs of which each
     asks in a message of its own, where the channel can. ``picture`` is the chart, once there is one.
+    ``lent_over`` counts the changes that were kept for a time only and of which that time has ended.
     """
 
     incident_id: str
@@ -146,6 +148,7 @@ class Notification:
     notes: tuple[tuple[str, str], ...] = ()
     questions: tuple[Question, ...] = ()
     picture: Picture | None = None
+    lent_over: int = 0
 
 
 Receipt = Mapping[str, JsonValue]

@@ -17,8 +17,9 @@ LINE, BY_HAND, LINES = 400, 2000, 30
 
 
 def state_of(news: Notification) -> str:
-    """Return what a message of its own is worth: another outcome, or a person who is needed now."""
-    return f"{news.headline.name}{'!' if news.page else ''}"
+    """Return what is worth a message of its own: another outcome, a person who is needed, a lent change that ended."""
+    lent = f"/{news.lent_over}" if news.lent_over else ""
+    return f"{news.headline.name}{'!' if news.page else ''}{lent}"
 
 
 @dataclass(frozen=True, slots=True)

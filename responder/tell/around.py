@@ -19,6 +19,8 @@ from responder.tell.words import change, clock, short
 
 PAST, RECENT, BESIDE = timedelta(days=30), timedelta(hours=2), timedelta(minutes=30)
 MOST = 3
+APART = 2
+"""So many labels tell incidents of one name apart."""
 KNOWN = timedelta(minutes=1)
 NEAR = timedelta(seconds=2)
 """How old what is known of the surroundings may be: in a storm, those of all incidents are nearly the same."""
@@ -160,12 +162,24 @@ def _related(account: Account, beside: Sequence[Nearby], now: datetime) -> Seque
     labels = worst.labels if worst is not None else account.incident.group_labels
     alike = [(one, shared) for one in beside if (shared := _shared(labels, one.labels))]
     alike.sort(key=lambda pair: (-len(pair[1]), pair[0].opened_at))
-    return [Finding(f"related:{one.incident}", now, _neighbour(one, shared)) for one, shared in alike[:MOST]]
+    listed = [one for one, _ in alike[:MOST]]
+    return [
+        Finding(f"related:{one.incident}", now, _neighbour(one, list(dict.fromkeys((*_apart(one, listed), *shared)))))
+        for one, shared in alike[:MOST]
+    ]
 
 
-def _neighbour(one: Nearby, shared: Sequence[str]) -> str:
+def _neighbour(one: Nearby, labels: Sequence[str]) -> str:
     name = short(one.labels.get("alertname", "(no alertname)"), 80)
-    return f"{name} began {clock(one.opened_at)} ({', '.join(shared)}){'' if one.open else ', over'}"
+    return f"{name} began {clock(one.opened_at)} ({', '.join(labels)}){'' if one.open else ', over'}"
+
+
+def _apart(one: Nearby, listed: Sequence[Nearby]) -> Sequence[str]:
+    """Return the labels that tell it from others of its name, which would read the same without them."""
+    same = [each.labels for each in listed if each.labels.get("alertname") == one.labels.get("alertname")]
+    names = [name for name, value in one.labels.items() if any(each.get(name) != value for each in same)]
+    where = sorted(names, key=lambda name: (TELLING.index(name) if name in TELLING else len(TELLING), name))
+    return [f"{name}={short(one.labels[name], 40)}" for name in where[:APART]]
 
 
 def _shared(labels: Mapping[str, str], others: Mapping[str, str]) -> Sequence[str]:

@@ -3,14 +3,23 @@
 from collections.abc import Mapping
 
 from responder.domain.notification import Account, Headline
+from responder.domain.records import OVER as OF_NOTHING
+from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
+from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
+from responder.tell.buttons import several
+from responder.tell.by_people import PERSON, SAID_NO, answered_by, ended_by_a_person
 from responder.tell.docs import Docs
 from responder.tell.headline import ASKS, LOOKING, OVER
-from responder.tell.words import clock
+from responder.tell.words import short, until
 
 NOTHING = "nothing happens by itself until somebody has looked"
+_LEFT = "nothing further is done for this alert by itself"
+LEFT = "the alert still fires; nothing further is done for it by itself"
+"""After a person has stopped a run, said no to it or taken it back."""
 _S = RunState
+_STANDS = frozenset(RecordState) - OF_NOTHING
 _OTHERWISE: Mapping[str, str] = {
     "undo": "otherwise it is undone",
     "keep": "otherwise it stays as it is",
@@ -28,9 +37,26 @@ def coming(account: Account, word: Headline, run: Run | None, docs: Docs) -> str
         return ""
     if word is Headline.OBSERVED:
         return "nothing, it only watches (mode observe); to let it act, set mode: approve or auto in its playbook"
-    if word in ASKS:
-        return _without_a_yes(account, run, docs)
-    return _at_work(run, docs)
+    if ended_by_a_person(account, run):
+        return "" if several(account) or _tried_again(account, run) else LEFT
+    return _without_a_yes(account, run, docs) if word in ASKS else _goes_on(account, run, docs)
+
+
+def _goes_on(account: Account, run: Run, docs: Docs) -> str:
+    return _behind_a_yes(account, run, docs) or _at_work(run, docs)
+
+
+def _between(account: Account, run: Run, by: str) -> str:
+    """Return what follows a question between two steps: its playbook's ``on_timeout`` is about its plan only."""
+    if any(one.run_id == run.id and one.state in _STANDS for one in account.records):
+        return f"what was changed stands until then; without a yes by {by} it is undone, and a person is called"
+    return f"nothing further is done without a yes; without one by {by} a person is called"
+
+
+def _behind_a_yes(account: Account, run: Run, docs: Docs) -> str:
+    if run.state is not _S.AWAITING_APPROVAL or not answered_by(account.approvals, run):
+        return ""
+    return f"what was approved is looked at once more and done; then {_judged(docs)}"
 
 
 def _tried_again(account: Account, run: Run | None) -> bool:
@@ -40,22 +66,42 @@ def _tried_again(account: Account, run: Run | None) -> bool:
 
 
 def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:
-    until = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
-    if not until:
+    asked = [one for one in account.approvals if one.run_id == run.id and one.state == "pending"]
+    if not asked:
         return ""
+    by = until(asked[-1].expires_at, asked[-1].asked_at)
+    if run.progress.asking:
+        return _between(account, run, by)
     left = "a person is called" if docs.on_timeout != "skip" else "it is left alone"
-    return f"nothing is changed without a yes; without one by {clock(until[-1])} {left}"
+    return f"nothing is changed without a yes; without one by {by} {left}"
+
+
+def _judged(docs: Docs) -> str:
+    return f"it checks whether that helps; {_OTHERWISE[docs.on_failure]}"
+
+
+def _after_the_undo(run: Run) -> str:
+    if run.kind != "forward":
+        return f"once it is taken back, {_LEFT}"
+    if run.progress.ending in SAID_NO:
+        said = "stopped it" if run.progress.ending is Verdict.STOPPED else "said no"
+        by = short(run.stop_by, PERSON) if run.stop_by and run.progress.ending is Verdict.STOPPED else "a person"
+        return f"{by} {said}: once it is undone, {_LEFT}"
+    if run.progress.goes_on:
+        return "once it is undone, the next step has its turn"
+    return "once it is undone, the next playbook has its turn, or a person is called"
 
 
 def _at_work(run: Run, docs: Docs) -> str:
     if run.state in (_S.READY, _S.ACTING) and run.kind == "forward":
-        return f"it checks whether that helps; {_OTHERWISE[docs.on_failure]}"
+        return _judged(docs)
     if run.state is _S.VERIFYING:
-        until = f" by {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
+        ends, began = run.progress.verify_until, run.progress.verify_from
+        by = f" by {until(ends, began)}" if ends else ""
         back = f", and given back after {human_duration(docs.revert_after)}" if docs.revert_after else ""
-        return f"kept if the checks hold{until}{back}; {_OTHERWISE[docs.on_failure]}"
-    if run.state is _S.UNDOING and run.kind != "forward":
-        return ""
+        return f"kept if the checks hold{by}{back}; {_OTHERWISE[docs.on_failure]}"
+    if run.state is _S.UNDOING:
+        return _after_the_undo(run)
     return _AHEAD.get(run.state, "")
 
 
@@ -63,5 +109,4 @@ _AHEAD: Mapping[RunState, str] = {
     **dict.fromkeys(LOOKING, "its conditions are checked, then it says what it will change"),
     _S.PARKED: "it goes on where it stopped, once nothing halts it any more",
     _S.REVERTING: "given back one step at a time, as long as the checks hold",
-    _S.UNDOING: "once it is undone, the next playbook has its turn, or a person is called",
 }

@@ -8,10 +8,12 @@ from responder.domain.episodes import DecisionRow, Episode
 from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headline, Line, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import HELPED, Run, RunState
-from responder.domain.sentences import sentences
+from responder.domain.sentences import quoted, sentences
 from responder.domain.targets import SEPARATOR
 from responder.domain.verdicts import Verdict
+from responder.tell import lent
 from responder.tell.buttons import apart, asks_a_person, buttons, several, standing
+from responder.tell.by_people import taking, who
 from responder.tell.coming import coming
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import entries
@@ -36,7 +38,7 @@ from responder.tell.notes import notes
 from responder.tell.pictures import picture_of
 from responder.tell.questions import questions
 from responder.tell.several import shared, target_lines
-from responder.tell.words import clock, short
+from responder.tell.words import clock, short, until
 
 PAGE = 1024
 """Characters of the pager's sentence (PagerDuty Events API v2, payload.summary)."""
@@ -107,6 +109,7 @@ def compose(account: Account, revision: int, now: datetime, docs_of: DocsOf, ext
         notes=notes(account),
         questions=questions(account, _docs_of_asking(account, docs_of)),
         picture=picture_of(account, word),
+        lent_over=lent.ended(account),
         labels=dict(list((worst.labels if worst else incident.group_labels).items())[:LABELS_SHOWN]),
     )
 
@@ -200,6 +203,18 @@ def _why(account: Account, word: Headline) -> str:
         return sentences(short(account.incident.needs_person, TEXT), _since_then(account))
     if word in ASKS or word in (Headline.FIXED, Headline.FIXING, Headline.UNDOING, Headline.OBSERVED):
         return ""
+    return _taken_back(account, word) or _decided(account, word)
+
+
+def _taken_back(account: Account, word: Headline) -> str:
+    back = taking(account, main_run(account)) if word is not Headline.RESOLVED else None
+    if back is None:
+        return ""
+    said = f"{who(back, 'What was changed was taken back')}, at {clock(back.finished_at or back.created_at)}"
+    return sentences(said, quoted(short(back.context.reason, TEXT)), _since_then(account))
+
+
+def _decided(account: Account, word: Headline) -> str:
     acted = [run for run in account.runs if run.state is not RunState.SKIPPED]
     if acted and (word is Headline.RESOLVED or any(run.state in WORKING for run in account.runs)):
         return ""
@@ -245,7 +260,7 @@ def _since_then(account: Account) -> str:
 
 def _decision(one: DecisionRow) -> str:
     who = f"{one.playbook}: " if one.playbook else ""
-    again = f"Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
+    again = f"Looked at again at {until(one.retry_at, one.at)}." if one.retry_at else ""
     return sentences(short(f"{who}{one.reason}", TEXT), again)
 
 

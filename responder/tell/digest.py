@@ -26,7 +26,8 @@ PAUSE_SECONDS = 5.0
 """Between two gatherings at a destination: what comes meanwhile is read at once, and most of it is fixed by then."""
 TITLE = 110
 _ORDER = {word: place for place, word in enumerate((
-    Headline.FIRING, Headline.UNDOING, Headline.FIXING, Headline.OBSERVED, Headline.FIXED, Headline.RESOLVED,
+    Headline.FIRING, Headline.TAKEN_BACK, Headline.UNDOING, Headline.FIXING, Headline.OBSERVED, Headline.FIXED,
+    Headline.RESOLVED,
 ))}  # fmt: skip
 
 

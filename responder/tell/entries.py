@@ -13,7 +13,7 @@ from responder.domain.sentences import quoted
 from responder.tell.headline import ranked, unsolved
 from responder.tell.lines import LINE, check_lines, record_line, run_line, undo_line
 from responder.tell.notes import found
-from responder.tell.words import clock, short
+from responder.tell.words import short, until
 
 ENTRIES = 100
 """How many of the latest entries are told."""
@@ -69,10 +69,11 @@ def _run(run: Run, records: Sequence[Record], now: datetime) -> Iterator[Entry]:
     for number, said in enumerate(run.progress.said):
         yield Entry(f"run:{run.id}:said:{number}", said.at, f"– {said.text}")
     if run.progress.verify_from is not None:
-        until = f" until {clock(run.progress.verify_until)}" if run.progress.verify_until else ""
-        yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{until}")
+        ends, began = run.progress.verify_until, run.progress.verify_from
+        lasts = f" until {until(ends, began)}" if ends else ""
+        yield Entry(f"run:{run.id}:verifying", run.progress.verify_from, f"◐ checking whether it helps{lasts}")
     if run.kept_at is not None and run.progress.keep_until is not None:
-        text = f"✔ {run.playbook}: helped, kept until {clock(run.progress.keep_until)}, then given back"
+        text = f"✔ {run.playbook}: helped, kept until {until(run.progress.keep_until, run.kept_at)}, then given back"
         yield Entry(f"run:{run.id}:kept", run.kept_at, text)
     if run.state is RunState.PARKED:
         line = run_line(run, records)
@@ -100,7 +101,7 @@ def _record(record: Record) -> Iterator[Entry]:
 
 
 def _approval(approval: Approval) -> Iterator[Entry]:
-    asked = f"○ run {approval.run_id} asks for approval until {clock(approval.expires_at)}"
+    asked = f"○ run {approval.run_id} asks for approval until {until(approval.expires_at, approval.asked_at)}"
     yield Entry(f"approval:{approval.id}:asked", approval.asked_at, asked)
     if approval.first_at is not None:
         text = f"✔ first of two yeses by {approval.first_by}{_said(approval.first_comment)}"

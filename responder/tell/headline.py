@@ -10,7 +10,9 @@ from responder.domain.notification import Account, Headline
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import HELPED, Run, RunState
 from responder.language.durations import human_duration
-from responder.tell.words import clock, short
+from responder.tell.by_people import taken_back, taking, who
+from responder.tell.lent import fate
+from responder.tell.words import clock, short, until
 
 NAME = 120
 """Characters of an alert's name, so that one hostile label cannot crowd out the rest."""
@@ -93,10 +95,14 @@ def _as_it_stands(account: Account) -> Headline:
         return Headline.PARKED
     if states & WORKING:
         run = main_run(account)
-        return Headline.UNDOING if run is not None and run.state is RunState.UNDOING else Headline.FIXING
+        return Headline.UNDOING if run is not None and _goes_back(run) else Headline.FIXING
     if account.incident.resolved_at is not None:
         return Headline.RESOLVED
     return _settled(account)
+
+
+def _goes_back(run: Run) -> bool:
+    return run.state is RunState.UNDOING or run.kind == "rollback"
 
 
 def _latched(account: Account, run: Run) -> Headline:
@@ -136,12 +142,14 @@ def _settled(account: Account) -> Headline:
     """Return the word for an incident at which nobody is working."""
     runs_of = served(account)
     runs = [_last_run(account, runs_of.get(episode.id, frozenset())) for episode in firing(account)]
-    last = {run.state if run is not None else None for run in runs} | account.beyond.ends
-    if not last:
-        verified = any(run.state in HELPED for run in account.runs)
-        return Headline.FIXED if verified else Headline.RESOLVED
+    back = {run.id for run in runs if run is not None and taken_back(account, run) is not None}
+    last = {None if run is None else run.state for run in runs if run is None or run.id not in back}
+    last |= account.beyond.ends
+    if not last and not back:
+        helped = (run for run in account.runs if run.state in HELPED)
+        return Headline.FIXED if any(taken_back(account, run) is None for run in helped) else Headline.RESOLVED
     if last <= HELPED:
-        return Headline.FIXED
+        return Headline.TAKEN_BACK if back else Headline.FIXED
     if last == {RunState.OBSERVED}:
         return Headline.OBSERVED
     return Headline.FIRING
@@ -166,16 +174,29 @@ def _last_run(account: Account, ids: Collection[str]) -> Run | None:
 def phrase(account: Account, word: Headline, now: datetime) -> str:
     """Return the headline with its time, where the time is the news: ``Fixed in 3m12s``, ``Firing 2m``."""
     run = main_run(account)
+    became = f", {end}" if word in OVER and (end := fate(account, run)) else ""
+    return f"{_timed(account, word, run, now)}{became}"
+
+
+def _timed(account: Account, word: Headline, run: Run | None, now: datetime) -> str:
     if word is Headline.FIXED and run is not None:
         took = (run.kept_at or run.finished_at or now) - account.incident.opened_at
         return f"{word} in {human_duration(took)}"
     if word is Headline.RESOLVED:
         return f"{word} after {human_duration(_ended(account, now) - _began(account))}"
     if word in ASKS and run is not None:
-        return f"{word} until {clock(_expiry(account, run))}"
+        return f"{word} until {_expiry(account, run)}"
     if word is Headline.FIRING:
         return f"{word} {human_duration(max(now - _began(account), now - now))}"
-    return str(word)
+    return _named(account, word, run)
+
+
+def _named(account: Account, word: Headline, run: Run | None) -> str:
+    """Return the headline with who has taken a change back, or is having it taken back."""
+    if word is Headline.UNDOING and run is not None and run.kind == "rollback":
+        return who(run, f"{word}, asked") if run.context.requested_by else str(word)
+    back = taking(account, run) if word is Headline.TAKEN_BACK else None
+    return str(word) if back is None else who(back, str(word))
 
 
 def age(account: Account, word: Headline, now: datetime) -> str:
@@ -204,6 +225,6 @@ def _began(account: Account) -> datetime:
     return min([account.incident.opened_at, *(began(one) for one in account.episodes)])
 
 
-def _expiry(account: Account, run: Run) -> datetime:
-    waiting = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
-    return waiting[-1] if waiting else run.deadline
+def _expiry(account: Account, run: Run) -> str:
+    waiting = [one for one in account.approvals if one.run_id == run.id and one.state == "pending"]
+    return until(waiting[-1].expires_at, waiting[-1].asked_at) if waiting else clock(run.deadline)

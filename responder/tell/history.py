@@ -65,7 +65,8 @@ async def history(tools: Metrics, scene: Scene) -> Sequence[Finding]:
     points = _of(await prometheus.over(rule.left, now - BACK, now, STEP), worst.labels)
     if not points:
         return ()
-    found = [_course(rule, points, now), *_forecast(rule, points, now)]
+    course = [_course(rule, points, now)] if len(points) > 1 else []  # one figure alone has no course
+    found = [*course, *_forecast(rule, points, now)]
     before = _of(await prometheus.over(rule.left, now - DAYS, now - timedelta(days=1) + AROUND, EVERY), worst.labels)
     return [*found, *_anomaly(rule, points, before, now)]
 

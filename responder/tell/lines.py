@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from pydantic import JsonValue
 
@@ -12,8 +12,9 @@ from responder.domain.runs import HELPED, Check, PlannedStep, Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
+from responder.tell.by_people import answered_by, who
 from responder.tell.headline import nothing_undone
-from responder.tell.words import change, clock, short
+from responder.tell.words import change, clock, short, until
 
 LINE = 300
 """Characters of one line."""
@@ -45,6 +46,12 @@ RUN_WORDS: Mapping[RunState, tuple[str, str]] = {
     _S.EXPIRED: (BAD, "ran out of time"),
 }
 _BEFORE_ACTING = frozenset({_S.RESOLVING, _S.CHECKING, _S.AWAITING_APPROVAL, _S.READY})
+_TAKES_BACK: Mapping[RunState, tuple[str, str]] = {
+    _S.READY: (UNDER_WAY, "about to be taken back, as asked"),
+    _S.UNDOING: (UNDER_WAY, "being taken back, as asked"),
+    _S.ROLLED_BACK: (DONE, "taken back"),
+}
+"""How a rollback that a person has asked for stands."""
 _JUDGED = frozenset({Verdict.VERIFY_FAILED, Verdict.VERIFY_UNKNOWN, Verdict.VERIFIED})
 """What checks lead to."""
 _LIFT = "To let it go on: responder resume all, or one of those that responder pauses lists."
@@ -69,7 +76,7 @@ def account_lines(account: Account) -> tuple[Line, ...]:
     earlier = [Line(NOT, _earlier(account, left))] if left else []
     lines: list[Line] = [] if asked else earlier
     for run in shown if asked else reversed(shown):
-        lines.append(run_line(_unsaid_run(run, why), account.records))
+        lines.append(run_line(_unsaid_run(run, why), account.records, account.approvals))
         mine = [record for record in account.records if record.run_id == run.id]
         lines.extend(step_lines(run, [_unsaid(record, f"{why} {run.reason}") for record in mine]))
         lines.extend(check_lines(run))
@@ -89,27 +96,44 @@ def _unsaid_run(run: Run, why: str) -> Run:
 
 def _unsaid(record: Record, said: str) -> Record:
     """Leave out what a record says of its error when the message says it already."""
-    return replace(record, message="") if record.message in said and record.state is not _R.DRIFTED else record
+    kept = record.state in (_R.DRIFTED, _R.UNDONE)  # there it says what has happened, not why
+    return replace(record, message="") if record.message in said and not kept else record
 
 
-def run_words(run: Run, records: Sequence[Record]) -> tuple[str, str]:
-    """Return the symbol and the words for how a run stands; ``records`` are the incident's."""
-    symbol, words = RUN_WORDS[run.state]
+def run_words(run: Run, records: Sequence[Record], approvals: Sequence[Approval] = ()) -> tuple[str, str]:
+    """Return the symbol and the words for how a run stands; ``records`` and ``approvals`` are the incident's."""
+    symbol, words = _answered(run, approvals) or RUN_WORDS[run.state]
     if run.state is _S.KEPT and run.progress.keep_until is not None:
-        words = f"helped, kept until {clock(run.progress.keep_until)}, then given back"
+        words = f"helped, kept until {until(run.progress.keep_until, run.kept_at)}, then given back"
     if run.state is _S.PARTLY_ROLLED_BACK and nothing_undone(run, records):
         words = "not undone"
-    if run.kind == "rollback" and run.state is _S.ROLLED_BACK:
-        symbol = DONE
+    if run.kind == "rollback" and run.state in _TAKES_BACK:
+        symbol, words = _TAKES_BACK[run.state]
+        words = who(run, words)
     if run.state in _SENDING and run.reason and run.progress.tries:
         in_doubt = any(one.run_id == run.id and one.state in _UNDER_WAY for one in records)
         words += ", looking again" if in_doubt else ", trying again"
     return symbol, words
 
 
-def run_line(run: Run, records: Sequence[Record]) -> Line:
-    """Return how a run stands: its playbook, its state and why it ended so; ``records`` are the incident's."""
-    symbol, words = run_words(run, records)
+def _answered(run: Run, approvals: Sequence[Approval]) -> tuple[str, str] | None:
+    """Return the words for a run that has asked: who said yes to what it asks now, or that its plan is another one."""
+    by = answered_by(approvals, run)
+    if by and run.state in (_S.AWAITING_APPROVAL, _S.READY):
+        return UNDER_WAY, f"approved by {by}, about to act"
+    if by and run.waits_for_yes:
+        return UNDER_WAY, f"{by} said yes, goes on"
+    if run.state is _S.AWAITING_APPROVAL and run.progress.asked > 1:
+        return TO_DO, "the plan is another one by now, waits for approval of it"
+    return None
+
+
+def run_line(run: Run, records: Sequence[Record], approvals: Sequence[Approval] = ()) -> Line:
+    """Return how a run stands: its playbook, its state and why it ended so.
+
+    ``records`` and ``approvals`` are the incident's.
+    """
+    symbol, words = run_words(run, records, approvals)
     what = f"undoing run {run.of_run}" if run.kind == "rollback" else run.playbook
     took = ""
     helped_at = run.kept_at or run.finished_at
@@ -117,6 +141,8 @@ def run_line(run: Run, records: Sequence[Record]) -> Line:
         took = f", took {human_duration(helped_at - (run.started_at or run.created_at))}"
     says_more = run.kept_at is not None and run.state is _S.VERIFIED
     reason = run.reason.removeprefix("It helped. ") if says_more or run.state not in _SELF_EXPLAINING else ""
+    if says_more and run.stop_by:
+        reason = sentences(reason, "It stays as it is.")
     told = f"{what}: {words}{took}{f': {reason}' if reason else ''}"
     return Line(symbol, sentences(told, _LIFT) if run.state is _S.PARKED else told)
 
@@ -186,7 +212,8 @@ def undo_line(record: Record) -> Line | None:
     if record.state is _R.UNDO_INTENDED:
         return Line(UNDER_WAY, f"undoing {back.removeprefix('run the undo of ')}")
     if record.state is _R.UNDONE:
-        return Line(BACK, f"{back}{f', at {clock(record.undone_at)}' if record.undone_at else ''}")
+        when = f", at {clock(record.undone_at)}" if record.undone_at else ""
+        return Line(BACK, f"{back}{when}{_put_back(record)}")
     if record.state is _R.DRIFTED:
         now = record.message.removeprefix(Verdict.DRIFTED.sentence).strip()
         left = sentences("not undone, somebody else has changed it since and their edit was left alone", now)
@@ -198,6 +225,12 @@ def undo_line(record: Record) -> Line | None:
     return None
 
 
+def _put_back(record: Record) -> str:
+    """Return that it was not we who put it back, where the record says so."""
+    said = record.message.rstrip(".")
+    return f": {said[0].lower()}{said[1:]}" if said else ""
+
+
 def named(step: str, what: str, more: str = "") -> str:
     """Return what changed, and which step did it."""
     return f"{what} ({step}{more})" if what else f"{step}{more}"
@@ -207,9 +240,8 @@ def check_lines(run: Run) -> Iterator[Line]:
     """Return a line for each check: what it measured before, what now, and what it needs."""
     if run.state in _BEFORE_ACTING and not run.progress.checks:
         return
-    until = run.progress.verify_until if run.state in (_S.VERIFYING, _S.REVERTING) else None
     for check in run.progress.checks:
-        what = f"check {check.name}{measured(check)}{_held(check)}{_until(check, until)}"
+        what = f"check {check.name}{measured(check)}{_held(check)}{_until(run, check)}"
         if check.last is not None and not check.done and _cut_off(run):
             yield Line(NOT, f"{what}, not judged to the end")
         elif check.last is not None and not check.done and check.last.outcome == "pass" and _ended_badly(run):
@@ -236,8 +268,9 @@ def _held(check: Check) -> str:
     return f", held {human_duration(held)}" if held >= WORTH_A_WORD else ""
 
 
-def _until(check: Check, until: datetime | None) -> str:
-    return f", by {clock(until)}" if until is not None and not check.done else ""
+def _until(run: Run, check: Check) -> str:
+    ends = run.progress.verify_until if run.state in (_S.VERIFYING, _S.REVERTING) else None
+    return f", by {until(ends, run.progress.verify_from)}" if ends is not None and not check.done else ""
 
 
 def _check_symbol(run: Run, check: Check) -> str:
@@ -274,7 +307,7 @@ def _approval_lines(account: Account, run: Run) -> Iterator[Line]:
     for one in account.approvals:
         if one.run_id == run.id and one.state == "pending":
             yield Line(TO_DO, f"may it?{_two(one)} responder approve {run.id}, or responder reject {run.id}, "
-                              f"until {clock(one.expires_at)}")  # fmt: skip
+                              f"until {until(one.expires_at, one.asked_at)}")  # fmt: skip
 
 
 def _two(asked: Approval) -> str:

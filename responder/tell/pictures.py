@@ -11,7 +11,7 @@ from responder.tell.headline import LATCHED, OVER, main_run
 from responder.tell.lines import made, seen_of
 from responder.tell.words import change
 
-ENDS = OVER | frozenset(LATCHED.values()) | {Headline.NOT_UNDONE}
+ENDS = OVER | frozenset(LATCHED.values()) | {Headline.NOT_UNDONE, Headline.TAKEN_BACK}
 """Words after which the chart shows how it went."""
 _MADE = frozenset({RecordState.APPLIED, RecordState.UNDONE, RecordState.DRIFTED, RecordState.UNDO_FAILED})
 

@@ -10,7 +10,7 @@ from responder.tell.buttons import ANSWERS, apart, offered, told_apart
 from responder.tell.docs import Docs
 from responder.tell.headline import alert_name
 from responder.tell.lines import BAD, DONE, NOT, TO_DO, named
-from responder.tell.words import change, clock, short
+from responder.tell.words import change, clock, short, until
 
 LINE, TARGET = 300, 120
 SHOWN = 20
@@ -48,7 +48,7 @@ def _question(run: Run, asked: Approval, pressed: list[Button], docs: Docs | Non
 
 def _outcome(run: Run, asked: Approval, *, pending: bool) -> tuple[str, str]:
     if pending:
-        return Headline.WAITING.icon, f"May it? Until {clock(asked.expires_at)}"
+        return Headline.WAITING.icon, f"May it? Until {until(asked.expires_at, asked.asked_at)}"
     when = f" at {clock(asked.decided_at)}" if asked.decided_at else ""
     if asked.state in ("approved", "spent") and asked.decided_by:
         return DONE, f"Approved by {asked.decided_by}{when}"

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import takewhile
 
 from responder.domain.notification import Account, Line
@@ -10,7 +9,7 @@ from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.targets import SEPARATOR
 from responder.tell.lines import BAD, DONE, NOT, RUN_WORDS, made, measured, run_words
-from responder.tell.words import change, clock, short
+from responder.tell.words import change, short, until
 
 SHOWN = 12
 """So many targets have a line; the others are counted by how they stand."""
@@ -58,16 +57,16 @@ def target_lines(account: Account) -> tuple[Line, ...]:
 
 
 def _line(account: Account, run: Run) -> Line:
-    symbol, words = run_words(run, account.records)
+    symbol, words = run_words(run, account.records, account.approvals)
     parts = [words, *_figures(account, run)]
     text = short("; ".join(part for part in parts if part), WORDS)
     return Line(BAD if run.id == account.incident.needs_person_run and symbol in _CALM else symbol, text)
 
 
 def _figures(account: Account, run: Run) -> Iterator[str]:
-    until = _until(account, run)
-    if until is not None:
-        yield f"until {clock(until)}"
+    lasts = _until(account, run)
+    if lasts:
+        yield f"until {lasts}"
     mine = [one for one in account.records if one.run_id in (run.id, run.of_run)]
     yield ", ".join(made(one) for one in mine if one.state in _STANDS)
     if not mine and not run.state.final:
@@ -77,11 +76,12 @@ def _figures(account: Account, run: Run) -> Iterator[str]:
         yield run.reason
 
 
-def _until(account: Account, run: Run) -> datetime | None:
+def _until(account: Account, run: Run) -> str:
     if run.state is _S.AWAITING_APPROVAL:
-        asked = [one.expires_at for one in account.approvals if one.run_id == run.id and one.state == "pending"]
-        return asked[-1] if asked else None
-    return run.progress.verify_until if run.state is _S.VERIFYING else None
+        asked = [one for one in account.approvals if one.run_id == run.id and one.state == "pending"]
+        return until(asked[-1].expires_at, asked[-1].asked_at) if asked else ""
+    ends = run.progress.verify_until if run.state is _S.VERIFYING else None
+    return until(ends, run.progress.verify_from) if ends else ""
 
 
 def _refused(account: Account, served: Mapping[str, Run]) -> Iterator[tuple[str, Line]]:
@@ -91,7 +91,7 @@ def _refused(account: Account, served: Mapping[str, Run]) -> Iterator[tuple[str,
         if one.target and one.target not in served and not one.run_id:
             latest[one.target] = one
     for target, one in latest.items():
-        again = f" Looked at again at {clock(one.retry_at)}." if one.retry_at else ""
+        again = f" Looked at again at {until(one.retry_at, one.at)}." if one.retry_at else ""
         yield target, Line(NOT, short(f"{one.reason}{again}", WORDS))
 
 

@@ -1,14 +1,16 @@
 """Small pieces of text: instants, changes and cuts, the same in every message."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
 from responder.domain.images import event, leaves, short
 
-__all__ = ["change", "clock", "short"]
+__all__ = ["change", "clock", "short", "until"]
 
 NOTHING = "–"
+WITH_SECONDS = timedelta(minutes=5)
+"""Of what lasts less long than this, the end is told with its second."""
 CHANGES_SHOWN = 6
 """How many keys of an image are named in one line."""
 
@@ -16,6 +18,11 @@ CHANGES_SHOWN = 6
 def clock(at: datetime) -> str:
     """Return the time of day; a message stands on one day, its links lead to the dates."""
     return f"{at:%H:%M} UTC"
+
+
+def until(at: datetime, since: datetime | None) -> str:
+    """Return until when something lasts that began at ``since``: with seconds, where minutes would not tell."""
+    return f"{at:%H:%M:%S} UTC" if since is not None and at - since < WITH_SECONDS else clock(at)
 
 
 def change(before: JsonValue, after: JsonValue, *, done: bool = False) -> str:

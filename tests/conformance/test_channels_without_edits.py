@@ -67,7 +67,7 @@ async def test_what_comes_next_and_what_was_found_out_is_told_as_well(stack: Asy
     await tell(WebhookNotifier({"audit": (poster(peer.url, stack), SECRET)}), "audit", STORIES["diagnosed"].told())
     (event,) = peer.events
     lines = event["text"].splitlines()
-    assert "Next: kept if the checks hold by 14:07 UTC; otherwise it is undone" in lines
+    assert "Next: kept if the checks hold by 14:07:00 UTC; otherwise it is undone" in lines
     assert any(one.startswith("🔎 events: 3") for one in lines)
     assert any(one.startswith("📊 checkout-workers") for one in lines)
 

@@ -337,6 +337,28 @@ STORIES: dict[str, Story] = {
         ),
         at(200),
     ),
+    "taken-back": Story(
+        account(
+            runs=(
+                run(RunState.VERIFIED, progress=verifying(*_GOOD, done=True), verdict=Verdict.VERIFIED),
+                run(
+                    RunState.ROLLED_BACK,
+                    progress=Progress(),
+                    id="r2",
+                    kind="rollback",
+                    of_run="r1",
+                    context=Context(labels=LABELS, requested_by="ana", reason="too many for the pool"),
+                    created_at=at(300),
+                    started_at=at(300),
+                    finished_at=at(301),
+                    reason="“too many for the pool”",
+                ),
+            ),
+            records=(record(RecordState.UNDONE, undone_at=at(301)),),
+            decisions=(RAN,),
+        ),
+        at(310),
+    ),
     "not-undone": Story(
         account(
             incident=incident(needs_person=f"checkout-workers: {_NOTHING_UNDONE}", needs_person_run="r2"),

@@ -550,7 +550,7 @@ def test_a_large_incident_counts_what_was_not_read_and_is_fixed_only_when_all_of
         (RunState.CHECKING, Docs(), "its conditions are checked"),
         (RunState.ACTING, Docs(), "it checks whether that helps; otherwise it is undone"),
         (RunState.ACTING, Docs(on_failure="keep"), "otherwise it stays as it is"),
-        (RunState.VERIFYING, Docs(on_failure="page"), "by 14:07 UTC; otherwise it stays as it is, and a person"),
+        (RunState.VERIFYING, Docs(on_failure="page"), "by 14:07:00 UTC; otherwise it stays as it is, and a person"),
         (RunState.VERIFYING, Docs(revert_after=timedelta(hours=2)), "and given back after 2h; otherwise"),
         (RunState.UNDOING, Docs(), "the next playbook has its turn, or a person is called"),
         (RunState.OBSERVED, Docs(), "it only watches"),

@@ -153,6 +153,39 @@ async def test_past_outcomes_related_incidents_and_what_we_changed_are_told() ->
     assert [kind for kind, _ in news.notes] == ["past", "changed", "changed", "related"]
 
 
+async def test_related_incidents_of_one_name_are_told_apart_by_the_labels_that_differ() -> None:
+    shops = [{**LABELS, "alertname": "ShopErrors", "job": "shop", "shop": shop} for shop in ("oslo", "bonn", "rome")]
+    beside = [Nearby(f"i{n}", at(n), open=True, labels=one) for n, one in enumerate(shops, start=2)]
+    told = [one.text for one in await Around(Store((), beside)).look(Scene(STORIES["fixing"].account, None, at(60)))]
+    assert told == [f"ShopErrors began 14:02 UTC (shop={shop}, service=checkout)" for shop in ("oslo", "bonn", "rome")]
+
+
+async def test_of_what_tells_related_incidents_apart_the_place_comes_first() -> None:
+    ports = [{**LABELS, "alertname": "ShopErrors", "a": n, "b": n, "pod": f"shop-{n}"} for n in "12"]
+    beside = [Nearby(f"i{n}", at(2), open=True, labels=one) for n, one in enumerate(ports, start=2)]
+    told = [one.text for one in await Around(Store((), beside)).look(Scene(STORIES["fixing"].account, None, at(60)))]
+    assert told == [f"ShopErrors began 14:02 UTC (pod=shop-{n}, a={n}, service=checkout)" for n in "12"]
+
+
+async def test_a_label_that_tells_apart_and_is_shared_as_well_is_named_once() -> None:
+    ports = [{**LABELS, "alertname": "ShopErrors", "service": name} for name in ("checkout", "cart")]
+    beside = [Nearby(f"i{n}", at(2), open=True, labels={**one, "pod": "p"}) for n, one in enumerate(ports, start=2)]
+    about = replace(STORIES["fixing"].account, episodes=(episode(labels={**LABELS, "pod": "p"}),))
+    told = [one.text for one in await Around(Store((), beside)).look(Scene(about, None, at(60)))]
+    assert told == [
+        "ShopErrors began 14:02 UTC (service=checkout, pod=p)",
+        "ShopErrors began 14:02 UTC (service=cart, pod=p)",
+    ]
+
+
+async def test_a_figure_that_was_measured_once_has_no_course() -> None:
+    class Once(Rules):
+        async def over(self, expression: str, start: datetime, end: datetime, step: timedelta) -> tuple[Range, ...]:
+            return (Range({"service": "checkout"}, ((end, 0.5),)),)
+
+    assert "chart" not in await found(Once((f"{LEFT} > 0.01",), lambda _: 0.5), scene())
+
+
 async def test_the_surroundings_are_read_once_for_a_storm_and_again_after_two_seconds() -> None:
     about = Scene(STORIES["fixing"].account, None, at(60))
     opened = about.account.incident.opened_at
