@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from responder.domain.episodes import DecisionRow, Episode
-from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headline, Line, Notification
+from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, UNTOUCHED, Account, Headline, Line, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import HELPED, Run, RunState
 from responder.domain.sentences import sentences
@@ -307,7 +307,7 @@ def _state_now(account: Account) -> str:
     """Return what the responder has left at the targets."""
     states = {record.state for record in account.records} - {RecordState.NOT_APPLIED}
     if not states:
-        return "nothing was changed"
+        return UNTOUCHED
     doubtful = {RecordState.UNCERTAIN, RecordState.UNDO_UNCERTAIN, RecordState.INTENDED, RecordState.UNDO_INTENDED}
     if states & doubtful:
         return "in doubt, see the lines"
