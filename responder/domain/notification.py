@@ -160,6 +160,8 @@ def repeated(news: Notification) -> Notification:
     return replace(news, title=f"{news.title} (repeated)", fallback=f"{news.fallback} (repeated)")
 
 
+UNTOUCHED = "nothing was changed"
+"""What the fact ``state now`` says of an incident at whose targets no run has changed anything."""
 OVERDUE = "neither fixed nor resolved in time"
 """What is said of an incident whose page was held back for long enough."""
 ASKED_TO_LOOK = f"{OVERDUE}: a person is asked to look"

@@ -1,4 +1,4 @@
-"""PagerDuty: pages once when a person is needed, resolves when nobody is any more; what was changed is listed there."""
+"""PagerDuty: pages once when a person is needed, adds what is worse, resolves when nobody is; changes are listed."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from responder.clients.pagerduty import PagerDutyClient
 from responder.domain.alerts import Severity
 from responder.domain.errors import DeliveryError
-from responder.domain.notification import Entry, Notification, Receipt
+from responder.domain.notification import Entry, Headline, Notification, Receipt
 from responder.notifiers.text import block, cut, line, plain
 from responder.ports.notifier import PartlyDelivered
 
@@ -31,6 +31,14 @@ SEVERITIES: Final[Mapping[Severity, str]] = {
     Severity.MEDIUM: "warning",
     Severity.LOW: "info",
 }
+_GRAVE: Final[Mapping[Headline, int]] = {
+    Headline.ROLLED_BACK: 1,
+    Headline.FAILED: 2,
+    Headline.PARTLY_UNDONE: 3,
+    Headline.NOT_UNDONE: 3,
+    Headline.UNKNOWN: 4,
+}
+"""How a run has ended, the gravest last: whoever was called before that, or for less, hears of it."""
 _DETAILS = ("tried", "undone", "state now", "checks", "target", "playbook", "meaning", "impact")
 
 
@@ -57,7 +65,7 @@ class PagerDutyNotifier:
         self._changes = changes
 
     async def deliver(self, notification: Notification, address: str, receipt: Receipt | None, attempt: str) -> Receipt:
-        """Trigger when a person is needed and was not yet called; resolve when none is needed and one was."""
+        """Trigger when a person is needed and was not yet called, or for less; resolve when none is and one was."""
         routing_key = self._routing_keys.get(address)
         if routing_key is None:
             raise DeliveryError(f"notify.pagerduty.services has no {address!r}", permanent=True)
@@ -78,8 +86,9 @@ class PagerDutyNotifier:
             await self._client.send({**event, **_trigger(news)})
         elif not interop or news.resolved:  # else the alert still fires, and Alertmanager's page is not ours to end
             await self._client.send({**event, "event_action": "resolve"})
-        known = {name: value for name, value in told.items() if name != "trying"}
-        return {**known, "dedup_key": dedup_key, "triggered": bool(news.page)}
+        known = {name: value for name, value in told.items() if name not in ("trying", "told")}
+        called: Receipt = {"told": news.headline.name} if news.page else {}
+        return {**known, **called, "dedup_key": dedup_key, "triggered": bool(news.page)}
 
     def _dedup_key(self, news: Notification, address: str, told: Receipt) -> str:
         own = alertmanager_key(news.group_key) if address in self._interop else f"{OWN}{news.incident_id}"
@@ -123,7 +132,13 @@ def alertmanager_key(group_key: str) -> str:
 
 def _to_say(news: Notification, told: Receipt) -> bool:
     """Say whether PagerDuty has to hear whether a person is needed; after a lost answer nobody knows what it knows."""
-    return "trying" in told or bool(news.page) != (told.get("triggered") is True)
+    return "trying" in told or bool(news.page) != (told.get("triggered") is True) or _graver(news, told)
+
+
+def _graver(news: Notification, told: Receipt) -> bool:
+    """Say whether what a person is needed for has become worse than what was told: an event more under the same key."""
+    known = next((rank for word, rank in _GRAVE.items() if word.name == told.get("told")), 0)
+    return bool(news.page) and _GRAVE.get(news.headline, 0) > known
 
 
 def _effect(entry: Entry) -> str:

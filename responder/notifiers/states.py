@@ -8,18 +8,37 @@ arrived, so whatever is told next differs from it, or is a repetition of it.
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from responder.domain.notification import Headline, Notification, Receipt, repeated
+from responder.domain.buttons import Press
+from responder.domain.notification import UNTOUCHED, Headline, Notification, Receipt, repeated
 from responder.notifiers.text import about, cut, heading, line, notes, plain
 
 UNDER_WAY = frozenset({Headline.FIRING, Headline.FIXING, Headline.UNDOING})
 """States that pass by themselves; after all others nobody has to wait for the next one."""
+ASKING = frozenset({Headline.WAITING, Headline.OVERDUE})
+"""States that say themselves that somebody is asked for a yes."""
 LINE, BY_HAND, LINES = 400, 2000, 30
 
 
 def state_of(news: Notification) -> str:
-    """Return what is worth a message of its own: another outcome, a person who is needed, a lent change that ended."""
+    """Return what a message of its own is worth: another outcome, a person who is needed, a lent change that ended.
+
+    While a person is needed, so is a question beside that, and that something was changed behind what they were called
+    for: the headline stays.
+    """
     lent = f"/{news.lent_over}" if news.lent_over else ""
-    return f"{news.headline.name}{'!' if news.page else ''}{lent}"
+    return f"{news.headline.name}{_for_a_person(news) if news.page else ''}{lent}"
+
+
+def _for_a_person(news: Notification) -> str:
+    facts = dict(news.facts)
+    changed = news.headline is Headline.NEEDS_YOU and "needs a person" in facts and facts.get("state now") != UNTOUCHED
+    asks = news.headline not in ASKING and _asks(news)
+    return f"!{'+' if changed else ''}{'?' if asks else ''}"
+
+
+def _asks(news: Notification) -> bool:
+    pressed = any(one.press is Press.APPROVE for one in news.buttons)
+    return pressed or any(one.pending for one in news.questions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ class RunEnd:
     """What a run's last transaction also does.
 
     ``needs_person`` latches when not empty, on the run's incident and on each open one with an alert that joined the
-    run, behind what is latched there already; ``clear_person`` clears every latch that this run set, the one that it
-    undoes, or another that was to undo that: what came behind is latched next.
+    run: before what is latched there already where this end is graver, else behind it. ``clear_person`` clears every
+    latch that this run set, the one that it undoes, or another that was to undo that: what is behind is latched next.
     ``quarantine`` keeps the target from forward effects, with why. ``retry_at`` is when its episodes are due again
     (with ``after`` the playbook, so that the next candidate has its turn). ``trip_after`` runs of the playbook in a row
     that changed something and did not help trip it.

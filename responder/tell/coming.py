@@ -1,7 +1,9 @@
 """What happens next by itself: the sentence that says whether somebody may go back to sleep."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from responder.domain.episodes import DecisionRow, EpisodeState
 from responder.domain.notification import Account, Headline
 from responder.domain.records import OVER as OF_NOTHING
 from responder.domain.records import RecordState
@@ -12,7 +14,7 @@ from responder.tell.buttons import several
 from responder.tell.by_people import PERSON, SAID_NO, answered_by, ended_by_a_person
 from responder.tell.docs import Docs
 from responder.tell.headline import ASKS, LOOKING, OVER
-from responder.tell.words import short, until
+from responder.tell.words import clock, short, until
 
 NOTHING = "nothing happens by itself until somebody has looked"
 _LEFT = "nothing further is done for this alert by itself"
@@ -30,9 +32,9 @@ _OTHERWISE: Mapping[str, str] = {
 
 def coming(account: Account, word: Headline, run: Run | None, docs: Docs) -> str:
     """Return what happens next, empty where the lines say it already or nothing is known."""
-    if account.incident.needs_person:
+    if account.incident.needs_person and word not in ASKS:
         goes_on = any(not one.state.final and one.state is not _S.KEPT for one in account.runs)
-        return "" if goes_on or _tried_again(account, run) else NOTHING
+        return "" if goes_on or _tried_again(account, run) else _again(account)
     if word in OVER or run is None:
         return ""
     if word is Headline.OBSERVED:
@@ -62,7 +64,31 @@ def _behind_a_yes(account: Account, run: Run, docs: Docs) -> str:
 def _tried_again(account: Account, run: Run | None) -> bool:
     """Say whether something was decided since that has a time: then that time is told."""
     since = run.finished_at if run is not None else None
-    return any(one.retry_at is not None and (since is None or one.at >= since) for one in account.decisions)
+    decided = in_force(account.decisions)
+    return any(one.retry_at is not None and (since is None or one.at >= since) for one in decided)
+
+
+def in_force(decided: Sequence[DecisionRow]) -> Sequence[DecisionRow]:
+    """Return the decisions behind which nothing else was decided of the same playbook for the same alert."""
+    latest: dict[tuple[str, str], datetime] = {}
+    for one in decided:
+        key = (one.episode_id, one.playbook)
+        latest[key] = max(one.at, latest.get(key, one.at))
+    return [one for one in decided if one.at == latest[one.episode_id, one.playbook]]
+
+
+def _again(account: Account) -> str:
+    """Say when it is looked at again by itself, though a person is needed; else that this takes somebody.
+
+    Every alert is looked at again some time. It matters where the last run was refused for what passes by itself.
+    """
+    last = max(account.runs, key=lambda run: (run.created_at, run.id), default=None)
+    if last is None or last.state is not _S.SKIPPED or last.verdict is None or not last.verdict.later:
+        return NOTHING
+    due = [one.reconsider_at for one in account.episodes if one.state is EpisodeState.OPEN and one.reconsider_at]
+    if not due or last.verdict is Verdict.QUARANTINED:
+        return NOTHING
+    return f"it looks again by itself at {clock(min(due))}, and goes on then if nothing stands in the way any more"
 
 
 def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:

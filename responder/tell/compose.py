@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from responder.domain.episodes import DecisionRow, Episode
-from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, Account, Headline, Line, Notification
+from responder.domain.notification import ASKED_TO_LOOK, OVERDUE, UNTOUCHED, Account, Headline, Line, Notification
 from responder.domain.records import RecordState
 from responder.domain.runs import HELPED, Run, RunState
 from responder.domain.sentences import quoted, sentences
@@ -14,11 +14,12 @@ from responder.domain.verdicts import Verdict
 from responder.tell import lent
 from responder.tell.buttons import apart, asks_a_person, buttons, several, standing
 from responder.tell.by_people import taking, who
-from responder.tell.coming import coming
+from responder.tell.coming import coming, in_force
 from responder.tell.docs import Docs, DocsOf, subject
 from responder.tell.entries import entries
 from responder.tell.headline import (
     ASKS,
+    LATCHED,
     NAME,
     OVER,
     WORKING,
@@ -200,7 +201,7 @@ def _summary(worst: Episode | None, docs: Docs) -> str:
 def _why(account: Account, word: Headline) -> str:
     """Return why a person is needed, or why nothing is being done now: the latest decision or skipped run says it."""
     if account.incident.needs_person:
-        return sentences(short(account.incident.needs_person, TEXT), _since_then(account))
+        return sentences(short(_need(account), TEXT), _since_then(account))
     if word in ASKS or word in (Headline.FIXED, Headline.FIXING, Headline.UNDOING, Headline.OBSERVED):
         return ""
     return _taken_back(account, word) or _decided(account, word)
@@ -229,6 +230,15 @@ def _decided(account: Account, word: Headline) -> str:
     return "" if account.runs or word is Headline.RESOLVED else "Nothing has been decided yet."
 
 
+def _need(account: Account) -> str:
+    """Return why a person is needed, with the end of a run behind which nothing was asked anew: that is worse news."""
+    reason, run = account.incident.needs_person, main_run(account)
+    later = run is not None and run.id != account.incident.needs_person_run and run.state in LATCHED
+    if not reason or run is None or not later or not run.reason or run.reason in reason:
+        return reason
+    return sentences(f"{run.playbook}: {run.reason}", reason)
+
+
 def _works_elsewhere(account: Account, one: DecisionRow) -> bool:
     """Say whether the alert joined a run of another incident: what that does is told there, and only named here."""
     return one.verdict == Verdict.JOINED and all(run.id != one.run_id for run in account.runs)
@@ -253,7 +263,7 @@ def _since_then(account: Account) -> str:
     run = main_run(account)
     if run is None or run.finished_at is None:
         return ""
-    since = [one for one in _reasons(account) if one.verdict not in _QUIET and one.at >= run.finished_at]
+    since = [one for one in in_force(_reasons(account)) if one.verdict not in _QUIET and one.at >= run.finished_at]
     latest = max(since, key=lambda one: (one.at, one.id), default=None)
     return "" if latest is None or latest.reason in account.incident.needs_person else _decision(latest)
 
@@ -288,7 +298,7 @@ def _clearing(account: Account, run: Run | None) -> str:
 
 
 def _facts(account: Account, word: Headline, run: Run | None, docs: Docs) -> Iterator[tuple[str, str]]:
-    yield "needs a person", short(account.incident.needs_person, TEXT)
+    yield "needs a person", short(_need(account), TEXT)
     if run is not None:
         yield "target", short(run.target, TARGET)
         yield "playbook", short(f"{run.playbook} ({run.mode})", TARGET)
@@ -312,7 +322,7 @@ def _state_now(account: Account) -> str:
     """Return what the responder has left at the targets."""
     states = {record.state for record in account.records} - {RecordState.NOT_APPLIED}
     if not states:
-        return "nothing was changed"
+        return UNTOUCHED
     doubtful = {RecordState.UNCERTAIN, RecordState.UNDO_UNCERTAIN, RecordState.INTENDED, RecordState.UNDO_INTENDED}
     if states & doubtful:
         return "in doubt, see the lines"
@@ -325,10 +335,10 @@ def _state_now(account: Account) -> str:
 
 def _outcome(account: Account, word: Headline, run: Run | None, why: str) -> str:
     """Return the end of the one-line account: what matters beyond the headline."""
-    if account.incident.needs_person:
-        return f": {account.incident.needs_person}"
     if word in ASKS and run is not None:
         return f": responder approve {run.id}"
+    if account.incident.needs_person:
+        return f": {_need(account)}"
     if run is not None and word in (Headline.FIXED, Headline.RESOLVED) and run.progress.checks:
         return ": " + "; ".join(f"{check.name}{measured(check)}" for check in run.progress.checks)
     return f": {why}" if why else ""
@@ -336,7 +346,7 @@ def _outcome(account: Account, word: Headline, run: Run | None, why: str) -> str
 
 def _page(account: Account, word: Headline, name: str, heading: str, outcome: str) -> str:
     """Return the pager's sentence while a person is needed or the page is overdue, empty otherwise."""
-    reason = account.incident.needs_person
+    reason = _need(account)
     if not reason and account.overdue and unsolved(account):
         return short(f"{OVERDUE.capitalize()}: {name}. {heading}{outcome}", PAGE)
     if not reason:

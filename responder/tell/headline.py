@@ -29,6 +29,8 @@ LATCHED = {
     RunState.FAILED: Headline.FAILED,
     RunState.UNKNOWN: Headline.UNKNOWN,
 }
+_LEFT_NOTHING = frozenset({RunState.SKIPPED, RunState.ROLLED_BACK, RunState.EXPIRED, RunState.CANCELLED})
+"""Ends of which nothing stands any more: what a later run does there is the news."""
 
 
 def firing(account: Account) -> Sequence[Episode]:
@@ -54,7 +56,7 @@ def main_run(account: Account) -> Run | None:
     """Return the run that the headline is about: the latched one, else the one that waits, works or ended last."""
     latched = account.incident.needs_person and _latched_run(account)
     if latched:
-        return latched
+        return since(account, latched) or latched
     asking = [run for run in account.runs if run.waits_for_yes]
     if asking:
         return asking[-1]
@@ -64,6 +66,25 @@ def main_run(account: Account) -> Run | None:
             return found[-1]
     ended = [run for run in account.runs if run.state is not RunState.SKIPPED] or list(account.runs)
     return max(ended, key=lambda run: (run.finished_at or run.created_at, run.id), default=None)
+
+
+def since(account: Account, latched: Run) -> Run | None:
+    """Return the run that has changed something, or asks, where ``latched`` has left everything as it was before it.
+
+    The need for a person stays; what is true now is what that run says.
+    """
+    if latched.state not in _LEFT_NOTHING or latched.finished_at is None:
+        return None
+    changed = {one.run_id for one in account.records if one.state is not RecordState.NOT_APPLIED}
+    found = [
+        run
+        for run in account.runs
+        if run.target == latched.target
+        and run.kind == "forward"
+        and run.created_at >= latched.finished_at
+        and (run.id in changed or run.waits_for_yes)
+    ]
+    return max(found, key=lambda run: (run.created_at, run.id), default=None)
 
 
 def _latched_run(account: Account) -> Run | None:
@@ -78,7 +99,8 @@ def _latched_run(account: Account) -> Run | None:
 def headline(account: Account) -> Headline:
     """Return the state of the incident now in a word; while a page is out, the word says so."""
     word = _as_it_stands(account)
-    if account.incident.needs_person or not account.overdue or not _unsolved(account, word):
+    called = account.incident.needs_person and word is not Headline.WAITING
+    if called or not account.overdue or not _unsolved(account, word):
         return word
     return Headline.OVERDUE if word is Headline.WAITING else Headline.NEEDS_YOU
 
@@ -86,10 +108,10 @@ def headline(account: Account) -> Headline:
 def _as_it_stands(account: Account) -> Headline:
     if account.incident.needs_person:
         run = _latched_run(account)
-        return _latched(account, run) if run else Headline.NEEDS_YOU
+        return _needed(account, run) if run else Headline.NEEDS_YOU
     states = {run.state for run in account.runs}
     if any(run.waits_for_yes for run in account.runs):
-        return Headline.FIXING if _answered(account) else Headline.WAITING
+        return Headline.FIXING if _answered(account, account.runs) else Headline.WAITING
     if RunState.PARKED in states:
         # Whoever halted it knows. Where nobody goes on with it in time, the page is out and says that a person must.
         return Headline.PARKED
@@ -103,6 +125,14 @@ def _as_it_stands(account: Account) -> Headline:
 
 def _goes_back(run: Run) -> bool:
     return run.state is RunState.UNDOING or run.kind == "rollback"
+
+
+def _needed(account: Account, latched: Run) -> Headline:
+    later = since(account, latched)
+    if later is None:
+        return _latched(account, latched)
+    asks = later.waits_for_yes and not _answered(account, [later])
+    return Headline.WAITING if asks else _latched(account, later)
 
 
 def _latched(account: Account, run: Run) -> Headline:
@@ -131,9 +161,9 @@ def _unsolved(account: Account, word: Headline) -> bool:
     return account.incident.severity.wakes and word not in OVER
 
 
-def _answered(account: Account) -> bool:
-    """Whether every run that waits for approval has its yes already: it has to be taken up, or just is."""
-    waiting = {run.id for run in account.runs if run.waits_for_yes}
+def _answered(account: Account, runs: Sequence[Run]) -> bool:
+    """Whether each of ``runs`` that waits for approval has its yes already: it has to be taken up, or just is."""
+    waiting = {run.id for run in runs if run.waits_for_yes}
     latest = {one.run_id: one.state for one in sorted(account.approvals, key=lambda one: one.asked_at)}
     return all(latest.get(run_id) in ("approved", "spent") for run_id in waiting)
 

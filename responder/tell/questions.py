@@ -1,11 +1,12 @@
 """The runs of an incident that have asked for a yes, where there are several: each asks in a message of its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from responder.domain.buttons import Button
 from responder.domain.notification import Account, Approval, Headline, Line, Question
-from responder.domain.runs import Run, RunState
+from responder.domain.runs import PlannedStep, Run, RunState
 from responder.domain.sentences import quoted, sentences
+from responder.domain.verdicts import Verdict
 from responder.tell.buttons import ANSWERS, apart, offered, told_apart
 from responder.tell.docs import Docs
 from responder.tell.headline import alert_name
@@ -32,7 +33,7 @@ def questions(account: Account, docs: Mapping[str, Docs]) -> tuple[Question, ...
 
 
 def _question(run: Run, asked: Approval, pressed: list[Button], docs: Docs | None, alert: str) -> Question:
-    pending = asked.state == "pending" and run.state is RunState.AWAITING_APPROVAL
+    pending = asked.state == "pending" and run.waits_for_yes
     icon, outcome = _outcome(run, asked, pending=pending)
     return Question(
         run=run.id,
@@ -54,13 +55,22 @@ def _outcome(run: Run, asked: Approval, *, pending: bool) -> tuple[str, str]:
         return DONE, f"Approved by {asked.decided_by}{when}"
     if asked.state == "rejected":
         return BAD, f"Rejected by {asked.decided_by}{when}"
-    return NOT, "Nobody answered in time" if run.state is RunState.EXPIRED else "No longer asked"
+    late = run.state is RunState.EXPIRED or run.progress.ending is Verdict.APPROVAL_EXPIRED
+    return NOT, "Nobody answered in time" if late else "No longer asked"
+
+
+def _to_come(run: Run) -> Sequence[PlannedStep]:
+    """Return the steps that a yes lets go on: behind the one that asks, where one does."""
+    ids = [step.id for step in run.progress.plan]
+    return run.progress.plan[ids.index(run.progress.asking) + 1 if run.progress.asking in ids else 0 :]
 
 
 def _lines(run: Run, asked: Approval, docs: Docs | None, *, pending: bool) -> Iterator[Line]:
     if docs is not None and docs.summary:
         yield Line(NOT, short(docs.summary, LINE))
-    for step in run.progress.plan:
+    if pending and run.progress.asking:
+        yield Line(TO_DO, short(run.reason, LINE))
+    for step in _to_come(run) if pending else run.progress.plan:
         note = f": {step.note}" if step.note else ""
         yield Line(TO_DO if pending else NOT, short(f"{named(step.id, change(step.before, step.after))}{note}", LINE))
     for check in run.progress.checks:

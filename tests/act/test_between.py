@@ -9,12 +9,15 @@ import pytest
 
 from responder.app import catalogue
 from responder.domain.buttons import Press
+from responder.domain.ids import new_id
 from responder.domain.limits import Refusal
 from responder.domain.modes import Mode
+from responder.domain.notification import Headline
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
 from responder.playbook.schema import examine
 from responder.playbook.times import time_allowed
+from responder.ports.store import SliceChanges
 from responder.tell.buttons import buttons
 from responder.tell.compose import compose
 from tests.act_bed import SECOND_STEP, Bed, needs_person, open_bed, playbook_text
@@ -119,6 +122,35 @@ async def test_without_an_answer_it_is_undone_and_a_person_is_called(bed: Bed, t
     assert ended.state is RunState.ROLLED_BACK
     assert effects(target) == ["workers", "workers"]
     assert "nobody answered in time" in await needs_person(bed, run)
+
+
+async def _tried_once_more(bed: Bed, run: Run) -> Run:
+    """Create another run for the alert of one that is over, as decide does where ``attempts`` allow it."""
+    now = bed.store.now()
+    again = Run(
+        id=new_id(), kind="forward", playbook=run.playbook, revision=run.revision, target=run.target,
+        state=RunState.RESOLVING, mode=run.mode, severity=run.severity, incident_id=run.incident_id,
+        context=run.context, created_at=now, due_at=now, deadline=now + timedelta(minutes=10),
+    )  # fmt: skip
+    async with bed.store.slice() as tx:
+        (alert,) = await tx.episodes_by_key({("am", run.context.fingerprint)})
+        await tx.write(SliceChanges(runs=[(again, frozenset({alert.id}))]))
+    return again
+
+
+async def test_a_second_run_that_asks_is_what_the_message_is_about(bed: Bed) -> None:
+    first = await bed.work(await bed.begin(text(ASK.replace("5m", "2s"), SECOND_STEP)))
+    assert first.state is RunState.ROLLED_BACK
+    second = await _tried_once_more(bed, first)
+    asked = await until_asked(bed, second)
+    account = await bed.store.account(first.incident_id)
+    assert account is not None
+    news = compose(account, 1, bed.store.now(), lambda _: None, "")
+    assert (news.headline, news.run_id) == (Headline.WAITING, second.id)
+    assert "nobody answered in time" in news.why, "a person is still called for"
+    before, now = news.questions
+    assert (before.outcome, now.pending) == ("Nobody answered in time", True)
+    assert [one.revision for one in now.buttons if one.press is Press.APPROVE] == [asked["plan_hash"]]
 
 
 async def test_a_yes_to_the_plan_is_no_yes_to_the_question(bed: Bed, target: Target) -> None:

@@ -9,6 +9,7 @@ from responder.act.reach import counted_under
 from responder.domain.limits import Cap, Rate
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
+from responder.tell.compose import compose
 from tests.act_bed import Bed, needs_person, playbook_text, sick
 from tests.bed import ledger
 from tests.bed.target_peer import Target
@@ -38,6 +39,10 @@ async def test_a_mass_failure_is_left_to_a_person(bed: Bed, target: Target) -> N
     assert "6 of 6 are sick, and more than 20% is a mass failure." in run.reason
     assert "Too many targets are sick at once" in await needs_person(bed, run)
     assert ledger.effects(target.ledger.entries, "workers") == []
+    account = await bed.store.account(run.incident_id)
+    assert account is not None
+    ahead = compose(account, 1, bed.store.now(), lambda _: None, "").ahead
+    assert ahead.startswith("it looks again by itself at"), "automation goes on once enough of them are well"
 
 
 async def test_nobody_is_asked_to_approve_what_is_a_mass_failure(bed: Bed) -> None:

@@ -17,6 +17,8 @@ from responder.clients.mail import Mailer
 from responder.clients.posting import Poster
 from responder.domain.errors import DeliveryError
 from responder.domain.notification import Notification, Receipt
+from responder.domain.records import RecordState
+from responder.domain.runs import RunState
 from responder.notifiers.mail import MailNotifier
 from responder.notifiers.slack_webhook import SlackWebhookNotifier
 from responder.notifiers.teams import TeamsNotifier
@@ -25,7 +27,7 @@ from responder.ports.notifier import Notifier
 from tests.bed.posting_peers import SECRET, HookPeer, hook, mail_server, teams, verify
 from tests.bed.slack_peer import SlackPeer
 from tests.bed.web import Rate
-from tests.unit.tell.stories import STORIES
+from tests.unit.tell.stories import STORIES, Story, at, record, run
 
 LIFE = [STORIES[name].told() for name in ("firing", "fixing", "fixing", "fixed", "fixed", "resolved")]
 FIRING, FIXING, FIXED, RESOLVED = LIFE[0], LIFE[1], LIFE[3], LIFE[5]
@@ -77,6 +79,32 @@ async def test_a_person_who_is_needed_is_a_change_of_its_own(stack: AsyncExitSta
     needed = replace(ROLLED_BACK, page="")
     await tell(WebhookNotifier({"audit": (poster(peer.url, stack), SECRET)}), "audit", needed, ROLLED_BACK, ROLLED_BACK)
     assert [one["needs_person"] for one in peer.events] == [False, True]
+
+
+async def test_what_is_changed_or_asked_behind_a_need_for_a_person_is_a_change_of_its_own(
+    stack: AsyncExitStack,
+) -> None:
+    peer = await stack.enter_async_context(hook())
+    refused, asked = STORIES["mass-failure"], STORIES["asked-again"]
+    later = run(RunState.VERIFYING, id="r2", created_at=at(33))
+    acting = replace(refused.account, runs=(*refused.account.runs, later))
+    changed = replace(acting, records=(record(RecordState.APPLIED, run_id="r2"),))
+    over = replace(asked.account, runs=asked.account.runs[:1], records=asked.account.records[:1])
+    left = replace(over, runs=(replace(over.runs[0], state=RunState.FAILED),))
+    asks = replace(left, runs=(*left.runs, asked.account.runs[1]))
+    life = [Story(one, at(60)).told() for one in (refused.account, acting, changed, over, asked.account, left, asks)]
+    notifier = WebhookNotifier({"audit": (poster(peer.url, stack), SECRET)})
+    await tell(notifier, "audit", *[news for news in life for _ in range(2)])
+    assert [(one["state"], one["facts"]["state_now"]) for one in peer.events] == [
+        ("needs_you", "nothing was changed"),
+        ("needs_you", "changed: workers: 4 → 6"),
+        ("rolled_back", "as before the run"),
+        ("waiting", "changed: workers: 4 → 6"),
+        ("failed", "as before the run"),
+        ("failed", "as before the run"),
+    ]
+    assert "may it? responder approve r2" in peer.events[-1]["text"]
+    assert all(one["needs_person"] for one in peer.events)
 
 
 async def test_what_is_sent_again_carries_the_id_that_it_had(stack: AsyncExitStack) -> None:

@@ -594,6 +594,39 @@ async def test_a_person_is_called_once_and_let_go_only_when_the_latch_is_clear(
     assert [one["event_action"] for one in pagerduty.events] == ["trigger", "resolve"]
 
 
+async def test_what_gets_worse_is_told_once_more_under_the_same_key(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    notifier = pagerduty_notifier(pagerduty, stack)
+    receipt: Receipt | None = None
+    worse = ("mass-failure", "after-mass-failure", "failed", "partly-undone", "unknown")
+    for name in (*worse, "not-undone", "mass-failure", "rolled-back", "asked-again", "unknown"):
+        for _ in range(2):
+            receipt = await notifier.deliver(STORIES[name].told(), "payments", receipt, "")
+    (one,) = pagerduty.incidents
+    shown = [event["payload"]["custom_details"]["headline"] for event in one.events]
+    assert shown == [STORIES[name].told().headline for name in worse]
+    assert [event["payload"]["custom_details"]["state_now"] for event in one.events[:2]] == [
+        "nothing was changed",
+        "as before the run",
+    ]
+    receipt = await notifier.deliver(FIXED, "payments", receipt, "")
+    await notifier.deliver(STORIES["mass-failure"].told(), "payments", receipt, "")
+    assert [one.status for one in pagerduty.incidents] == ["resolved", "triggered"]
+
+
+async def test_that_it_got_worse_is_told_again_after_its_answer_was_lost(
+    pagerduty: PagerDutyPeer, stack: AsyncExitStack
+) -> None:
+    notifier = pagerduty_notifier(pagerduty, stack)
+    receipt = await notifier.deliver(STORIES["mass-failure"].told(), "payments", None, "")
+    unknown = STORIES["unknown"].told()
+    on_the_way = notifier.on_the_way(unknown, "payments", receipt)
+    assert on_the_way is not None
+    receipt = await notifier.deliver(unknown, "payments", on_the_way, "")
+    assert notifier.on_the_way(unknown, "payments", receipt) is None
+
+
 async def test_a_person_is_called_for_what_is_in_doubt_though_the_alert_is_gone(
     pagerduty: PagerDutyPeer, stack: AsyncExitStack
 ) -> None:

@@ -332,14 +332,14 @@ async def _called(store: SqlStore) -> Run:
     return one
 
 
-async def _in_doubt(store: SqlStore, about: str, target: str) -> Run:
+async def _asking(store: SqlStore, about: str, target: str, state: RunState = RunState.EXPIRED) -> Run:
     """Return another run of the incident that ended, and asks for a person too."""
     one, firing = run(store, incident_id=about, target=target), episode(store, incident_id=about)
     await write(store, episodes=[firing], runs=[(one, frozenset({firing.id}))])
     one = replace(await claimed(store, one.id), state=RunState.ACTING, started_at=store.now())
     assert await store.take_slot(one) is None
     await applied(store, one)
-    return await finished(store, one, RunState.UNKNOWN, needs_person=f"{target} is in doubt")
+    return await finished(store, one, state, needs_person=f"{target} is {state}")
 
 
 async def _asks(store: SqlStore, about: str) -> tuple[str, str]:
@@ -356,19 +356,56 @@ async def _verified(store: SqlStore, one: Run) -> None:
 @pytest.mark.promise(14)
 async def test_who_asks_for_a_person_behind_another_run_asks_when_that_one_has_helped(store: SqlStore) -> None:
     one = await _called(store)
-    first, second = [await _in_doubt(store, one.incident_id, f"http/{name}") for name in ("b", "c")]
+    first, second = [await _asking(store, one.incident_id, f"http/{name}") for name in ("b", "c")]
     assert await _asks(store, one.incident_id) == ("open", "A calls"), "one reason at a time"
 
     await _verified(store, one)
     await _close_episodes(store, one)
-    assert await _asks(store, one.incident_id) == ("open", "http/b is in doubt")
+    assert await _asks(store, one.incident_id) == ("open", "http/b is expired")
     assert await store.untold() == 1
 
-    for each, after in ((first, ("open", "http/c is in doubt")), (second, ("resolved", ""))):
+    for each, after in ((first, ("open", "http/c is expired")), (second, ("resolved", ""))):
         back = await store.roll_back(each.id, "ann", "undo it")
         assert isinstance(back, Run)
         await finished(store, await claimed(store, back.id), RunState.ROLLED_BACK, clear_person=True)
         assert await _asks(store, one.incident_id) == after
+
+
+@pytest.mark.promise(14)
+async def test_the_gravest_need_for_a_person_is_shown_and_those_that_it_came_before_are_not_forgotten(
+    store: SqlStore,
+) -> None:
+    one = await _called(store)
+    about = one.incident_id
+    ends = (RunState.FAILED, RunState.EXPIRED, RunState.UNKNOWN, RunState.PARTLY_ROLLED_BACK, RunState.UNKNOWN)
+    others, shown = [], []
+    for number, state in enumerate(ends):
+        others.append(await _asking(store, about, f"http/{number}", state))
+        shown.append((await _asks(store, about))[1])
+        assert await store.untold() == 1, "each of them is told"
+    assert shown == ["http/0 is failed", "http/0 is failed", *["http/2 is unknown"] * 3]
+    account = await store.account(about)
+    assert account is not None
+    assert account.incident.needs_person_run == others[2].id
+
+    after = []
+    for number in (2, 4, 3, 0, 1):
+        back = await store.roll_back(others[number].id, "ann", "undo it")
+        assert isinstance(back, Run)
+        await finished(store, await claimed(store, back.id), RunState.ROLLED_BACK, clear_person=True)
+        after.append((await _asks(store, about))[1])
+    assert after == ["http/4 is unknown", "http/3 is partly_rolled_back", "http/0 is failed", "A calls", "A calls"]
+    await _verified(store, one)
+    assert (await _asks(store, about))[1] == ""
+
+
+async def test_a_run_that_has_called_and_ends_gravely_says_how_it_ended(store: SqlStore) -> None:
+    for state, says in ((RunState.PARTLY_ROLLED_BACK, "half of it stands"), (RunState.ROLLED_BACK, "A calls")):
+        one = await _called(store)
+        known = await store.run(one.id)
+        assert known is not None
+        await finished(store, known, state, needs_person="half of it stands")
+        assert (await _asks(store, one.incident_id))[1] == says
 
 
 async def test_a_rollback_that_undoes_everything_answers_for_those_before_it_that_did_not(store: SqlStore) -> None:
@@ -388,7 +425,7 @@ async def test_a_rollback_that_undoes_everything_answers_for_those_before_it_tha
 
 async def test_what_was_undone_while_another_run_asked_asks_for_nobody(store: SqlStore) -> None:
     one = await _called(store)
-    other = await _in_doubt(store, one.incident_id, "http/b")
+    other = await _asking(store, one.incident_id, "http/b")
     back = await store.roll_back(other.id, "ann", "undo it")
     assert isinstance(back, Run)
     await finished(store, await claimed(store, back.id), RunState.ROLLED_BACK, clear_person=True)
@@ -399,7 +436,7 @@ async def test_what_was_undone_while_another_run_asked_asks_for_nobody(store: Sq
 
 async def test_a_person_answers_for_all_that_asked_until_then(store: SqlStore) -> None:
     one = await _called(store)
-    await _in_doubt(store, one.incident_id, "http/b")
+    await _asking(store, one.incident_id, "http/b")
     assert await store.acknowledge(one.incident_id, "ann")
     assert await _asks(store, one.incident_id) == ("open", "")
     known = await store.run(one.id)
@@ -469,7 +506,7 @@ async def _close_episodes(store: SqlStore, one: Run) -> None:
     await write(store, episodes=closed)
 
 
-async def test_a_run_that_never_gets_anywhere_is_set_aside_in_doubt(store: SqlStore) -> None:
+async def test_a_run_that_never_gets_anywhere_is_set_aside_asking(store: SqlStore) -> None:
     one = await acting(store)
     made = record(store, one)
     assert await store.intend(one, made, FREE) is None

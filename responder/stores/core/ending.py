@@ -14,7 +14,7 @@ from responder.domain.runs import HOLDS_SLOT, Run, RunState
 from responder.domain.sentences import sentences
 from responder.ports.store import Audit, RunEnd
 from responder.stores.core import rows
-from responder.stores.core.behind import Need, behind, families, still_behind
+from responder.stores.core.behind import Need, comes_in, families, graveness, still_behind
 from responder.stores.core.database import Database, Dirty, Gone, Order, Patch, Rows, Write
 from responder.stores.core.part import Part, audit_values, write_audit
 from responder.stores.core.reopening import put_to_people
@@ -86,7 +86,10 @@ class EndingPart(Part):
             entries += [entry for one in ours for entry in one.audit]
             ended = {run_id for one in ours for run_id in clearing.get(one.run.id, ())}
             waiting = await still_behind(tx, [key for key, row in latches.items() if row.needs_person_run in ended])
-            latched, more = _latched(latches, ours, joined, clearing, waiting)
+            asks = any(one.end.needs_person for one in ours)
+            shown = [row.needs_person_run for row in latches.values() if asks]
+            grave = await graveness(tx, shown, [one.run for one in ours])
+            latched, more = _latched(latches, ours, joined, clearing, waiting, grave=grave)
             seen = await put_to_people(tx, latched, latches)
             entries += [*more, *seen.audit]
             about = sorted({*(one.run.incident_id for one in ours), *(row["id"] for row in seen.latches), *seen.about})
@@ -203,8 +206,10 @@ def _latched(
     joined: Mapping[str, Sequence[str]],
     clearing: Mapping[str, Collection[str]],
     waiting: Mapping[str, Sequence[Need]],
+    *,
+    grave: Mapping[str, int],
 ) -> tuple[list[dict[str, Any]], list[Audit]]:
-    """Return the incidents whose latch changes, and what came behind it: the first reason stands until it is cleared.
+    """Return the incidents whose latch changes, and what is behind it: a reason stands until a graver one or its end.
 
     Its own run clears it at most, and the next one that waits takes its place. Those of which only an alert joined the
     run are told which run it was: their messages do not show it.
@@ -220,9 +225,8 @@ def _latched(
             elsewhere = [key for key in joined[one.run.id] if key != home and _open(latches.get(key))]
             there = sentences(one.end.needs_person, f"Run {one.run.id} served this alert, too.")
             for key, reason in [(home, one.end.needs_person), *((key, there) for key in elsewhere)]:
-                if key in needs and (not needs[key] or needs[key][0][1] != one.run.id):
-                    needs[key].append((reason, one.run.id))
-                    more += [behind(key, needs[key][-1])] if len(needs[key]) > 1 else []
+                if key in needs:
+                    more += comes_in(key, needs[key], (reason, one.run.id), grave)
         elif one.end.clear_person:
             for key, its in needs.items():
                 needs[key] = [need for need in its if need[1] not in clearing[one.run.id]]

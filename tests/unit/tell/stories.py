@@ -241,6 +241,56 @@ def _asking() -> Account:
                    approvals=(said, second))  # fmt: skip
 
 
+_ASK = PlannedStep(id="ask", action="ask", arguments={}, before=None, after="ask: Go on?")
+_MORE = PLAN[0].model_copy(update={"id": "more-workers", "before": {"workers": 6}, "after": {"workers": 8}})
+
+
+def _asked_again() -> Account:
+    """Tell an incident whose first run was undone, since nobody answered its question; the second asks it again."""
+    plan = (*PLAN, _ASK, _MORE)
+    unheard = Progress(plan=plan, step=1, asked=1, ending=Verdict.APPROVAL_EXPIRED)
+    reason = "ask: Go on?: nobody answered in time."
+    first = run(RunState.ROLLED_BACK, progress=unheard, reason=reason, finished_at=at(25))
+    waits = run(RunState.ACTING, progress=Progress(plan=plan, step=1, asked=1, asking="ask"), id="r2",
+                created_at=at(40), reason="ask: Go on?")  # fmt: skip
+    asked = Approval(id="a1", run_id="r1", plan_hash="h", plan=None, state="void", asked_at=at(5), expires_at=at(25))
+    again = replace(asked, id="a2", run_id="r2", state="pending", asked_at=at(41), expires_at=at(341))
+    undone = record(RecordState.UNDONE, undone_at=at(25))
+    later = decision(Verdict.COOLDOWN, "Until 14:02:40 UTC.", at=at(25), first_at=at(25), retry_at=at(40))
+    return account(
+        incident=incident(needs_person=f"checkout-workers: {reason}", needs_person_run="r1"),
+        runs=(first, waits),
+        records=(undone, record(RecordState.APPLIED, id="c2", run_id="r2", created_at=at(41), settled_at=at(41))),
+        decisions=(later, replace(RAN, at=at(40), run_id="r2")),
+        approvals=(asked, again),
+    )
+
+
+_SICK = f"{Verdict.MASS_FAILURE.sentence} 4 of 10 are sick, and more than 20% is a mass failure."
+
+
+def _mass_failure() -> Account:
+    """Tell an incident that was left to a person, and at which is looked again by itself all the same."""
+    refused = run(RunState.SKIPPED, progress=Progress(), verdict=Verdict.MASS_FAILURE, reason=_SICK,
+                  started_at=None, finished_at=at(3))  # fmt: skip
+    asks = incident(needs_person=f"checkout-workers: {_SICK}", needs_person_run="r1")
+    return account(incident=asks, episodes=(episode(reconsider_at=at(33)),), runs=(refused,), decisions=(RAN,))
+
+
+def _after_mass_failure() -> Account:
+    """Tell what has become of that: most of the others are well again, the fix was made, and did not help."""
+    one = _mass_failure()
+    back = run(RunState.ROLLED_BACK, progress=verifying(*_BAD), reason=_NOT_HELPED, id="r2", created_at=at(33))
+    acted = f"Run r2 on http/checkout ended rolled back at {at(192):%H:%M:%S} UTC after 1 effect."
+    decided = (
+        decision(Verdict.COOLDOWN, "Until 14:05:27 UTC.", at=at(192), first_at=at(192), retry_at=at(207)),
+        replace(RAN, at=at(33)),
+        decision(Verdict.ACTED, acted, run_id="r2", at=at(193), first_at=at(193)),
+    )
+    undone = record(RecordState.UNDONE, run_id="r2", created_at=at(34), settled_at=at(35))
+    return replace(one, episodes=(episode(),), runs=(*one.runs, back), records=(undone,), decisions=decided)
+
+
 def _parked() -> Account:
     parked = run(RunState.PARKED, progress=verifying(), reason="A halt is in force: release in progress.")
     return account(runs=(parked,), records=(record(RecordState.APPLIED),), decisions=(RAN,))
@@ -279,6 +329,9 @@ STORIES: dict[str, Story] = {
     "overdue": Story(replace(_approval(), overdue=True), at(305)),
     "several": Story(_several(), at(200)),
     "asking": Story(_asking(), at(80)),
+    "asked-again": Story(_asked_again(), at(60)),
+    "mass-failure": Story(_mass_failure(), at(20)),
+    "after-mass-failure": Story(_after_mass_failure(), at(200)),
     "kept": Story(
         account(
             runs=(

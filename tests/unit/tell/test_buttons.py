@@ -68,6 +68,15 @@ def test_several_runs_are_told_apart_and_there_is_no_yes_without_its_no() -> Non
         assert refusal("x", blocks(Story(story, at(60)).told(), pressable=True), None, None, update=True) is None
 
 
+def test_a_question_between_two_steps_is_put_like_one_before_the_first() -> None:
+    first, second = STORIES["asked-again"].account.runs
+    lost, asks = STORIES["asked-again"].told().questions
+    assert (lost.run, lost.pending, lost.outcome) == (first.id, False, "Nobody answered in time")
+    assert (asks.run, asks.pending) == (second.id, True)
+    assert [one.press for one in asks.buttons] == [Press.APPROVE, Press.REJECT]
+    assert [one.text for one in asks.lines][1:3] == ["ask: Go on?", "workers: 6 → 8 (more-workers)"], "what is to come"
+
+
 def test_the_first_button_is_about_what_the_headline_is_about() -> None:
     """A yes to another target has a message of its own: whoever is half asleep presses what is green."""
     news = STORIES["several"].told()

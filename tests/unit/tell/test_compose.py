@@ -570,6 +570,73 @@ def test_nothing_happens_by_itself_once_a_person_is_needed_and_nothing_is_under_
     assert told(goes_on).ahead == ""
 
 
+def test_it_says_when_it_looks_again_by_itself_though_a_person_is_needed() -> None:
+    refused = STORIES["mass-failure"].account
+    assert told(refused).ahead.startswith("it looks again by itself at 14:02 UTC")
+    over = replace(refused, episodes=(closed(),))
+    assert "nothing happens by itself" in told(over).ahead
+    (one,) = refused.runs
+    doubt = replace(refused, runs=(replace(one, verdict=Verdict.QUARANTINED),))
+    assert "nothing happens by itself" in told(doubt).ahead, "it waits for somebody all the same"
+
+
+def test_a_time_that_something_newer_was_decided_behind_is_not_promised() -> None:
+    news = STORIES["after-mass-failure"].told()
+    assert "14:05:27" not in news.why
+    assert "nothing happens by itself" in news.ahead
+    assert "Until 14:02:40" not in STORIES["asked-again"].told().why
+    one = STORIES["after-mass-failure"].account
+    waits = replace(one, decisions=one.decisions[:-1])
+    assert "Until 14:05:27 UTC. Looked at again at 14:05:27 UTC." in told(waits).why
+    assert told(waits).ahead == ""
+
+
+def test_what_was_done_behind_a_refusal_is_told_before_it() -> None:
+    news = STORIES["after-mass-failure"].told()
+    assert news.headline is Headline.ROLLED_BACK
+    assert news.why.startswith("checkout-workers: error rate: 3.9 %, needs < 1 %. checkout-workers: Too many")
+    assert news.page.startswith("Rolled back, needs you: CheckoutErrorsHigh · http/checkout. checkout-workers: error")
+    assert "error rate: 3.9 %" in news.fallback
+    assert dict(news.facts)["state now"] == "as before the run"
+
+
+@pytest.mark.parametrize("behind", ["mass-failure", "asked-again"])
+@pytest.mark.parametrize(
+    ("state", "made", "word"),
+    [
+        (RunState.CHECKING, None, None),
+        (RunState.VERIFYING, RecordState.APPLIED, Headline.NEEDS_YOU),
+        (RunState.VERIFIED, RecordState.APPLIED, Headline.NEEDS_YOU),
+        (RunState.UNKNOWN, RecordState.UNCERTAIN, Headline.UNKNOWN),
+        (RunState.FAILED, RecordState.NOT_APPLIED, None),
+    ],
+)
+def test_nobody_is_told_that_all_is_as_before_once_a_later_run_has_changed_something(
+    behind: str, state: RunState, made: RecordState | None, word: Headline | None
+) -> None:
+    one = STORIES[behind].account
+    first, undone = one.runs[0], one.records[:1]
+    later = run(state, id="r9", created_at=at(40))
+    records = (*undone, *([record(made, id="c9", run_id="r9")] if made else []))
+    before = told(replace(one, runs=(first,), records=undone))
+    news = told(replace(one, runs=(first, later), records=records))
+    assert (news.headline, news.run_id) == ((word, "r9") if word else (before.headline, first.id))
+    elsewhere = replace(later, target="http/other")
+    assert told(replace(one, runs=(first, elsewhere), records=records)).headline is before.headline
+
+
+def test_a_question_behind_an_earlier_need_is_what_the_message_says() -> None:
+    asks = STORIES["asked-again"].account
+    news = told(asks, 60)
+    assert (news.headline, news.run_id) == (Headline.WAITING, "r2")
+    assert news.fallback.endswith(": responder approve r2")
+    assert "nobody answered in time" in news.page, "a person is still called for"
+    assert "what was changed stands until then; without a yes by 14:07" in news.ahead
+    assert told(replace(asks, overdue=True)).headline is Headline.OVERDUE
+    yes = replace(asks, approvals=(asks.approvals[0], replace(asks.approvals[1], state="approved")))
+    assert told(yes).headline is Headline.NEEDS_YOU, "the change stands, and nobody is asked any more"
+
+
 def test_without_a_yes_a_person_is_called_or_nothing_happens_as_the_playbook_says() -> None:
     waits = STORIES["waiting"].account
     assert "by 14:32 UTC a person is called" in told(waits).ahead
