@@ -104,6 +104,28 @@ def test_filters_are_sent_as_they_are(peer: Peer, responder: Responder) -> None:
     assert {row["playbook"] for row in json.loads(result.stdout)} == {"add-workers"}
 
 
+@pytest.mark.parametrize("kind", ["runs", "incidents", "decisions", "deliveries"])
+@pytest.mark.parametrize("name", ["kind", "path", "self"])
+def test_a_filter_may_have_any_name(peer: Peer, responder: Responder, kind: str, name: str) -> None:
+    peer.lists(kind, [{"id": "aaaa0000-00000000", name: "undo"}, {"id": "aaaa0001-00000001", name: "apply"}])
+    result = responder(kind, "-w", f"{name}=undo", "-o", "name")
+    assert (result.exit_code, result.stdout) == (0, "aaaa0000-00000000\n")
+
+
+def test_a_label_may_have_any_name(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "explain"] = {"items": []}
+    assert "No alert with these labels" in responder("explain", "path=/var", "self=me").stderr
+    assert peer.asked[-1][2] == {"path": "/var", "self": "me"}
+
+
+@pytest.mark.parametrize(("where", "instead"), [("limit=3", "--limit 3"), ("cursor=x", "--limit N")])
+def test_what_a_page_is_asked_for_by_is_no_field(responder: Responder, where: str, instead: str) -> None:
+    result = responder("runs", "-w", where)
+    assert result.exit_code == 2
+    assert "is no field" in result.stderr
+    assert instead in result.stderr
+
+
 def test_a_filter_without_a_value_is_refused(peer: Peer, responder: Responder) -> None:
     assert responder("runs", "-w", "playbook").exit_code == 2
 
