@@ -316,6 +316,18 @@ def test_a_command_is_shown_as_what_was_run(run_row: Json) -> None:
     assert "restart: run `restart-web eu`  [planned]" in describe({**run_row, "steps": [step]})
 
 
+def test_values_are_written_as_in_playbooks_and_messages(run_row: Json) -> None:
+    steps: list[Json] = [
+        {"id": "wait", "before": None, "after": "wait 3s", "state": "done"},
+        {"id": "flag", "before": {"on": False, "by": None}, "after": {"on": True, "by": "us"}, "state": "applied"},
+        {"id": "list", "before": ["a"], "after": ["a", True], "state": "applied"},
+    ]
+    told = describe({**run_row, "steps": steps})
+    assert "wait: wait 3s  [done]" in told
+    assert "flag: on: false → true, by: – → us  [applied]" in told
+    assert 'list: ["a"] → ["a", true]  [applied]' in told
+
+
 def test_steps_are_shown_in_their_order_and_it_says_so(run_row: Json) -> None:
     steps: list[Json] = [{"id": name, "before": 1, "after": 2, "state": "applied"} for name in ("one", "two")]
     lines = describe({**run_row, "steps": steps}).splitlines()
