@@ -13,6 +13,7 @@ from responder.language.durations import format_duration, parse_duration
 from responder.language.strict_yaml import Path
 from responder.language.templates import Template
 from responder.playbook.arguments import check_arguments
+from responder.playbook.calls import check_calls
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import build_condition
 from responder.playbook.lists import check_items
@@ -46,6 +47,7 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
         _check_undo(findings, path, written, action)
         _check_timeout(findings, path, written, action)
         _check_reach(findings, (*path, name), mapping(written[name]), action, data.get("target"))
+        check_calls(findings, (*path, name), mapping(written[name]))
         _check_kind(findings, (*path, name), action, data.get("target"))
         if data.get("mode") == "auto":
             _check_fence(findings, path, written, action)
