@@ -26,6 +26,8 @@ CONFIGURED = Names(
 )
 LOOKED_UP = {"names", "calls", "allow", "no-prometheus", "nobody-answers", "one-answers"}
 ONLY_WARNINGS = {
+    "any-alert",
+    "no-rest",
     "only-negative",
     "no-cooldown",
     "no-escalation",
