@@ -22,9 +22,10 @@ CONFIGURED = Names(
     clusters=frozenset({"prod-eu"}),
     pagerduty=frozenset({"payments"}),
     channels={"webhook": frozenset({"audit"})},
+    protect=("http/shop/ledger", "prod-eu/*/shop/*"),
     people={"ana": "operator", "guest": "viewer"},
 )
-LOOKED_UP = {"names", "calls", "allow", "no-prometheus", "nobody-answers", "one-answers"}
+LOOKED_UP = {"names", "calls", "allow", "no-prometheus", "nobody-answers", "one-answers", "protected"}
 ONLY_WARNINGS = {
     "any-alert",
     "no-rest",
@@ -33,6 +34,7 @@ ONLY_WARNINGS = {
     "no-escalation",
     "no-prometheus",
     "one-answers",
+    "protected",
     "read-elsewhere",
     "too-long",
 }
