@@ -58,6 +58,11 @@ def test_the_next_candidate_follows_where_decision_5_says() -> None:
     assert follows == {"rolled_back", "failed", "skipped", "observed"}
 
 
+def test_what_answers_that_it_is_reserved_says_so() -> None:
+    (row,) = [line for line in reference("http-api").splitlines() if line.startswith("| `GET /api/v1/report`")]
+    assert "Reserved for later: answers 400." in row
+
+
 def test_every_verdict_has_its_sentence() -> None:
     rows = [line for line in reference("verdicts").splitlines() if line.startswith("| `")]
     for verdict in Verdict:

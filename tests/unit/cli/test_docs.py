@@ -107,6 +107,11 @@ def test_each_command_in_a_shell_block_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_reads_the_audit_log_with_a_command_that_only_verifies_it(page: Path) -> None:
+    assert not re.findall(r"responder audit(?! verify)", page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_each_link_leads_somewhere(page: Path) -> None:
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert missing == []
