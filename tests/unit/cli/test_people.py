@@ -469,6 +469,31 @@ def test_resume_names_what_it_cannot_lift(peer: Peer, responder: Responder) -> N
     assert result.stderr == "still in force: halt of all by the file /brake on a (file-1)\n"
 
 
+def test_resume_that_lifts_nothing_while_something_is_in_force_is_a_finding(peer: Peer, responder: Responder) -> None:
+    peer.answers["DELETE", "pauses/all"] = {"lifted": 0, "pauses": BRAKES[1:]}
+    result = responder("resume", "all")
+    assert (result.exit_code, result.stdout) == (1, "lifted 0\n")
+    assert result.stderr == (
+        "still in force: halt of all by the file /brake on a (file-1)\n"
+        "nothing was lifted: what a file or the environment has put on is lifted there\n"
+    )
+    peer.answers["DELETE", "pauses/all"] = {"lifted": 0, "pauses": []}
+    assert responder("resume", "all").exit_code == 0
+
+
+def test_the_pauses_of_the_past_are_those_of_people(peer: Peer, responder: Responder) -> None:
+    peer.lists("pauses", [])
+    said = responder("pauses", "--all").stderr
+    assert said == "Nobody has ever paused anything. What a file or the environment puts on is not kept here.\n"
+
+
+def test_the_version_is_asked_for_in_two_ways(responder: Responder) -> None:
+    for arguments in (["--version"], ["version"]):
+        result = responder(*arguments)
+        assert (result.exit_code, result.stdout.split(" ")[0]) == (0, "responder")
+    assert "Fixes what Alertmanager reports" in responder("--help").stdout
+
+
 def test_a_tripped_playbook_is_reset_by_its_name(peer: Peer, responder: Responder) -> None:
     peer.answers["POST", "playbooks/add-workers/reset"] = {"playbook": "add-workers"}
     assert responder("reset", "add-workers").stdout == "reset\n"
