@@ -28,6 +28,7 @@ CONFIGURED = Names(
 LOOKED_UP = {"names", "calls", "allow", "no-prometheus", "nobody-answers", "one-answers", "protected"}
 ONLY_WARNINGS = {
     "any-alert",
+    "many-portions",
     "no-rest",
     "only-negative",
     "no-cooldown",
