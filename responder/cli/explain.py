@@ -22,7 +22,7 @@ SYMBOLS = {
 }
 TIMELESS = frozenset({"planned", "unchanged", "not_needed", "done"})
 """States of a step that leaves no record, and so has no time unless it said something."""
-TURNED_BACK = frozenset({"undo_intended", "undone", "drifted", "undo_failed"})
+TURNED_BACK = frozenset({"undo_intended", "undone", "drifted", "undo_failed", "undo_uncertain"})
 """States of a change that was made, and that is or was to be undone."""
 _NO_TIME = "~"
 """Behind an instant: sorts behind all of that moment, and is shown as no time at all."""

@@ -97,6 +97,16 @@ def test_each_step_has_its_own_time_and_its_undo_the_time_of_the_undo(peer: Peer
     ]
 
 
+def test_an_undo_that_nobody_can_tell_of_is_told_behind_the_change(peer: Peer, responder: Responder) -> None:
+    step = _step("add", "undo_uncertain", at="2026-01-05T12:00:03Z", settled_at="2026-01-05T12:00:04Z")
+    run: Json = {**STORY["runs"][0], "state": "unknown", "steps": [step]}  # type: ignore[index] # a list of runs
+    assert [line[:21] for line in _told(peer, responder, run)] == [
+        "12:00:03 step       ✔",
+        "12:01:00 step       ?",
+        "12:01:00 ended      ✘",
+    ]
+
+
 def test_what_a_rollback_undid_is_told_of_the_rollback(peer: Peer, responder: Responder) -> None:
     step = _step("add", "undone", at="2026-01-05T12:00:03Z", undone_at="2026-01-05T12:02:01Z")
     run: Json = {**STORY["runs"][0], "steps": [step]}  # type: ignore[index] # a list of runs
