@@ -38,6 +38,7 @@ class CommandRun(Action):
     evidence: ClassVar[Literal["marker", "value"]] = "marker"
     permissions: ClassVar[tuple[Permission, ...]] = (Permission("host", "commands", ("run",)),)
     reach: ClassVar[str] = "host"
+    goes_on: ClassVar[bool] = True
     example: ClassVar[str] = """\
 command.run:
   command: restart-worker

@@ -41,6 +41,7 @@ class RunJob(KubernetesAction):
         Permission("batch", "jobs", ("create", "get")),
         *LOOKING,
     )
+    goes_on: ClassVar[bool] = True
     example: ClassVar[str] = """\
 kubernetes.run_job: { wait: true }
 timeout: 10m

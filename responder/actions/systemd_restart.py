@@ -35,6 +35,7 @@ class SystemdRestart(Action):
         Permission("host", "systemd units", ("systemctl show", "systemctl restart")),
     )
     reach: ClassVar[str] = "host"
+    goes_on: ClassVar[bool] = True
     example: ClassVar[str] = """\
 systemd.restart:
   unit: "{{ labels.name }}"

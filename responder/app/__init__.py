@@ -102,6 +102,7 @@ def names_of(settings: "Settings") -> "Names":
             ]
         ),
         groups={user.name: user.groups for user in here},
+        protect=settings.protect,
     )
 
 

@@ -12,7 +12,6 @@ from responder.cli.exits import Exit
 
 app = typer.Typer(
     name="responder",
-    help="Fixes what Alertmanager reports, within limits, and undoes what did not help.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -153,9 +152,28 @@ def rbac(
 @app.command()
 def version() -> None:
     """Print the version."""
-    from responder import __version__
+    _print_version(wanted=True)
 
-    print(f"responder {__version__}, Python {sys.version.split()[0]}")
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        from responder import __version__
+
+        print(f"responder {__version__}, Python {sys.version.split()[0]}")
+        raise typer.Exit(Exit.OK)
+
+
+@app.callback()
+def main(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=lambda wanted: _print_version(wanted=wanted), is_eager=True, help="print the version"
+        ),
+    ] = False,
+) -> None:
+    """Fixes what Alertmanager reports, within limits, and undoes what did not help."""
 
 
 @app.command()

@@ -16,6 +16,7 @@ from responder.domain.brakes import SCOPES
 Scope = Annotated[str, typer.Argument(help=SCOPES)]
 For = Annotated[str, typer.Option("--for", help="lift it by itself after this long, such as 30m")]
 IN_FORCE = ("id", "kind", "scope", "source", "actor", "created_at", "until", "reason")
+NEVER = "Nobody has ever paused anything. What a file or the environment puts on is not kept here."
 _WILD = frozenset("*?[")
 EVERY = ("id", "kind", "scope", "actor", "created_at", "until", "lifted_at", "lifted_by", "reason")
 
@@ -82,7 +83,7 @@ def pauses(
     """List the pauses and halts in force, whoever or whatever put them on."""
     client = connect(url, token_file)
     if every:
-        show(client.items("pauses", limit), EVERY, output, "Nothing has ever been paused.")
+        show(client.items("pauses", limit), EVERY, output, NEVER)
         return
     show(_in_force(client.get("status")), IN_FORCE, output, "Nothing is paused. What was: responder pauses --all")
 
@@ -99,12 +100,14 @@ def resume(
     """Lift a pause or halt; one that a file or the environment put on is lifted there."""
     answer = connect(url, token_file).delete(f"pauses/{segment(which)}")
     print(f"lifted {answer.get('lifted', '')}".strip())
-    for one in _in_force(answer):
-        if one.get("kind") == "trip":
-            continue  # it only asks, and `responder reset` lifts it
+    left = [one for one in _in_force(answer) if one.get("kind") != "trip"]  # that only asks, and `reset` lifts it
+    for one in left:
         if which == "all" or one.get("source") != "store":
             said = f"{one.get('kind')} of {one.get('scope')} by {one.get('actor')}"
             print(f"still in force: {plain(said)} ({one.get('id')})", file=sys.stderr)
+    if left and not answer.get("lifted"):
+        print("nothing was lifted: what a file or the environment has put on is lifted there", file=sys.stderr)
+        raise typer.Exit(Exit.FINDINGS)
 
 
 def reset(

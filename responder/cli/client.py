@@ -40,8 +40,8 @@ class Client:
     token: str
     timeout: float = TIMEOUT_SECONDS
 
-    def get(self, path: str, **parameters: str) -> Json:
-        """GET ``/api/v1/{path}`` and return the JSON object."""
+    def get(self, path: str, /, **parameters: str) -> Json:
+        """GET ``/api/v1/{path}`` and return the JSON object; a parameter may have any name."""
         query = urlencode({name: value for name, value in parameters.items() if value})
         return self._call("GET", f"{path}?{query}" if query else path, None)
 
@@ -53,11 +53,14 @@ class Client:
         """DELETE ``/api/v1/{path}``."""
         return self._call("DELETE", path, None)
 
-    def items(self, kind: str, limit: int, **filters: str) -> Iterator[Json]:
-        """Go through a list, newest first, at most ``limit`` rows."""
+    def items(self, kind: str, limit: int, /, **filters: str) -> Iterator[Json]:
+        """Go through a list, newest first, at most ``limit`` rows; a filter is a field, of any name but those of pages.
+
+        What pages are asked for by (``limit``, ``cursor``) is this function's own.
+        """
         cursor, left = "", limit
         while left > 0:
-            page = self.get(kind, limit=str(min(left, 200)), cursor=cursor, **filters)
+            page = self.get(kind, **{**filters, "limit": str(min(left, 200)), "cursor": cursor})
             rows = page.get("items")
             if not isinstance(rows, list):
                 self._stranger(f"there are no items in its {kind}")

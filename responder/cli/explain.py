@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import cast
 
-from responder.cli.output import change, clock, plain, why
+from responder.cli.output import change, clock, instant, plain, why
 
 Story = Mapping[str, object]
 SYMBOLS = {
     "planned": "○",
     "unchanged": "–",
     "not_needed": "–",
+    "done": "✔",
     "intended": "◐",
     "applied": "✔",
     "not_applied": "–",
@@ -19,6 +20,12 @@ SYMBOLS = {
     "drifted": "!",
     "undo_failed": "✘",
 }
+TIMELESS = frozenset({"planned", "unchanged", "not_needed", "done"})
+"""States of a step that leaves no record, and so has no time unless it said something."""
+TURNED_BACK = frozenset({"undo_intended", "undone", "drifted", "undo_failed", "undo_uncertain"})
+"""States of a change that was made, and that is or was to be undone."""
+_NO_TIME = "~"
+"""Behind an instant: sorts behind all of that moment, and is shown as no time at all."""
 FEW = 2
 """So many equal decisions or runs in a row are told one by one."""
 ENDS = {"verified": "✔", "kept": "✔", "rolled_back": "↩", "observed": "👁", "skipped": "–", "cancelled": "–"}
@@ -148,14 +155,50 @@ def _run(run: Story) -> Iterator[tuple[str, str]]:
         who = f"by {run['requested_by']}" if run.get("requested_by") else "by a person"
         start = f"rollback   {run.get('id')}: of run {run['of_run']}, {who}"
     yield str(run.get("created_at")), start
-    for step in cast("Sequence[Story]", run.get("steps") or ()):
-        symbol = SYMBOLS.get(str(step.get("state")), "?")
-        at = str(step.get("at") or run.get("started_at") or run.get("created_at"))
-        said = why(step, run.get("reason"))
-        yield at, f"step       {symbol} {step.get('id')} {change(step)} [{step.get('state')}]{said}"
+    yield from _steps(run)
     if run.get("finished_at"):
         symbol = ENDS.get(str(run.get("state")), "✘")
         yield str(run["finished_at"]), f"ended      {symbol} {run.get('state')}: {plain(run.get('reason'))}"
     else:
         reason = f": {plain(run['reason'])}" if run.get("reason") else ""
         yield "9", f"now        {ENDS.get(str(run.get('state')), '◐')} {run.get('state')}{reason}"
+
+
+def _steps(run: Story) -> Iterator[tuple[str, str]]:
+    """Tell each step at its own time; what has none stands behind the one before, without a time."""
+    before = str(run.get("started_at") or run.get("created_at"))
+    for step in cast("Sequence[Story]", run.get("steps") or ()):
+        state, own = str(step.get("state")), step.get("at")
+        said = why(step, run.get("reason"))
+        if own and (run.get("of_run") or state in TURNED_BACK):
+            yield from _there_and_back(run, step, before, said)
+        elif own or state not in TIMELESS:
+            yield str(own or before), _step(step, state, said)
+        else:
+            yield f"{before}{_NO_TIME}", _step(step, state, said)
+        if not run.get("of_run"):
+            before = str(step.get("settled_at") or own or before)
+
+
+def _there_and_back(run: Story, step: Story, before: str, said: str) -> Iterator[tuple[str, str]]:
+    """Tell when a change was made, in the run that made it, and when it was undone, in the run that undid it."""
+    state, undoes = str(step.get("state")), bool(run.get("of_run"))
+    if not undoes:
+        yield str(step["at"]), _step(step, "applied")
+        before = str(step.get("settled_at") or step["at"])
+    if state in TURNED_BACK and _undid(run, step):
+        at = step.get("undone_at") or run.get("finished_at") or f"{before}{_NO_TIME}"
+        yield str(at), _step(step, state, said)
+
+
+def _undid(run: Story, step: Story) -> bool:
+    """Say whether it was this run that undid the step, or tried to: a rollback may have, or the run itself."""
+    at = instant(str(step.get("undone_at")))
+    if at is None:
+        return bool(run.get("of_run")) or str(run.get("state")) not in ("verified", "kept")
+    began, ended = instant(str(run.get("created_at"))), instant(str(run.get("finished_at")))
+    return (began is None or at >= began) and (ended is None or at <= ended)
+
+
+def _step(step: Story, state: str, said: str = "") -> str:
+    return f"step       {SYMBOLS.get(state, '?')} {step.get('id')} {change(step)} [{state}]{said}"

@@ -21,6 +21,8 @@ LEAST_LAST = 40
 """With less room than this, the last column goes to lines of its own."""
 NOT_MADE = frozenset({"planned", "intended", "not_applied", "uncertain"})
 """States of a step of which nobody may say that it has happened."""
+NOTHING = "–"
+"""Stands for a value that is not there."""
 Row = Mapping[str, object]
 
 
@@ -126,8 +128,17 @@ def change(step: Mapping[str, object]) -> str:
         return plain(happened)
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [key for key in after if before.get(key) != after[key]] or list(after)
-        return plain(", ".join(f"{key}: {before.get(key)} → {after[key]}" for key in keys))
-    return "" if after is None else plain(f"{before} → {after}")
+        return plain(", ".join(f"{key}: {_value(before.get(key))} → {_value(after[key])}" for key in keys))
+    if before is None:  # a step between changes has nothing before it, and says what it does
+        return "" if after is None else plain(_value(after))
+    return "" if after is None else plain(f"{_value(before)} → {_value(after)}")
+
+
+def _value(value: JsonValue) -> str:
+    """Write a value as playbooks and messages do: ``true``, and a dash for what is not there."""
+    if value is None:
+        return NOTHING
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def why(step: Mapping[str, object], said: object) -> str:

@@ -41,8 +41,15 @@ _NOT_TAKEN_UP = frozenset({"awaiting_approval", "ready"})
 FAILED = frozenset({"failed", "rolled_back", "partly_rolled_back", "expired", "cancelled"})
 
 
+_NO_FIELD = {"limit": "for at most so many rows: --limit {}", "cursor": "the next pages come by themselves: --limit N"}
+"""What the API takes beside the fields of a list, and how the command line says it."""
+
+
 def _filters(where: Sequence[str] | None) -> dict[str, str]:
-    return _pairs(where, "--where {!r} is not field=value, such as --where state=failed")
+    found = _pairs(where, "--where {!r} is not field=value, such as --where state=failed")
+    for name in _NO_FIELD.keys() & found:
+        fail(f"--where {name}={found[name]!r}: {name} is no field; {_NO_FIELD[name].format(found[name] or 'N')}")
+    return found
 
 
 def _pairs(texts: Sequence[str] | None, refusal: str) -> dict[str, str]:

@@ -56,6 +56,9 @@ _NOT_ASKED = "the run has not asked for approval"
 def _closed(asked: Approval | None, now: datetime) -> Refusal | None:
     if asked is None:
         return Refusal(Verdict.ACTED, _NOT_ASKED)
+    if asked.state == "void":
+        why = "the run no longer asks, as when its alert has ended or the run has: nothing of it needs a yes"
+        return Refusal(Verdict.ACTED, why)
     if asked.state != "pending":
         by = f" by {asked.decided_by}" if asked.decided_by else ""
         word = "approved" if asked.state == "spent" else asked.state

@@ -54,8 +54,13 @@ HOLDS_SLOT = frozenset(
     {RunState.ACTING, RunState.VERIFYING, RunState.REVERTING, RunState.UNDOING, RunState.PARKED},
 )
 """In these states a run holds its target's slot (a parked one keeps what it had)."""
-UNVERIFIED_END = FINAL - {RunState.VERIFIED, RunState.OBSERVED}
-"""Ends after which the next candidate has its turn."""
+PASSES_ON = {
+    RunState.ROLLED_BACK: "unless a person stopped it or asked for it",
+    RunState.FAILED: "where a step failed and nothing had been changed",
+    RunState.SKIPPED: "where the reason does not pass by itself",
+    RunState.OBSERVED: "if it may do more than observe",
+}
+"""Ends behind which the next candidate has its turn, and when (decision 5)."""
 
 HELPED = frozenset({RunState.KEPT, RunState.REVERTING, RunState.VERIFIED})
 """States of a run that has helped: whatever step it has not taken is not needed."""

@@ -1,6 +1,7 @@
 """Conditions: what must hold between their keys, and how they become values."""
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from responder.language.ratios import Threshold, parse_threshold
@@ -92,6 +93,24 @@ def _check_possible(findings: Findings, path: Path, keys: Keys) -> None:
             if values[low] > values[high] or (values[low] == values[high] and not closed):
                 message = f"no value is {_words(low)} {bounds[low]} and {_words(high)} {bounds[high]} at once"
                 findings.add((*path, high), message, "condition-impossible")
+    _check_equal(findings, path, keys, values)
+
+
+def _check_equal(findings: Findings, path: Path, keys: Keys, values: Mapping[str, float]) -> None:
+    """Complain about a bound that the one value that passes does not keep."""
+    equal = None if isinstance(keys.get("equals"), bool) or "equals" not in keys else _threshold(keys["equals"])
+    if equal is None:
+        return
+    kept = {
+        "above": operator.gt,
+        "at_least": operator.ge,
+        "below": operator.lt,
+        "at_most": operator.le,
+    }
+    for key, bound in values.items():
+        if not kept[key](equal.value, bound):
+            message = f"no value equals {equal} and is {_words(key)} {_threshold(keys[key])} at once"
+            findings.add((*path, key), message, "condition-impossible")
 
 
 def _words(key: str) -> str:

@@ -32,7 +32,9 @@ _VECTOR_FALLBACK = re.compile(r"\bor\s+(?:on\s*\([^)]*\)\s*)?vector\s*\(", re.IG
 _PLACEHOLDER_END = re.compile(r"\}\}|$")
 _CHANNEL = re.compile(r"[#@][^\s#@,]{1,80}|[CGDU][A-Z0-9]{6,}")
 _PERSON_KINDS = ("role", "slack", "user")
-_ROLES = ("viewer", "operator", "admin")
+_ROLES = ("operator", "admin")
+_LOOKS = "viewer"
+"""The role whose holders only look."""
 _STATES = tuple(str(state) for state in RunState)
 
 
@@ -208,7 +210,11 @@ def _person(text: str) -> str:
     if kind not in _PERSON_KINDS or not separator or not name:
         message = f"{text!r} names nobody who may approve: write role:operator, user:NAME or slack:@GROUP"
         meant = f"role:{text}" if text in _ROLES else f"slack:{text}" if text.startswith("@") and text[1:] else ""
+        meant = "role:operator" if text == _LOOKS else meant
         raise Wrong(message, "approver", f'write "{meant}"' if meant else "")
+    if kind == "role" and name == _LOOKS:
+        message, hint = "a viewer only looks, and does not say yes", "write role:operator, or user:NAME for one person"
+        raise Wrong(message, "approver", hint)
     if kind == "role" and name not in _ROLES:
         raise Wrong(f"there is no role {name!r}", "approver", f"one of: {', '.join(_ROLES)}")
     return text

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR
+from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, covered
 from responder.language.allow import allows, known_part, may_allow, plain_path
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
@@ -46,6 +46,8 @@ def check_names(findings: Findings, data: Keys, names: Names, catalogue: Catalog
     if isinstance(cluster, str) and "{{" not in cluster:
         _check_one(findings, ("cluster",), cluster, names.clusters, what="cluster", rule="unknown-cluster")
     _check_target(findings, data.get("target"), names)
+    if items(data.get("steps")):
+        _check_protected(findings, data.get("target"), data.get("cluster"), names.protect)
     for path, used, arguments in _uses(data, catalogue):
         service = arguments.get(SERVICE_INPUT)
         if used.startswith("http.") and isinstance(service, str):
@@ -98,6 +100,20 @@ def _check_target(findings: Findings, target: object, names: Names) -> None:
     name = rest.partition("/")[0]
     if kind in names.connections and name:
         _check_connection(findings, ("target",), name, kind, names)
+
+
+def _check_protected(findings: Findings, target: object, cluster: object, protect: Collection[str]) -> None:
+    """Warn of a target, as far as it is written out, that the configuration protects: nothing is ever done to it."""
+    if not isinstance(target, str) or "{{" in target:
+        return
+    where = cluster if isinstance(cluster, str) and "{{" not in cluster else ""
+    aimed = where and target.partition(SEPARATOR)[0] in KUBERNETES_KINDS
+    key = f"{where}{SEPARATOR}{target}" if aimed else target
+    pattern = next((one for one in protect if covered(key, one)), None)
+    if pattern is not None:
+        message = f'target: {key} is protected by "{pattern}" in the configuration: it is never changed'
+        hint = "take another target, leave the steps out, or take it out of protect:"
+        findings.add(("target",), message, "protected", hint, severity="warning")
 
 
 def _check_connection(findings: Findings, path: Path, name: str, kind: str, names: Names) -> None:

@@ -18,6 +18,7 @@ class Names:
     groups that ``slack:@GROUP`` means. ``parameters`` are what may be set, by
     the kind and the name of a connection; None leaves it to the action. ``commands`` are what ``command.run`` may run.
     ``channels`` are the other destinations by their kind (``webhook``); ``email`` says whether there is a mail server.
+    ``protect`` are the patterns of targets that nothing may change.
     """
 
     connections: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -33,3 +34,4 @@ class Names:
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     channels: Mapping[str, frozenset[str]] = field(default_factory=dict)
     email: bool = False
+    protect: tuple[str, ...] = ()

@@ -5,10 +5,11 @@ Every rule looks only at what it needs and passes over what has another shape: t
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from itertools import chain
 
 from responder.domain.targets import KUBERNETES_KINDS, SEPARATOR, check_key
-from responder.language.matchers import Matcher, parse_matcher
+from responder.language.durations import parse_duration
 from responder.language.ratios import parse_rate
 from responder.language.strict_yaml import Path
 from responder.language.suggest import did_you_mean
@@ -43,7 +44,6 @@ def check_top(findings: Findings, data: Keys) -> None:
     if not {"matchers", "match_any"} & {*data, *meant}:
         message = 'missing key "matchers": which alerts is it for?'
         findings.add((), message, "missing-matchers", 'matchers: a list such as - alertname="HighLoad"', at_key=True)
-    _check_only_negative(findings, data)
     steps = items(data.get("steps"))
     if steps and "target" not in {*data, *meant}:
         message = 'missing key "target": the steps need something to change'
@@ -57,31 +57,6 @@ def check_top(findings: Findings, data: Keys) -> None:
         message = "revert_after: none of the steps is undone automatically, so nothing would be given back"
         findings.add(("revert_after",), message, "no-effect", "leave revert_after out", at_key=True)
     _check_radius(findings, mapping(mapping(data.get("limits")).get("blast_radius")), data.get("target"))
-
-
-def _check_only_negative(findings: Findings, data: Keys) -> None:
-    """Warn when alerts match for what they lack: an alert without the label, of any name, fits as well."""
-    common = _matchers(data.get("matchers"))
-    alternatives = items(data.get("match_any"))
-    sets: list[tuple[Path, tuple[Matcher, ...]]] = [
-        (("match_any", index), common + _matchers(alternative)) for index, alternative in enumerate(alternatives)
-    ] or [(("matchers",), common)]
-    for path, matchers in sets:
-        if matchers and all(matcher.matches({}) for matcher in matchers):
-            message = "these matchers only say which alerts are not meant: every other alert fits"
-            hint = 'add what is meant, such as alertname="HighLoad"'
-            findings.add(path, message, "only-negative", hint, at_key=True, severity="warning")
-
-
-def _matchers(value: object) -> tuple[Matcher, ...]:
-    """Read the matchers that can be read."""
-    found = []
-    for text in items(value):
-        try:
-            found.append(parse_matcher(str(text)))
-        except ValueError:
-            continue
-    return tuple(found)
 
 
 def key_shape(text: str) -> str:
@@ -112,11 +87,22 @@ def _check_budget(findings: Findings, limits: Keys, effects: int) -> None:
 
 def _check_rest(findings: Findings, limits: Keys) -> None:
     """Warn when several attempts have no rest between them: they may be used up within a second."""
-    attempts = limits.get("attempts")
-    if isinstance(attempts, int) and attempts > 1 and "cooldown" not in limits:
+    attempts, rest = limits.get("attempts"), _rest(limits.get("cooldown"))
+    if rest is not None and not rest:
+        message = "cooldown: a rest of no length is none: the next run may follow within the same second"
+        hint = "write how long a target is left alone behind a run, such as 10m"
+        findings.add(("limits", "cooldown"), message, "no-cooldown", hint, severity="warning")
+    elif isinstance(attempts, int) and attempts > 1 and "cooldown" not in limits:
         message = f"attempts: {attempts} without a cooldown: they may be used up within the same second"
         hint = "add cooldown: under limits:, such as 10m"
         findings.add(("limits", "attempts"), message, "no-cooldown", hint, severity="warning")
+
+
+def _rest(written: object) -> timedelta | None:
+    try:
+        return parse_duration(written) if isinstance(written, str | int | float) else None
+    except ValueError:
+        return None
 
 
 def _check_escalation(findings: Findings, data: Keys, steps: int) -> None:

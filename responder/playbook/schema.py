@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from responder.domain.errors import Complaint, PlaybookError
 from responder.language.strict_yaml import Document, load, load_bytes
+from responder.playbook.alerts import check_alerts
 from responder.playbook.build import build
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import check_condition
@@ -75,6 +76,7 @@ def _check(findings: Findings, data: Keys, ids: tuple[str, ...], catalogue: Cata
     """Apply everything that is not about one key alone."""
     check_empty(findings, data, (), frozenset(catalogue.actions))
     check_top(findings, data)
+    check_alerts(findings, data)
     templates = [*top_templates(data), *check_steps(findings, data, catalogue)]
     templates.extend(check_diagnose(findings, data, catalogue))
     for path, condition in condition_lists(data):

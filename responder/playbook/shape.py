@@ -174,7 +174,11 @@ class StepShape(Shape):
     id: Name | None = Field(
         default=None, description="its name in templates and messages; the action's last name by default"
     )
-    timeout: PositiveDuration = Field(default=timedelta(minutes=1), description="how long the action may take")
+    timeout: PositiveDuration = Field(
+        default=timedelta(minutes=1),
+        description="how long what goes on by itself may take, such as a Job, a unit or a command; one answer is "
+        "waited for at most 9s, or for this where it is less",
+    )
     retries: int = Field(default=0, ge=0, le=10, description="further tries after what certainly did not happen")
     undo: Literal["automatic", "manual", "none"] | None = Field(
         default=None,

@@ -1,15 +1,19 @@
 """Steps: the one action of each, its safety rules, and how they become values."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import cast
 
 from pydantic import JsonValue
 
 from responder.domain.kubernetes import AUTOSCALER, SCALED
 from responder.domain.targets import SEPARATOR
+from responder.language.durations import format_duration, parse_duration
 from responder.language.strict_yaml import Path
 from responder.language.templates import Template
 from responder.playbook.arguments import check_arguments
+from responder.playbook.calls import check_calls
 from responder.playbook.complaints import Findings
 from responder.playbook.conditions import build_condition
 from responder.playbook.lists import check_items
@@ -22,6 +26,8 @@ from responder.ports.catalogue import Catalogue
 
 WAIT = "wait"
 STEP_KEYS = key_names(StepShape)
+LONGEST_ANSWER = timedelta(seconds=9)
+"""How long one send is waited for, whatever a step's ``timeout`` says: decisions 19 and 25."""
 
 
 def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterator[tuple[Path, Template]]:
@@ -39,7 +45,9 @@ def check_steps(findings: Findings, data: Keys, catalogue: Catalogue) -> Iterato
             continue
         action = catalogue.actions[name]
         _check_undo(findings, path, written, action)
+        _check_timeout(findings, path, written, action)
         _check_reach(findings, (*path, name), mapping(written[name]), action, data.get("target"))
+        check_calls(findings, (*path, name), mapping(written[name]))
         _check_kind(findings, (*path, name), action, data.get("target"))
         if data.get("mode") == "auto":
             _check_fence(findings, path, written, action)
@@ -121,6 +129,19 @@ def _check_undo(findings: Findings, path: Path, written: Keys, action: type[Acti
         findings.add(
             (*path, "undo" if "undo" in written else action.name), message, "undo-none", "add undo: none", at_key=True
         )
+
+
+def _check_timeout(findings: Findings, path: Path, written: Keys, action: type[Action]) -> None:
+    """Warn where a step's time is longer than one answer is waited for, and nothing goes on behind it."""
+    given = written.get("timeout")
+    if action.between or action.goes_on or action.ended is not Action.ended or not isinstance(given, str):
+        return
+    with contextlib.suppress(ValueError):
+        if parse_duration(given) > LONGEST_ANSWER:
+            most = format_duration(LONGEST_ANSWER)
+            message = f"timeout: {action.name} is over with its answer, which is waited for at most {most}"
+            hint = f"write {most} or less, or leave it out"
+            findings.add((*path, "timeout"), message, "no-effect", hint, severity="warning")
 
 
 def _check_ended(findings: Findings, path: Path, index: int, action: type[Action], data: Keys) -> None:

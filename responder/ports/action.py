@@ -93,6 +93,8 @@ class Action(BaseModel, ABC):
     that are allowed where the connection of the target names none.
     ``ended_by`` is the action that ends what this one begins and leaves: a playbook has that as a later step, with the
     same arguments, or gives it back after a time.
+    ``goes_on`` says that what it begins may go on by itself for longer than one answer is waited for: the step's
+    ``timeout`` then says how long.
     ``example`` is a playbook step that the tests load and the reference shows.
     """
 
@@ -111,6 +113,7 @@ class Action(BaseModel, ABC):
     between: ClassVar[bool] = False
     ended_by: ClassVar[str] = ""
     usual: ClassVar[frozenset[str]] = frozenset()
+    goes_on: ClassVar[bool] = False
     example: ClassVar[str]
 
     def arguments(self) -> dict[str, JsonValue]:

@@ -92,7 +92,7 @@ def reading_routes() -> tuple[Route, ...]:
             "operator",
             "Hold the audit log against what was sealed of it.",
         ),
-        Route("GET", "/report", report, "viewer", "Report what was done and how well it worked."),
+        Route("GET", "/report", report, "viewer", "Reserved for later: answers 400."),
     )
 
 

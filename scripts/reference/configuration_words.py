@@ -163,7 +163,7 @@ WORDS: Mapping[str, str] = {
     "connections.http.NAME.matchers": "The alerts that are about it, for `{{ connection }}`.",
     "connections.http.NAME.max_answer": "How many bytes an answer may have; a longer one is an error. 1 MiB unless "
     "given.",
-    "connections.http.NAME.timeout": "How long one call may take.",
+    "connections.http.NAME.timeout": "How long one call may take; above 8s to look and 9s to change it has no effect.",
     "connections.redis": "Redis servers: targets `redis/NAME`. How to let a responder in: "
     "[Change databases](../how-to/change-databases.md).",
     "connections.redis.NAME.url": "`redis://host:6379/0`; a bare URL may stand for the mapping.",

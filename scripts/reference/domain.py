@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from responder.domain import errors
 from responder.domain.records import RECORD_TRANSITIONS, RecordState
-from responder.domain.runs import FINAL, HOLDS_SLOT, OUTCOMES, TRANSITIONS, UNVERIFIED_END, RunState
+from responder.domain.runs import FINAL, HOLDS_SLOT, OUTCOMES, PASSES_ON, TRANSITIONS, RunState
 from responder.domain.verdicts import Verdict
 from scripts.reference.markdown import block, code, groups, page, prose, summary, table
 
@@ -66,7 +66,7 @@ def _run_state(state: RunState) -> tuple[str, str, str, str]:
         code(state),
         "yes" if state in FINAL else "",
         "yes" if state in HOLDS_SLOT else "",
-        "yes" if state in UNVERIFIED_END else "",
+        PASSES_ON.get(state, ""),
     )
 
 

@@ -16,7 +16,7 @@ from responder.clients.apprise_services import AppriseService
 from responder.clients.mail import Mailer
 from responder.clients.posting import Poster
 from responder.domain.errors import DeliveryError
-from responder.domain.notification import Notification, Receipt
+from responder.domain.notification import Headline, Notification, Receipt
 from responder.domain.records import RecordState
 from responder.domain.runs import RunState
 from responder.notifiers.mail import MailNotifier
@@ -187,6 +187,12 @@ def test_the_recipe_of_the_documentation_accepts_what_is_signed_and_nothing_else
     assert not accepts(SECRET, {**headers, "webhook-id": "msg_2"}, b"{}")
     assert not accepts(SECRET, {**headers, "webhook-timestamp": str(int(stamp) - 600)}, b"{}")
     assert not accepts("whsec_b3RoZXI=", headers, b"{}")
+
+
+def test_the_documentation_names_every_state_that_a_webhook_tells() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/channels.md").read_text(encoding="utf-8")
+    (row,) = re.findall(r"^\| `state` \|(.*)\|$", page, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row) == [state.name.lower() for state in Headline]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from responder.domain.episodes import Decision, EpisodeState
 from responder.domain.limits import Pause
 from responder.domain.notification import PRESS_REFUSED, PRESSED
-from responder.domain.runs import PlannedStep, Progress, Run, RunState
+from responder.domain.records import RecordState
+from responder.domain.runs import PlannedStep, Progress, Run, RunState, Said
 from responder.domain.verdicts import Verdict
 from responder.ports.store import Audit, DeliveryProgress
 from responder.stores.core import migrate
@@ -82,6 +83,34 @@ async def test_a_run_is_listed_with_its_steps(store: SqlStore) -> None:
     assert item["steps"][0]["after"] == {"workers": 6}  # type: ignore[call-overload, index] # JSON
     assert datetime.fromisoformat(str(item["created_at"])) == one.created_at
     assert str(item["created_at"]).endswith("Z")
+
+
+async def test_steps_are_in_the_playbooks_order_with_their_own_times(store: SqlStore) -> None:
+    plan = tuple(
+        PlannedStep(id=name, action=action, arguments={}, before=None, after="x")
+        for name, action in (("switch", "http.request"), ("wait", "wait"), ("empty", "http.request"), ("note", "note"))
+    )
+    one = await acting(store)
+    said = (Said(step="note", text="x", at=store.now()),)
+    await store.save(replace(one, progress=Progress(plan=plan, passed=("wait", "note"), said=said)))
+    one = await claimed(store, one.id)
+    await applied(store, one, step="switch")
+    made = await applied(store, one, step="empty", index=2)
+    await store.settle(one, replace(made, state=RecordState.UNDO_INTENDED))
+    await store.settle(one, replace(made, state=RecordState.UNDONE))
+    await finished(store, one)
+
+    steps = (await by_id(store, "runs"))[one.id]["steps"]
+    records = await by_id(store, "records")
+
+    assert [step["id"] for step in steps] == ["switch", "wait", "empty", "note"]
+    assert [step["at"] is None for step in steps] == [False, True, False, False]
+    for name in ("settled_at", "undone_at"):
+        assert [step.get(name) for step in steps if "record" in step] == [
+            records[step["record"]][name] for step in steps if "record" in step
+        ]
+    assert steps[0]["at"] == records[steps[0]["record"]]["created_at"]
+    assert steps[2]["undone_at"] is not None
 
 
 async def test_incidents_and_decisions_are_listed_with_the_promised_fields(store: SqlStore) -> None:

@@ -51,6 +51,18 @@ def test_no_page_is_left_over() -> None:
     assert there <= set(PAGES), "a page is no longer made: run `make docs`"
 
 
+def test_the_next_candidate_follows_where_decision_5_says() -> None:
+    rows = [line for line in reference("runs").splitlines() if re.match(r"\| `\w+` \| (yes)? \| (yes)? \|", line)]
+    assert len(rows) == len(RunState)
+    follows = {line.split("`")[1] for line in rows if line.split("|")[4].strip()}
+    assert follows == {"rolled_back", "failed", "skipped", "observed"}
+
+
+def test_what_answers_that_it_is_reserved_says_so() -> None:
+    (row,) = [line for line in reference("http-api").splitlines() if line.startswith("| `GET /api/v1/report`")]
+    assert "Reserved for later: answers 400." in row
+
+
 def test_every_verdict_has_its_sentence() -> None:
     rows = [line for line in reference("verdicts").splitlines() if line.startswith("| `")]
     for verdict in Verdict:

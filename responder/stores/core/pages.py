@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from pydantic import JsonValue
@@ -254,7 +255,7 @@ async def _attach(tx: AsyncConnection, items: Sequence[_Item], name: str, query:
 
 
 async def _attach_steps(tx: AsyncConnection, items: Sequence[_Item]) -> None:
-    """Give each run its steps: what was recorded, then what is only planned yet."""
+    """Give each run its steps: what was recorded, and what is only planned yet or leaves no record."""
     owners = {str(item["id"]): str(item["of_run"] or item["id"]) for item in items}
     found = await tx.execute(
         select(schema.records)
@@ -272,35 +273,46 @@ async def _attach_steps(tx: AsyncConnection, items: Sequence[_Item]) -> None:
 
 
 def _steps(recorded: Sequence[Any], item: _Item) -> list[JsonValue]:
+    """Return the steps in the playbook's order, each with the times of its own that are known."""
     progress = item.pop("progress")
     tried = _tried(progress)
-    steps: list[JsonValue] = [
-        {
-            "id": row.step,
-            "action": row.action,
-            "state": row.state,
-            "before": row.before,
-            "after": row.planned if row.observed is None else row.observed,
-            "record": row.id,
-            "message": row.message or tried.get(row.step, ""),
-        }
+    placed: list[tuple[int, JsonValue]] = [
+        (
+            row.place,
+            {
+                "id": row.step,
+                "action": row.action,
+                "state": row.state,
+                "before": row.before,
+                "after": row.planned if row.observed is None else row.observed,
+                "record": row.id,
+                "message": row.message or tried.get(row.step, ""),
+                "at": _plain(row.created_at),
+                "settled_at": _plain(row.settled_at),
+                "undone_at": _plain(row.undone_at),
+            },
+        )
         for row in recorded
     ]
     left = "not_needed" if item["state"] in _HELPED else "planned"
     done = {row.step for row in recorded}
-    plan = progress.get("plan", []) if isinstance(progress, dict) else []
-    unchanged = progress.get("unchanged", []) if isinstance(progress, dict) else []
-    passed = progress.get("passed", []) if isinstance(progress, dict) else []
-    for step in plan if isinstance(plan, list) else []:
+    unchanged, passed = _listed(progress, "unchanged"), _listed(progress, "passed")
+    said = {str(one["step"]): one["at"] for one in _listed(progress, "said") if isinstance(one, dict)}
+    for place, step in enumerate(_listed(progress, "plan")):
         if isinstance(step, dict) and step["id"] not in done:
-            state = "unchanged" if isinstance(unchanged, list) and step["id"] in unchanged else left
-            state = "done" if isinstance(passed, list) and step["id"] in passed else state
-            steps.append({name: step[name] for name in ("id", "action", "before", "after")} | {"state": state})
-    return steps
+            state = "unchanged" if step["id"] in unchanged else left
+            state = "done" if step["id"] in passed else state
+            own = {"state": state, "at": said.get(str(step["id"]))}
+            placed.append((place, {name: step[name] for name in ("id", "action", "before", "after")} | own))
+    return [step for _, step in sorted(placed, key=itemgetter(0))]
+
+
+def _listed(progress: JsonValue, name: str) -> list[JsonValue]:
+    found = progress.get(name) if isinstance(progress, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _tried(progress: JsonValue) -> dict[str, str]:
     """Return what was measured after each step that did not help."""
-    tried = progress.get("tried", []) if isinstance(progress, dict) else []
-    each = [one for one in tried if isinstance(one, dict)] if isinstance(tried, list) else []
+    each = [one for one in _listed(progress, "tried") if isinstance(one, dict)]
     return {str(one["step"]): f"did not help: {one['reason']}" for one in each}

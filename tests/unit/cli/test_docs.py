@@ -86,7 +86,7 @@ def test_there_is_something_to_check() -> None:
 
 def test_the_readmes_playbook_has_as_few_lines_as_it_says() -> None:
     playbook = next(text for _, text in BLOCK.findall((ROOT / "README.md").read_text()) if "schema: 1" in text)
-    assert len([line for line in playbook.splitlines() if line.strip()]) == 17
+    assert len([line for line in playbook.splitlines() if line.strip()]) == 18
 
 
 def commands() -> set[str]:
@@ -104,6 +104,11 @@ def test_each_command_in_a_shell_block_exists(page: Path) -> None:
         for words in COMMAND.findall(text)
     }
     assert used - commands() == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_reads_the_audit_log_with_a_command_that_only_verifies_it(page: Path) -> None:
+    assert not re.findall(r"responder audit(?! verify)", page.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

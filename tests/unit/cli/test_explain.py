@@ -66,6 +66,60 @@ def test_the_story_is_told_in_the_order_of_time(peer: Peer, responder: Responder
     assert result.stdout == TOLD
 
 
+def _step(name: str, state: str, **more: object) -> Json:
+    return {"id": name, "state": state, "before": {"workers": 4}, "after": {"workers": 6}, **more}
+
+
+def _told(peer: Peer, responder: Responder, *runs: Json) -> list[str]:
+    peer.answers["GET", "explain"] = {"items": [{"episode": EPISODE, "decisions": [], "runs": list(runs)}]}
+    lines = responder("explain", "alertname=CheckoutOverloaded").stdout.splitlines()
+    return [line for line in lines if " step " in line or " ended " in line or " rollback " in line]
+
+
+def test_each_step_has_its_own_time_and_its_undo_the_time_of_the_undo(peer: Peer, responder: Responder) -> None:
+    steps = [
+        _step("add", "undone", at="2026-01-05T12:00:03Z", undone_at="2026-01-05T12:00:50Z"),
+        {"id": "wait", "state": "done", "before": None, "after": "3s", "at": None},
+        _step("more", "drifted", at="2026-01-05T12:00:08Z", settled_at="2026-01-05T12:00:09Z"),
+        {"id": "note", "state": "done", "before": None, "after": "look", "at": "2026-01-05T12:00:10Z"},
+        _step("last", "not_needed"),
+    ]
+    run: Json = {**STORY["runs"][0], "state": "rolled_back", "reason": "", "steps": steps}  # type: ignore[index] # a list
+    assert _told(peer, responder, run) == [
+        "12:00:03 step       ✔ add workers: 4 → 6 [applied]",
+        "         step       ✔ wait 3s [done]",
+        "12:00:08 step       ✔ more workers: 4 → 6 [applied]",
+        "12:00:10 step       ✔ note look [done]",
+        "         step       – last workers: 4 → 6 [not_needed]",
+        "12:00:50 step       ↩ add workers: 4 → 6 [undone]",
+        "12:01:00 step       ! more workers: 4 → 6 [drifted]",
+        "12:01:00 ended      ↩ rolled_back: ",
+    ]
+
+
+def test_an_undo_that_nobody_can_tell_of_is_told_behind_the_change(peer: Peer, responder: Responder) -> None:
+    step = _step("add", "undo_uncertain", at="2026-01-05T12:00:03Z", settled_at="2026-01-05T12:00:04Z")
+    run: Json = {**STORY["runs"][0], "state": "unknown", "steps": [step]}  # type: ignore[index] # a list of runs
+    assert [line[:21] for line in _told(peer, responder, run)] == [
+        "12:00:03 step       ✔",
+        "12:01:00 step       ?",
+        "12:01:00 ended      ✘",
+    ]
+
+
+def test_what_a_rollback_undid_is_told_of_the_rollback(peer: Peer, responder: Responder) -> None:
+    step = _step("add", "undone", at="2026-01-05T12:00:03Z", undone_at="2026-01-05T12:02:01Z")
+    run: Json = {**STORY["runs"][0], "steps": [step]}  # type: ignore[index] # a list of runs
+    again = {"of_run": run["id"], "created_at": "2026-01-05T12:02:00Z", "finished_at": "2026-01-05T12:02:02Z"}
+    assert [line[:21] for line in _told(peer, responder, run, {**run, **again, "state": "rolled_back"})] == [
+        "12:00:03 step       ✔",
+        "12:01:00 ended      ✔",
+        "12:02:00 rollback   a",
+        "12:02:01 step       ↩",
+        "12:02:02 ended      ↩",
+    ]
+
+
 def test_a_run_under_way_ends_with_where_it_stands(peer: Peer, responder: Responder, run_row: Json) -> None:
     still_firing: Json = {**EPISODE, "closed_at": None}
     taken: Json = {"acknowledged_by": "alice", "acknowledged_at": "2026-01-05T12:02:30Z"}

@@ -104,6 +104,28 @@ def test_filters_are_sent_as_they_are(peer: Peer, responder: Responder) -> None:
     assert {row["playbook"] for row in json.loads(result.stdout)} == {"add-workers"}
 
 
+@pytest.mark.parametrize("kind", ["runs", "incidents", "decisions", "deliveries"])
+@pytest.mark.parametrize("name", ["kind", "path", "self"])
+def test_a_filter_may_have_any_name(peer: Peer, responder: Responder, kind: str, name: str) -> None:
+    peer.lists(kind, [{"id": "aaaa0000-00000000", name: "undo"}, {"id": "aaaa0001-00000001", name: "apply"}])
+    result = responder(kind, "-w", f"{name}=undo", "-o", "name")
+    assert (result.exit_code, result.stdout) == (0, "aaaa0000-00000000\n")
+
+
+def test_a_label_may_have_any_name(peer: Peer, responder: Responder) -> None:
+    peer.answers["GET", "explain"] = {"items": []}
+    assert "No alert with these labels" in responder("explain", "path=/var", "self=me").stderr
+    assert peer.asked[-1][2] == {"path": "/var", "self": "me"}
+
+
+@pytest.mark.parametrize(("where", "instead"), [("limit=3", "--limit 3"), ("cursor=x", "--limit N")])
+def test_what_a_page_is_asked_for_by_is_no_field(responder: Responder, where: str, instead: str) -> None:
+    result = responder("runs", "-w", where)
+    assert result.exit_code == 2
+    assert "is no field" in result.stderr
+    assert instead in result.stderr
+
+
 def test_a_filter_without_a_value_is_refused(peer: Peer, responder: Responder) -> None:
     assert responder("runs", "-w", "playbook").exit_code == 2
 
@@ -294,6 +316,18 @@ def test_a_command_is_shown_as_what_was_run(run_row: Json) -> None:
     assert "restart: run `restart-web eu`  [planned]" in describe({**run_row, "steps": [step]})
 
 
+def test_values_are_written_as_in_playbooks_and_messages(run_row: Json) -> None:
+    steps: list[Json] = [
+        {"id": "wait", "before": None, "after": "wait 3s", "state": "done"},
+        {"id": "flag", "before": {"on": False, "by": None}, "after": {"on": True, "by": "us"}, "state": "applied"},
+        {"id": "list", "before": ["a"], "after": ["a", True], "state": "applied"},
+    ]
+    told = describe({**run_row, "steps": steps})
+    assert "wait: wait 3s  [done]" in told
+    assert "flag: on: false → true, by: – → us  [applied]" in told
+    assert 'list: ["a"] → ["a", true]  [applied]' in told
+
+
 def test_steps_are_shown_in_their_order_and_it_says_so(run_row: Json) -> None:
     steps: list[Json] = [{"id": name, "before": 1, "after": 2, "state": "applied"} for name in ("one", "two")]
     lines = describe({**run_row, "steps": steps}).splitlines()
@@ -433,6 +467,31 @@ def test_resume_names_what_it_cannot_lift(peer: Peer, responder: Responder) -> N
     result = responder("resume", "all")
     assert result.stdout == "lifted 1\n"
     assert result.stderr == "still in force: halt of all by the file /brake on a (file-1)\n"
+
+
+def test_resume_that_lifts_nothing_while_something_is_in_force_is_a_finding(peer: Peer, responder: Responder) -> None:
+    peer.answers["DELETE", "pauses/all"] = {"lifted": 0, "pauses": BRAKES[1:]}
+    result = responder("resume", "all")
+    assert (result.exit_code, result.stdout) == (1, "lifted 0\n")
+    assert result.stderr == (
+        "still in force: halt of all by the file /brake on a (file-1)\n"
+        "nothing was lifted: what a file or the environment has put on is lifted there\n"
+    )
+    peer.answers["DELETE", "pauses/all"] = {"lifted": 0, "pauses": []}
+    assert responder("resume", "all").exit_code == 0
+
+
+def test_the_pauses_of_the_past_are_those_of_people(peer: Peer, responder: Responder) -> None:
+    peer.lists("pauses", [])
+    said = responder("pauses", "--all").stderr
+    assert said == "Nobody has ever paused anything. What a file or the environment puts on is not kept here.\n"
+
+
+def test_the_version_is_asked_for_in_two_ways(responder: Responder) -> None:
+    for arguments in (["--version"], ["version"]):
+        result = responder(*arguments)
+        assert (result.exit_code, result.stdout.split(" ")[0]) == (0, "responder")
+    assert "Fixes what Alertmanager reports" in responder("--help").stdout
 
 
 def test_a_tripped_playbook_is_reset_by_its_name(peer: Peer, responder: Responder) -> None:

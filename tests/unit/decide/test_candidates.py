@@ -7,7 +7,7 @@ import pytest
 
 from responder.domain.limits import Limits, Usage
 from responder.domain.modes import Mode
-from responder.domain.runs import SETTLES, Progress, RunState
+from responder.domain.runs import FINAL, PASSES_ON, SETTLES, Progress, RunState
 from responder.language.templates import Template
 from responder.playbook.model import ApprovalRule, Condition, Playbook
 from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, playbook, scene
@@ -64,6 +64,18 @@ async def test_a_run_that_did_not_help_hands_over_to_the_next_candidate() -> Non
     await s.turn(alert())
     await fail(s, "first", RunState.ROLLED_BACK)
     assert [len(runs_of(s, "first")), len(runs_of(s, "second"))] == [1, 1]
+
+
+@pytest.mark.parametrize("state", sorted(FINAL - {RunState.SKIPPED, RunState.OBSERVED}))
+async def test_the_next_candidate_follows_behind_the_ends_that_the_reference_names(state: RunState) -> None:
+    """``after`` is what the run leaves behind where it passes on; without it no end does."""
+    for after in (True, False):
+        s = scene(FIRST, SECOND_ONE)
+        await s.turn(alert())
+        passes = after and state in PASSES_ON
+        await fail(s, "first", state, after=passes)
+        await s.turn(alert(), at=5 * MINUTE)
+        assert [len(runs_of(s, "first")), len(runs_of(s, "second"))] == [1, passes]
 
 
 async def test_at_the_end_of_the_chain_a_person_is_asked_about_the_failed_run() -> None:

@@ -78,6 +78,14 @@ def test_who_answers_again_hears_who_answered_and_when(yes: bool, word: str) -> 
     assert again.reason == f"the question is closed already: {word} by ana at 2026-01-05 12:00:00 UTC"
 
 
+def test_a_void_question_says_that_nothing_needs_an_answer() -> None:
+    refusal = say(replace(ASKED, state="void"), "ana")
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == (
+        "the run no longer asks, as when its alert has ended or the run has: nothing of it needs a yes"
+    )
+
+
 def test_one_no_is_enough_even_after_a_yes_of_ones_own() -> None:
     for asked in (ASKED, replace(ASKED, first_by="ana")):
         said = say(asked, "ana", yes=False)

@@ -22,10 +22,23 @@ CONFIGURED = Names(
     clusters=frozenset({"prod-eu"}),
     pagerduty=frozenset({"payments"}),
     channels={"webhook": frozenset({"audit"})},
+    protect=("http/shop/ledger", "prod-eu/*/shop/*"),
     people={"ana": "operator", "guest": "viewer"},
 )
-LOOKED_UP = {"names", "calls", "allow", "no-prometheus", "nobody-answers", "one-answers"}
-ONLY_WARNINGS = {"only-negative", "no-cooldown", "no-escalation", "no-prometheus", "one-answers"}
+LOOKED_UP = {"names", "calls", "allow", "no-prometheus", "nobody-answers", "one-answers", "protected"}
+ONLY_WARNINGS = {
+    "any-alert",
+    "many-portions",
+    "no-rest",
+    "only-negative",
+    "no-cooldown",
+    "no-escalation",
+    "no-prometheus",
+    "one-answers",
+    "protected",
+    "read-elsewhere",
+    "too-long",
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in BROKEN.glob("*.yaml")))

@@ -136,6 +136,27 @@ def test_a_file_that_cannot_be_read_is_a_complaint(tmp_path: Path) -> None:
     assert rules(library, tmp_path / "latin.yaml") == ["yaml-encoding"]
 
 
+@pytest.mark.parametrize(
+    ("send", "target", "apart"),
+    [
+        ("PATCH /admin/{{labels.item}}", "http/checkout/{{ labels.other }}", True),
+        ("PATCH /admin/{{labels.item}}", "http/checkout/{{labels.item}}", False),
+        ("PUT /admin/7", "http/checkout/7", False),
+        ("PATCH /admin/7", "http/checkout/8", True),
+        ("PUT /admin/7/size", "http/checkout/8", False),
+        ("POST /admin/7", "http/checkout/8", False),
+    ],
+)
+def test_one_resource_may_be_written_in_two_ways(tmp_path: Path, send: str, target: str, *, apart: bool) -> None:
+    write(tmp_path, one=change_item("one"), other=change_item("other"))
+    path, at = tmp_path / "other.yaml", "target: http/checkout/{{ labels.item }}"
+    text = path.read_text().replace("PUT /admin/{{ labels.item }}", send).replace(at, f"target: {target}")
+    path.write_text(text)
+    found = load_library([tmp_path], catalogue(), None, {}).complaints
+    warned = {Path(file).stem for file, said in found.items() if "targets-apart" in {one.rule for one in said}}
+    assert warned == ({"one", "other"} if apart else set())
+
+
 def test_two_that_change_one_thing_under_targets_apart_are_warned_of(tmp_path: Path) -> None:
     one = change_item("one")
     write(tmp_path, one=one, same=change_item("same"), above=change_item("above"), apart=change_item("apart"))
