@@ -275,7 +275,7 @@ async def test_a_run_is_stopped_and_one_that_is_over_is_rolled_back_instead(call
     await build.applied(bed.store, run)
     assert (await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)).json == {"run": run.id, "stopping": True}
     assert (await call("POST", f"/api/v1/runs/{run.id}/rollback", token=OPERATOR)).status == 409
-    await build.finished(bed.store, run)
+    await build.finished(bed.store, run, RunState.PARTLY_ROLLED_BACK)
     assert (await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)).json["hint"] == "roll it back instead"
     made = await call("POST", f"/api/v1/runs/{run.id}/rollback", token=OPERATOR, body={"reason": "worse"})
     assert (made.json["kind"], made.json["of_run"], made.json["requested_by"]) == ("rollback", run.id, "olga")
