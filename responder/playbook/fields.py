@@ -33,6 +33,7 @@ _PLACEHOLDER_END = re.compile(r"\}\}|$")
 _CHANNEL = re.compile(r"[#@][^\s#@,]{1,80}|[CGDU][A-Z0-9]{6,}")
 _PERSON_KINDS = ("role", "slack", "user")
 _ROLES = ("viewer", "operator", "admin")
+PUT_IN_QUOTES = "put it in quotes"
 _STATES = tuple(str(state) for state in RunState)
 
 
@@ -76,7 +77,7 @@ def text_of(value: object, what: str, parse: Callable[[str], object]) -> str:
     if value is None:
         raise Wrong(f"{what} is expected, but there is nothing", "type", _NOTHING_HINT)
     quotes = isinstance(value, (bool, int, float)) and _reads(parse, written(value))
-    hint = f'put it in quotes: "{written(value)}"' if quotes else _as_matcher(value, parse)
+    hint = f'{PUT_IN_QUOTES}: "{written(value)}"' if quotes else _as_matcher(value, parse)
     raise Wrong(f"{what} is expected, not {kind_of(value)}", "type", hint)
 
 

@@ -96,7 +96,7 @@ def _document(path: Path | None) -> tuple[Document, str]:
         message = f"{path} cannot be read: {error.strerror or error}; {mend}"
         raise SettingsError(message) from error
     try:
-        return load_bytes(data, str(path)), hashlib.sha256(data).hexdigest()
+        return load_bytes(data, str(path), secret=True), hashlib.sha256(data).hexdigest()
     except PlaybookError as error:
         raise WrongSettings(error.complaints) from error
 

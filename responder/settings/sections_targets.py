@@ -167,7 +167,7 @@ def _allowed(node: Node) -> str:
     text = node.text()
     method, _, path = text.partition(" ")
     if method.upper() not in _METHODS or not path.strip().startswith("/"):
-        node.complain(f"{text[:100]!r} is not a method and a path", "value", 'write it like "PUT /admin/*"')
+        node.complain("this is not a method and a path", "value", 'write it like "PUT /admin/*"')
     return text
 
 

@@ -156,7 +156,7 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
 def read_web_config(path: Path) -> WebConfig:
     """Read the file at ``path``; raises SettingsError with every complaint and its place."""
     try:
-        document = load_bytes(path.read_bytes(), str(path))
+        document = load_bytes(path.read_bytes(), str(path), secret=True)
     except OSError as error:
         raise SettingsError(f"--web.config.file: {path} cannot be read: {error.strerror or error}") from error
     except PlaybookError as error:

@@ -153,7 +153,7 @@ def test_without_a_file_there_are_defaults() -> None:
         ("max_mode: automatic", "'automatic' is not one of disabled, observe, approve, auto"),
         ("store: mysql://x/y", "this is not the URL of a store [url]: write sqlite:///responder.db"),
         ("episode_ttl: 24", "has no unit: write 24s, 24m or 24h"),
-        ("playbooks: 3", 'a text is expected [type]: put it in quotes: "3"'),
+        ("playbooks: 3", "a text is expected [type]: put it in quotes"),
         ("prometheus: { a: http://x, b: http://y }", "a and b both answer for every alert"),
         ("prometheus: { a: http://user:pass@x }", "the URL holds credentials"),
         ("prometheus: { a: ftp://x }", "is not a URL of http or https"),
@@ -161,7 +161,10 @@ def test_without_a_file_there_are_defaults() -> None:
         ("prometheus: { a: { url: http://x, matchers: [ 'a=~\"(\"' ] } }", "[matcher]"),
         ("sources: { am: { kind: alertmanager } }", "anybody could send alerts here"),
         ("sources: { 'a/b': { authorization: { credentials: abc } } }", "cannot stand in a URL"),
-        ("sources: { am: { authorization: { credentials_file: missing } } }", "/missing cannot be read: No such file"),
+        (
+            "sources: { am: { authorization: { credentials_file: missing } } }",
+            "the file that is named here cannot be read: No such file",
+        ),
         ("sources: { am: { hmac: { secret: abc } } }", "Alertmanager cannot sign"),
         ("access: { tokens: [ { name: a, role: owner, token: abcdefgh } ] }", "'owner' is not one of viewer"),
         (
@@ -173,7 +176,7 @@ def test_without_a_file_there_are_defaults() -> None:
         ("connections: { http: { a: { url: http://x, allow: [ 'admin' ] } } }", "is not a method and a path"),
         ("connections: { http: { a: { url: http://x, allow: [ 'GET /' ], timeout: 1m } } }", "too long: at most 15s"),
         ("connections: { postgres: { a: { dsn: http://x } } }", "the dsn is not a URL of postgresql"),
-        ("page: { pagerduty: payments }", 'there is no PagerDuty service "payments"'),
+        ("page: { pagerduty: payments }", "there is no PagerDuty service called 'payments'"),
         ("page: {}", "exactly one place to page is needed, and none is named"),
         (
             "notify: { slack: { token: xoxb-12345678 } }\npage: { slack: [ '#a', '#b' ] }",
