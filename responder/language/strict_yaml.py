@@ -68,10 +68,11 @@ class Document:
     def written(self, path: Path) -> str:
         """How the value at ``path`` stands in the source, when it is a plain scalar on one line; empty otherwise."""
         place = self._nearest(path)
-        event = None if place is None else place.value
-        if type(event) is not ScalarEvent or event.style or event.start_mark.line != event.end_mark.line:
+        if place is None:
             return ""
-        return self.lines[event.start_mark.line][event.start_mark.column : event.end_mark.column]
+        start, end = place.value.start_mark, place.value.end_mark
+        plain = isinstance(place.value, ScalarEvent) and not place.value.style
+        return self.lines[start.line][start.column : end.column] if plain and start.line == end.line else ""
 
     def _nearest(self, path: Path) -> Place | None:
         place = self._root
