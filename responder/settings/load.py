@@ -109,6 +109,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
     prometheus = targets.read_prometheus(fields.get("prometheus"))
     connections = targets.ReadConnections(fields.get("connections"))
     sources = people.read_sources(fields.get("sources"), anonymous=access.anonymous)
+    people.check_apart(fields, access, sources)
     notify = people.read_notify(fields.get("notify"))
     intervals = _intervals(fields.get("time_intervals"))
     return Settings(

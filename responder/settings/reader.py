@@ -14,6 +14,8 @@ from responder.language.strict_yaml import Document
 from responder.language.suggest import did_you_mean
 
 T = TypeVar("T")
+UNREAD = "unread:"
+"""How what stands in for a secret begins."""
 _LARGEST_SECRET = 64 * 1024
 _WORD = re.compile(r"[A-Za-z][\w-]{0,23}", re.ASCII)
 _PATH = re.compile(r"(?:\.{0,2}|~)/.*|.*\.[a-z]{1,10}", re.DOTALL)
@@ -42,7 +44,7 @@ def read_secret_file(path: Path) -> str:
 
 def unread_secret(path: Path) -> str:
     """Stand in for a secret where none is at hand, as in CI: the file is not opened."""
-    return f"unread:{path.name}"
+    return f"{UNREAD}{path.name}"
 
 
 class Reading:
@@ -286,9 +288,13 @@ class Fields:
         file = f"{name}_file"
         if name in self.found and file in self.found:
             self.found[file].complain(f"give either {name} or {file}, not both", "either-or", at_key=True)
-        if file in self.found:
-            return self.found[file].secret_from_file()
-        return self.read(name, Node.secret_text, None)
+        node = self.found.get(file) or self.found.get(name)
+        if node is None:
+            return None
+        value = node.secret_from_file() if file in self.found else node.secret_text()
+        if len(value.splitlines()) > 1:
+            node.complain("a secret is one line, and here are several", "secret-file", "keep one line of it")
+        return value
 
     def required_secret(self, name: str, why: str) -> str:
         """As :meth:`secret`, and complain when neither key is there."""

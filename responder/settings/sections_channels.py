@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from responder.language.suggest import did_you_mean
 from responder.settings.model_channels import MailSettings, Notify, WebhookSettings
-from responder.settings.reader import Fields, Node, shown, split_url, with_file
+from responder.settings.reader import UNREAD, Fields, Node, shown, split_url, with_file
 from responder.settings.sections_http import HTTP_KEYS, http_of
 
 MORE_CHANNELS = ("webhook", "email", "teams", "slack_webhook", "apprise")
@@ -43,11 +43,7 @@ def _secret_url(node: Node) -> str:
     else:
         url = node.keys(with_file("url")).required_secret("url", "where to post: whoever knows it may do so")
     parts = split_url(url)
-    if (
-        url
-        and not url.startswith("unread:")
-        and (parts is None or not parts.scheme or not (parts.netloc or parts.path))
-    ):
+    if url and not url.startswith(UNREAD) and (parts is None or not parts.scheme or not (parts.netloc or parts.path)):
         node.complain("this is no URL", "url", "copy it from the service, and keep it in a file: url_file")
     return url
 
