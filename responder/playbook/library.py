@@ -6,7 +6,7 @@ Each file stands alone: what is wrong in one leaves the others as they are, and 
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -67,7 +67,7 @@ def load_library(
     catalogue: Catalogue,
     names: Names | None,
     last_good: Mapping[str, tuple[str, str]],
-    used: Iterable[str] = (),
+    used: Collection[str] = (),
 ) -> Library:
     """Read every playbook below ``folders`` (a file stands for itself); never raises for what is in them.
 
@@ -77,7 +77,7 @@ def load_library(
     complaints: dict[str, tuple[Complaint, ...]] = {}
     files: list[str] = []
     good: dict[str, Playbook] = {}
-    for path, problem in _find(folders):
+    for path, problem in _find(folders, used):
         file = str(path)
         if file in files:
             continue
@@ -88,7 +88,7 @@ def load_library(
         if playbook:
             good[file] = playbook
     lost = [Path(file) for file in files if _is_lost(complaints.get(file, ()))]
-    files += [one for one in used if one not in files and any(Path(one).is_relative_to(folder) for folder in lost)]
+    files += [one for one in used if one not in files and any(_below(folder, (one,)) for folder in lost)]
     _refuse_duplicates(good, complaints)
     for file, warning in apart(good):
         complaints[file] = (*complaints.get(file, ()), warning)
@@ -101,7 +101,7 @@ def load_library(
     return Library(by_name, complaints, tuple(files), frozenset(fallbacks), index)
 
 
-def _find(folders: Iterable[Path]) -> Iterator[tuple[Path, Complaint | None]]:
+def _find(folders: Iterable[Path], used: Collection[str]) -> Iterator[tuple[Path, Complaint | None]]:
     """Go through the playbook files in order; what cannot be listed comes with a complaint."""
     for folder in folders:
         try:
@@ -115,7 +115,7 @@ def _find(folders: Iterable[Path]) -> Iterator[tuple[Path, Complaint | None]]:
         if not is_folder:
             if _is_playbook(folder.name):
                 yield folder, None
-            else:
+            elif _below(folder, used):
                 yield folder, _complaint(folder, f"this is no folder, and no {' or '.join(SUFFIXES)} file", _MISSING)
             continue
         problems: list[OSError] = []
@@ -124,6 +124,10 @@ def _find(folders: Iterable[Path]) -> Iterator[tuple[Path, Complaint | None]]:
             yield from ((Path(parent, name), None) for name in sorted(file_names) if _is_playbook(name))
         for problem in problems:
             yield Path(problem.filename), _complaint(problem.filename, _reason(problem), _UNREADABLE)
+
+
+def _below(folder: Path, files: Iterable[str]) -> bool:
+    return any(Path(file).is_relative_to(folder) for file in files)
 
 
 def _is_lost(found: Sequence[Complaint]) -> bool:

@@ -94,7 +94,7 @@ def check_apart(root: Fields, access: Access, sources: Mapping[str, SourceSettin
         same = [name for name, source in sources.items() if token.value in source.secrets]
         if not same or not token.value or token.value.startswith(UNREAD):
             continue
-        node = root.get("access").named()["tokens"].items()[place]
+        node = Node(root.owner.reading, ("access", "tokens", place), None)
         message = f"{token.name} has the same token as sources.{same[0]}: whoever may send alerts could do what it may"
         node.complain(message, "duplicate", "give each its own: openssl rand -hex 32")
 
