@@ -18,7 +18,7 @@ from responder.app.roles import QUEUES, role_of
 from responder.clients.own_brakes import OwnBrakes
 from responder.clients.pace import LocalPace
 from responder.domain.brakes import PAUSE_VARIABLE
-from responder.domain.errors import ResponderError, StoreError
+from responder.domain.errors import Complaint, ResponderError, StoreError
 from responder.domain.limits import Cap, Scope
 from responder.domain.notification import Account
 from responder.domain.records import Record
@@ -32,7 +32,7 @@ from responder.ports.action import Action
 from responder.ports.notifier import Notifier, Pictures
 from responder.ports.pace import Pace
 from responder.ports.wake import Queue, Wake
-from responder.settings import Settings, cross_check
+from responder.settings import Settings, WrongSettings, cross_check
 from responder.stores.registry import open_store
 from responder.telemetry import Redactor, Telemetry
 from responder.tell.around import Around
@@ -97,7 +97,7 @@ class Runtime:
         self.followers: list[Callable[[], Awaitable[None]]] = []
         """What looks at the settings again when others are in force."""
         self._reloading = asyncio.Lock()
-        self._wrong = ""
+        self._wrong: ResponderError | None = None
         """What was wrong at the last reload."""
         self._again_at = 0.0
         self._retired: list[tuple[float, tuple[Callable[[], Awaitable[None]], ...]]] = []
@@ -164,21 +164,31 @@ class Runtime:
             except ResponderError as error:
                 if isinstance(error, StoreError):
                     self._seen = ()  # nothing is wrong with the files: the next look tries again
-                wrong = wrong or str(error)
+                wrong = wrong or error
             self.wake.notify("deliveries")
             self._wrong, self._again_at = wrong, time.monotonic() + AGAIN_SECONDS
-            if wrong:
-                self.on_fact("reload", ok=False, error=wrong)
+            if wrong is not None:
+                self.on_fact("reload", ok=False, error=str(wrong))
             else:
                 self.on_fact("reload", ok=True, digest=settings.digest)
-            return wrong
+            return _told(wrong)
 
-    async def _settings_now(self) -> tuple[Settings, str]:
+    @property
+    def complaints(self) -> tuple[Complaint, ...]:
+        """What is wrong with the files now: the settings since the last reload, and each playbook."""
+        playbooks = (one for found in self.shelf.library.complaints.values() for one in found)
+        if self._wrong is None:
+            return tuple(playbooks)
+        if isinstance(self._wrong, WrongSettings):
+            return (*self._wrong.complaints, *playbooks)
+        return (Complaint(str(self.options.config_file), 0, 0, str(self._wrong), "reload"), *playbooks)
+
+    async def _settings_now(self) -> tuple[Settings, ResponderError | None]:
         """Return the settings as they are in their file, or those in use with what is wrong with the file."""
         try:
-            return await asyncio.to_thread(read_settings, self.options.config_file, self.options.flags()), ""
+            return await asyncio.to_thread(read_settings, self.options.config_file, self.options.flags()), None
         except ResponderError as error:
-            return self.settings, str(error)
+            return self.settings, error
 
     async def watch(self) -> None:
         """Reload when a file has changed, or when what was wrong is so no longer."""
@@ -192,10 +202,10 @@ class Runtime:
 
     async def _otherwise(self) -> bool:
         """Say whether what was wrong at the last reload is no longer so, as when a secret is mounted after its name."""
-        if not self._wrong or time.monotonic() < self._again_at:
+        if self._wrong is None or time.monotonic() < self._again_at:
             return False
         self._again_at = time.monotonic() + AGAIN_SECONDS
-        return (await self._settings_now())[1] != self._wrong
+        return _told((await self._settings_now())[1]) != _told(self._wrong)
 
     def page(self) -> frozenset[str]:
         """Return who hears that a person is needed where no decision names them."""
@@ -276,3 +286,7 @@ class Runtime:
 
     def _action_of(self, record: Record) -> Action:
         return self.catalogue.actions[record.action].model_validate(dict(record.arguments))
+
+
+def _told(error: ResponderError | None) -> str:
+    return "" if error is None else str(error)

@@ -60,7 +60,7 @@ async def bound(runtime: Runtime) -> AsyncIterator[Web]:
         reload=runtime.reload,
         depths=runtime.store.depths,
         playbooks=lambda: [_playbook(runtime, one) for one in runtime.shelf.library.playbooks.values()],
-        complaints=lambda: _complaints(runtime),
+        complaints=lambda: _complaints(runtime, web_config),
         approvers=lambda run: _approvers(runtime, run),
         explain=lambda labels: _explain(runtime, labels),
         report=_report,
@@ -103,7 +103,7 @@ def _playbook(runtime: Runtime, playbook: Playbook) -> JsonObject:
     }
 
 
-def _complaints(runtime: Runtime) -> Sequence[JsonObject]:
+def _complaints(runtime: Runtime, web_config: WebConfigFile) -> Sequence[JsonObject]:
     return [
         {
             "file": one.file,
@@ -114,8 +114,7 @@ def _complaints(runtime: Runtime) -> Sequence[JsonObject]:
             "rule": one.rule,
             "hint": one.hint,
         }
-        for found in runtime.shelf.library.complaints.values()
-        for one in found
+        for one in (*web_config.complaints, *runtime.complaints)
     ]
 
 

@@ -5,11 +5,14 @@ file may not call it.
 """
 
 import asyncio
+import os
+import stat
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import gethostname
+from threading import Thread
 
 from responder.domain.brakes import NOT_SAID, PAUSE_VARIABLE, SAID, Origin, read_brakes, unreadable
 from responder.domain.limits import Pause
@@ -20,28 +23,45 @@ _MOST_BYTES = 16 * 1024
 
 
 class OwnBrakes:
-    """Looks at the file each time that it is asked, in a thread: a mount that hangs must not hold up the loop."""
+    """Looks at the file each time that it is asked, in a thread: a mount that hangs must not hold up the loop.
+
+    There is never more than one thread for a file, and none keeps the process from its end.
+    """
 
     def __init__(self, said: str = "", file: Path | None = None) -> None:
         """``said`` is what the environment says, read once; ``file`` may be changed by a reload."""
         self.file = file
         self._said = _of_environment(said)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="brake file")
-        self._looking: asyncio.Future[tuple[Pause, ...]] | None = None
+        self._looking: tuple[Path, Future[tuple[Pause, ...]]] | None = None
 
     async def in_force(self) -> Sequence[Pause]:
         """Return what the environment said and what the file says now."""
         return self._said if self.file is None else (*self._said, *await self._of(self.file))
 
     async def _of(self, file: Path) -> tuple[Pause, ...]:
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().run_in_executor(self._thread, look_at, file)
-        looking = self._looking
+        if self._looking is None or self._looking[0] != file or self._looking[1].done():
+            self._looking = file, _begin_to_look(file)
+        looking = self._looking[1]
         # Unlike wait_for, this leaves the look alone when time is up: there is never more than one under way.
-        await asyncio.wait({looking}, timeout=ANSWER_SECONDS)
+        await asyncio.wait({asyncio.wrap_future(looking)}, timeout=ANSWER_SECONDS)
         if not looking.done():
             return unreadable(f"no answer within {ANSWER_SECONDS:g} s", _origin(file, datetime.now(UTC)))
         return looking.result()
+
+
+def _begin_to_look(file: Path) -> Future[tuple[Pause, ...]]:
+    """Look at ``file`` in a thread of its own, which an executor would wait for at the end of the process."""
+    looking: Future[tuple[Pause, ...]] = Future()
+    looking.set_running_or_notify_cancel()  # from here on nobody who waits can take it back
+
+    def look() -> None:
+        try:
+            looking.set_result(look_at(file))
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it
+            looking.set_exception(error)
+
+    Thread(target=look, name="brake file", daemon=True).start()
+    return looking
 
 
 def _of_environment(said: str) -> tuple[Pause, ...]:
@@ -55,8 +75,12 @@ def _of_environment(said: str) -> tuple[Pause, ...]:
 def look_at(file: Path) -> tuple[Pause, ...]:
     """Return what ``file`` says; nothing when it is certainly not there."""
     try:
-        with file.open("rb") as handle:
-            since = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        # Without O_NONBLOCK to open a pipe waits for somebody who writes.
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as handle:
+            status = os.fstat(handle.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return unreadable("no regular file", _origin(file, datetime.now(UTC)))
+            since = datetime.fromtimestamp(status.st_mtime, UTC)
             data = handle.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return _not_found(file)

@@ -4,9 +4,11 @@ Whoever writes such a file is in a hurry. Whatever cannot be understood makes th
 other way round.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Literal
 
 from responder.domain.limits import Pause
@@ -22,6 +24,9 @@ SAID = frozenset({"1", "yes", "on", "true"})
 """Values of a variable that say no more than that everything is paused."""
 _SUBJECTS = frozenset({"team", "playbook", "action", "incident", "target"})
 _LONGEST_SCOPE = 300
+_BETWEEN = re.compile("[,;]")
+_ALIKE = 0.75
+"""How alike a word before a colon must be to a subject to be a slip of it: ``teams:`` is one, ``see:`` is not."""
 
 
 def is_scope(text: str) -> bool:
@@ -41,23 +46,72 @@ class Origin:
 
 
 def read_brakes(text: str, origin: Origin) -> tuple[Pause, ...]:
-    """Read what puts a brake on: ``pause`` or ``halt``, scopes and a reason, one a line, each of them optional.
+    """Read what puts a brake on: ``pause`` or ``halt``, scopes and a reason, in any order, on one line or on several.
 
-    Without a scope it is everything, without ``halt`` a pause. A line that is neither is taken for the reason, so a
-    scope with a slip in it covers everything.
+    Without a scope it is everything, without ``halt`` a pause. What is neither is taken for the reason; what looks like
+    a scope and is none, because of a slip in it, makes the brake cover everything.
     """
-    kind, scopes, reason = "pause", [], []
-    for line in text.splitlines():
-        word, _, rest = line.strip().partition(" ")
-        first = word.rstrip(":,.!").casefold()
-        if first == "halt":
-            kind = "halt"
-        said = (rest if first in KINDS else line).strip()
-        if is_scope(said):
-            scopes.append(said)
-        elif said:
-            reason.append(said)
-    return _brakes(kind, scopes, "; ".join(reason), origin)
+    lines = [_read(line) for line in text.splitlines()]
+    kind = "halt" if any(line.halts for line in lines) else "pause"
+    scopes = [scope for line in lines for scope in line.scopes]
+    return _brakes(kind, scopes, "; ".join(line.reason for line in lines if line.reason), origin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What one line says."""
+
+    halts: bool
+    scopes: tuple[str, ...]
+    reason: str
+
+
+def _read(line: str) -> _Line:
+    words = line.split()
+    halts = any(_bare(word) == "halt" for word in words)
+    said = _without_kinds(words)
+    scopes = [scope for word in said for scope in _scopes_of(word)]
+    subject, _, rest = " ".join(said).partition(":")
+    name = f"{subject.casefold()}:{rest}"
+    if len(said) > 1 and is_scope(name) and not any(_scopes_of(word) for word in said[1:]):
+        # A name may hold spaces: nobody can tell it from a scope and a reason, so it is both.
+        scopes.append(name)
+    addressed = len(said) < len(words) or bool(scopes) or len(said) == 1
+    everything = addressed and bool(said) and "all" in {_bare(said[0]), _bare(said[-1])}
+    reason = " ".join(word for word in said if not _is_understood(word) and not (everything and _bare(word) == "all"))
+    return _Line(halts, ("all",) if everything else tuple(scopes), reason)
+
+
+def _without_kinds(words: Sequence[str]) -> list[str]:
+    """Return the words of a line without ``pause`` and ``halt`` at its beginning and its end."""
+    left = list(words)
+    while left and _bare(left[0]) in KINDS:
+        del left[0]
+    while left and _bare(left[-1]) in KINDS:
+        del left[-1]
+    return left
+
+
+def _bare(word: str) -> str:
+    return word.strip(":,;.!()\"'").casefold()
+
+
+def _is_understood(word: str) -> bool:
+    found = _scopes_of(word)
+    return bool(found) and "all" not in found
+
+
+def _scopes_of(word: str) -> tuple[str, ...]:
+    """Return the scopes in one word: ``all`` for one with a slip in it, none when it is no scope at all."""
+    found: list[str] = []
+    for part in (word.rstrip(",;"), *_BETWEEN.split(word)):
+        subject, colon, pattern = part.partition(":")
+        scope = f"{subject.casefold()}:{pattern}"
+        if subject.casefold() in _SUBJECTS and is_scope(scope):
+            found += [scope, scope.rstrip(".!")]
+        elif colon and get_close_matches(subject.casefold(), _SUBJECTS, n=1, cutoff=_ALIKE):
+            found.append("all")
+    return tuple(dict.fromkeys(found))
 
 
 def unreadable(why: str, origin: Origin) -> tuple[Pause, ...]:

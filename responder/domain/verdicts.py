@@ -48,7 +48,11 @@ class Verdict(StrEnum):
 
     # Refusals that are looked at again.
     LATE = "late", "The notification is older than the end of the alert; waiting for a sign that it fires again.", True
-    NOT_BEGUN = "not_begun", "The alert says that it begins in the future: a clock is wrong, so nothing was done.", True
+    NOT_BEGUN = (
+        "not_begun",
+        "The alert says that it begins more than an hour from now: a clock is wrong, so nothing was done.",
+        True,
+    )
     SILENCED = "silenced", "The alert is silenced in Alertmanager.", True
     INHIBITED = "inhibited", "The alert is inhibited in Alertmanager: another alert stands for it.", True
     NOT_ACTIVE = "not_active", "Alertmanager does not show the alert as firing.", True

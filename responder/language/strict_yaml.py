@@ -8,9 +8,11 @@ import re
 from dataclasses import dataclass
 
 import yaml
+from yaml.events import ScalarEvent
 
 from responder.domain.errors import Complaint, PlaybookError
 from responder.language.yaml_builder import MAX_BYTES, Builder, Event, Place, Stop
+from responder.language.yaml_discreet import discreet
 from responder.language.yaml_traps import Trap, diagnose, split_lines
 
 Path = tuple[str | int, ...]
@@ -31,8 +33,9 @@ class Mark:
 class Document:
     """The data of one YAML file, and where each part of it stands."""
 
-    def __init__(self, file: str, text: str, data: object, root: Place | None) -> None:
+    def __init__(self, file: str, text: str, data: object, root: Place | None, *, secret: bool = False) -> None:
         self.file = file
+        self._secret = secret
         self.data = data
         self._text = text
         self._root = root
@@ -57,11 +60,19 @@ class Document:
         return self._between(place.key.start_mark, place.key.end_mark)
 
     def complain(self, path: Path, message: str, rule: str, hint: str = "", key: bool = False) -> Complaint:  # noqa: FBT001, FBT002 - part of the agreed signature
-        """A complaint about the value (or the key) at ``path``, with its line."""
+        """A complaint about the value (or the key) at ``path``, with its line unless the file holds secrets."""
         mark = self.key_mark(path) if key else self.mark(path)
-        return Complaint(
-            self.file, mark.line, mark.column, message, rule, hint, self.lines[mark.line - 1], width=mark.width
-        )
+        line = "" if self._secret else self.lines[mark.line - 1]
+        return Complaint(self.file, mark.line, mark.column, message, rule, hint, line, width=mark.width)
+
+    def written(self, path: Path) -> str:
+        """How the value at ``path`` stands in the source, when it is a plain scalar on one line; empty otherwise."""
+        place = self._nearest(path)
+        if place is None:
+            return ""
+        start, end = place.value.start_mark, place.value.end_mark
+        plain = isinstance(place.value, ScalarEvent) and not place.value.style
+        return self.lines[start.line][start.column : end.column] if plain and start.line == end.line else ""
 
     def _nearest(self, path: Path) -> Place | None:
         place = self._root
@@ -83,13 +94,14 @@ class Document:
         return Mark(line + 1, start.column + 1, max(last - start.column, 1))
 
 
-def load(text: str, file: str) -> Document:
+def load(text: str, file: str, *, secret: bool = False) -> Document:
     """Read one YAML document; ``file`` is the name to complain with. Raises PlaybookError with every complaint found.
 
-    At most 256 KiB, 32 levels deep, 20,000 values. Keys are always text, as written.
+    At most 256 KiB, 32 levels deep, 20,000 values. Keys are always text, as written. ``secret`` says that the file may
+    hold secrets: no complaint repeats anything of it.
     """
     text = text.removeprefix("\ufeff")
-    _check_characters(text, file)
+    _check_characters(text, file, secret=secret)
     builder = Builder(text)
     stopped: Trap | None = None
     try:
@@ -102,11 +114,11 @@ def load(text: str, file: str) -> Document:
     traps = [*builder.traps, stopped] if stopped else builder.traps
     if traps:
         ordered = sorted(traps, key=lambda trap: (trap.line, trap.column))
-        raise PlaybookError(tuple(_complaint(trap, builder.lines, file) for trap in ordered))
-    return Document(file, text, builder.data, builder.root)
+        raise PlaybookError(tuple(_complaint(trap, builder.lines, file, secret=secret) for trap in ordered))
+    return Document(file, text, builder.data, builder.root, secret=secret)
 
 
-def load_bytes(data: bytes, file: str) -> Document:
+def load_bytes(data: bytes, file: str, *, secret: bool = False) -> Document:
     """Read the bytes of a file as :func:`load` does; anything but UTF-8 raises PlaybookError."""
     if len(data) > MAX_BYTES:
         raise PlaybookError((_too_large(file),))
@@ -121,11 +133,11 @@ def load_bytes(data: bytes, file: str) -> Document:
             "yaml-encoding",
             "save it as UTF-8",
         )
-        raise PlaybookError((_complaint(trap, lines, file),)) from error
-    return load(text, file)
+        raise PlaybookError((_complaint(trap, lines, file, secret=secret),)) from error
+    return load(text, file, secret=secret)
 
 
-def _check_characters(text: str, file: str) -> None:
+def _check_characters(text: str, file: str, *, secret: bool) -> None:
     """Refuse what is too large or holds characters that YAML forbids, before libyaml sees it."""
     # A character takes at most four bytes, so most files need not be encoded to be measured.
     if len(text) > MAX_BYTES or (len(text) * 4 > MAX_BYTES and len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES):
@@ -136,15 +148,17 @@ def _check_characters(text: str, file: str) -> None:
     before = split_lines(text[: found.start()])
     message = f"the character U+{ord(found[0]):04X} cannot stand in YAML"
     trap = Trap(len(before) - 1, len(before[-1]), message, "yaml-control-character", "remove it")
-    raise PlaybookError((_complaint(trap, [*before[:-1], before[-1] + "…"], file),))
+    raise PlaybookError((_complaint(trap, [*before[:-1], before[-1] + "…"], file, secret=secret),))
 
 
 def _too_large(file: str) -> Complaint:
     return Complaint(file, 1, 1, f"this file is larger than {MAX_BYTES // 1024} KiB", "yaml-too-large", "split it")
 
 
-def _complaint(trap: Trap, lines: list[str], file: str) -> Complaint:
+def _complaint(trap: Trap, lines: list[str], file: str, *, secret: bool) -> Complaint:
     line = min(trap.line, len(lines) - 1)
+    said = discreet(trap) if secret else trap
+    source = "" if secret else lines[line]
     return Complaint(
-        file, line + 1, trap.column + 1, trap.message, trap.rule, trap.hint, lines[line], width=max(trap.width, 1)
+        file, line + 1, said.column + 1, said.message, said.rule, said.hint, source, width=max(said.width, 1)
     )

@@ -44,11 +44,11 @@ def plain_scalar(text: str) -> Scalar:
 def _number(text: str) -> Scalar:
     """The number that ``text`` stands for, or ``text`` itself."""
     if _INTEGER.fullmatch(text):
-        return _bounded(text, 10)
+        return _bounded(text, text, 10)
     if _OCTAL.fullmatch(text):
-        return _bounded(text[2:], 8)
+        return _bounded(text, text[2:], 8)
     if _HEXADECIMAL.fullmatch(text):
-        return _bounded(text[2:], 16)
+        return _bounded(text, text[2:], 16)
     if not _FLOAT.fullmatch(text):
         return text
     value = float(text)
@@ -57,11 +57,11 @@ def _number(text: str) -> Scalar:
     return value
 
 
-def _bounded(digits: str, base: int) -> int:
+def _bounded(text: str, digits: str, base: int) -> int:
     """An integer of at most 64 bits."""
     # Counted before converting: Python refuses more than 4,300 digits with its own words.
     if len(digits.lstrip("+-0")) <= _MOST_DIGITS + 2:
         value = int(digits, base)
         if -_LARGEST <= value < _LARGEST:
             return value
-    raise ValueError(f"{digits[:_MOST_DIGITS]}… does not fit into 64 bits")
+    raise ValueError(f"{text[:_MOST_DIGITS]}… does not fit into 64 bits")

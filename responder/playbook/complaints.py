@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from responder.domain.errors import Complaint
 from responder.language.strict_yaml import Document, Path
 from responder.language.suggest import did_you_mean
-from responder.playbook.fields import Wrong, kind_of, written
+from responder.playbook.fields import PUT_IN_QUOTES, Wrong, kind_of, written
 from responder.playbook.shape import Shape, key_names
 
 _YAML_1_1_BOOLEANS = {
@@ -103,7 +103,15 @@ class Findings:
             if detail["type"] == "missing":
                 self.add(path[:-1], f'missing key "{path[-1]}"', "missing-key", _purpose(path, model), at_key=True)
             else:
-                self.add_wrong(path, describe(detail))
+                self.add_wrong(path, self._as_written(path, detail))
+
+    def _as_written(self, path: Path, detail: ErrorDetails) -> Wrong:
+        """Describe a value, and repeat a number as it stands in the file: 007 is not 7 to whoever wrote it."""
+        wrong = describe(detail)
+        text = self._document.written(existing(self._document.data, path))
+        if wrong.hint.startswith(PUT_IN_QUOTES) and text:
+            return Wrong(str(wrong), wrong.rule, f'{PUT_IN_QUOTES}: "{text}"')
+        return wrong
 
     def _unknown_key(self, path: Path, model: type[Shape]) -> str | None:
         shape = _shape_at(path[:-1], model)
@@ -187,7 +195,7 @@ def _not_a_choice(value: object, expected: str) -> Wrong:
 
 def _type_hint(kind: str, value: object) -> str:
     if kind == "string_type" and isinstance(value, (bool, int, float)):
-        return f'put it in quotes: "{written(value)}"'
+        return f'{PUT_IN_QUOTES}: "{written(value)}"'
     if kind == "int_type" and isinstance(value, str) and value.strip().isdecimal():
         return f"write {int(value)}, without quotes"
     if kind == "list_type":

@@ -35,6 +35,7 @@ _PERSON_KINDS = ("role", "slack", "user")
 _ROLES = ("operator", "admin")
 _LOOKS = "viewer"
 """The role whose holders only look."""
+PUT_IN_QUOTES = "put it in quotes"
 _STATES = tuple(str(state) for state in RunState)
 
 
@@ -78,7 +79,7 @@ def text_of(value: object, what: str, parse: Callable[[str], object]) -> str:
     if value is None:
         raise Wrong(f"{what} is expected, but there is nothing", "type", _NOTHING_HINT)
     quotes = isinstance(value, (bool, int, float)) and _reads(parse, written(value))
-    hint = f'put it in quotes: "{written(value)}"' if quotes else _as_matcher(value, parse)
+    hint = f'{PUT_IN_QUOTES}: "{written(value)}"' if quotes else _as_matcher(value, parse)
     raise Wrong(f"{what} is expected, not {kind_of(value)}", "type", hint)
 
 

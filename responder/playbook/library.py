@@ -4,8 +4,9 @@ Each file stands alone: what is wrong in one leaves the others as they are, and 
 """
 
 import os
+import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from responder.playbook.schema import examine, load_playbook, name_place
 from responder.ports.catalogue import Catalogue
 
 SUFFIXES = (".yaml", ".yml")
+_MISSING, _UNREADABLE = "missing-folder", "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,17 @@ def load_library(
     catalogue: Catalogue,
     names: Names | None,
     last_good: Mapping[str, tuple[str, str]],
+    used: Collection[str] = (),
 ) -> Library:
     """Read every playbook below ``folders`` (a file stands for itself); never raises for what is in them.
 
     ``last_good`` maps a file to the (revision, text) that was used last, and steps in where the file is wrong now.
+    ``used`` are the files in use: those below a folder that cannot be read, or is not there, stay in use as well.
     """
     complaints: dict[str, tuple[Complaint, ...]] = {}
     files: list[str] = []
     good: dict[str, Playbook] = {}
-    for path, problem in _find(folders):
+    for path, problem in _find(folders, used):
         file = str(path)
         if file in files:
             continue
@@ -83,33 +87,52 @@ def load_library(
             complaints[file] = found
         if playbook:
             good[file] = playbook
+    lost = [Path(file) for file in files if _is_lost(complaints.get(file, ()))]
+    files += [one for one in used if one not in files and any(_below(folder, (one,)) for folder in lost)]
     _refuse_duplicates(good, complaints)
     for file, warning in apart(good):
         complaints[file] = (*complaints.get(file, ()), warning)
     names_taken = {playbook.name for playbook in good.values()}
     fallbacks = _last_good([file for file in files if file not in good], catalogue, names, last_good, names_taken)
-    used = sorted((*good.values(), *fallbacks.values()), key=lambda playbook: playbook.order)
+    ordered = sorted((*good.values(), *fallbacks.values()), key=lambda playbook: playbook.order)
     # The index answers in the order of its entries.
-    index = MatcherIndex((playbook, playbook.alternatives) for playbook in used)
-    by_name = {playbook.name: playbook for playbook in used}
+    index = MatcherIndex((playbook, playbook.alternatives) for playbook in ordered)
+    by_name = {playbook.name: playbook for playbook in ordered}
     return Library(by_name, complaints, tuple(files), frozenset(fallbacks), index)
 
 
-def _find(folders: Iterable[Path]) -> Iterator[tuple[Path, Complaint | None]]:
+def _find(folders: Iterable[Path], used: Collection[str]) -> Iterator[tuple[Path, Complaint | None]]:
     """Go through the playbook files in order; what cannot be listed comes with a complaint."""
     for folder in folders:
-        if not folder.is_dir():
-            if folder.exists() and _is_playbook(folder.name):
+        try:
+            is_folder = stat.S_ISDIR(folder.stat().st_mode)
+        except FileNotFoundError:
+            yield folder, _complaint(folder, "there is no such file or folder", _MISSING)
+            continue
+        except OSError as error:
+            yield folder, _complaint(folder, _reason(error), _UNREADABLE)
+            continue
+        if not is_folder:
+            if _is_playbook(folder.name):
                 yield folder, None
-            elif not folder.exists():
-                yield folder, _complaint(folder, "there is no such file or folder", "missing-folder")
+            elif _below(folder, used):
+                yield folder, _complaint(folder, f"this is no folder, and no {' or '.join(SUFFIXES)} file", _MISSING)
             continue
         problems: list[OSError] = []
         for parent, folder_names, file_names in os.walk(folder, onerror=problems.append):
             folder_names[:] = sorted(name for name in folder_names if not name.startswith("."))
             yield from ((Path(parent, name), None) for name in sorted(file_names) if _is_playbook(name))
         for problem in problems:
-            yield Path(problem.filename), _complaint(problem.filename, _reason(problem), "unreadable")
+            yield Path(problem.filename), _complaint(problem.filename, _reason(problem), _UNREADABLE)
+
+
+def _below(folder: Path, files: Iterable[str]) -> bool:
+    return any(Path(file).is_relative_to(folder) for file in files)
+
+
+def _is_lost(found: Sequence[Complaint]) -> bool:
+    """Say whether nobody can tell what is below a path: what was in use there may be so still."""
+    return any(complaint.rule in (_MISSING, _UNREADABLE) for complaint in found)
 
 
 def _is_playbook(name: str) -> bool:
@@ -121,12 +144,12 @@ def _is_playbook(name: str) -> bool:
 def _read(path: Path, catalogue: Catalogue, names: Names | None) -> tuple[Playbook | None, tuple[Complaint, ...]]:
     try:
         if not path.is_file():
-            return None, (_complaint(path, "this is not a regular file", "unreadable"),)
+            return None, (_complaint(path, "this is not a regular file", _UNREADABLE),)
         with path.open("rb") as stream:
             # One byte more than may be, so that a larger file is recognised and not read.
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        return None, (_complaint(path, _reason(error), "unreadable"),)
+        return None, (_complaint(path, _reason(error), _UNREADABLE),)
     return examine(data, str(path), catalogue, names)
 
 

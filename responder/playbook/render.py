@@ -7,6 +7,7 @@ sentence to show when what results cannot be used.
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
@@ -194,12 +195,20 @@ def render_url(template: Template, context: Context) -> str:
 
 
 def render_names(playbook: Playbook, context: Context) -> Playbook:
-    """Return the playbook with the names of its conditions as people read them: a query stands for one without."""
+    """Return the playbook with the names of its conditions as people read them: a query stands for one without.
+
+    A query is told as it is sent: a label's value that ends the quotes would read as if it had become PromQL.
+    """
 
     def named(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
-        return tuple(
-            replace(one, name=render_text(one.name, context)) if "{{" in one.name else one for one in conditions
-        )
+        return tuple(replace(one, name=_name(one, context)) if "{{" in one.name else one for one in conditions)
 
     steps = tuple(replace(one, when=named(one.when), verify=named(one.verify)) for one in playbook.steps)
     return replace(playbook, when=named(playbook.when), verify=named(playbook.verify), steps=steps)
+
+
+def _name(condition: Condition, context: Context) -> str:
+    if condition.query is not None and condition.name == str(condition.query):
+        with suppress(ValueError):
+            return render_query(condition, context)
+    return render_text(condition.name, context)

@@ -31,13 +31,17 @@ class Shelf:
     async def load(self, folders: Sequence[Path], names: Names) -> Library:
         """Read the folders, keep what is good and put it to use; a file in error keeps its last good version."""
         last_good = await self._store.last_good()
-        library = await asyncio.to_thread(load_library, folders, self._catalogue, names, last_good)
+        library = await asyncio.to_thread(load_library, folders, self._catalogue, names, last_good, self._in_use())
         for playbook in library.playbooks.values():
             kept = last_good.get(playbook.file)
             if kept is None or kept[0] != playbook.revision:
                 await self._store.keep_playbook(playbook.name, playbook.revision, playbook.file, playbook.text)
         self.library = library
         return library
+
+    def _in_use(self) -> Sequence[str]:
+        """Return the files whose playbooks are in use now; a start knows none."""
+        return [playbook.file for playbook in self.library.playbooks.values()]
 
     def known(self, name: str, revision: str = "") -> Playbook | None:
         """Return a playbook that is at hand: the pinned text of ``revision``, else the version in use now."""
@@ -78,9 +82,10 @@ def fingerprint(folders: Sequence[Path], also: Sequence[Path]) -> tuple[tuple[st
 
 
 def _below(folder: Path) -> Sequence[Path]:
-    if not folder.is_dir():
-        return [folder]
     try:
+        if not folder.is_dir():
+            return [folder]
         return sorted(folder.rglob("*.y*ml"))
     except OSError:
-        return []  # a folder went away meanwhile, as when a ConfigMap is swapped; the next look sees the rest
+        # It may not be looked at, or went away meanwhile, as when a ConfigMap is swapped; the next look sees the rest.
+        return []

@@ -9,7 +9,10 @@ from responder.domain.errors import Complaint
 from responder.domain.modes import Mode, strictest
 from responder.language.durations import format_duration
 from responder.settings.model import Settings
+from responder.settings.reader import UNREAD
 
+_LONG_ENOUGH = 16
+_LONGER = "make one: openssl rand -hex 32"
 _NOWHERE: Mapping[str, timedelta] = MappingProxyType({})
 
 
@@ -25,6 +28,26 @@ def cross_check(
 
 def worth_knowing(settings: Settings) -> tuple[Complaint, ...]:
     """Return what is allowed, and better done otherwise."""
+    return (*_unsigned(settings), *_short(settings))
+
+
+def _short(settings: Settings) -> tuple[Complaint, ...]:
+    """Name the secrets of people and senders that can be guessed."""
+    short = [f"access.tokens: the token of {one.name}" for one in settings.access.tokens if _guessed(one.value)]
+    short += [
+        f"sources.{name}: its secret" for name, one in settings.sources.items() if any(map(_guessed, one.secrets))
+    ]
+    message = f"has fewer than {_LONG_ENOUGH} characters: it can be guessed"
+    return tuple(
+        Complaint(settings.file, 1, 1, f"{one} {message}", "short-secret", _LONGER, severity="warning") for one in short
+    )
+
+
+def _guessed(secret: str) -> bool:
+    return len(secret) < _LONG_ENOUGH and not secret.startswith(UNREAD)
+
+
+def _unsigned(settings: Settings) -> tuple[Complaint, ...]:
     unsigned = sorted(name for name, one in settings.notify.webhook.items() if one.secret is None)
     message = "is not signed: whoever finds its address can tell it anything"
     hint = 'add secret_file, with what "whsec_$(openssl rand -base64 32)" gives, and check the signature there'

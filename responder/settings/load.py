@@ -96,7 +96,7 @@ def _document(path: Path | None) -> tuple[Document, str]:
         message = f"{path} cannot be read: {error.strerror or error}; {mend}"
         raise SettingsError(message) from error
     try:
-        return load_bytes(data, str(path)), hashlib.sha256(data).hexdigest()
+        return load_bytes(data, str(path), secret=True), hashlib.sha256(data).hexdigest()
     except PlaybookError as error:
         raise WrongSettings(error.complaints) from error
 
@@ -109,6 +109,7 @@ def _settings(fields: Fields, flags: Mapping[str, str]) -> Settings:
     prometheus = targets.read_prometheus(fields.get("prometheus"))
     connections = targets.ReadConnections(fields.get("connections"))
     sources = people.read_sources(fields.get("sources"), anonymous=access.anonymous)
+    people.check_apart(fields, access, sources)
     notify = people.read_notify(fields.get("notify"))
     intervals = _intervals(fields.get("time_intervals"))
     return Settings(

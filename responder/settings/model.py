@@ -73,6 +73,13 @@ class SourceSettings:
     client_certificate: bool = False
 
     @property
+    def secrets(self) -> frozenset[str]:
+        """What proves who it is: the credentials, the password or what it signs with."""
+        basic = None if self.auth.basic is None else self.auth.basic.password
+        signed = None if self.hmac is None else self.hmac.secret
+        return frozenset(filter(None, (self.auth.credentials, basic, signed)))
+
+    @property
     def api_url(self) -> str | None:
         """The base URL of its API, when it may be asked."""
         return None if self.api is None else self.api.url

@@ -1,5 +1,6 @@
 """Reading a strict YAML document key by key: each value is asked for by its kind, and what is wrong is collected."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,12 @@ from responder.language.strict_yaml import Document
 from responder.language.suggest import did_you_mean
 
 T = TypeVar("T")
+UNREAD = "unread:"
+"""How what stands in for a secret begins."""
 _LARGEST_SECRET = 64 * 1024
+_WORD = re.compile(r"[A-Za-z][\w-]{0,23}", re.ASCII)
+_PATH = re.compile(r"(?:\.{0,2}|~)/.*|.*\.[a-z]{1,10}", re.DOTALL)
+"""What looks like a path; anything else behind ``…_file`` may be the secret itself."""
 
 
 class WrongSettings(SettingsError):
@@ -38,7 +44,7 @@ def read_secret_file(path: Path) -> str:
 
 def unread_secret(path: Path) -> str:
     """Stand in for a secret where none is at hand, as in CI: the file is not opened."""
-    return f"unread:{path.name}"
+    return f"{UNREAD}{path.name}"
 
 
 class Reading:
@@ -75,8 +81,15 @@ class Node:
         return self._reading
 
     def complain(self, message: str, rule: str = "value", hint: str = "", *, at_key: bool = False) -> None:
-        """Note that something is wrong with this value (or its key)."""
-        label = ".".join(str(part) for part in self.path if isinstance(part, str))
+        """Note that something is wrong with this value (or its key): in words that repeat no value that is secret."""
+        self._note(self.path, message, rule, hint, at_key=at_key)
+
+    def complain_of_key(self, message: str, rule: str, hint: str = "") -> None:
+        """Note that this key cannot stand here, without repeating it: a secret may have got to its place."""
+        self._note(self.path[:-1], message, rule, hint, at_key=True)
+
+    def _note(self, named: tuple[str | int, ...], message: str, rule: str, hint: str, *, at_key: bool) -> None:
+        label = ".".join(str(part) for part in named if isinstance(part, str))
         text = f"{label}: {message}" if label else message
         self._reading.complaints.append(self._reading.document.complain(self.path, text, rule, hint, at_key))
 
@@ -94,8 +107,10 @@ class Node:
                 node.complain("this key is reserved for a later version", "reserved-key", reserved[name], at_key=True)
                 continue
             near = did_you_mean(name, allowed)
-            hint = f'did you mean "{near}"?' if near else f"{where} has {', '.join(sorted(allowed))}"
-            node.complain(f'unknown key "{name}"', "unknown-key", hint, at_key=True)
+            if near:
+                node.complain(f'unknown key "{name}"', "unknown-key", f'did you mean "{near}"?', at_key=True)
+            else:
+                node.complain_of_key("unknown key", "unknown-key", f"{where} has {', '.join(sorted(allowed))}")
         return Fields(self, found)
 
     def named(self) -> "dict[str, Node]":
@@ -117,7 +132,7 @@ class Node:
             return False
         near = did_you_mean(str(self.value), (word,))
         start = f'did you mean "{near}"? ' if near else ""
-        self.complain(f"{str(self.value)[:60]!r} means nothing here", "value", f"{start}write {word} for {meaning}")
+        self.complain(f"{shown(self.value)} means nothing here", "value", f"{start}write {word} for {meaning}")
         return True
 
     def items(self) -> "list[Node]":
@@ -138,7 +153,7 @@ class Node:
         if isinstance(self.value, str) and self.value.strip():
             return self.value
         written = isinstance(self.value, bool | int | float)
-        hint = f'put it in quotes: "{self.value}"' if written else "write a text after the colon"
+        hint = "put it in quotes" if written else "write a text after the colon"
         self.complain("a text is expected", "type", hint)
         return ""
 
@@ -163,7 +178,7 @@ class Node:
             return str(self.value)
         near = did_you_mean(str(self.value), known)
         hint = f'did you mean "{near}"?' if near else f"write one of {', '.join(known)}"
-        self.complain(f"{str(self.value)[:60]!r} is not one of {', '.join(known)}", "value", hint)
+        self.complain(f"{shown(self.value)} is not one of {', '.join(known)}", "value", hint)
         return known[0]
 
     def parsed(self, parse: Callable[[str], T], otherwise: T, rule: str, hint: str = "") -> T:
@@ -204,7 +219,7 @@ class Node:
         known = list(schemes)
         if parts is None or parts.scheme not in known or not parts.hostname:
             example = f"{known[0]}://host:port"
-            self.complain(f"{text[:100]!r} is not a URL of {' or '.join(known)}", "url", f"write it like {example}")
+            self.complain(f"this is not a URL of {' or '.join(known)}", "url", f"write it like {example}")
         elif parts.username is not None or parts.password is not None:
             self._reading.secrets.add(parts.password or "")
             self.complain("the URL holds credentials", "url", "put them under basic_auth, and the password in a file")
@@ -230,7 +245,12 @@ class Node:
         except UnicodeDecodeError:
             self.complain(f"{path} is not UTF-8 text", "secret-file")
         except OSError as error:
-            self.complain(f"{path} cannot be read: {error.strerror or error}", "secret-file", "create it, or mount it")
+            why = error.strerror or type(error).__name__
+            if _PATH.fullmatch(str(self.value)):
+                self.complain(f"{path} cannot be read: {why}", "secret-file", "create it, or mount it")
+            else:
+                hint = f"name a file; a relative path begins in {self._reading.folder}"
+                self.complain(f"the file that is named here cannot be read: {why}", "secret-file", hint)
         except ValueError as error:
             self.complain(str(error), "secret-file")
         return ""
@@ -268,9 +288,13 @@ class Fields:
         file = f"{name}_file"
         if name in self.found and file in self.found:
             self.found[file].complain(f"give either {name} or {file}, not both", "either-or", at_key=True)
-        if file in self.found:
-            return self.found[file].secret_from_file()
-        return self.read(name, Node.secret_text, None)
+        node = self.found.get(file) or self.found.get(name)
+        if node is None:
+            return None
+        value = node.secret_from_file() if file in self.found else node.secret_text()
+        if len(value.splitlines()) > 1:
+            node.complain("a secret is one line, and here are several", "secret-file", "keep one line of it")
+        return value
 
     def required_secret(self, name: str, why: str) -> str:
         """As :meth:`secret`, and complain when neither key is there."""
@@ -283,6 +307,11 @@ class Fields:
 def with_file(*names: str) -> tuple[str, ...]:
     """The keys of secrets: each name and its twin for a file."""
     return tuple(key for name in names for key in (name, f"{name}_file"))
+
+
+def shown(value: object) -> str:
+    """Return ``value`` in quotes when it is a word; anything else may hold a secret, and is called ``this``."""
+    return repr(value) if isinstance(value, str) and _WORD.fullmatch(value) else "this"
 
 
 def split_url(text: str) -> SplitResult | None:

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from responder.language.suggest import did_you_mean
 from responder.settings.model_channels import MailSettings, Notify, WebhookSettings
-from responder.settings.reader import Fields, Node, split_url, with_file
+from responder.settings.reader import UNREAD, Fields, Node, shown, split_url, with_file
 from responder.settings.sections_http import HTTP_KEYS, http_of
 
 MORE_CHANNELS = ("webhook", "email", "teams", "slack_webhook", "apprise")
@@ -43,11 +43,7 @@ def _secret_url(node: Node) -> str:
     else:
         url = node.keys(with_file("url")).required_secret("url", "where to post: whoever knows it may do so")
     parts = split_url(url)
-    if (
-        url
-        and not url.startswith("unread:")
-        and (parts is None or not parts.scheme or not (parts.netloc or parts.path))
-    ):
+    if url and not url.startswith(UNREAD) and (parts is None or not parts.scheme or not (parts.netloc or parts.path)):
         node.complain("this is no URL", "url", "copy it from the service, and keep it in a file: url_file")
     return url
 
@@ -84,7 +80,7 @@ def _states(node: Node) -> str:
 def _address(node: Node) -> str:
     text = node.text()
     if text and not _MAIL.fullmatch(text):
-        node.complain(f"{text[:60]!r} is no e-mail address", "value", "write it as name, @ and host")
+        node.complain(f"{shown(text)} is no e-mail address", "value", "write it as name, @ and host")
     return text
 
 
@@ -116,5 +112,5 @@ def _named(node: Node, kind: str, known: Collection[str]) -> str:
     if name and name not in names:
         near = did_you_mean(name, names)
         hint = f'did you mean "{near}"?' if near else f"notify.{kind} has {', '.join(names) or 'nothing'}"
-        node.complain(f'there is no {kind} "{name}"', "unknown-destination", hint)
+        node.complain(f"there is no {kind} called {shown(name)}", "unknown-destination", hint)
     return name

@@ -141,7 +141,7 @@ def _argv(node: Node) -> tuple[str, ...]:
     if not argv:
         node.complain("there is nothing to run", "value", "write it like [ /usr/bin/systemctl, restart, shop ]")
     elif not argv[0].startswith("/") or places(argv[:1]):
-        node.complain(f"{argv[0][:100]!r} is not the path of a program", "value", "write it out, from / on")
+        node.complain("this is not the path of a program", "value", "write it out, from / on")
     elif places(_code_of(argv)):
         hint = "write a script, and give it the value as an argument"
         node.complain("a value in what a shell reads is a command, whoever wrote it", "shell", hint)
@@ -173,9 +173,10 @@ def _variable(node: Node) -> str:
     """Read the name of a variable of our own environment, which the command sees, too."""
     text = node.text()
     if text and not _VARIABLE.fullmatch(text):
-        name, is_set, _ = text.partition("=")
-        hint = f"write {name}, and set it where the responder is started" if is_set else "write it like HTTPS_PROXY"
-        node.complain(f"{text[:60]!r} is not the name of a variable", "value", hint)
+        hint = (
+            "write the name alone, and set it where the responder is started" if "=" in text else "write it like PATH"
+        )
+        node.complain("this is not the name of a variable", "value", hint)
     return text
 
 

@@ -130,9 +130,7 @@ def _headers(node: Node) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, one in node.named().items():
         if name.lower() in _RESERVED_HEADERS or not name.isascii() or any(letter in name for letter in " :\r\n"):
-            one.complain(
-                f"the header {name!r} cannot be set here", "value", "credentials go to authorization", at_key=True
-            )
+            one.complain_of_key("this header cannot be set here", "value", "credentials go to authorization")
             continue
         fields = one.keys(("values", "secrets", "files"))
         values = [

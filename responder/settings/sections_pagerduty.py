@@ -46,7 +46,7 @@ def read_pagerduty_users(node: Node) -> Mapping[str, PagerDutyUser]:
     for user_id, one in node.named().items():
         if not _USER.fullmatch(user_id):
             hint = "an id begins with P: it ends the address of the user's page in PagerDuty"
-            one.complain(f"{user_id[:60]!r} is no id of a PagerDuty user", "name", hint, at_key=True)
+            one.complain_of_key("this is no id of a PagerDuty user", "name", hint)
         fields = one.keys(("name", "role", "teams"))
         found[user_id] = PagerDutyUser(
             name=fields.required("name", Node.text, "", "who this is; appears in the audit log"),

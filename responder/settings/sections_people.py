@@ -7,7 +7,7 @@ from responder.language.suggest import did_you_mean
 from responder.settings.http import HttpConfig
 from responder.settings.model import Access, HmacSettings, Role, SourceSettings, Token
 from responder.settings.model_channels import Notify, PageSettings
-from responder.settings.reader import Fields, Node, with_file
+from responder.settings.reader import UNREAD, Fields, Node, shown, with_file
 from responder.settings.sections_channels import (
     MORE_CHANNELS,
     more_destinations,
@@ -30,7 +30,7 @@ def read_sources(node: Node, *, anonymous: bool) -> Mapping[str, SourceSettings]
     for name, one in node.named().items():
         if not name or not set(name) <= _NAMES_A_SOURCE:
             hint = "use letters, digits, dots, dashes and underscores"
-            one.complain(f"{name!r} cannot stand in a URL", "name", hint, at_key=True)
+            one.complain_of_key("this name cannot stand in a URL", "name", hint)
         found[name] = _source(one)
         if _unprotected(found[name]) and not anonymous:
             hint = "add authorization: { credentials_file: … }, or basic_auth; access.anonymous is for loopback only"
@@ -86,6 +86,17 @@ def read_access(node: Node) -> Access:
     anonymous = fields.read("anonymous", Node.flag, otherwise=False)
     slack, pagerduty = read_slack_users(fields.get("slack")), read_pagerduty_users(fields.get("pagerduty"))
     return Access(tokens, users, anonymous, slack, pagerduty)
+
+
+def check_apart(root: Fields, access: Access, sources: Mapping[str, SourceSettings]) -> None:
+    """Complain about a person's token that a sender of alerts has as well: who may send could approve, too."""
+    for place, token in enumerate(access.tokens):
+        same = [name for name, source in sources.items() if token.value in source.secrets]
+        if not same or not token.value or token.value.startswith(UNREAD):
+            continue
+        node = Node(root.owner.reading, ("access", "tokens", place), None)
+        message = f"{token.name} has the same token as sources.{same[0]}: whoever may send alerts could do what it may"
+        node.complain(message, "duplicate", "give each its own: openssl rand -hex 32")
 
 
 def _role(node: Node) -> Role:
@@ -165,5 +176,5 @@ def _service(node: Node, known: Iterable[str]) -> str:
     if name and name not in names:
         near = did_you_mean(name, names)
         hint = f'did you mean "{near}"?' if near else f"notify.pagerduty.services has {', '.join(names) or 'nothing'}"
-        node.complain(f'there is no PagerDuty service "{name}"', "unknown-destination", hint)
+        node.complain(f"there is no PagerDuty service called {shown(name)}", "unknown-destination", hint)
     return name

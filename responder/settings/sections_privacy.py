@@ -3,7 +3,7 @@
 import re2
 
 from responder.settings.model import PrivacySettings
-from responder.settings.reader import Node
+from responder.settings.reader import Node, shown
 
 _LABEL = re2.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*")
 
@@ -22,9 +22,15 @@ def read_privacy(node: Node) -> PrivacySettings:
 def _label(node: Node) -> str:
     name = node.text()
     if name and not _LABEL.fullmatch(name):
-        node.complain(f"{name[:60]!r} is no name of a label", "name", "write it as it stands in the alerts")
+        node.complain(f"{shown(name)} is no name of a label", "name", "write it as it stands in the alerts")
         return ""
     return name
+
+
+def _what(error: Exception) -> str:
+    """Return what RE2 stumbled over, without the part of the pattern that it repeats behind a colon."""
+    said = error.args[0] if error.args else ""
+    return (said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)).partition(":")[0]
 
 
 def _pattern(node: Node) -> str:
@@ -33,7 +39,7 @@ def _pattern(node: Node) -> str:
         found = re2.compile(text)
     except (re2.error, UnicodeEncodeError) as error:
         hint = "see https://github.com/google/re2/wiki/Syntax"
-        node.complain(f"this is no regular expression of RE2: {error}", "pattern", hint)
+        node.complain(f"this is no regular expression of RE2: {_what(error)}", "pattern", hint)
         return ""
     if text and found.search("") is not None:
         hint = "write at least one character that must be there"

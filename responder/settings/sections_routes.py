@@ -7,7 +7,7 @@ from responder.domain.alerts import Severity
 from responder.language.intervals import TimeInterval
 from responder.language.suggest import did_you_mean
 from responder.settings.model_channels import DigestSettings, Notify, Route
-from responder.settings.reader import Fields, Node
+from responder.settings.reader import Fields, Node, shown
 from responder.settings.sections_people import CHANNELS, read_destinations
 
 _MOST = 1000
@@ -63,7 +63,7 @@ def _times(fields: Fields, key: str, intervals: Intervals) -> tuple[str, ...]:
         elif name:
             near = did_you_mean(name, intervals)
             hint = f'did you mean "{near}"?' if near else f"time_intervals has {', '.join(intervals) or 'none'}"
-            one.complain(f'there is no time interval "{name}"', "unknown-interval", hint)
+            one.complain(f"there is no time interval called {shown(name)}", "unknown-interval", hint)
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 from responder.settings.model import Role, SlackUser
 from responder.settings.model_channels import SlackSettings
-from responder.settings.reader import Node, with_file
+from responder.settings.reader import Node, shown, with_file
 
 ROLES: tuple[Role, ...] = get_args(Role)
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
@@ -46,7 +46,7 @@ def _mention(node: Node) -> str:
     if _USER.fullmatch(text):
         return f"<@{text}>"
     hint = "the id of a user group (S…) or of a person (U…), as Slack shows it under Copy ID; or here, or channel"
-    node.complain(f"{text[:60]!r} is nobody whom Slack can call", "value", hint)
+    node.complain(f"{shown(text)} is nobody whom Slack can call", "value", hint)
     return ""
 
 
@@ -57,7 +57,7 @@ def read_slack_users(node: Node) -> Mapping[str, SlackUser]:
     for user_id, one in node.named().items():
         if not _USER.fullmatch(user_id):
             hint = "a member id begins with U or W: Slack shows it in the person's profile, under Copy member ID"
-            one.complain(f"{user_id[:60]!r} is no id of a Slack user", "name", hint, at_key=True)
+            one.complain_of_key("this is no id of a Slack user", "name", hint)
         fields = one.keys(("name", "role", "groups", "teams"))
         user = SlackUser(
             name=fields.required("name", Node.text, "", "who this is; appears in the audit log"),

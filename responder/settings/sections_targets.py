@@ -19,7 +19,7 @@ from responder.settings.model import (
     SourceSettings,
     StoreSettings,
 )
-from responder.settings.reader import Fields, Node, split_url, with_file
+from responder.settings.reader import UNREAD, Fields, Node, split_url, with_file
 from responder.settings.sections_commands import read_docker, read_host
 from responder.settings.sections_http import HTTP_KEYS, http_of, read_http
 
@@ -167,7 +167,7 @@ def _allowed(node: Node) -> str:
     text = node.text()
     method, _, path = text.partition(" ")
     if method.upper() not in _METHODS or not path.strip().startswith("/"):
-        node.complain(f"{text[:100]!r} is not a method and a path", "value", 'write it like "PUT /admin/*"')
+        node.complain("this is not a method and a path", "value", 'write it like "PUT /admin/*"')
     return text
 
 
@@ -198,7 +198,7 @@ def _pgbouncer(node: Node) -> PostgresConnection:
 def _dsn(node: Node, fields: Fields, example: str) -> str:
     dsn = fields.required_secret("dsn", example)
     parts = split_url(dsn)
-    if dsn and not dsn.startswith("unread:") and (parts is None or parts.scheme not in _POSTGRES_SCHEMES):
+    if dsn and not dsn.startswith(UNREAD) and (parts is None or parts.scheme not in _POSTGRES_SCHEMES):
         node.complain("the dsn is not a URL of postgresql", "url", "write it like postgresql://user:password@host/name")
     elif parts is not None and parts.password:
         node.secret(parts.password)

@@ -49,6 +49,15 @@ _PAGING = (
 )
 
 
+_BESIDE: Mapping[str, str] = {
+    "pauses": (
+        " What people put on, also what is over; what this process's own file or environment puts on as well, and only"
+        " what is in force, stands in `/api/v1/status`."
+    ),
+}
+"""What a list does not say of itself."""
+
+
 def reading_routes() -> tuple[Route, ...]:
     """Return the routes that change nothing."""
     lists = tuple(
@@ -57,7 +66,7 @@ def reading_routes() -> tuple[Route, ...]:
             f"/{kind}",
             _list_of(kind),
             "viewer",
-            f"List {kind}, newest first; filter by field.",
+            f"List {kind}, newest first; filter by field.{_BESIDE.get(kind, '')}",
             _PAGING,
             answer=_PAGE,
         )

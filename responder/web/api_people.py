@@ -1,13 +1,14 @@
 """What people ask for over the API: answers, stops, rollbacks, pauses and the way back from each."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 
 from aiohttp import web
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from responder.domain.brakes import SCOPES
+from responder.domain.brakes import KINDS, SCOPES
 from responder.domain.runs import RunState
 from responder.web import asks
 from responder.web.api import find
@@ -16,9 +17,10 @@ from responder.web.body import body_of
 from responder.web.parts import PARTS, Refused
 from responder.web.routes import Route
 
-_COMMENT = 2000
-"""Characters of a comment or reason that are kept."""
-_COMMENT_KEY = {"comment": "shown with the answer"}
+_LONGEST = 2000
+"""Characters of any text in a body; what people say is shorter (``asks.LONGEST_SAID``)."""
+_COMMENT_KEY = {"comment": f"shown with the answer; at most {asks.LONGEST_SAID:,} characters"}
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def asking_routes() -> tuple[Route, ...]:
@@ -26,7 +28,7 @@ def asking_routes() -> tuple[Route, ...]:
     pause_keys = {
         "scope": f"{SCOPES}; `*` in a name stands for any text",
         "kind": "pause (no new changes) or halt (no change at all, undoing included)",
-        "reason": "why, for the audit log",
+        "reason": f"why, for the audit log; at most {asks.LONGEST_SAID:,} characters",
         "for": "lift it after this long, such as 30m",
     }
     return (
@@ -41,7 +43,7 @@ def asking_routes() -> tuple[Route, ...]:
         Route("POST", "/runs/{id}/stop", stop, "operator", "Stop a run; what was applied is undone."),
         Route(
             "POST", "/runs/{id}/rollback", roll_back, "operator", "Undo what a finished run changed, as a new run.",
-            body={"reason": "why, for the audit log"},
+            body={"reason": f"why, for the audit log; at most {asks.LONGEST_SAID:,} characters"},
         ),
         Route("POST", "/pauses", pause, "operator", "Let nothing new be changed.", body=pause_keys),
         Route("DELETE", "/pauses/{id}", resume, "operator", "Lift a pause by id or scope, or `all`."),
@@ -52,7 +54,7 @@ def asking_routes() -> tuple[Route, ...]:
         Route(
             "POST", "/changes", announce, "operator", "Say that something was changed, for messages about it.",
             body={
-                "summary*": "what was changed, in a sentence",
+                "summary*": f"what was changed, in a sentence; at most {asks.LONGEST_SAID:,} characters",
                 "target": "of what, such as prod-eu/deployment/shop/api; all that is below it, too",
                 "labels": "or of alerts with all of these labels, as namespace=shop,deployment=api",
             },
@@ -65,8 +67,11 @@ def asking_routes() -> tuple[Route, ...]:
     )  # fmt: skip
 
 
-async def _body(request: web.Request, known: Mapping[str, type]) -> dict[str, str]:
-    """Read a JSON object of texts; an empty body is an empty object. Unknown keys are refused, never ignored."""
+async def _body(request: web.Request, known: Mapping[str, type], not_null: Mapping[str, str] = _NONE) -> dict[str, str]:
+    """Read a JSON object of texts; an empty body is an empty object. Unknown keys are refused, never ignored.
+
+    A null is taken for a key that is not there, but for those in ``not_null``, which say what to write.
+    """
     async with body_of(request, request.app[PARTS].bounds.api_bytes) as body:
         if not body.strip():
             return {}
@@ -82,13 +87,17 @@ async def _body(request: web.Request, known: Mapping[str, type]) -> dict[str, st
     for name, value in data.items():
         if name not in known:
             raise Refused(400, f"unknown key {name[:60]!r}", f"there are {', '.join(known)}")
+        if value is None and name in not_null:
+            raise Refused(400, f"{name} is null", not_null[name])
         if value is not None and not isinstance(value, known[name]):
             raise Refused(400, f"{name} is not a text")
-    return {name: _storable(value) for name, value in data.items() if value is not None}
+    return {name: _storable(name, value) for name, value in data.items() if value is not None}
 
 
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:_COMMENT]
+def _storable(name: str, text: str) -> str:
+    if len(text) > _LONGEST:
+        raise Refused(400, f"{name} is longer than {_LONGEST:,} characters")
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _texts(*names: str) -> dict[str, type]:
@@ -131,7 +140,8 @@ async def roll_back(request: web.Request, caller: Caller) -> JsonValue:
 
 async def pause(request: web.Request, caller: Caller) -> JsonValue:
     """Put a pause or halt in force."""
-    body = await _body(request, _texts("scope", "kind", "reason", "for"))
+    forms = {"scope": f"write {SCOPES}; without the key it is all", "kind": f"write {' or '.join(KINDS)}"}
+    body = await _body(request, _texts("scope", "kind", "reason", "for"), forms)
     parts = request.app[PARTS]
     brake = asks.Brake(body.get("kind", "pause"), body.get("scope", "all"), body.get("reason", ""), body.get("for", ""))
     return await find(parts, "pauses", (await asks.put_on(parts, caller, brake)).id)
@@ -167,6 +177,7 @@ async def announce(request: web.Request, caller: Caller) -> JsonValue:
     parts = request.app[PARTS]
     summary, target = body.get("summary", "").strip(), body.get("target", "").strip()
     labels = _labels(body.get("labels", ""))
+    asks.check_length("summary", summary)
     if not summary:
         raise Refused(400, "summary is missing", "say in a sentence what was changed")
     if not target and not labels:

@@ -16,6 +16,8 @@ from responder.web.api import Row, brakes, find
 from responder.web.auth import Caller
 from responder.web.parts import Parts, Refused
 
+LONGEST_SAID = 1000
+"""Characters of what people say: a comment, a reason, the summary of a change. It stands in messages and tables."""
 _LIFTED_BY = {
     "file": "remove the file, where this process sees it",
     "environment": f"take {PAUSE_VARIABLE} away and start it again",
@@ -42,13 +44,20 @@ class Brake:
     length: str = ""
 
 
+def check_length(what: str, text: str) -> None:
+    """Raise Refused (400) for a text that is longer than people are told."""
+    if len(text) > LONGEST_SAID:
+        raise Refused(400, f"the {what} is longer than {LONGEST_SAID:,} characters", "say it shorter, or give a link")
+
+
 def noted(parts: Parts, caller: Caller, what: str, subject: str) -> None:
     """Tell that somebody asked for something and was heard."""
     parts.on_fact("asked", what=what, subject=subject, actor=caller.name)
 
 
 async def answer(parts: Parts, caller: Caller, run_id: str, given: Answer) -> JsonValue:
-    """Answer the open question of a run; raises Refused (403, 404, 409)."""
+    """Answer the open question of a run; raises Refused (400, 403, 404, 409)."""
+    check_length("comment", given.comment)
     run = await run_of(parts, run_id)
     await check_approver(parts, run, caller, approved=given.approved)
     refusal = await parts.people.answer(run.id, given.approved, caller.name, given.plan_hash, given.comment)
@@ -106,7 +115,8 @@ async def _instead_of_stopping(parts: Parts, run: Run) -> str:
 
 
 async def roll_back(parts: Parts, caller: Caller, run_id: str, reason: str) -> Run:
-    """Create a run that undoes another; raises Refused (404, 409)."""
+    """Create a run that undoes another; raises Refused (400, 404, 409)."""
+    check_length("reason", reason)
     run = await run_of(parts, run_id)
     made = await parts.people.roll_back(run.id, caller.name, reason)
     if isinstance(made, Refusal):
@@ -121,6 +131,7 @@ async def put_on(parts: Parts, caller: Caller, brake: Brake) -> Pause:
         raise Refused(400, f"kind is {brake.kind[:20]!r}", " or ".join(KINDS))
     if not is_scope(brake.scope):
         raise Refused(400, f"scope is {brake.scope[:60]!r}", SCOPES)
+    check_length("reason", brake.reason)
     now = parts.now()
     new = Pause(new_id(), brake.kind, brake.scope, brake.reason, caller.name, now, _until(brake.length, now))
     await parts.people.pause(new)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 from aiohttp import web
 
@@ -78,10 +79,12 @@ async def reload(request: web.Request) -> web.Response:
 
 def _not_taken_over(parts: Parts) -> Iterator[str]:
     """Say of each playbook's file that is wrong what is in use instead."""
-    stale = {one["file"] for one in parts.playbooks() if one.get("stale")}
+    stale = {str(one["file"]) for one in parts.playbooks() if one.get("stale")}
     errors = Counter(str(one["file"]) for one in parts.complaints() if one.get("severity") == "error")
     for file, count in errors.items():
+        below = any(Path(one).is_relative_to(file) for one in stale if one != file)
         instead = "its last good version stays in use" if file in stale else "it is not in use"
+        instead = "what was read below it before stays in use" if below else instead
         yield f"{file}: {count} error(s), {instead}; see: responder check {file}"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from responder.domain.errors import PlaybookError, SettingsError
+from responder.domain.errors import Complaint, PlaybookError, SettingsError
 from responder.language.strict_yaml import load_bytes
 from responder.settings.http import TLS_VERSIONS
 from responder.settings.reader import Fields, Node, Reading, WrongSettings, read_secret_file
@@ -111,6 +111,8 @@ class WebConfigFile:
             self.context.current = self.current.tls.context()
         self._seen: tuple[tuple[int, int, int] | None, ...] = ()
         self._wrong = ""
+        self.complaints: tuple[Complaint, ...] = ()
+        """What is wrong with the file since it was read last."""
         self._one_at_a_time = asyncio.Lock()
 
     async def refresh(self) -> str:
@@ -128,8 +130,11 @@ class WebConfigFile:
                 return ""
             try:
                 self._wrong = await asyncio.to_thread(self._read, self._path)
+                self.complaints = (Complaint(str(self._path), 0, 0, self._wrong, "reload"),) if self._wrong else ()
             except (SettingsError, OSError) as error:
                 self._wrong = str(error) or type(error).__name__
+                wrong = (Complaint(str(self._path), 0, 0, self._wrong, "reload"),)
+                self.complaints = error.complaints if isinstance(error, WrongSettings) else wrong
             # Files that were not looked at before they were read are read once more.
             self._seen = seen if self.current.files == files else ()
             return self._wrong
@@ -156,7 +161,7 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
 def read_web_config(path: Path) -> WebConfig:
     """Read the file at ``path``; raises SettingsError with every complaint and its place."""
     try:
-        document = load_bytes(path.read_bytes(), str(path))
+        document = load_bytes(path.read_bytes(), str(path), secret=True)
     except OSError as error:
         raise SettingsError(f"--web.config.file: {path} cannot be read: {error.strerror or error}") from error
     except PlaybookError as error:

@@ -5,10 +5,12 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from responder.decide.candidates import SKIPPED_BACK_OFF, SKIPPED_BACK_OFF_MAX
 from responder.domain import errors
 from responder.domain.records import RECORD_TRANSITIONS, RecordState
 from responder.domain.runs import FINAL, HOLDS_SLOT, OUTCOMES, PASSES_ON, TRANSITIONS, RunState
 from responder.domain.verdicts import Verdict
+from responder.language.durations import format_duration
 from scripts.reference.markdown import block, code, groups, page, prose, summary, table
 
 _MEMBER = re.compile(r"^    ([A-Z_]+) = ")
@@ -22,8 +24,21 @@ def verdicts_page() -> str:
         "Verdicts",
         "Why a playbook acted or did not: the same word in logs, metric labels, the API, chat and `responder explain`. "
         "Those that are looked at again wait for their cause to go; the others are final for the alert's episode and "
-        "the playbook.",
+        "the playbook, unless a reload changes what the configuration says of them.",
+        _passed_on(),
         *(f"## {title}\n\n{_verdicts(members)}" for title, members in verdict_groups()),
+    )
+
+
+def _passed_on() -> str:
+    """Say what the column of a run that changed nothing does not."""
+    first, most = format_duration(SKIPPED_BACK_OFF), format_duration(SKIPPED_BACK_OFF_MAX)
+    return (
+        f"A run that ended as `{RunState.SKIPPED}` changed nothing and settles nothing, though its verdict be none "
+        f"that is looked at again: `{Verdict.UNCHANGED}`, `{Verdict.RECONCILED}` or a `{Verdict.STEP_FAILED}` that "
+        "changed nothing, for example. The next playbook has its turn, "
+        f"and when none takes the alert on, all of them are asked anew for as long as it fires: after {first}, then "
+        f"after twice as long each time, {most} at most."
     )
 
 

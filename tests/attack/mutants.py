@@ -131,7 +131,7 @@ BREAKS: Mapping[str, Break] = {
     "A missing label means no effect": Break(
         "language/templates.py", "if _is_empty(value) and not may_be_empty:", "if expression is None:"
     ),
-    "An alert that begins in the future is told, not acted on": Break(
+    "An alert that begins more than an hour from now is told, not acted on": Break(
         "decide/guards.py", "if ahead <= MOST_AHEAD:", "if ahead:"
     ),
     "A target that asks to be left alone is, whichever playbook comes next": Break(

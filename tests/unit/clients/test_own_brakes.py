@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from responder.clients import own_brakes
-from responder.clients.own_brakes import OwnBrakes
+from responder.clients.own_brakes import OwnBrakes, look_at
+from responder.domain.limits import Pause
 
 Said = list[tuple[str, str, str]]
 
@@ -48,20 +52,52 @@ async def test_what_cannot_be_read_halts_everything(tmp_path: Path) -> None:
     assert await said(OwnBrakes("", file / "brake" / "deeper")) == HALTED
 
 
+async def test_what_is_no_regular_file_halts_everything_until_it_is_gone(tmp_path: Path) -> None:
+    pipe = tmp_path / "brake"
+    os.mkfifo(pipe)  # opening it as a file is waits for somebody who writes
+    brakes = OwnBrakes("", pipe)
+    (brake,) = await brakes.in_force()
+    assert (brake.kind, brake.scope) == ("halt", "all")
+    assert "no regular file" in brake.reason
+    pipe.unlink()
+    assert await said(brakes) == []
+
+
 async def test_a_mount_that_hangs_halts_everything_and_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_brakes, "ANSWER_SECONDS", 0.05)
-    pipe = tmp_path / "brake"
-    os.mkfifo(pipe)  # opening it waits for somebody who writes
-    brakes = OwnBrakes("", pipe)
+    answers, looks = Event(), []
+
+    def hanging(file: Path) -> tuple[Pause, ...]:
+        looks.append(file)
+        answers.wait()
+        return look_at(file)
+
+    monkeypatch.setattr(own_brakes, "look_at", hanging)
+    file = tmp_path / "brake"
+    brakes = OwnBrakes("", file)
     assert await said(brakes) == HALTED
     assert await asyncio.gather(*(said(brakes) for _ in range(20))) == [HALTED] * 20
-    with pipe.open("wb") as writer:
-        writer.write(b"pause")
-    await asyncio.sleep(0.05)  # the thread takes what was written
-    brakes.file = None
+    assert looks == [file]  # one thread waits, however often it is asked
+    brakes.file = tmp_path / "other"  # a reload names another file: the first one holds it up no more than others
+    assert await said(brakes) == HALTED
+    assert looks == [file, tmp_path / "other"]
+    answers.set()
+    await asyncio.sleep(0.05)
     assert await said(brakes) == []
+
+
+def test_a_mount_that_hangs_does_not_keep_the_process_from_its_end() -> None:
+    program = """
+import asyncio, time
+from pathlib import Path
+from responder.clients import own_brakes
+own_brakes.look_at = lambda file: time.sleep(600)
+print(asyncio.run(own_brakes.OwnBrakes("", Path("/brake")).in_force())[0].kind)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    assert ended.stdout == "halt\n"
 
 
 @pytest.mark.parametrize("value", ["", " ", "0", "no", "Off", "false"])

@@ -97,8 +97,28 @@ def test_what_is_no_scope(scope: str) -> None:
         ("playbook:a\nall", [("pause", "all", "")]),
         ("halt playbook:a", [("halt", "playbook:a", "")]),
         ("playbok:a", [("pause", "all", "playbok:a")]),
+        ("team:payments halt", [("halt", "team:payments", "")]),
+        ("halt team:payments", [("halt", "team:payments", "")]),
+        ("Halt, Team:payments, team:orders.", [("halt", "team:payments", ""), ("halt", "team:orders.", ""),
+                                               ("halt", "team:orders", "")]),
+        ("team:payments,team:orders", [("pause", "team:payments,team:orders", ""), ("pause", "team:payments", ""),
+                                       ("pause", "team:orders", "")]),
+        ("team:site reliability", [("pause", "team:site", "reliability"),
+                                   ("pause", "team:site reliability", "reliability")]),
+        ("disk swap halt team:payments", [("halt", "team:payments", "disk swap halt")]),
+        ("the disk is full, please halt", [("halt", "all", "the disk is full, please")]),
+        ("halt all disk swap", [("halt", "all", "disk swap")]),
+        ("team:payments all", [("pause", "all", "")]),
+        ("team:payments\nall disks are full", [("pause", "team:payments", "all disks are full")]),
+        ("team:payments\ntem:orders", [("pause", "all", "tem:orders")]),
+        ("team:payments\nteam: orders", [("pause", "all", "team: orders")]),
+        ("team:payments\nTeams:orders", [("pause", "all", "Teams:orders")]),
+        ("Incident: the shop burns", [("pause", "all", "Incident: the shop burns")]),
+        ("team:payments\nteam:" + "x" * 300, [("pause", "all", "team:" + "x" * 300)]),
+        ("team:payments\nsee https://tickets/OPS-1 ticket:OPS-1",
+         [("pause", "team:payments", "see https://tickets/OPS-1 ticket:OPS-1")]),
     ],
-)
+)  # fmt: skip
 def test_what_a_file_says(text: str, said: list[tuple[str, str, str]]) -> None:
     found = read_brakes(text, ORIGIN)
     assert [(one.kind, one.scope, one.reason) for one in found] == said

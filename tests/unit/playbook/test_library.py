@@ -126,6 +126,26 @@ def test_a_missing_folder_is_a_complaint(tmp_path: Path) -> None:
     assert rules(library, tmp_path / "none") == ["missing-folder"]
 
 
+def test_what_was_in_use_below_a_folder_that_is_gone_stays_in_use(tmp_path: Path) -> None:
+    folder, other = tmp_path / "mounted", tmp_path / "other"
+    other.mkdir()
+    write(other, b=named("b"))
+    kept = {str(one): (revision_of(text), text) for one, text in (
+        (folder / "a.yaml", named("a")), (folder / "deep" / "c.yaml", named("c")), (folder / "old.yaml", named("old")),
+        (other / "deleted.yaml", named("deleted")),
+    )}  # fmt: skip
+    used = [str(folder / "a.yaml"), str(folder / "deep" / "c.yaml"), str(other / "deleted.yaml")]
+    library = load_library([folder, other], CATALOGUE, None, kept, used)
+    assert set(library.playbooks) == {"a", "b", "c"}
+    assert library.stale == {str(folder / "a.yaml"), str(folder / "deep" / "c.yaml")}
+    assert library.errors == {str(folder): 1}
+    assert set(load_library([folder, other], CATALOGUE, None, kept).playbooks) == {"b"}  # as at a start
+    folder.write_text("no folder", encoding="utf-8")
+    library = load_library([folder, other], CATALOGUE, None, kept, used)
+    assert (set(library.playbooks), library.errors) == ({"a", "b", "c"}, {str(folder): 1})
+    assert set(load_library([other], CATALOGUE, None, kept, used).playbooks) == {"b"}  # it is configured no more
+
+
 def test_a_file_that_cannot_be_read_is_a_complaint(tmp_path: Path) -> None:
     (tmp_path / "dangling.yaml").symlink_to(tmp_path / "nowhere")
     (tmp_path / "large.yaml").write_bytes(b"#" * (MAX_BYTES + 1))

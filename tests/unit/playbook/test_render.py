@@ -190,3 +190,11 @@ def test_a_query_without_a_name_is_told_with_the_values_of_the_alert() -> None:
     assert [one.name for one in (*named.when, *named.verify)] == ["up{job='api'}"] * 2
     assert named.when[0].query == playbook.when[0].query
     assert render_names(playbook, context()).verify[0].name == "up{job='(no labels.job)'}"
+
+
+def test_a_query_without_a_name_is_told_as_it_is_sent() -> None:
+    playbook = load("verify:", """  - query: up{job="{{ labels.job }}"}""", "    equals: 1")
+    alert = context(job='a"} or vector(0) or foo{y="')
+    (condition,) = render_names(playbook, alert).verify
+    assert condition.name == render_query(playbook.verify[0], alert)
+    assert condition.name == r"""up{job="a\"} or vector(0) or foo{y=\""}"""

@@ -46,7 +46,7 @@ def test_every_channel_is_read_and_named_by_routes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("routes: [{ teams: oncal }]", 'there is no teams "oncal"'),
+        ("routes: [{ teams: oncal }]", "there is no teams called 'oncal'"),
         ("routes: [{ email: nobody }]", "'nobody' is no e-mail address"),
         ("routes: [{ slack_webhook: x, incidents: all }]", "there is no slack_webhook"),
     ],

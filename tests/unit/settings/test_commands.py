@@ -77,7 +77,7 @@ def test_commands_are_read_with_all_that_they_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("[ /bin/drop ]", "[ drop ]", "'drop' is not the path of a program"),
+        ("[ /bin/drop ]", "[ drop ]", "this is not the path of a program"),
         ("[ /bin/drop ]", '[ "{{ x }}" ]', "is not the path of a program"),
         ("[ /bin/drop ]", "[]", "there is nothing to run"),
         (
@@ -88,8 +88,8 @@ def test_commands_are_read_with_all_that_they_say(tmp_path: Path) -> None:
         ("--now", '"{{ when }}"', "nothing says what when may be"),
         ('unit: "[a-z-]+"', 'unit: "[a-z-]+", more: "x"', "no argument has a place for it"),
         ("[a-z-]+", "[a-z", r'no regular expression as RE2 reads them.*write one such as "\[a-z0-9-\]\+"'),
-        ("[ HOME ]", "[ HOME=/x ]", "'HOME=/x' is not the name of a variable .*write HOME, and set it where"),
-        ("[ HOME ]", "[ 9x ]", "'9x' is not the name of a variable"),
+        ("[ HOME ]", "[ HOME=/x ]", "this is not the name of a variable .*write the name alone, and set it where"),
+        ("[ HOME ]", "[ 9x ]", "this is not the name of a variable"),
         ("[ HOME ]", "{ HOME: x }", "names of variables are expected, without values"),
         ("here: local", "here: locl", "'locl' means nothing here .*did you mean \"local\""),
         ("[ there ]", "[ elsewhere ]", "'elsewhere' is not one of"),
@@ -131,10 +131,10 @@ def test_a_machine_over_ssh_is_read_with_all_that_it_says(tmp_path: Path) -> Non
             'missing key "folder".*where journals are kept on that machine',
         ),
         ("/var/lib", "var/lib", "the path of a folder is expected, from / on"),
-        ("key_file: id", "key_file: none", "none cannot be read: No such file"),
+        ("key_file: id", "key_file: none", "the file that is named here cannot be read: No such file"),
         ("known_hosts: known_hosts", "known_hosts: none", "none is not there.*ssh-keyscan"),
         ("port: 2222", "port: 2222\n        connect_timeout: 1m", "too long"),
-        ("port: 2222", "port: 2222\n        password: x", "password"),
+        ("port: 2222", "port: 2222\n        password: x", "unknown key"),
     ],
 )
 def test_what_is_wrong_with_a_machine_over_ssh_is_said(tmp_path: Path, old: str, new: str, why: str) -> None:

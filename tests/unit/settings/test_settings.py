@@ -10,7 +10,15 @@ import pytest
 from responder.domain.alerts import Severity
 from responder.domain.limits import Rate
 from responder.domain.modes import Mode
-from responder.settings import Settings, StoreSettings, WrongSettings, cross_check, load_settings, unread_secret
+from responder.settings import (
+    Settings,
+    StoreSettings,
+    WrongSettings,
+    cross_check,
+    load_settings,
+    unread_secret,
+    worth_knowing,
+)
 
 EXAMPLE = """\
 store: sqlite:///responder.db
@@ -153,7 +161,7 @@ def test_without_a_file_there_are_defaults() -> None:
         ("max_mode: automatic", "'automatic' is not one of disabled, observe, approve, auto"),
         ("store: mysql://x/y", "this is not the URL of a store [url]: write sqlite:///responder.db"),
         ("episode_ttl: 24", "has no unit: write 24s, 24m or 24h"),
-        ("playbooks: 3", 'a text is expected [type]: put it in quotes: "3"'),
+        ("playbooks: 3", "a text is expected [type]: put it in quotes"),
         ("prometheus: { a: http://x, b: http://y }", "a and b both answer for every alert"),
         ("prometheus: { a: http://user:pass@x }", "the URL holds credentials"),
         ("prometheus: { a: ftp://x }", "is not a URL of http or https"),
@@ -161,7 +169,10 @@ def test_without_a_file_there_are_defaults() -> None:
         ("prometheus: { a: { url: http://x, matchers: [ 'a=~\"(\"' ] } }", "[matcher]"),
         ("sources: { am: { kind: alertmanager } }", "anybody could send alerts here"),
         ("sources: { 'a/b': { authorization: { credentials: abc } } }", "cannot stand in a URL"),
-        ("sources: { am: { authorization: { credentials_file: missing } } }", "/missing cannot be read: No such file"),
+        (
+            "sources: { am: { authorization: { credentials_file: missing } } }",
+            "the file that is named here cannot be read: No such file",
+        ),
         ("sources: { am: { hmac: { secret: abc } } }", "Alertmanager cannot sign"),
         ("access: { tokens: [ { name: a, role: owner, token: abcdefgh } ] }", "'owner' is not one of viewer"),
         (
@@ -169,11 +180,22 @@ def test_without_a_file_there_are_defaults() -> None:
             "b has the same token as a: nobody can tell which of them it is",
         ),
         ("access: { tokens: [ { name: a, role: admin, token: abc } ] }", "fewer than 8 characters"),
+        (
+            ("access: { tokens: [ { name: a, role: admin, token: abcdefgh } ] }\n"
+            "sources: { am: { authorization: { credentials: abcdefgh } } }"),
+            "a has the same token as sources.am: whoever may send alerts could do what it may",
+        ),
+        (
+            ("access: { tokens: [ { name: a, role: admin, token: abcdefgh } ] }\n"
+            "sources: { am: { kind: grafana, hmac: { secret: abcdefgh } } }"),
+            "a has the same token as sources.am",
+        ),
+        ('sources: { am: { authorization: { credentials: "a\\nb" } } }', "a secret is one line, and here are several"),
         ("connections: { http: { a: { url: http://x } } }", "nothing may be called here"),
         ("connections: { http: { a: { url: http://x, allow: [ 'admin' ] } } }", "is not a method and a path"),
         ("connections: { http: { a: { url: http://x, allow: [ 'GET /' ], timeout: 1m } } }", "too long: at most 15s"),
         ("connections: { postgres: { a: { dsn: http://x } } }", "the dsn is not a URL of postgresql"),
-        ("page: { pagerduty: payments }", 'there is no PagerDuty service "payments"'),
+        ("page: { pagerduty: payments }", "there is no PagerDuty service called 'payments'"),
         ("page: {}", "exactly one place to page is needed, and none is named"),
         (
             "notify: { slack: { token: xoxb-12345678 } }\npage: { slack: [ '#a', '#b' ] }",
@@ -192,6 +214,28 @@ def test_each_mistake_is_answered_with_its_place_and_how_to_mend_it(tmp_path: Pa
     message = wrong(tmp_path, text)
     assert message.startswith("/responder.yml:")
     assert said in message
+
+
+def test_a_file_with_several_lines_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "am.token").write_text("abcdefghijklmnop\nqrstuvwxyz\n")
+    said = wrong(tmp_path, "sources: { am: { authorization: { credentials_file: am.token } } }")
+    assert "credentials_file: a secret is one line, and here are several" in said
+    assert "abcdefgh" not in said
+
+
+def test_short_secrets_are_worth_knowing(tmp_path: Path) -> None:
+    (tmp_path / "am.token").write_text("a\n")
+    text = """\
+access: { tokens: [ { name: ana, role: admin, token: abcdefghijklmno }, { name: ben, role: viewer, token: %s } ] }
+sources:
+  am: { authorization: { credentials_file: am.token } }
+  other: { authorization: { credentials: %s } }
+"""
+    found = worth_knowing(read(tmp_path, text % ("x" * 16, "y" * 16)))
+    assert [(one.rule, one.severity, one.message.split(" has ")[0]) for one in found] == [
+        ("short-secret", "warning", "access.tokens: the token of ana"),
+        ("short-secret", "warning", "sources.am: its secret"),
+    ]
 
 
 def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_the_manifest_on_that_page_is_yaml_with_the_scopes_that_are_needed() -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("access: { slack: { ana: { name: ana, role: operator } } }", "'ana' is no id of a Slack user"),
+        ("access: { slack: { ana: { name: ana, role: operator } } }", "this is no id of a Slack user"),
         ("access: { slack: { U0ANA: { name: ana } } }", 'missing key "role"'),
         ("access: { slack: { U0ANA: { role: viewer } } }", 'missing key "name"'),
         ("access: { slack: { U0ANA: { name: ana, role: boss } } }", "'boss' is not one of"),

@@ -81,6 +81,7 @@ class Bed:
     pings: int = 0
     hangs: asyncio.Event | None = None
     broken: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
     approvers: tuple[str, ...] = ("role:operator",)
     budget: ByteBudget = field(default_factory=ByteBudget)
     bounds: Bounds = field(default_factory=Bounds)
@@ -118,7 +119,9 @@ class Bed:
 
     def playbooks(self) -> list[JsonObject]:
         """List two that are well, and the first that is broken: an earlier version of it was good."""
-        stale: list[JsonObject] = [{"name": "stale", "file": file, "stale": True} for file in self.broken[:1]]
+        stale: list[JsonObject] = [
+            {"name": "stale", "file": file, "stale": True} for file in self.stale or self.broken[:1]
+        ]
         return [{"name": "restart", "mode": "auto"}, {"name": "scale", "mode": "observe"}, *stale]
 
     def complaints(self) -> list[JsonObject]:

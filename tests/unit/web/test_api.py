@@ -367,6 +367,10 @@ async def pauses(bed: Bed) -> list[Pause]:
         ({"for": "0"}, "zero length"),
         ({"for": "290y"}, ""),
         ({"reson": "x"}, "unknown key 'reson'"),
+        ({"scope": None}, "scope is null"),
+        ({"kind": None}, "kind is null"),
+        ({"reason": "x" * 1001}, "the reason is longer than 1,000 characters"),
+        ({"reason": "x" * 900_000}, "reason is longer than 2,000 characters"),
         ({"reason": 3}, "reason is not a text"),
         ([], "not a JSON object"),
     ],
@@ -378,6 +382,21 @@ async def test_a_wrong_pause_is_refused_and_nothing_is_paused(call: Call, bed: B
         assert await pauses(bed) == []
     else:
         assert answer.status in (200, 400)
+
+
+async def test_what_people_say_is_bounded_alike(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    long = "x" * 1001
+    for path, body in (
+        (f"/api/v1/runs/{run.id}/approve", {"plan_hash": "p", "comment": long}),
+        (f"/api/v1/runs/{run.id}/reject", {"comment": long}),
+        (f"/api/v1/runs/{run.id}/rollback", {"reason": long}),
+        ("/api/v1/changes", {"summary": long, "target": "http/shop"}),
+    ):
+        answer = await call("POST", path, token=OPERATOR, body=body)
+        assert (answer.status, "is longer than 1,000 characters" in answer.text) == (400, True), path
+    kept = await call("POST", "/api/v1/pauses", token=OPERATOR, body={"reason": "x" * 1000, "for": None})
+    assert (kept.status, len(kept.json["reason"])) == (200, 1000)
 
 
 async def test_a_change_of_somebody_else_is_announced_and_in_the_audit_log(call: Call, bed: Bed) -> None:

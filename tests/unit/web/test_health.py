@@ -105,6 +105,12 @@ async def test_a_reload_names_the_playbooks_that_were_not_taken_over(call: Call,
     )
 
 
+async def test_a_reload_names_a_folder_of_playbooks_that_is_gone(call: Call, bed: Bed, tmp_path: Path) -> None:
+    bed.broken, bed.stale = (str(tmp_path / "gone"),), (str(tmp_path / "gone" / "restart.yaml"),)
+    answer = await call("POST", "/-/reload", token=ADMIN)
+    assert f"{tmp_path / 'gone'}: 1 error(s), what was read below it before stays in use" in answer.text
+
+
 async def test_metrics_have_the_type_that_prometheus_reads(call: Call) -> None:
     answer = await call("GET", "/metrics")
     assert (answer.text, answer.headers["Content-Type"]) == ("up 1\n", "text/plain; version=0.0.4; charset=utf-8")

@@ -187,7 +187,9 @@ async def test_what_is_wrong_is_said_until_it_is_well_and_a_file_that_comes_late
         assert (tmp_path / "server.crt") in file.current.files
     for end in ("crt", "key"):
         shutil.copy(certificates / f"server2.{end}", tmp_path / f"late.{end}")
+    assert [one.rule for one in file.complaints] == ["reload"]
     assert await file.refresh() == ""
+    assert file.complaints == ()
     assert (tmp_path / "late.crt") in file.current.files
     assert await file.refresh() == ""
     (tmp_path / "late.crt").write_text("garbage")
@@ -218,6 +220,9 @@ async def test_tls_is_not_switched_off_under_our_feet(tmp_path: Path, certificat
     path.write_text("{}\n")
     os.utime(path, (1, 1))
     assert "takes a restart" in await file.refresh()
+    assert [(one.file, "takes a restart" in one.message) for one in file.complaints] == [
+        (str(tmp_path / "web.yml"), True)
+    ]
     assert file.current.tls is not None
 
 
