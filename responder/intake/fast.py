@@ -18,6 +18,7 @@ from responder.intake.wire import (
     LARGEST_LABELS,
     LONGEST_ANNOTATION,
     LONGEST_KEY,
+    fires_after_its_end,
     labels_size,
     plain_name,
 )
@@ -104,7 +105,7 @@ def _valid(version: str, body: bytes) -> _WireNotice | None:
 
 def _alert(one: _WireAlert) -> Alert:
     ends = one["endsAt"]
-    return Alert(
+    alert = Alert(
         one["status"],
         one["labels"],
         one["annotations"],
@@ -113,6 +114,9 @@ def _alert(one: _WireAlert) -> Alert:
         one["generatorURL"],
         one["fingerprint"],
     )
+    if fires_after_its_end(alert):
+        raise ValueError(ends)
+    return alert
 
 
 def _instant(text: str) -> datetime:

@@ -81,6 +81,12 @@ def test_other_time_zones_become_utc() -> None:
     assert notice.alerts[1].ends_at is None
 
 
+@pytest.mark.parametrize("instant", ["2026-01-05t12:00:00z", "2026-01-05T12:00:00z", "2026-01-05 12:00:00.5z"])
+def test_instants_may_be_written_in_lower_case(instant: str) -> None:
+    notice = parse("alertmanager", body(alerts=[{**alert(), "startsAt": instant}]))
+    assert notice.alerts[0].starts_at.replace(microsecond=0) == datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -95,6 +101,7 @@ def test_other_time_zones_become_utc() -> None:
         ({"startsAt": "2026-01-05T12:00:00"}, "startsAt has no time zone"),
         ({"startsAt": "9999-12-31T23:59:59-10:00"}, "not an RFC 3339 instant"),
         ({"endsAt": 12}, "endsAt is a number"),
+        ({"endsAt": "1970-01-01T00:00:00Z"}, "it is firing, and its endsAt lies before its startsAt"),
     ],
 )
 def test_a_poison_alert_leaves_the_good_one_beside_it_alone(changes: JsonObject, reason: str) -> None:
