@@ -19,6 +19,8 @@ TWIN_JITTER = timedelta(seconds=1)
 """An HA twin moves ``startsAt`` by less, at any time (measured: 74 ms); an alert that really ended takes longer."""
 LATE_GRACE = timedelta(seconds=60)
 """On top of a group interval: a late alert that is seen again after that was not just a delayed retry (engine.md)."""
+CLOCKS = timedelta(seconds=60)
+"""A sender's clock may be so far behind ours before the end that it gives has passed."""
 REPEAT_GAP = timedelta(seconds=30)
 """Sightings closer together are copies from HA peers and retries, not new evidence."""
 MAX_FLAPS = 32
@@ -84,13 +86,21 @@ def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: R
         return Sighting(Change.IGNORED, known)
     if alert.shown is not None and alert.shown is not Shown.ACTIVE:
         return _not_active(known, alert.shown, at, rules)
-    if alert.status == "resolved":
+    if alert.status == "resolved" or _over(alert, at):
         return _resolved(known, alert, source, at, rules)
     if known is None:
         return Sighting(Change.OPENED, _opened(alert, source, at, rules))
     if known.state is EpisodeState.OPEN:
         return _firing_again(known, alert, at, rules, has_run=has_run)
     return _firing_after_end(known, alert, at, rules, has_run=has_run)
+
+
+def _over(alert: Alert, at: datetime) -> bool:
+    """Whether an alert that is said to fire had ended by its own ``endsAt`` when it was received.
+
+    Alertmanager takes the status from there, and sends none with what fires; others send how long they vouch for it.
+    """
+    return alert.ends_at is not None and at - alert.ends_at > CLOCKS
 
 
 def _heard_since(known: Episode | None, at: datetime) -> bool:

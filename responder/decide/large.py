@@ -10,6 +10,8 @@ LARGE = 800
 """A delivery with more alerts than this to decide is large: they take about as long as anybody else should wait."""
 MOST = 8
 """So many are held, with those behind them; what is read of them stays in memory."""
+MOST_ALERTS = 100_000
+"""So many alerts are held, or one delivery: one has some kilobytes here."""
 
 
 @dataclass(slots=True)
@@ -37,7 +39,8 @@ class Large:
 
     def take(self, delivery: Delivery, notice: Notice) -> bool:
         """Take a delivery up; False when there are too many."""
-        if len(self._held.keys() - {delivery.id}) >= MOST:
+        others = [len(one.notice.alerts) for one in self._held.values() if one.delivery.id != delivery.id]
+        if len(others) >= MOST or (others and sum(others) + len(notice.alerts) > MOST_ALERTS):
             return False
         # The body was read; of a large one it would be most of what is held.
         self._held[delivery.id] = _Held(replace(delivery, body=b""), notice, min(delivery.cursor, len(notice.alerts)))

@@ -13,10 +13,12 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from responder.domain.alerts import LONGEST_LABEL, Alert, Notice
+from responder.intake.bounds import MOST_ALERTS
 from responder.intake.wire import (
     LARGEST_LABELS,
     LONGEST_ANNOTATION,
     LONGEST_KEY,
+    fires_after_its_end,
     labels_size,
     plain_name,
 )
@@ -25,6 +27,8 @@ _STRICT = ConfigDict(strict=True)
 _Name = Annotated[str, Field(max_length=LONGEST_LABEL)]
 _Label = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL)]
 _Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY // 4)]
+# One fault is enough to go the slow way: pydantic would keep every one of a body, some kilobytes each.
+_ONE_FAULT = Field(fail_fast=True)
 _ZERO = "0001-01-01T00:00:00Z"
 _NUL = re.compile(rb"\\u0000")
 
@@ -32,8 +36,8 @@ _NUL = re.compile(rb"\\u0000")
 class _WireAlert(TypedDict):
     __pydantic_config__ = _STRICT  # type: ignore[misc] # pydantic's way to configure a TypedDict
     status: Literal["firing", "resolved"]
-    labels: Annotated[dict[_Name, _Label], Field(min_length=1)]
-    annotations: dict[_Name, Annotated[str, Field(max_length=LONGEST_ANNOTATION)]]
+    labels: Annotated[dict[_Name, _Label], Field(min_length=1), _ONE_FAULT]
+    annotations: Annotated[dict[_Name, Annotated[str, Field(max_length=LONGEST_ANNOTATION)]], _ONE_FAULT]
     startsAt: str
     endsAt: str
     generatorURL: str
@@ -45,9 +49,9 @@ class _WireNotice(TypedDict):
     version: str
     receiver: _Key
     groupKey: _Key
-    groupLabels: dict[_Name, _Name]
+    groupLabels: Annotated[dict[_Name, _Name], _ONE_FAULT]
     externalURL: str
-    alerts: list[_WireAlert]
+    alerts: Annotated[list[_WireAlert], Field(max_length=MOST_ALERTS), _ONE_FAULT]
     truncatedAlerts: NotRequired[Annotated[int, Field(ge=0, lt=2**31)]]
 
 
@@ -101,7 +105,7 @@ def _valid(version: str, body: bytes) -> _WireNotice | None:
 
 def _alert(one: _WireAlert) -> Alert:
     ends = one["endsAt"]
-    return Alert(
+    alert = Alert(
         one["status"],
         one["labels"],
         one["annotations"],
@@ -110,6 +114,9 @@ def _alert(one: _WireAlert) -> Alert:
         one["generatorURL"],
         one["fingerprint"],
     )
+    if fires_after_its_end(alert):
+        raise ValueError(ends)
+    return alert
 
 
 def _instant(text: str) -> datetime:

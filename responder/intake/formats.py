@@ -9,7 +9,7 @@ from typing import Literal
 
 from responder.domain.alerts import LONGEST_LABEL, Notice
 from responder.domain.errors import IntakeError
-from responder.intake import answers, fast, wire
+from responder.intake import answers, bounds, fast, wire
 from responder.intake.grafana import read_grafana, without_own_names
 from responder.intake.wire import JsonObject, Mender
 
@@ -30,12 +30,16 @@ def look(kind: Kind, body: bytes) -> Glance:
     """Find out whether a body can be read, as ``parse`` does; raises IntakeError with what the sender must change.
 
     A body that is as it should be is not taken apart here, deciding does that: what is accepted is the same, but an
-    alert whose instants cannot be read still counts as one.
+    alert whose instants cannot be read still counts as one. What holds too much is refused here alone: what was
+    accepted is read, whatever the bounds were then.
     """
+    bounds.check_values(body)
     alerts = fast.count(_VERSIONS[kind], body)
     if alerts is not None:
         return Glance(alerts)
-    notice = parse_closely(kind, body)
+    data, mender = wire.decode(body)
+    bounds.check_alerts(data.get("alerts"))
+    notice = _read(kind, data, mender)
     return Glance(len(notice.alerts), len(notice.quarantined), notice.flags)
 
 
@@ -52,7 +56,10 @@ def parse(kind: Kind, body: bytes) -> Notice:
 
 def parse_closely(kind: Kind, body: bytes) -> Notice:
     """Read a body value by value, mending what can be mended; raises IntakeError."""
-    data, mender = wire.decode(body)
+    return _read(kind, *wire.decode(body))
+
+
+def _read(kind: Kind, data: JsonObject, mender: Mender) -> Notice:
     return read_grafana(data, mender) if kind == "grafana" else read_alertmanager(data, mender)
 
 

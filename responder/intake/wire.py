@@ -150,7 +150,7 @@ def read_alert(data: object, mender: Mender) -> Alert:
     labels = _labels(data.get("labels"), mender)
     given = data.get("fingerprint")
     generator = data.get("generatorURL")
-    return Alert(
+    alert = Alert(
         status=_status(status),
         labels=_cut_labels(labels, mender),
         annotations=read_texts(data.get("annotations"), mender, LONGEST_ANNOTATION, "annotation"),
@@ -159,6 +159,14 @@ def read_alert(data: object, mender: Mender) -> Alert:
         generator_url=mender.text(generator) if isinstance(generator, str) else "",
         fingerprint=_fingerprint(given, data["labels"], mender),
     )
+    if fires_after_its_end(alert):
+        raise Poison("it is firing, and its endsAt lies before its startsAt")
+    return alert
+
+
+def fires_after_its_end(alert: Alert) -> bool:
+    """Whether an alert fires that ended before it began: nobody can tell which of it is wrong."""
+    return alert.ends_at is not None and alert.status == "firing" and alert.ends_at < alert.starts_at
 
 
 def _status(value: object) -> Literal["firing", "resolved"]:
@@ -232,13 +240,13 @@ def _started(value: object) -> datetime:
 
 
 def _instant(value: object, name: str) -> datetime | None:
-    """Read an RFC 3339 instant; nanoseconds are cut off, Go's zero time (year 1) means none."""
+    """Read an RFC 3339 instant, in lower case too; nanoseconds are cut off, Go's zero time (year 1) means none."""
     if value is None or value == "0001-01-01T00:00:00Z":
         return None
     if not isinstance(value, str):
         raise Poison(f"{name} is {_kind(value)}, not a text")
     try:
-        instant = datetime.fromisoformat(value)
+        instant = datetime.fromisoformat(value.upper())
         if instant.year == 1:
             return None
         if instant.tzinfo is None:

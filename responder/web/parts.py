@@ -33,7 +33,8 @@ class Bounds:
     headers_seconds: float = 10.0
     body_seconds: float = 30.0
     webhook_bytes: int = 32 * 1024 * 1024
-    """A thousand realistic alerts are 0.64 MB (measured); a group of fifty thousand still fits."""
+    """A thousand realistic alerts are 0.64 MB (measured); a group of fifty thousand still fits, and more are refused
+    (intake/bounds.py)."""
     api_bytes: int = 1024 * 1024
     signed_bytes: int = 256 * 1024
     """Of what Slack and PagerDuty send: a pressed button comes with its message, which is far smaller."""

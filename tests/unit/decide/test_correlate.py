@@ -48,6 +48,22 @@ async def test_a_resolved_alert_that_was_never_seen_firing_is_nobodys_business()
     assert len(s.world.episodes) == 1
 
 
+async def test_a_firing_alert_whose_own_end_has_passed_is_over() -> None:
+    s = scene(playbook())
+    await s.turn(alert(ends_at=END), at=12 * MINUTE)
+    assert not s.world.runs
+    assert not s.world.incidents
+    s = await opened()
+    await s.turn(alert(ends_at=END), at=12 * MINUTE)
+    assert [episode.closed_reason for episode in s.world.episodes.values()] == ["resolved"]
+
+
+async def test_a_firing_alert_may_say_how_long_it_is_vouched_for_by_a_clock_that_is_behind() -> None:
+    s = scene(playbook())
+    await s.turn(alert(ends_at=START + 11 * MINUTE), at=12 * MINUTE)
+    assert len(s.world.runs) == 1
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_a_firing_alert_that_its_own_end_overtook_is_late(together: bool) -> None:  # noqa: FBT001 - a parameter
     s = scene(playbook())

@@ -206,6 +206,23 @@ async def test_one_large_delivery_too_many_waits_without_being_set_aside(monkeyp
     assert s.world.finished == dict.fromkeys([one.id for one in several], "done")
 
 
+async def test_large_deliveries_with_too_many_alerts_together_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("responder.decide.large.LARGE", 20)
+    monkeypatch.setattr("responder.decide.large.MOST_ALERTS", 300)
+    s = scene(playbook())
+    several = [
+        s.world.deliver(*(alert(alertname="Noise", pod=f"{one}-{pod}") for pod in range(pods)), group_key=str(one))
+        for one, pods in enumerate((400, 30, 290))
+    ]
+    await s.decider.turn()
+    assert [s.world.deliveries[one.id].cursor for one in several] == [SLICE, 0, 0], "one may be larger than that"
+    for _ in range(20):
+        await s.wait(SECOND)
+    assert s.world.finished == dict.fromkeys([one.id for one in several], "done")
+
+
 async def test_a_large_delivery_goes_on_where_it_was_when_the_store_comes_back() -> None:
     s = scene(playbook())
     large = s.world.deliver(*(alert(alertname="Noise", pod=str(index)) for index in range(1_000)))

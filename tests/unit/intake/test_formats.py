@@ -2,6 +2,8 @@
 
 import json
 import re
+import timeit
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from responder.domain.alerts import Notice, alteration, fingerprint
 from responder.domain.errors import IntakeError
+from responder.intake import fast
+from responder.intake.bounds import MOST_ALERTS, MOST_NESTED, MOST_VALUES
 from responder.intake.formats import Glance, Kind, look, parse, parse_closely
 from tests.bed.alerts import alert, resolved, webhook
 from tests.bed.web import JsonObject
@@ -77,6 +81,12 @@ def test_other_time_zones_become_utc() -> None:
     assert notice.alerts[1].ends_at is None
 
 
+@pytest.mark.parametrize("instant", ["2026-01-05t12:00:00z", "2026-01-05T12:00:00z", "2026-01-05 12:00:00.5z"])
+def test_instants_may_be_written_in_lower_case(instant: str) -> None:
+    notice = parse("alertmanager", body(alerts=[{**alert(), "startsAt": instant}]))
+    assert notice.alerts[0].starts_at.replace(microsecond=0) == datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -91,6 +101,7 @@ def test_other_time_zones_become_utc() -> None:
         ({"startsAt": "2026-01-05T12:00:00"}, "startsAt has no time zone"),
         ({"startsAt": "9999-12-31T23:59:59-10:00"}, "not an RFC 3339 instant"),
         ({"endsAt": 12}, "endsAt is a number"),
+        ({"endsAt": "1970-01-01T00:00:00Z"}, "it is firing, and its endsAt lies before its startsAt"),
     ],
 )
 def test_a_poison_alert_leaves_the_good_one_beside_it_alone(changes: JsonObject, reason: str) -> None:
@@ -105,6 +116,47 @@ def test_a_poison_alert_leaves_the_good_one_beside_it_alone(changes: JsonObject,
 @pytest.mark.parametrize("starts_at", ["yesterday", "2026-13-05T12:00:00Z", "0001-01-01T00:00:00Z"])
 def test_a_body_whose_instants_cannot_be_read_is_refused_at_the_door(starts_at: str) -> None:
     assert "startsAt" in refused(body(alerts=[{**alert(), "startsAt": starts_at}, {**alert(), "startsAt": "never"}]))
+
+
+def test_too_many_alerts_are_refused_at_the_door_and_read_behind_it() -> None:
+    most = [alert()] * MOST_ALERTS
+    assert look("alertmanager", body(alerts=most)) == Glance(MOST_ALERTS)
+    more = body(alerts=[*most, alert()])
+    with pytest.raises(IntakeError, match=r"holds 50001 alerts, more than 50000; .*`group_by`.*`max_alerts`") as caught:
+        look("alertmanager", more)
+    assert caught.value.status == 413
+    assert len(parse("alertmanager", more).alerts) == MOST_ALERTS + 1, (
+        "it may have been accepted before there was a bound"
+    )
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ([[]] * MOST_NESTED, f"objects and lists, more than {MOST_NESTED}"),
+        ([{}] * MOST_NESTED, f"objects and lists, more than {MOST_NESTED}"),
+        ([0] * MOST_VALUES, f"values, more than {MOST_VALUES}"),
+    ],
+    ids=["lists", "objects", "numbers"],
+)
+def test_a_body_of_too_many_values_is_refused_before_any_is_built(odd: object, said: str) -> None:
+    with pytest.raises(IntakeError, match=said) as caught:
+        look("alertmanager", body(odd=odd))
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize(
+    "faulty",
+    [[{"status": "firing"}] * 50_000, [{**alert(), "labels": dict.fromkeys(map(str, range(50_000)), 0)}]],
+    ids=["alerts", "labels"],
+)
+def test_a_body_of_many_faults_takes_no_longer_than_one_of_none(faulty: object) -> None:
+    data = body(alerts=faulty)
+
+    def quickest(read: Callable[[bytes], object]) -> float:
+        return min(timeit.repeat(lambda: read(data), number=1, repeat=3))
+
+    assert quickest(lambda data: fast.count("4", data)) < 1.4 * quickest(json.loads), "each fault was kept"
 
 
 @pytest.mark.parametrize("bad", [None, 3, "x", [], True])

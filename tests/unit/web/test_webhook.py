@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 
 from responder.domain.errors import StoreError, Unavailable
+from responder.intake.bounds import MOST_ALERTS
 from responder.intake.buffer import ByteBudget
 from responder.web.parts import Bounds
 from tests.bed.alerts import alert, webhook
@@ -136,8 +137,8 @@ async def test_a_signature_without_its_time_is_refused(call: Call, stamp: str) -
         b"",
         b"{",
         b"null",
-        b"[" * 1_000_000,
-        b'{"a":' * 1_000_000,
+        b"[" * 300_000,
+        b'{"a":' * 300_000,
         b"9" * 1_000_000,
         b"\x00" * 1000,
         b"\xff\xfe" * 1000,
@@ -166,6 +167,15 @@ async def test_more_than_32_megabytes_are_413(call: Call, bed: Bed) -> None:
     answer = await call("POST", "/webhook/am", token=AM_TOKEN, data=b" " * (32 * 1024 * 1024 + 1))
     assert (answer.status, "larger than 33554432 bytes" in answer.text) == (413, True)
     assert bed.budget.used == 0
+
+
+async def test_more_than_fifty_thousand_alerts_are_413_and_counted_as_too_large(call: Call, bed: Bed) -> None:
+    data = json.dumps(webhook([]) | {"alerts": [alert()] * (MOST_ALERTS + 1)}).encode()
+    answer = await call("POST", "/webhook/am", token=AM_TOKEN, data=data)
+    assert answer.status == 413
+    assert "the body holds 50001 alerts, more than 50000; use more labels in `group_by`" in answer.text
+    assert [one["result"] for one in bed.of("delivery_refused")] == ["too_large"]
+    assert (await deliveries(bed), bed.budget.used) == ([], 0)
 
 
 async def test_a_body_without_a_length_is_bounded_too(bed: Bed) -> None:
