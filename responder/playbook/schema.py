@@ -1,5 +1,6 @@
 """Loading one playbook: strict YAML, the shape, the rules between the keys, the names, then the value."""
 
+import re
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -25,6 +26,16 @@ from responder.ports.catalogue import Catalogue
 
 __all__ = ["Names", "examine", "load_playbook", "name_place"]
 
+_CONFIGURATION = re.compile(r"^(sources|connections)[ \t]*:", re.MULTILINE)
+"""Keys that every configuration begins a line with, and no playbook does."""
+
+
+def _not_a_playbook(file: str) -> Complaint:
+    """Return the complaint about a configuration; nothing of it is repeated, for it holds secrets."""
+    message = "this is a configuration, and no playbook"
+    hint = "keep it out of the folders of playbooks; responder check looks at it as well: --config.file"
+    return Complaint(file, 1, 1, message, "not-a-playbook", hint)
+
 
 def load_playbook(text: str, file: str, catalogue: Catalogue, names: Names | None) -> Playbook:
     """Read a playbook; ``file`` is the name to complain with, ``names`` what the configuration offers.
@@ -44,6 +55,9 @@ def examine(
     names: Names | None,
 ) -> tuple[Playbook | None, tuple[Complaint, ...]]:
     """Return the playbook, or None when there are errors, and everything that there is to say about it."""
+    text = source.decode("utf-8", "replace") if isinstance(source, bytes) else source
+    if _CONFIGURATION.search(text):
+        return None, (_not_a_playbook(file),)
     try:
         document = load_bytes(source, file) if isinstance(source, bytes) else load(source, file)
     except PlaybookError as error:

@@ -63,6 +63,17 @@ def test_the_caret_stands_below_its_character_after_a_tab(folder: Path) -> None:
     assert "  4 | nope: 1\n    | ^^^^" in check("tab.yaml")[1]
 
 
+@pytest.mark.promise(19)
+@pytest.mark.parametrize("broken", ["", "  {\n", "&\n"])
+def test_nothing_of_a_configuration_that_was_taken_for_a_playbook_is_repeated(folder: Path, broken: str) -> None:
+    text = f"connections: {{ http: {{ shop: {{ bearer: &HUNTER2secret }} }} }}\nsources: {{ am: {{}} }}\n{broken}"
+    (folder / "settings.yaml").write_text(text, encoding="utf-8")
+    code, said = check("settings.yaml")
+    assert code == FINDINGS
+    assert "settings.yaml:1:1: error: this is a configuration, and no playbook [not-a-playbook]" in said
+    assert "HUNTER2" not in said
+
+
 def test_good_playbooks_end_with_zero(folder: Path) -> None:
     assert check("good.yaml") == (OK, "Checked 1 playbook(s): 0 error(s).\n")
 
