@@ -19,6 +19,8 @@ from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook
 from responder.ports.store import RunEnd, Standing
 
+_NO = frozenset({Verdict.STOPPED, Verdict.REJECTED, Verdict.APPROVAL_EXPIRED})
+"""Endings that a person has chosen, or has left to us: behind an undo nothing further is done for that alert."""
 UNDO_TRIES = 5
 UNDO_BACK_OFF = timedelta(seconds=2)
 
@@ -164,7 +166,7 @@ def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Nex
         left = f"{'Nothing' if none else 'Not everything'} was undone: {reason}"
         return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {sentences(_why(run), left)}"))
     ended = advance(run, "undone", ending, _why(run) or Verdict.UNDONE.sentence)
-    if run.kind == "rollback" or ending is Verdict.STOPPED:
+    if run.kind == "rollback" or ending in _NO:
         return Next(ended, end=RunEnd(clear_person=run.kind == "rollback"))
     return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
 

@@ -21,7 +21,8 @@ class RunFact:
 
     ``began_at``: its first change, or None. ``kept_at``: since when it is kept for a time, or None.
     ``left_alone_until``: until when its target has asked to be left alone (``Retry-After``), or None.
-    ``declined``: a person has stopped it, or has asked to take back what it changed.
+    ``declined``: a person has stopped it, said no to it, or asked to take back what it changed; or nobody has answered
+    what it asked behind a change.
     """
 
     id: str

@@ -114,6 +114,7 @@ async def test_a_no_undoes_what_was_done(bed: Bed, target: Target) -> None:
     assert "graphs are red" in ended.reason
     assert effects(target) == ["workers", "workers"]
     assert await needs_person(bed, run) == ""
+    assert not bed.said("episodes_due"), "nothing follows a person's no"
 
 
 async def test_without_an_answer_it_is_undone_and_a_person_is_called(bed: Bed, target: Target) -> None:
@@ -122,6 +123,7 @@ async def test_without_an_answer_it_is_undone_and_a_person_is_called(bed: Bed, t
     assert ended.state is RunState.ROLLED_BACK
     assert effects(target) == ["workers", "workers"]
     assert "nobody answered in time" in await needs_person(bed, run)
+    assert not bed.said("episodes_due"), "nothing follows by itself"
 
 
 async def _tried_once_more(bed: Bed, run: Run) -> Run:

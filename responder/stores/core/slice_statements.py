@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     exists,
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 
 from responder.domain.episodes import HOLDS_OPEN, EpisodeState
+from responder.domain.verdicts import Verdict
 from responder.stores.core import rows
 from responder.stores.core.database import Database
 from responder.stores.core.overlap import near
@@ -131,12 +133,15 @@ def _others(db: Database) -> Select[Any]:
 def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Select[Any]:
     back = runs.alias("back")
     taken_back = exists(select(back.c.id).where(back.c.of_run == runs.c.id, back.c.of_run != ""))
+    # A question behind a change that nobody answers is a no as well: each try changes the target while it is asked.
+    unanswered = and_(runs.c.verdict == Verdict.APPROVAL_EXPIRED.value, runs.c.acted)
+    no = or_(runs.c.stop_by != "", runs.c.verdict == Verdict.REJECTED.value, unanswered, taken_back)
     return (
         select(
             runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,
             runs.c.kept_at, runs.c.effects, runs.c.acted, runs.c.started_at, runs.c.depth, run_episodes.c.episode_id,
             runs.c.progress["left_alone_until"].as_string().label("left_alone_until"),
-            or_(runs.c.stop_by != "", taken_back).label("declined"),
+            no.label("declined"),
         )
         .select_from(runs.outerjoin(run_episodes, run_episodes.c.run_id == runs.c.id))
         .where(db.within(runs.c.id, wanted))
