@@ -27,7 +27,7 @@ from responder.ports.catalogue import Catalogue
 __all__ = ["Names", "examine", "load_playbook", "name_place"]
 
 _CONFIGURATION = re.compile(r"^(sources|connections)[ \t]*:", re.MULTILINE)
-"""Keys that every configuration begins a line with, and no playbook does."""
+"""Keys of a configuration that no playbook has; one without either of them is read as a playbook, and complained of."""
 
 
 def _not_a_playbook(file: str) -> Complaint:
