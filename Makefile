@@ -82,6 +82,10 @@ model: venv ## Play made-up stories to the program and to a specification of a h
 guards: venv servers ## Break each guard of docs/reference/safety.md on purpose, and see a test fail that holds it
 	@$(PY) -m tests.attack guards
 
+.PHONY: pause
+pause: venv servers ## Pull the brake while hundreds of runs are ready on two replicas, and see what begins behind it
+	@$(PY) -m tests.attack pause
+
 .PHONY: resume
 resume: venv servers ## Kill a responder with ten thousand unfinished runs, and measure until each that is due goes on
 	@$(PY) -m tests.attack resume

@@ -18,6 +18,7 @@ from tests.attack import (
     guards,
     machines,
     model,
+    pause,
     resume,
     seeds,
     soak,
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fuzzing.add_argument("--seed", type=int, default=1)
     fuzzing.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     campaigns.add_parser("chaos", help="five misfortunes under load")
+    pausing = campaigns.add_parser("pause", help="pull the brake while a hundred runs are ready on two replicas")
+    pausing.add_argument("--runs", type=int, default=pause.RUNS)
+    pausing.add_argument("--rounds", type=int, default=pause.ROUNDS, help="pauses, at most")
     resuming = campaigns.add_parser("resume", help="ten thousand unfinished runs after kill -9")
     resuming.add_argument("--runs", type=int, default=resume.RUNS)
     resuming.add_argument("--stores", nargs="+", default=["postgresql", "sqlite"], choices=["postgresql", "sqlite"])
@@ -115,6 +119,14 @@ def _chaos(_: argparse.Namespace) -> bool:
     survived, tried = asyncio.run(chaos.chaos(_say))
     sys.stdout.write(f"{chaos.line(survived, tried)}\n")
     return survived < tried
+
+
+def _pause(given: argparse.Namespace) -> bool:
+    report = asyncio.run(pause.pause(given.runs, given.rounds, _say))
+    for finding in report.findings.every[:20]:
+        _say(finding)
+    sys.stdout.write(f"{report.line()}\n")
+    return bool(report.findings.every)
 
 
 def _resume(given: argparse.Namespace) -> bool:
@@ -196,6 +208,7 @@ _CAMPAIGNS = {
     "fuzz": _fuzz,
     "guards": _guards,
     "model": _model,
+    "pause": _pause,
     "resume": _resume,
     "seeds": _seeds,
     "soak": _soak,

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -63,12 +64,14 @@ class Settings:
     """How the target works; ``PUT /settings`` changes any of it.
 
     `etags`: give ETag, honour If-Match. `keys`: honour Idempotency-Key. `latency_ms`: each admin request takes this
-    long before it has its effect. `curable`: whether more workers help against load.
+    long before it has its effect. `reads_ms`: each read takes up to so much longer, by chance: who begin together do
+    not change something together. `curable`: whether more workers help against load.
     """
 
     etags: bool = True
     keys: bool = True
     latency_ms: float = 0.0
+    reads_ms: float = 0.0
     curable: bool = True
 
 
@@ -142,7 +145,7 @@ class Target:
         return app
 
     async def _read(self, request: web.Request) -> web.Response:
-        await asyncio.sleep(self.settings.latency_ms / 1000)
+        await asyncio.sleep((self.settings.latency_ms + random.uniform(0, self.settings.reads_ms)) / 1000)  # noqa: S311 -- no secret
         name, fault = request.match_info["name"], self._take("read")
         if fault is not None:
             return await _unanswered(request, fault)
