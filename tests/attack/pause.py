@@ -66,8 +66,8 @@ class Report:
         behind, last = sum(one.behind for one in self.rounds), max((one.last for one in self.rounds), default=0.0)
         ready = min((one.ready for one in self.rounds), default=0)
         return (
-            f"pause: {len(self.rounds)} pauses, at least {ready} runs ready on two replicas: {behind} changes began behind"
-            f" them, the last {last:.2f} s behind ({HOLDS_WITHIN:.0f} s allowed), and"
+            f"pause: {len(self.rounds)} pauses, at least {ready} runs ready on two replicas: {behind} changes began"
+            f" behind them, the last {last:.2f} s behind ({HOLDS_WITHIN:.0f} s allowed), and"
             f" {self.runs} of {self.runs} were made once in the end; {len(self.findings.every)} findings"
         )
 
