@@ -165,8 +165,11 @@ def _undo_result(run: Run, records: Sequence[Record], standing: Standing) -> Nex
         none = all(record.state is not RecordState.UNDONE for record in records)
         left = f"{'Nothing' if none else 'Not everything'} was undone: {reason}"
         return Next(ended, end=RunEnd(needs_person=f"{run.playbook}: {sentences(_why(run), left)}"))
-    ended = advance(run, "undone", ending, _why(run) or Verdict.UNDONE.sentence)
-    if run.kind == "rollback" or ending in _NO:
+    # A stop that comes while it is undone anyway changes nothing of that, but nothing further is begun behind it.
+    stopped = run.kind == "forward" and bool(run.stop_by) and ending not in _NO
+    said = f"{run.stop_by} stopped the run." if stopped else ""
+    ended = advance(run, "undone", ending, sentences(_why(run) or Verdict.UNDONE.sentence, said))
+    if run.kind == "rollback" or stopped or ending in _NO:
         return Next(ended, end=RunEnd(clear_person=run.kind == "rollback"))
     return Next(ended, end=RunEnd(retry_at=standing.now, after=run.playbook))
 

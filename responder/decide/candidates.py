@@ -36,7 +36,7 @@ FAILED_BACK_OFF_MAX = timedelta(minutes=10)
 """Between two tries that ``attempts`` allows on one alert; doubled each time."""
 ASKS_FOR_A_PERSON = frozenset({Verdict.ATTEMPTS_EXHAUSTED, Verdict.RECURRING})
 """A playbook that has had its turns; where no other one takes the alert on, somebody has to."""
-_DECLINED = "A person declined it, so it is not begun again for this alert."
+_DECLINED = "It ended by a person's word, or for want of one, so it is not begun again for this alert."
 TAKEN = frozenset({Verdict.RUN, Verdict.JOINED, Verdict.TOLD})
 """Verdicts by which a candidate takes the alert on."""
 
@@ -141,6 +141,9 @@ class _Judge:
         """Start behind the candidate whose run did not help; at the end of the chain try again later, or ask."""
         names = [option.playbook.name for option in options]
         start = names.index(self._episode.after) + 1 if self._episode.after in names else 0
+        # What a person declined ends the chain, also where it was passed on before anybody could see that.
+        no = {run.playbook for run in self._runs if _is_declined(run)}
+        start = next((place for place, name in enumerate(names[:start]) if name in no), start)
         self._walk(options[start:])
         if not self._result.waits_or_acts() and self._case.urgent and Verdict.LOOP not in self._result.verdicts():
             if start:
@@ -151,14 +154,14 @@ class _Judge:
             self._result.leading = next((o.playbook for o in options if o.mode is not Mode.DISABLED), None)
 
     def _at_the_end(self, tried: Sequence[Option]) -> None:
+        if any(map(_is_declined, self._runs)):
+            return
         last = next((run for run in reversed(self._runs) if run.playbook == self._episode.after), None)
         if last is None or last.state is RunState.SKIPPED:
             skipped = sum(run.state is RunState.SKIPPED for run in self._runs)
             wait = min(SKIPPED_BACK_OFF * 2 ** min(max(skipped - 1, 0), 10), SKIPPED_BACK_OFF_MAX)
             self._result.retry_at = self._bench.now + wait
             self._result.after = ""
-            return
-        if any(map(_is_declined, self._runs)):
             return
         # `attempts` may allow what was tried once more before a person is asked.
         again = [option for option in tried if (option.playbook.limits.attempts or 1) > 1]
@@ -248,7 +251,7 @@ class _Judge:
     def _acted(self, option: Option) -> tuple[RunFact, bool] | None:
         """Return the run that settled this option for the episode, and whether the chain ends with it.
 
-        A skipped run changed nothing and settles nothing; one that only observed settles as long as the playbook only
+        A skipped run changed nothing and settles nothing, unless a person has stopped it; one that only observed settles as long as the playbook only
         observes. Behind an undone run the next candidate has its turn; what a person declined or is asked about is not
         followed by another try, a blunter one or the same.
         """
@@ -341,7 +344,7 @@ def _counts(run: RunFact, mode: Mode) -> bool:
         return False
     if run.state is RunState.OBSERVED:
         return mode is Mode.OBSERVE
-    return run.state is not RunState.SKIPPED or run.effects > 0
+    return run.state is not RunState.SKIPPED or run.effects > 0 or _is_declined(run)
 
 
 def _is_declined(run: RunFact) -> bool:

@@ -127,6 +127,33 @@ async def test_a_stop_that_comes_while_the_last_change_is_sent_is_not_lost_to_a_
     assert target.resources["workers"]["workers"] == 4
 
 
+async def test_a_stop_that_comes_while_conditions_are_read_is_not_lost_to_a_run_that_they_skip(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Skipped, it would be looked at again half a minute later, and the next playbook would have its turn at once."""
+    run = await bed.begin(playbook_text())
+
+    async def look(*_: object, **__: object) -> Sample:
+        await bed.store.stop(run.id, "ana")
+        return Sample(at=bed.store.now(), value=0.0, outcome="fail")
+
+    monkeypatch.setattr("responder.act.before.look", look)
+    ended = await bed.work(run)
+    assert (ended.state, ended.verdict) == (RunState.CANCELLED, Verdict.STOPPED), ended.reason
+    assert not bed.said("episodes_due")
+
+
+async def test_behind_a_stop_that_comes_while_it_is_undone_nobody_has_a_turn(bed: Bed, target: Target) -> None:
+    run = await bed.begin(playbook_text(verify="equals: 99"))
+    run = await bed.work(run, until=frozenset({RunState.UNDOING}))
+    assert await bed.store.stop(run.id, "ana")
+    ended = await bed.work(run)
+    assert (ended.state, ended.verdict) == (RunState.ROLLED_BACK, Verdict.VERIFY_FAILED), ended.reason
+    assert ended.reason.endswith("ana stopped the run.")
+    assert target.resources["workers"]["workers"] == 4
+    assert not bed.said("episodes_due")
+
+
 class _Stopping:
     """A store in which a person stops a run just when its change has arrived."""
 

@@ -161,17 +161,27 @@ class EndingPart(Part):
         return sorted(found.values(), key=lambda value: str(value["id"]))
 
 
-_STANDS = frozenset({RunState.VERIFIED, RunState.KEPT, RunState.FAILED, RunState.UNKNOWN})
-"""States in which a run leaves what it has changed."""
+_HEEDS_A_STOP = frozenset(
+    {
+        RunState.VERIFIED,
+        RunState.KEPT,
+        RunState.FAILED,
+        RunState.UNKNOWN,
+        RunState.SKIPPED,
+        RunState.EXPIRED,
+        RunState.ROLLED_BACK,
+    }
+)
+"""States that leave what was changed, or behind which a playbook may have its turn: not when a person said stop."""
 
 
 def _stopped_meanwhile(run: Run, held: Mapping[str, Row[Any]]) -> bool:
     """Say whether a person stopped the run during the turn that ends it, which has not seen that.
 
-    Whoever stops a run wants undone what it has changed. The turn is lost, and the next one sees it; of what is kept
-    already, or undone, nothing more comes of a stop.
+    Whoever stops a run wants undone what it has changed, and nothing further begun. The turn is lost, and the next one
+    sees it; of what is kept already nothing more comes of a stop.
     """
-    if run.kind != "forward" or run.stop_by or run.kept_at is not None or run.state not in _STANDS:
+    if run.kind != "forward" or run.stop_by or run.kept_at is not None or run.state not in _HEEDS_A_STOP:
         return False
     return run.id in held and bool(held[run.id].stop_by)
 

@@ -262,6 +262,9 @@ async def _cannot_roll_back(tx: AsyncConnection, run_id: str, run: Run | None) -
         return Refusal(Verdict.NOT_UNDOABLE, f"there is no run {run_id}")
     if run.kind == "rollback":
         return Refusal(Verdict.NOT_UNDOABLE, f"run {run.id} is a rollback itself; roll back run {run.of_run}")
+    if run.state is RunState.REVERTING:
+        stays = "what still stands then can be rolled back, and a stop would let it stay"
+        return Refusal(Verdict.BUSY, f"run {run.id} is being given back just now; wait until it is over: {stays}")
     if not run.state.final and run.state is not RunState.KEPT:
         return Refusal(Verdict.BUSY, f"run {run.id} is not over; stop it instead")
     there = exists(select(records.c.id).where(records.c.run_id == run.id, records.c.state.in_(_STILL_THERE)))

@@ -214,7 +214,20 @@ async def test_what_a_person_declined_is_not_begun_again_however_many_attempts_a
         await s.turn(alert(), at=minute * MINUTE)
     assert len(s.world.runs) == 1
     assert s.world.verdicts("first")[-1] == "acted"
-    assert "A person declined it" in s.world.decisions[-1].reason
+    assert "by a person's word" in s.world.decisions[-1].reason
+
+
+@pytest.mark.parametrize("state", [RunState.SKIPPED, RunState.ROLLED_BACK])
+async def test_what_a_person_stopped_ends_the_chain_though_it_was_passed_on(state: RunState) -> None:
+    """A stop that a turn has not seen is one all the same: neither the same nor the next playbook is begun."""
+    s = scene(FIRST, SECOND_ONE)
+    await s.turn(alert())
+    s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana")
+    s.world.end(s.world.run, state, effects=0 if state is RunState.SKIPPED else 1)
+    for minute in range(1, 30, 5):
+        await s.turn(alert(annotations={"at": str(minute)}), at=minute * MINUTE)
+    assert len(s.world.runs) == 1
+    assert s.world.verdicts("second") == []
 
 
 async def test_what_a_person_took_back_is_not_begun_again_however_many_attempts_are_left() -> None:
