@@ -251,9 +251,9 @@ class _Judge:
     def _acted(self, option: Option) -> tuple[RunFact, bool] | None:
         """Return the run that settled this option for the episode, and whether the chain ends with it.
 
-        A skipped run changed nothing and settles nothing, unless a person has stopped it; one that only observed settles as long as the playbook only
-        observes. Behind an undone run the next candidate has its turn; what a person declined or is asked about is not
-        followed by another try, a blunter one or the same.
+        A skipped run changed nothing and settles nothing, unless a person has stopped it; one that only observed
+        settles as long as the playbook only observes. Behind an undone run the next candidate has its turn; what a
+        person declined or is asked about is not followed by another try, a blunter one or the same.
         """
         done = [run for run in self._runs if run.playbook == option.playbook.name and _counts(run, option.mode)]
         if not done:

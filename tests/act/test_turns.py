@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from responder.act.actor import Actor, take_turn
+from responder.act.look import look as plainly
 from responder.domain.limits import Pause
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState, Sample
@@ -30,6 +31,21 @@ async def claimed(bed: Bed) -> Run:
 
     [run] = await eventually(due, timedelta(seconds=10))
     return run
+
+
+async def played(actor: Actor, bed: Bed, run: Run) -> Run:
+    """Let an actor take turns until the run is over or kept: one that loses a turn takes the next."""
+
+    async def over() -> bool:
+        await actor.turn()
+        found = await bed.store.run(run.id)
+        return found is not None and (found.state.final or found.state is RunState.KEPT)
+
+    await eventually(over, timedelta(seconds=12))
+    await actor.drain()
+    ended = await bed.store.run(run.id)
+    assert ended is not None
+    return ended
 
 
 async def turn(bed: Bed) -> Run:
@@ -113,16 +129,7 @@ async def test_a_stop_that_comes_while_the_last_change_is_sent_is_not_lost_to_a_
     """What was asked for was answered with yes: the change would stand, and its message would say Fixed."""
     run = await bed.begin(playbook_text(tail=tail))
     actor = Actor(replace(bed.engine, store=cast("RunStore", _Stopping(bed.store, run.id))))
-
-    async def over() -> bool:
-        await actor.turn()
-        found = await bed.store.run(run.id)
-        return found is not None and (found.state.final or found.state is RunState.KEPT)
-
-    await eventually(over, timedelta(seconds=12))
-    await actor.drain()
-    ended = await bed.store.run(run.id)
-    assert ended is not None
+    ended = await played(actor, bed, run)
     assert (ended.state, ended.verdict) == (RunState.ROLLED_BACK, Verdict.STOPPED), ended.reason
     assert target.resources["workers"]["workers"] == 4
 
@@ -131,14 +138,17 @@ async def test_a_stop_that_comes_while_conditions_are_read_is_not_lost_to_a_run_
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Skipped, it would be looked at again half a minute later, and the next playbook would have its turn at once."""
-    run = await bed.begin(playbook_text())
+    probe = "probe: http.get\n    with: { service: checkout, path: /admin/workers, pointer: /workers }\n"
+    run = await bed.begin(
+        playbook_text(limits=f"when:\n  - name: few\n    {probe}    below: 1\nlimits: {{ cooldown: 0s }}\n")
+    )
 
-    async def look(*_: object, **__: object) -> Sample:
+    async def look(*given: Any, **more: Any) -> Sample:  # noqa: ANN401 - whatever it is called with
         await bed.store.stop(run.id, "ana")
-        return Sample(at=bed.store.now(), value=0.0, outcome="fail")
+        return await plainly(*given, **more)
 
     monkeypatch.setattr("responder.act.before.look", look)
-    ended = await bed.work(run)
+    ended = await played(Actor(bed.engine), bed, run)
     assert (ended.state, ended.verdict) == (RunState.CANCELLED, Verdict.STOPPED), ended.reason
     assert not bed.said("episodes_due")
 

@@ -223,7 +223,7 @@ async def test_what_a_person_stopped_ends_the_chain_though_it_was_passed_on(stat
     s = scene(FIRST, SECOND_ONE)
     await s.turn(alert())
     s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana")
-    s.world.end(s.world.run, state, effects=0 if state is RunState.SKIPPED else 1)
+    s.world.end(s.world.run, state, effects=0 if state is RunState.SKIPPED else 1, after=True)
     for minute in range(1, 30, 5):
         await s.turn(alert(annotations={"at": str(minute)}), at=minute * MINUTE)
     assert len(s.world.runs) == 1
