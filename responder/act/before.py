@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from responder.act.checkpoints import all_checks, with_baselines
-from responder.act.ends import refused, turn_back
+from responder.act.ends import refused, turn_back, withdrawn
 from responder.act.engine import Engine, Next, soon
 from responder.act.items import items_of
 from responder.act.look import look
@@ -176,8 +176,7 @@ def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
     """Go on once a person said yes; end when they said no, in time or at all."""
     approval = standing.approval
     if approval is not None and approval.state == "rejected":
-        reason = sentences(f"{approval.decided_by} said no.", quoted(approval.comment))
-        return Next(advance(run, "rejected", Verdict.REJECTED, reason), end=RunEnd())
+        return Next(advance(run, "rejected", Verdict.REJECTED, _said_no(approval)), end=RunEnd())
     if not standing.firing:
         return refused(run, Refusal(Verdict.RESOLVED, Verdict.RESOLVED.sentence), standing)
     if approval is not None and _said_yes(approval) and standing.now < approval.expires_at:
@@ -188,6 +187,10 @@ def awaiting(run: Run, playbook: Playbook, standing: Standing) -> Next:
         page = f"{run.playbook}: {reason}" if playbook.approval.on_timeout == "page" else ""
         return Next(ended, end=RunEnd(needs_person=page))
     return Next(run, at=approval.expires_at)
+
+
+def _said_no(approval: Approval) -> str:
+    return sentences(f"{approval.decided_by} said no.", quoted(approval.comment))
 
 
 def _not_in_time(approval: Approval | None) -> str:
@@ -276,7 +279,7 @@ def over(run: Run, standing: Standing) -> Next | None:
     if run.state in _BY_THEMSELVES or (run.kind == "rollback" and run.state is not RunState.READY):
         return None
     if run.stop_by:
-        verdict, reason = Verdict.STOPPED, f"{run.stop_by} stopped the run."
+        verdict, reason = _word(run, standing)
     elif standing.now >= run.deadline:
         verdict, reason = Verdict.DEADLINE, Verdict.DEADLINE.sentence
     else:
@@ -285,9 +288,17 @@ def over(run: Run, standing: Standing) -> Next | None:
         if run.state in (RunState.ACTING, RunState.VERIFYING) and not _in_doubt(standing):
             return turn_back(run, verdict, reason)
         return None
-    page = "" if verdict is Verdict.STOPPED else f"{run.playbook}: {reason}"
-    ended = advance(run, "stopped" if verdict is Verdict.STOPPED else "timed_out", verdict, reason)
+    page = "" if run.stop_by else f"{run.playbook}: {reason}"
+    ended = advance(withdrawn(run), "stopped" if run.stop_by else "timed_out", verdict, reason)
     return Next(ended, end=RunEnd(needs_person=page))
+
+
+def _word(run: Run, standing: Standing) -> tuple[Verdict, str]:
+    """Return what a person has said that ends the run. A no to a question between two steps stops it as well."""
+    asked = standing.approval
+    if asked is not None and asked.state == "rejected":
+        return Verdict.REJECTED, _said_no(asked)
+    return Verdict.STOPPED, f"{run.stop_by} stopped the run."
 
 
 def _in_doubt(standing: Standing) -> bool:

@@ -5,17 +5,20 @@ Each is done once: that it is done is kept in the same transaction as what it wr
 
 import hashlib
 from dataclasses import replace
+from datetime import datetime, timedelta
 
-from responder.act.ends import turn_back
+from responder.act.ends import turn_back, withdrawn
 from responder.act.engine import Engine, Next
 from responder.domain.ids import new_id
 from responder.domain.notification import Approval
-from responder.domain.runs import Outcome, Pausing, Run, Said, advance
-from responder.domain.sentences import quoted, sentences
+from responder.domain.runs import Pausing, Run, Said, advance
 from responder.domain.verdicts import Verdict
 from responder.playbook.model import Playbook, Step
 from responder.ports.action import Between
 from responder.ports.store import Audit, RunEnd, Standing
+
+LOOKS_AGAIN = timedelta(minutes=1)
+"""At the latest, while it waits or asks."""
 
 
 async def between(engine: Engine, run: Run, playbook: Playbook, action: Between, standing: Standing) -> Run | Next:
@@ -60,8 +63,11 @@ def _wait(run: Run, step: Step, action: Between, standing: Standing) -> Run | Ne
         pausing = Pausing(step=run.progress.step, until=standing.now + action.lasts())
         progress = run.progress.model_copy(update={"pausing": pausing})
         entry = Audit("run.wait", run.id, details={"step": step.id, "until": pausing.until.isoformat()})
-        return Next(replace(run, reason=action.text, progress=progress), at=pausing.until, audit=(entry,))
-    return _passed(run, step) if standing.now >= pausing.until else Next(run, at=pausing.until)
+        at = _look_again_at(pausing.until, standing)
+        return Next(replace(run, reason=action.text, progress=progress), at=at, audit=(entry,))
+    if standing.now >= pausing.until:
+        return _passed(run, step)
+    return Next(run, at=_look_again_at(pausing.until, standing))
 
 
 def question_hash(run: Run, step: Step, action: Between) -> str:
@@ -74,14 +80,12 @@ async def _ask(engine: Engine, run: Run, playbook: Playbook, action: Between, st
     asked, wanted = standing.approval, question_hash(run, step, action)
     if asked is None or asked.plan_hash != wanted:
         return _question(run, playbook, step, action, standing)
-    if asked.state == "rejected":
-        return _no(run, Verdict.REJECTED, sentences(f"{asked.decided_by} said no.", quoted(asked.comment)))
     if asked.state == "spent":
         return _passed(run, step)  # by a turn that died before it could say so
     if standing.now >= asked.expires_at:
-        return _no(run, Verdict.APPROVAL_EXPIRED, f"{action.text}: nobody answered in time.")
+        return _unanswered(run, f"{action.text}: nobody answered in time.")
     if asked.state != "approved":
-        return Next(run, at=asked.expires_at)
+        return Next(run, at=_look_again_at(asked.expires_at, standing))
     spent = await engine.store.use_approval(run, asked)
     return _passed(run, step) if spent else Next(run, at=standing.now)
 
@@ -100,14 +104,17 @@ def _question(run: Run, playbook: Playbook, step: Step, action: Between, standin
     progress = run.progress.model_copy(update={"asking": step.id, "asked": run.progress.asked + 1})
     entry = Audit("question_asked", run.id, details={"step": step.id, "question": action.text})
     waits = replace(run, reason=action.text, progress=progress)
-    return Next(waits, at=approval.expires_at, ask=approval, audit=(entry,))
+    return Next(waits, at=_look_again_at(approval.expires_at, standing), ask=approval, audit=(entry,))
 
 
-def _no(run: Run, verdict: Verdict, reason: str) -> Next:
+def _unanswered(run: Run, reason: str) -> Next:
     """Do nothing further, and undo what was done; that nobody has answered is for a person to know."""
-    run = replace(run, progress=run.progress.model_copy(update={"asking": ""}))
-    end = RunEnd(needs_person=f"{run.playbook}: {reason}") if verdict is Verdict.APPROVAL_EXPIRED else None
+    end = RunEnd(needs_person=f"{run.playbook}: {reason}")
     if run.effects:
-        return replace(turn_back(run, verdict, reason), end=end)
-    outcome: Outcome = "stopped" if end is None else "timed_out"
-    return Next(advance(run, outcome, verdict, reason), end=end or RunEnd())
+        return replace(turn_back(run, Verdict.APPROVAL_EXPIRED, reason), end=end)
+    return Next(advance(withdrawn(run), "timed_out", Verdict.APPROVAL_EXPIRED, reason), end=end)
+
+
+def _look_again_at(until: datetime, standing: Standing) -> datetime:
+    """Return when a run that waits is looked at again: its alert may have ended while the turn before this one did."""
+    return min(until, standing.now + LOOKS_AGAIN)

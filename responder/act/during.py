@@ -10,7 +10,7 @@ from responder.act.between import between
 from responder.act.checkpoints import all_tried, begin_judging, give_up, judged_after
 from responder.act.effects import LANDING_GRACE, Attempt, Outcome, Sent, recover, send
 from responder.act.ending import awaited
-from responder.act.ends import parked, refused, turn_back, under_way
+from responder.act.ends import parked, refused, turn_back, under_way, withdrawn
 from responder.act.engine import SEND_WITHIN_SECONDS, Engine, Next
 from responder.act.later import later, left_alone, told, too_long
 from responder.act.look import look
@@ -295,7 +295,7 @@ def _held_back(run: Run, refusal: Refusal, standing: Standing) -> Next:
         return _not_begun(run, refusal, standing)
     if refusal.verdict in _NO_FURTHER and _applied(standing):
         # No further step for an alert that is gone or that somebody silenced; what was applied is verified.
-        further = run.progress.model_copy(update={"step": ALL_STEPS})
+        further = withdrawn(run).progress.model_copy(update={"step": ALL_STEPS})
         return Next(replace(run, progress=further), standing=standing)
     if refusal.verdict in (Verdict.PAUSED, Verdict.STALE, Verdict.CLOCK_SUSPECT, Verdict.UNCONFIRMED):
         # It waits in this state; whoever asks why is told.

@@ -62,10 +62,16 @@ def turn_back(run: Run, ending: Verdict, reason: str, *, goes_on: bool = False) 
     The turn ends here: that the run undoes is committed before the first undo, or a crash in between would leave a run
     that still acts over a record that is being undone.
     """
+    run = withdrawn(run)
     progress = run.progress.model_copy(
         update={"ending": ending, "ending_reason": reason, "tries": 0, "goes_on": goes_on}
     )
     return Next(replace(advance(run, "undo"), progress=progress), at=run.due_at)
+
+
+def withdrawn(run: Run) -> Run:
+    """Return the run without the question that it may ask between two steps."""
+    return replace(run, progress=run.progress.model_copy(update={"asking": ""})) if run.progress.asking else run
 
 
 def under_way(run: Run, standing: Standing) -> Next:

@@ -43,11 +43,15 @@ TAKEN = frozenset({Verdict.RUN, Verdict.JOINED, Verdict.TOLD})
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An episode to be judged. ``urgent``: it is new, changed or due, not merely heard of again."""
+    """An episode to be judged. ``urgent``: it is new, changed or due, not merely heard of again.
+
+    ``comes_back_at``: when it was to be looked at anyway; hearing of it again takes nothing of that away.
+    """
 
     episode: Episode
     options: tuple[Option, ...]
     urgent: bool = True
+    comes_back_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -142,7 +146,7 @@ class _Judge:
         names = [option.playbook.name for option in options]
         start = names.index(self._episode.after) + 1 if self._episode.after in names else 0
         # What a person declined ends the chain, also where it was passed on before anybody could see that.
-        no = {run.playbook for run in self._runs if _is_declined(run)}
+        no = {run.playbook for run in self._runs if run.said_no}
         start = next((place for place, name in enumerate(names[:start]) if name in no), start)
         self._walk(options[start:])
         if not self._result.waits_or_acts() and self._case.urgent and Verdict.LOOP not in self._result.verdicts():
@@ -154,7 +158,7 @@ class _Judge:
             self._result.leading = next((o.playbook for o in options if o.mode is not Mode.DISABLED), None)
 
     def _at_the_end(self, tried: Sequence[Option]) -> None:
-        if any(map(_is_declined, self._runs)):
+        if any(run.said_no for run in self._runs):
             return
         last = next((run for run in reversed(self._runs) if run.playbook == self._episode.after), None)
         if last is None or last.state is RunState.SKIPPED:
@@ -258,7 +262,7 @@ class _Judge:
         done = [run for run in self._runs if run.playbook == option.playbook.name and _counts(run, option.mode)]
         if not done:
             return None
-        declined = next(filter(_is_declined, done), None)
+        declined = next((run for run in done if run.said_no), None)
         if declined is not None:
             return declined, True
         last = done[-1]
@@ -344,12 +348,7 @@ def _counts(run: RunFact, mode: Mode) -> bool:
         return False
     if run.state is RunState.OBSERVED:
         return mode is Mode.OBSERVE
-    return run.state is not RunState.SKIPPED or run.effects > 0 or _is_declined(run)
-
-
-def _is_declined(run: RunFact) -> bool:
-    """Say whether a person said no to a run: before it changed anything, while it did, or afterwards."""
-    return run.declined or run.state is RunState.CANCELLED
+    return run.state is not RunState.SKIPPED or run.effects > 0 or run.said_no
 
 
 def _leaves_nothing(run: RunFact) -> bool:
@@ -364,5 +363,5 @@ def _ran(run: RunFact) -> str:
     if run.state in HELPED and not run.state.final:
         return f"Run {run.id} on {run.target} helped with {changes}, and is {run.state.value} for now."
     ended = f" at {run.finished_at:%H:%M:%S} UTC" if run.finished_at else ""
-    said_no = f" {_DECLINED}" if _is_declined(run) else ""
+    said_no = f" {_DECLINED}" if run.said_no else ""
     return f"Run {run.id} on {run.target} ended {run.state.value.replace('_', ' ')}{ended} after {changes}.{said_no}"

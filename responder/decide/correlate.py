@@ -77,10 +77,21 @@ class Sighting:
     ended: Episode | None = None
 
 
-def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: Rules, *, has_run: bool) -> Sighting:
+def see(
+    known: Episode | None,
+    alert: Alert,
+    source: str,
+    at: datetime,
+    rules: Rules,
+    *,
+    has_run: bool,
+    declined: bool = False,
+) -> Sighting:
     """Apply one alert, received ``at``, to what is known of it: the open or late episode, else the one closed last.
 
-    ``has_run`` says whether a run serves the known episode.
+    ``has_run`` says whether a run serves the known episode, ``declined`` whether a person said no to one of these: such
+    an episode goes on until somebody says that it has ended. That its start has moved is a hint, which is not enough to
+    do again what a person did not want.
     """
     if alert.shown is not None and _heard_since(known, at):
         return Sighting(Change.IGNORED, known)
@@ -91,7 +102,7 @@ def see(known: Episode | None, alert: Alert, source: str, at: datetime, rules: R
     if known is None:
         return Sighting(Change.OPENED, _opened(alert, source, at, rules))
     if known.state is EpisodeState.OPEN:
-        return _firing_again(known, alert, at, rules, has_run=has_run)
+        return _firing_again(known, alert, at, rules, anew=not declined and _began_anew(known, alert, has_run=has_run))
     return _firing_after_end(known, alert, at, rules, has_run=has_run)
 
 
@@ -145,8 +156,8 @@ def _closed(episode: Episode, end: datetime, at: datetime, reason: str) -> Episo
     )
 
 
-def _firing_again(known: Episode, alert: Alert, at: datetime, rules: Rules, *, has_run: bool) -> Sighting:
-    if _began_anew(known, alert, has_run=has_run):
+def _firing_again(known: Episode, alert: Alert, at: datetime, rules: Rules, *, anew: bool) -> Sighting:
+    if anew:
         ended = _closed(known, min(alert.starts_at, at), at, FLAPPED)
         opened = _opened(alert, known.source, at, rules, ended.flaps)
         return Sighting(Change.FLAPPED, replace(opened, incident_id=known.incident_id), ended)

@@ -125,9 +125,11 @@ class _Work:
     audit: list[Audit] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     _served: set[str] = field(default_factory=set)
+    _declined: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._served = {episode for run in self.near for episode in run.episodes}
+        self._declined = {episode for run in self.near if run.said_no for episode in run.episodes}
 
     def take(self, share: Share, known: dict[Key, Episode], options: Mapping[Key, tuple[Option, ...]]) -> None:
         """Apply the alerts of one delivery in their order."""
@@ -137,8 +139,9 @@ class _Work:
         for alert in share.alerts:
             key = (source, alert.fingerprint)
             before = known.get(key)
-            has_run = before is not None and before.id in self._served
-            seen = see(before, alert, source, at, rules, has_run=has_run)
+            about = "" if before is None else before.id
+            has_run, declined = about in self._served, about in self._declined
+            seen = see(before, alert, source, at, rules, has_run=has_run, declined=declined)
             if seen.episode is not None:
                 known[key] = self._apply(before, seen, group, options.get(key, ()))
         if notice.truncated and source in rules.asked:
@@ -184,7 +187,9 @@ class _Work:
         earlier = self.cases.get(episode.id)
         waits = before is not None and _waits(before, self.desk.rules)
         if urgent or moved or change is Change.LATE or (change is Change.SEEN and not waits) or earlier:
-            self.cases[episode.id] = Case(episode, options, urgent=urgent or (earlier is not None and earlier.urgent))
+            urgent = urgent or (earlier is not None and earlier.urgent)
+            back = episode.reconsider_at if waits and not urgent else None
+            self.cases[episode.id] = Case(episode, options, urgent=urgent, comes_back_at=back)
 
     def reconsider(self, episode: Episode, options: tuple[Option, ...]) -> None:
         """Judge an episode whose time has come; one that nothing confirms any more is closed."""
@@ -206,7 +211,8 @@ class _Work:
         hears = audience(
             episode.labels, self.desk.rules, self.now, handled=found.handled, playbook=found.leading, page=needed
         )
-        again = min(at for at in (lasts, found.retry_at, hears.opens_at) if at is not None)
+        wishes = (lasts, found.retry_at, hears.opens_at, case.comes_back_at)
+        again = min(at for at in wishes if at is not None)
         self.episodes[episode.id] = replace(episode, reconsider_at=again, after=found.after)
         self.decisions.extend(found.decisions)
         news = self.desk.memory.news(found.decisions)

@@ -58,7 +58,7 @@ class People(Protocol):
         ...
 
     async def stop(self, run_id: str, actor: str) -> bool:
-        """Ask a run to stop; False when it is over. Its ``stop_by`` is whoever asked first."""
+        """Ask a run to stop; False when it is over or being taken back. Its ``stop_by`` is whoever asked first."""
         ...
 
     async def roll_back(self, run_id: str, actor: str, reason: str) -> Run | Refusal:

@@ -22,7 +22,7 @@ class RunFact:
     ``began_at``: its first change, or None. ``kept_at``: since when it is kept for a time, or None.
     ``left_alone_until``: until when its target has asked to be left alone (``Retry-After``), or None.
     ``declined``: a person has stopped it, said no to it, or asked to take back what it changed; or nobody has answered
-    what it asked behind a change.
+    what it asked behind a change. Who stops it from being given back says no such thing: it helped, and is to stay.
     """
 
     id: str
@@ -38,6 +38,11 @@ class RunFact:
     kept_at: datetime | None = None
     left_alone_until: datetime | None = None
     declined: bool = False
+
+    @property
+    def said_no(self) -> bool:
+        """Whether a person said no to the run: before it changed anything, while it did, or afterwards."""
+        return self.declined or self.state is RunState.CANCELLED
 
     def touch(self, now: datetime) -> Touch | None:
         """Return what the run has changed, as far as that may be the cause of something; None when it changed nothing.

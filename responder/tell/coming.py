@@ -111,7 +111,7 @@ def _after_the_undo(run: Run) -> str:
         return f"once it is taken back, {_LEFT}"
     if run.progress.ending in SAID_NO:
         said = "stopped it" if run.progress.ending is Verdict.STOPPED else "said no"
-        by = short(run.stop_by, PERSON) if run.stop_by and run.progress.ending is Verdict.STOPPED else "a person"
+        by = short(run.stop_by, PERSON) if run.stop_by else "a person"
         return f"{by} {said}: once it is undone, {_LEFT}"
     if run.progress.goes_on:
         return "once it is undone, the next step has its turn"

@@ -291,15 +291,11 @@ async def _touching(parts: Parts, labels: Mapping[str, str], stories: Sequence[R
 async def story(parts: Parts, episode_id: str, incident_id: str) -> Row:
     """Return an episode with its incident, its decisions, the runs that served it and their records."""
     decisions = await rows(parts, "decisions", 200, episode=episode_id)
-    near = await rows(parts, "runs", 200, incident=incident_id) if incident_id else []
-    runs = [run for run in near if episode_id in cast("list[JsonValue]", run.get("episodes") or [])]
-    known = {run["id"] for run in runs}
-    runs = [run for run in near if run["id"] in known or run.get("of_run") in known]  # rollbacks too
-    # An episode that has moved to another incident leaves its runs behind.
-    for run_id in dict.fromkeys(str(one["run"]) for one in decisions if one.get("run")):
-        if run_id not in known:
-            runs.extend(await rows(parts, "runs", 1, id=run_id))
+    # By the alert, not by its incident: one that has moved to another incident leaves its runs behind.
+    runs = await rows(parts, "runs", 200, episode=episode_id)
     records = [record for run in runs for record in await rows(parts, "records", 200, run=str(run["id"]))]
+    changed = dict.fromkeys(str(record["run"]) for record in records)
+    runs += [back for run_id in changed for back in await rows(parts, "runs", 50, of_run=run_id)]
     return {
         "incident": next(iter(await rows(parts, "incidents", 1, id=incident_id)), None) if incident_id else None,
         "episode": await find(parts, "episodes", episode_id),

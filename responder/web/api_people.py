@@ -17,8 +17,6 @@ from responder.web.body import body_of
 from responder.web.parts import PARTS, Refused
 from responder.web.routes import Route
 
-_LONGEST = 2000
-"""Characters of any text in a body; what people say is shorter (``asks.LONGEST_SAID``)."""
 _COMMENT_KEY = {"comment": f"shown with the answer; at most {asks.LONGEST_SAID:,} characters"}
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -95,8 +93,7 @@ async def _body(request: web.Request, known: Mapping[str, type], not_null: Mappi
 
 
 def _storable(name: str, text: str) -> str:
-    if len(text) > _LONGEST:
-        raise Refused(400, f"{name} is longer than {_LONGEST:,} characters")
+    asks.check_length(name, text)
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 

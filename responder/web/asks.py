@@ -95,14 +95,19 @@ async def run_of(parts: Parts, run_id: str) -> Run:
 async def stop(parts: Parts, caller: Caller, run_id: str) -> Run:
     """Ask a run to stop; raises Refused (404, 409). Its ``stop_by`` says who asked first."""
     run = await run_of(parts, run_id)
-    if not await parts.people.stop(run.id, caller.name):
-        raise Refused(409, f"run {run.id} is over: {run.state}", await _instead_of_stopping(parts, run))
+    stopping = await parts.people.stop(run.id, caller.name)
+    now = await run_of(parts, run.id)
+    if not stopping:
+        stands = f"is over: {now.state}" if now.state.final else f"is {now.state.value.replace('_', ' ')}"
+        raise Refused(409, f"run {run.id} {stands}", await _instead_of_stopping(parts, now))
     noted(parts, caller, "stop", run.id)
-    return await run_of(parts, run.id)
+    return now
 
 
 async def _instead_of_stopping(parts: Parts, run: Run) -> str:
-    """Say what is left to do about a run that is over."""
+    """Say what is left to do about a run that is over, or is being taken back."""
+    if run.kind == "rollback" and not run.state.final:
+        return f"it takes back what run {run.of_run} changed, and does so to the end; a halt holds it up"
     if run.state is RunState.ROLLED_BACK:
         return "what it changed is undone"
     account = await parts.people.account(run.incident_id)

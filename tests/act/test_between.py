@@ -117,6 +117,31 @@ async def test_a_no_undoes_what_was_done(bed: Bed, target: Target) -> None:
     assert not bed.said("episodes_due"), "nothing follows a person's no"
 
 
+async def test_a_no_counts_also_when_the_alert_has_ended_while_it_was_asked(bed: Bed, target: Target) -> None:
+    run = await bed.begin(text(ASK, SECOND_STEP))
+    asked = await until_asked(bed, run)
+    await bed.close_episode(run)
+    assert await answer(bed, run, asked, yes=False, comment="graphs are red") is None
+    ended = await bed.work(run)
+    assert (ended.state, ended.verdict) == (RunState.ROLLED_BACK, Verdict.REJECTED)
+    assert ended.reason.startswith("ana said no. “graphs are red”")
+    assert effects(target) == ["workers", "workers"]
+
+
+async def test_a_question_ends_with_its_alert_and_a_late_answer_is_told_so(bed: Bed, target: Target) -> None:
+    run = await bed.begin(text(ASK, SECOND_STEP))
+    asked = await until_asked(bed, run)
+    await bed.close_episode(run)
+    left = await bed.work(run, until=frozenset({RunState.VERIFYING, RunState.VERIFIED}))
+    assert left.progress.asking == ""
+    for yes in (True, False):
+        late = await answer(bed, run, asked, yes=yes)
+        assert late is not None
+        assert "no longer asks, as when its alert has ended" in late.reason
+    assert (await bed.work(run)).state is RunState.VERIFIED
+    assert effects(target) == ["workers"]
+
+
 async def test_without_an_answer_it_is_undone_and_a_person_is_called(bed: Bed, target: Target) -> None:
     run = await bed.begin(text(BRIEFLY, SECOND_STEP))
     ended = await bed.work(run)

@@ -184,8 +184,15 @@ BREAKS: Mapping[str, Break] = {
         "    if refusal.verdict is Verdict.PROTECTED:\n",
     ),
     "A person's no holds for as long as the alert lasts": Break(
-        _DECIDED, "return run.declined or run.state is RunState.CANCELLED", "return False"
+        "ports/slices.py", "return self.declined or self.state is RunState.CANCELLED", "return False"
     ),
+    "A moved start is no new alert to what a person declined": Break(
+        "decide/correlate.py", "anew=not declined and _began_anew(", "anew=_began_anew("
+    ),
+    "A no to a question counts whatever its alert does": Break(
+        "stores/core/people.py", "await _stop(tx, run_id, actor)  # whatever", "_stop  # whatever"
+    ),
+    "A try that is due comes": Break("decide/slices.py", "hears.opens_at, case.comes_back_at)", "hears.opens_at)"),
     "What stands in doubt is not tried again": Break(
         _DECIDED, "return run.state in (RunState.FAILED, RunState.EXPIRED) and not run.effects", "return True"
     ),

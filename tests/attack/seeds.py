@@ -1,8 +1,9 @@
 """``seeds``: the real decider, engine and SQLite store on a clock of our own, through whatever a seed makes of a day.
 
 Deliveries come twice, late and out of order; alerts end; the process dies in the middle of an effect or between two
-turns; people pause, approve, stop, roll back and edit by hand; the target refuses, or loses its answers. After each
-step the target's ledger must be in order, and in the end every run is over.
+turns; people pause, approve, stop, roll back and edit by hand; the target refuses, or loses its answers. Alerts begin
+anew without having ended, and come in another group. After each step the target's ledger must be in order, and in the
+end every run is over, and what a person said no to was not begun again.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from unittest import mock
 
+from pydantic import JsonValue
 from sqlalchemy import func, select
 
 from responder.act.actor import take_turn
@@ -51,6 +53,7 @@ from responder.stores.sqlite import SqliteDatabase
 from tests.attack.day_judge import as_it_was, ends_hold, steps_once
 from tests.attack.day_kinds import A_DAY, KINDS
 from tests.attack.day_order import in_order
+from tests.attack.day_words import No, Words, item_of, may_be_declined
 from tests.attack.inline import inline
 from tests.attack.made_up import Dead, Service, Tools
 from tests.attack.scenarios import BEFORE, LEVELS
@@ -91,6 +94,9 @@ class Day:
     edited: set[str] = field(default_factory=set)
     kinds: dict[str, str] = field(default_factory=dict)
     """What can fire, and which playbook fits."""
+    starts: dict[str, datetime] = field(default_factory=dict)
+    """Since when each item's alert fires, as its sender says."""
+    words: Words = field(default_factory=Words)
     texts: Mapping[str, str] = field(default_factory=lambda: KINDS)
     """The playbooks there are, by their names."""
     rules: Rules = _RULES
@@ -150,10 +156,15 @@ class Day:
     async def deliver(self) -> None:
         """An alert fires, is repeated, or ends; sometimes the same body comes again."""
         item = self.draw.choice(list(self.kinds))
-        one = alert({"alertname": self.kinds[item], "item": item}, starts_at=self.store.now() - timedelta(minutes=1))
+        if self.draw.random() < 0.3:
+            self.starts.pop(item, None)  # it ended in between, and nobody said so; or its sender was started anew
+        starts = self.starts.setdefault(item, self.store.now() - timedelta(minutes=1))
+        one = alert({"alertname": self.kinds[item], "item": item}, starts_at=starts)
         if self.draw.random() < 0.3:
             one = resolved(one, self.store.now())
-        body = json.dumps(webhook([one], group_by=["item"])).encode()
+            self.words.ends[item].append(self.store.now())
+            del self.starts[item]
+        body = json.dumps(webhook([one], group_by=[self.draw.choice(("item", "item", "alertname"))])).encode()
         for _ in range(self.draw.choice((1, 1, 2, 3))):
             self.seen["deliveries"] += 1
             await self.store.accept([NewDelivery(new_id(), "am", self.store.now(), body, 1)])
@@ -192,9 +203,12 @@ class Day:
         """A person answers what is asked, mostly with yes."""
         page = await self.store.page("approvals", {"state": "pending"}, 50, "")
         for one in page.items:
-            yes = self.draw.random() < 0.8
+            yes, asking = self.draw.random() < 0.8, await self._known(str(one["run"]))
             if await self.store.answer(str(one["run"]), yes, "ana", str(one["plan_hash"]), "") is None:
                 self.seen["approvals" if yes else "rejections"] += 1
+                if not yes:
+                    await self._declined(asking)
+                    self.words.unwanted |= {str(asking["id"])} if asking["state"] == "acting" else set()
 
     async def meddle(self) -> None:
         """A person stops or rolls back a run, or edits an item by hand."""
@@ -206,9 +220,21 @@ class Day:
             self.seen["edits by hand"] += 1
             self.edited.add(item)
         elif page.items and what == 1:
-            await self.store.stop(str(self.draw.choice(list(page.items))["id"]), "ana")
+            run = self.draw.choice(list(page.items))
+            if await self.store.stop(str(run["id"]), "ana") and run["state"] not in ("kept", "reverting"):
+                await self._declined(run)
         elif page.items:
-            await self.store.roll_back(str(self.draw.choice(list(page.items))["id"]), "ana", "")
+            run = self.draw.choice(list(page.items))
+            if isinstance(await self.store.roll_back(str(run["id"]), "ana", ""), Run):
+                await self._declined(run)
+
+    async def _known(self, run_id: str) -> Mapping[str, JsonValue]:
+        return (await self.store.page("runs", {"id": run_id}, 1, "")).items[0]
+
+    async def _declined(self, run: Mapping[str, JsonValue]) -> None:
+        if await may_be_declined(self.store, run):
+            self.seen["declined"] += 1
+            self.words.said.append(No(self.store.now(), item_of(run), str(run["id"])))
 
     async def trouble(self) -> None:
         """The next effects are refused, lose their answer, or kill the process."""
@@ -246,6 +272,7 @@ class Day:
         self.wrong += steps_once(records, self.service.ledger)
         self.wrong += as_it_was(records, self.service.ledger, untouched)
         self.wrong += ends_hold(runs, records, incidents)
+        self.wrong += [*self.words.heeded(runs), *self.words.undone(records)]
         self.wrong += in_order(runs, records, self.service.ledger, self.edited)
         for record in records:
             self.seen["of items and portions"] += "[" in str(record["step"])

@@ -12,7 +12,7 @@ from responder.domain.limits import Limits, Pause, Rate, Refusal
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
-from responder.ports.store import Authority
+from responder.ports.store import Authority, RunEnd
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
     FREE,
@@ -370,12 +370,15 @@ async def test_what_a_person_stopped_or_wants_taken_back_is_declined_and_nothing
         ends[verdict_] = one.id
     stopped = await acting(store, target="http/other")
     assert await store.stop(stopped.id, "ann")
+    stays = await acting(store, target="http/kept")
+    await store.keep(replace(stays, state=RunState.KEPT, due_at=store.now() + HOUR), RunEnd())
+    assert await store.stop(stays.id, "ann"), "that it is given back: it helped"
     async with store.slice() as slice_:
-        near = await slice_.runs_near([left.target, stopped.target], [], store.now() - HOUR)
+        near = await slice_.runs_near([left.target, stopped.target, stays.target], [], store.now() - HOUR)
     assert {fact.id for fact in near if fact.declined} == {
         taken_back.id, stopped.id, ends[Verdict.REJECTED], ends[Verdict.APPROVAL_EXPIRED],
     }  # fmt: skip
-    assert {left.id, ends[Verdict.VERIFY_FAILED]} <= {fact.id for fact in near}
+    assert {left.id, stays.id, ends[Verdict.VERIFY_FAILED]} <= {fact.id for fact in near}
 
 
 async def test_a_rollback_works_on_the_records_of_the_run_it_undoes(store: SqlStore) -> None:

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from responder.domain.episodes import Decision, EpisodeState
-from responder.domain.limits import Pause
-from responder.domain.notification import PRESS_REFUSED, PRESSED
+from responder.domain.errors import Conflict
+from responder.domain.ids import new_id
+from responder.domain.limits import Pause, Refusal
+from responder.domain.notification import PRESS_REFUSED, PRESSED, Approval
 from responder.domain.records import RecordState
 from responder.domain.runs import PlannedStep, Progress, Run, RunState, Said
 from responder.domain.verdicts import Verdict
-from responder.ports.store import Audit, DeliveryProgress
+from responder.ports.store import Audit, DeliveryProgress, RunEnd
 from responder.stores.core import migrate
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
@@ -321,6 +323,80 @@ async def test_whoever_asks_first_has_stopped_a_run(store: SqlStore, replica: Sq
     found = await store.run(one.id)
     assert found is not None
     assert found.stop_by == "ana"
+
+
+async def test_what_is_being_taken_back_is_no_longer_to_be_stopped(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    await store.keep(replace(one, state=RunState.KEPT, due_at=store.now() + HOUR), RunEnd())
+    back = await store.roll_back(one.id, "ana", "wrong")
+    assert isinstance(back, Run)
+    assert not await store.stop(one.id, "ben"), "a stop would say that it is kept"
+    mine = await claimed(store, back.id)
+    assert await store.take_slot(replace(mine, state=RunState.UNDOING)) is None
+    assert not await store.stop(back.id, "ben"), "nothing would come of it"
+    found = [await store.run(run_id) for run_id in (one.id, back.id)]
+    assert [run.stop_by for run in found if run is not None] == ["", ""]
+
+
+async def test_a_rollback_that_is_stopped_while_it_takes_its_target_does_not_begin(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    back = await store.roll_back((await finished(store, one)).id, "ana", "wrong")
+    assert isinstance(back, Run)
+    mine = await claimed(store, back.id)
+    assert await store.stop(back.id, "ben")
+    with pytest.raises(Conflict):
+        await store.take_slot(replace(mine, state=RunState.UNDOING))
+
+
+async def test_a_rollback_is_refused_while_what_was_kept_is_being_given_back(store: SqlStore) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    await store.save(replace(one, state=RunState.REVERTING, due_at=store.now() + HOUR))
+    refused = await store.roll_back(one.id, "ana", "wrong")
+    assert isinstance(refused, Refusal)
+    assert refused.verdict is Verdict.BUSY
+    assert "being given back just now; wait until it is over" in refused.reason
+
+
+@pytest.mark.parametrize("state", [RunState.EXPIRED, RunState.SKIPPED, RunState.VERIFIED])
+async def test_a_no_to_a_question_between_two_steps_is_seen_by_the_turn_that_ends_the_run(
+    store: SqlStore, state: RunState
+) -> None:
+    """Its alert may have ended while it asked: the turn that found so must not end the run over what somebody said."""
+    one = await acting(store)
+    await applied(store, one)
+    asking = replace(one, progress=one.progress.model_copy(update={"asked": 1, "asking": "ask"}), due_at=store.now())
+    await store.save(asking, ask=_question(asking, store.now()))
+    mine = await claimed(store, one.id)
+    assert await store.answer(one.id, approve=False, actor="ana", plan_hash="", comment="graphs are red") is None
+    found = await store.run(one.id)
+    assert found is not None
+    assert found.stop_by == "ana"
+    with pytest.raises(Conflict):
+        await store.finish(replace(mine, state=state, finished_at=store.now()), RunEnd())
+
+
+@pytest.mark.parametrize("state", [RunState.VERIFYING, RunState.UNDOING])
+async def test_who_has_left_the_steps_asks_nothing_any_more(store: SqlStore, state: RunState) -> None:
+    one = await acting(store)
+    await applied(store, one)
+    asking = replace(one, progress=one.progress.model_copy(update={"asked": 1, "asking": "ask"}), due_at=store.now())
+    await store.save(asking, ask=_question(asking, store.now()))
+    mine = await claimed(store, one.id)
+    left = mine.progress.model_copy(update={"asking": ""})
+    await store.save(replace(mine, state=state, progress=left, due_at=store.now() + HOUR))
+    for yes in (True, False):
+        late = await store.answer(one.id, yes, "ana", "hash", "")
+        assert late is not None
+        assert "no longer asks" in late.reason
+
+
+def _question(run: Run, now: datetime) -> Approval:
+    return Approval(
+        id=new_id(), run_id=run.id, plan_hash="hash", plan=[], state="pending", asked_at=now, expires_at=now + HOUR
+    )  # fmt: skip
 
 
 async def test_what_a_rollback_under_way_works_on_stays_however_old_it_is(store: SqlStore) -> None:

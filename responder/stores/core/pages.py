@@ -149,6 +149,10 @@ _LABELLED: Mapping[str, tuple[str, Column[Any], Column[Any]]] = {
     "decisions": ("episode", _e.id, _e.labels),
 }
 """Lists whose rows are given labels: by which of their fields, and from where."""
+_SERVING: Mapping[tuple[str, str], tuple[Column[Any], Column[Any], Column[Any]]] = {
+    ("runs", "episode"): (_r.id, schema.run_episodes.c.run_id, schema.run_episodes.c.episode_id),
+}
+"""Filters by what belongs to many rows of a list: whose key is in which table, by what."""
 _HELPED = frozenset(state.value for state in HELPED)
 
 
@@ -172,6 +176,9 @@ async def read_page(tx: AsyncConnection, kind: str, filters: Mapping[str, str], 
 
 
 def _condition(kind: str, spec: _List, name: str, value: str) -> ColumnElement[bool]:
+    if (kind, name) in _SERVING:
+        own, theirs, by = _SERVING[kind, name]
+        return own.in_(select(theirs).where(by == value))
     if name not in spec.filters:
         msg = f"{kind} cannot be filtered by {name!r}; there are {', '.join(sorted(spec.filters))}"
         raise ValueError(msg)

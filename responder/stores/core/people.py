@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import case, delete, exists, select, update
+from sqlalchemy import case, delete, exists, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.approvals import answered
@@ -78,6 +78,7 @@ class PeoplePart(Part):
         """Approve or reject the open question of a run."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
+            await _hold(tx, run_id)
             asked = (
                 await tx.execute(
                     select(approvals)
@@ -101,6 +102,8 @@ class PeoplePart(Part):
                 await write_audit(tx, now, [_refused(run_id, approve, actor, after.reason)])
                 return after
             await tx.execute(update(approvals).where(approvals.c.id == after.id).values(**rows.answer_values(after)))
+            if after.state == "rejected" and run is not None and run.progress.asking:
+                await _stop(tx, run_id, actor)  # whatever the turn under way finds meanwhile, it is undone
             if after.state != "pending":
                 await self.nudge_runs(tx, now, [run_id])
             await self.mark_dirty(tx, now, ["" if run is None else run.incident_id])
@@ -117,13 +120,7 @@ class PeoplePart(Part):
         """Ask a run to stop."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            asked = await tx.execute(
-                update(runs)
-                .where(runs.c.id == run_id, runs.c.finished_at.is_(None))
-                # The first who asked is named: who comes later is told so.
-                .values(stop_by=case((runs.c.stop_by == "", actor), else_=runs.c.stop_by))
-            )
-            if asked.rowcount != 1:
+            if not await _stop(tx, run_id, actor):
                 return False
             await self.nudge_runs(tx, now, [run_id])
             await write_audit(tx, now, [Audit("run.stop_asked", run_id, actor)])
@@ -133,8 +130,7 @@ class PeoplePart(Part):
         """Create a rollback run over the records of a run that has ended or is kept for a time."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            # Holding the run's row serialises two people who ask at once.
-            await tx.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+            await _hold(tx, run_id)
             run = await _run(tx, run_id)
             refusal = await _cannot_roll_back(tx, run_id, run)
             if run is None or refusal is not None:
@@ -248,6 +244,29 @@ class PeoplePart(Part):
 def _stamp(at: datetime) -> str:
     """Return an instant as a text that sorts as it does."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+async def _hold(tx: AsyncConnection, run_id: str) -> None:
+    """Hold a run's row: it does not change under what a person says to it, and two people come one after the other."""
+    await tx.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+
+
+async def _stop(tx: AsyncConnection, run_id: str, actor: str) -> bool:
+    """Write down that a run is to stop; False when nothing would come of it. The first who asked is named.
+
+    What is being taken back by a person's rollback is no longer to be stopped: neither is that, once it undoes, nor
+    is the run whose kept change it takes.
+    """
+    back = runs.alias("back")
+    taken_back = exists(select(back.c.id).where(back.c.of_run == runs.c.id, back.c.finished_at.is_(None)))
+    stoppable = case(
+        (runs.c.kind == "rollback", runs.c.state == RunState.READY.value),
+        (runs.c.state == RunState.KEPT.value, ~taken_back),
+        else_=true(),
+    )
+    first = case((runs.c.stop_by == "", actor), else_=runs.c.stop_by)
+    open_ = update(runs).where(runs.c.id == run_id, runs.c.finished_at.is_(None), stoppable)
+    return (await tx.execute(open_.values(stop_by=first))).rowcount == 1
 
 
 async def _run(tx: AsyncConnection, run_id: str) -> Run | None:

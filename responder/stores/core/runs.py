@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from responder.domain.limits import NO_LIMITS, Limits, Refusal
 from responder.domain.notification import Approval
 from responder.domain.records import Record
-from responder.domain.runs import HOLDS_SLOT, Run
+from responder.domain.runs import HOLDS_SLOT, Run, RunState
 from responder.ports.queues import NO_REST
 from responder.ports.store import Audit, Standing
 from responder.stores.core import rows
@@ -27,6 +27,8 @@ from responder.stores.core.sight import entered, held_rows, ids_given, is_ours, 
 from responder.stores.core.targets import begun, lock_targets, target_taken
 from responder.stores.core.together import Together
 from responder.stores.schema import approvals, audit, ledger, playbooks, runs, slots
+
+_PAST_STEPS = frozenset({RunState.VERIFYING, RunState.UNDOING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,12 @@ class RunsPart(Part):
             held = await held_rows(self.db, self.prepared, tx, [one.run for one in asked])
             ours = [one for one in asked if is_ours(held, one.run)]
             asking = [one.ask for one in ours if one.ask is not None]
+            asked_no_more = [one.run.id for one in ours if _asks_no_more(one.run, held)]
             # Who asks anew for a plan that has changed holds nothing meanwhile.
             free = [one.run.id for one in ours if _gives_back(one.run, held)]
-            if asking:
-                await self.db.fetch(
-                    tx, self.prepared.void_approvals, ids_given(self.db, (ask.run_id for ask in asking))
-                )
+            if asking or asked_no_more:
+                closed = {*asked_no_more, *(ask.run_id for ask in asking)}
+                await self.db.fetch(tx, self.prepared.void_approvals, ids_given(self.db, closed))
             entries = [*entered(held, [one.run for one in ours]), *(entry for one in ours for entry in one.audit)]
             writes: list[Write] = [
                 Patch(runs, [_saved(one.run, held[one.run.id], now) for one in ours]),
@@ -169,7 +171,8 @@ class RunsPart(Part):
             sight = await look(self.db, self.prepared, tx, [(run, NO_LIMITS) for run in asked])
             answers: list[Refusal | Exception | None] = []
             for run in asked:
-                answers.append(target_taken(run, sight) if is_ours(held, run) else lost(run))
+                seen = is_ours(held, run) and held[run.id].stop_by == run.stop_by  # a stop may have come since
+                answers.append(target_taken(run, sight) if seen else lost(run))
                 if answers[-1] is None:
                     sight.take(run)
             taken = [run for run, answer in zip(asked, answers, strict=True) if answer is None]
@@ -202,6 +205,11 @@ class RunsPart(Part):
 
 def _gives_back(run: Run, held: Mapping[str, Row[Any]]) -> bool:
     return held[run.id].state in HOLDS_SLOT and run.state not in HOLDS_SLOT
+
+
+def _asks_no_more(run: Run, held: Mapping[str, Row[Any]]) -> bool:
+    """Say whether a run left its steps, maybe at a question: with its alert, or because a person stopped it."""
+    return bool(run.progress.asked) and held[run.id].state == RunState.ACTING.value and run.state in _PAST_STEPS
 
 
 def _moved(run: Run, held: Mapping[str, Row[Any]]) -> bool:

@@ -7,6 +7,7 @@ a relation: by the statistics of a table that has just grown, a join may read al
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     CompoundSelect,
     Integer,
     Select,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal_column,
     or_,
     select,
     union,
@@ -23,6 +25,7 @@ from sqlalchemy import (
 )
 
 from responder.domain.episodes import HOLDS_OPEN, EpisodeState
+from responder.domain.runs import RunState
 from responder.domain.verdicts import Verdict
 from responder.stores.core import rows
 from responder.stores.core.database import Database
@@ -70,9 +73,16 @@ class SliceStatements:
         )  # fmt: skip
         self.about_to_ask = select(runs.c.id).where(
             runs.c.id.in_(select(run_episodes.c.run_id).where(db.among(run_episodes.c.episode_id, "ended"))),
-            runs.c.state.in_(_ABOUT_TO_ASK),
+            or_(runs.c.state.in_(_ABOUT_TO_ASK), _waits_between()),
         )
         self.progress = _progress(db)
+
+
+def _waits_between() -> ColumnElement[bool]:
+    """Say whether a run waits or asks between two steps: with its alert that is over."""
+    asks = runs.c.progress["asking"].as_string() != literal_column("''")
+    waits = runs.c.progress["pausing"]["until"].as_string().is_not(None)
+    return and_(runs.c.state == literal_column(f"'{RunState.ACTING.value}'"), or_(asks, waits))
 
 
 def _episodes_by_key(db: Database) -> Select[Any]:
@@ -135,7 +145,8 @@ def _run_facts(db: Database, wanted: Select[Any] | CompoundSelect[Any]) -> Selec
     taken_back = exists(select(back.c.id).where(back.c.of_run == runs.c.id, back.c.of_run != ""))
     # A question behind a change that nobody answers is a no as well: each try changes the target while it is asked.
     unanswered = and_(runs.c.verdict == Verdict.APPROVAL_EXPIRED.value, runs.c.acted)
-    no = or_(runs.c.stop_by != "", runs.c.verdict == Verdict.REJECTED.value, unanswered, taken_back)
+    stopped = and_(runs.c.stop_by != "", runs.c.kept_at.is_(None))  # what is kept a stop lets stay
+    no = or_(stopped, runs.c.verdict == Verdict.REJECTED.value, unanswered, taken_back)
     return (
         select(
             runs.c.id, runs.c.playbook, runs.c.target, runs.c.state, runs.c.created_at, runs.c.finished_at,

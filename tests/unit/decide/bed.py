@@ -286,8 +286,9 @@ class FakeSlice:
             ended_lately = run.effects and run.finished_at is not None and run.finished_at > since
             near = (not run.state.final or ended_lately) and any(conflicts(run.target, target) for target in targets)
             if near or self._w.served[run.id] & set(episodes):
+                stopped = bool(run.stop_by) and run.kept_at is None
                 taken_back = any(one.of_run == run.id for one in self._w.runs.values())
-                found.append(_fact(run, self._w.served[run.id], declined=bool(run.stop_by) or taken_back))
+                found.append(_fact(run, self._w.served[run.id], declined=stopped or taken_back))
         return found
 
     async def usage(self, asked: Mapping[tuple[str, str], Limits]) -> Mapping[tuple[str, str], Usage]:

@@ -114,6 +114,20 @@ async def test_attempts_allow_another_run_before_a_person_is_asked() -> None:
     assert s.world.open_incidents()[0].needs_person
 
 
+@pytest.mark.parametrize("group", ["{}:{}", "{}:{other}"])
+async def test_another_try_comes_when_it_is_due_though_the_alert_is_heard_of_again_before(group: str) -> None:
+    """Also in another group of its sender: it moves to another incident, and takes its try along."""
+    s = scene(playbook("first", limits=Limits(attempts=2)))
+    await s.turn(alert())
+    await fail(s, "first", RunState.ROLLED_BACK)
+    s.world.now = START + 2 * SECOND
+    s.world.deliver(alert(), group_key=group)
+    await s.turn(at=2 * SECOND)
+    assert len(runs_of(s, "first")) == 1
+    await s.turn(at=MINUTE)
+    assert len(runs_of(s, "first")) == 2
+
+
 @pytest.mark.parametrize("playbooks", [(playbook("first", limits=Limits(attempts=2)),), (FIRST, SECOND_ONE)])
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.SKIPPED])
 async def test_nothing_is_begun_on_a_target_before_it_wants_to_be_asked_again(

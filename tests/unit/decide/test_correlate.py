@@ -1,5 +1,6 @@
 """The life of an alert: what Alertmanager does (contracts) must never confuse it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -162,6 +163,32 @@ async def test_a_later_start_in_an_open_episode_is_a_hidden_flap() -> None:
     assert len(s.world.episode.flaps) == 3
     assert len(s.world.open_incidents()) == 1
     assert len(s.world.runs) == 2
+
+
+@pytest.mark.parametrize("moved", [SECOND, 15 * SECOND, 5 * MINUTE])
+@pytest.mark.parametrize("state", [RunState.CANCELLED, RunState.ROLLED_BACK])
+async def test_a_moved_start_is_no_new_alert_to_a_playbook_that_a_person_stopped(
+    state: RunState, moved: timedelta
+) -> None:
+    s = await opened()
+    s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana")
+    s.world.end(s.world.run, state)
+    for turn in range(1, 5):
+        await s.turn(alert(starts_at=START + turn * moved), at=turn * 5 * MINUTE)
+    assert len(s.world.episodes) == len(s.world.runs) == 1
+    assert s.world.episode.starts_at == START + 4 * moved
+
+    await s.turn(alert("resolved", ends_at=START + 21 * MINUTE), at=21 * MINUTE)
+    await s.turn(alert(starts_at=START + 22 * MINUTE), at=23 * MINUTE)
+    assert len(s.world.runs) == 2, "it has ended, and is another one now"
+
+
+async def test_a_moved_start_is_a_new_alert_to_what_has_helped_and_stays_by_a_persons_word() -> None:
+    s = await opened()
+    s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana", kept_at=START)
+    s.world.end(s.world.run, RunState.VERIFIED)
+    await s.turn(alert(starts_at=START + 67 * SECOND), at=2 * MINUTE)
+    assert len(s.world.episodes) == len(s.world.runs) == 2
 
 
 async def test_twins_that_start_up_are_one_episode() -> None:

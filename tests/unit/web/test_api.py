@@ -17,6 +17,7 @@ from responder.domain.notification import Approval
 from responder.domain.records import RecordState
 from responder.domain.runs import Run, RunState
 from responder.domain.verdicts import Verdict
+from responder.ports.store import RunEnd, SliceChanges
 from responder.stores.core.store import SqlStore
 from responder.web.application import api_routes
 from tests.conformance import building as build
@@ -155,6 +156,41 @@ async def test_explain_tells_the_whole_story_of_an_alert(call: Call, bed: Bed) -
     other = (await call("GET", "/api/v1/explain?alertname=Other", token=VIEWER)).json
     assert (other["items"], other["undecided"]["waiting"]) == ([], 1)
     assert (await call("GET", "/api/v1/explain", token=VIEWER)).status == 400
+
+
+async def test_explain_tells_what_was_done_and_taken_back_also_once_the_alert_is_in_another_group(
+    call: Call, bed: Bed
+) -> None:
+    run = await build.acting(bed.store)
+    await build.applied(bed.store, run)
+    back = await bed.store.roll_back((await build.finished(bed.store, run)).id, "ana", "wrong")
+    assert isinstance(back, Run)
+    row = (await bed.store.page("episodes", {}, 1, "")).items[0]
+    async with bed.store.slice() as tx:
+        (alert,) = await tx.episodes_by_key({(str(row["source"]), str(row["fingerprint"]))})
+        (incident,) = await tx.incidents((), {alert.incident_id})
+        moved = replace(incident, id="elsewhere", group_key="{}:{other}")
+        await tx.write(SliceChanges(incidents=[moved], episodes=[replace(alert, incident_id=moved.id)]))
+    told = (await call("GET", "/api/v1/explain?alertname=HighLatency", token=VIEWER)).json
+    (story,) = told["items"]
+    assert story["incident"]["id"] == "elsewhere"
+    assert [one["id"] for one in story["runs"]] == [run.id, back.id]
+
+
+async def test_what_is_being_taken_back_is_said_to_be_when_somebody_stops_it(call: Call, bed: Bed) -> None:
+    run = await build.acting(bed.store)
+    await build.applied(bed.store, run)
+    await bed.store.keep(replace(run, state=RunState.KEPT, due_at=bed.store.now() + build.HOUR), RunEnd())
+    back = await bed.store.roll_back(run.id, "ana", "wrong")
+    assert isinstance(back, Run)
+    late = await call("POST", f"/api/v1/runs/{run.id}/stop", token=OPERATOR)
+    assert (late.status, late.json["error"]) == (409, f"run {run.id} is kept")
+    assert late.json["hint"] == f"run {back.id} is undoing what it changed"
+    mine = await build.claimed(bed.store, back.id)
+    assert await bed.store.take_slot(replace(mine, state=RunState.UNDOING)) is None
+    late = await call("POST", f"/api/v1/runs/{back.id}/stop", token=OPERATOR)
+    assert (late.status, late.json["error"]) == (409, f"run {back.id} is undoing")
+    assert late.json["hint"].endswith(f"what run {run.id} changed, and does so to the end; a halt holds it up")
 
 
 async def test_explain_names_the_brakes_that_may_touch_the_alert(call: Call, bed: Bed) -> None:
@@ -370,7 +406,7 @@ async def pauses(bed: Bed) -> list[Pause]:
         ({"scope": None}, "scope is null"),
         ({"kind": None}, "kind is null"),
         ({"reason": "x" * 1001}, "the reason is longer than 1,000 characters"),
-        ({"reason": "x" * 900_000}, "reason is longer than 2,000 characters"),
+        ({"reason": "x" * 900_000}, "the reason is longer than 1,000 characters"),
         ({"reason": 3}, "reason is not a text"),
         ([], "not a JSON object"),
     ],
