@@ -111,6 +111,7 @@ def docs_of(playbook_for: Callable[[str, str], Playbook | None]) -> DocsOf:
             runbook_url=render_url(written.runbook_url, names) if written.runbook_url else "",
             on_failure=playbook.on_failure,
             on_timeout=playbook.approval.on_timeout,
+            attempts=playbook.limits.attempts or 1,
             revert_after=playbook.revert_after,
             **rendered,
         )

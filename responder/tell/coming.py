@@ -17,6 +17,8 @@ from responder.tell.headline import ASKS, LOOKING, OVER
 from responder.tell.words import clock, short, until
 
 NOTHING = "nothing happens by itself until somebody has looked"
+ASKS_ONCE_MORE = "nothing is changed without a yes; it asks once more when the alert is repeated"
+"""After a plan to which nobody has answered, where ``attempts`` allows for another run."""
 _LEFT = "nothing further is done for this alert by itself"
 LEFT = "the alert still fires; nothing further is done for it by itself"
 """After a person has stopped a run, said no to it or taken it back."""
@@ -34,7 +36,7 @@ def coming(account: Account, word: Headline, run: Run | None, docs: Docs) -> str
     """Return what happens next, empty where the lines say it already or nothing is known."""
     if account.incident.needs_person and word not in ASKS:
         goes_on = any(not one.state.final and one.state is not _S.KEPT for one in account.runs)
-        return "" if goes_on or _tried_again(account, run) else _again(account)
+        return "" if goes_on or _tried_again(account, run) else _again(account, docs)
     if word in OVER or run is None:
         return ""
     if word is Headline.OBSERVED:
@@ -77,18 +79,27 @@ def in_force(decided: Sequence[DecisionRow]) -> Sequence[DecisionRow]:
     return [one for one in decided if one.at == latest[one.episode_id, one.playbook]]
 
 
-def _again(account: Account) -> str:
+def _again(account: Account, docs: Docs) -> str:
     """Say when it is looked at again by itself, though a person is needed; else that this takes somebody.
 
     Every alert is looked at again some time. It matters where the last run was refused for what passes by itself.
     """
     last = max(account.runs, key=lambda run: (run.created_at, run.id), default=None)
+    if last is not None and _may_ask_once_more(account, last, docs):
+        return ASKS_ONCE_MORE
     if last is None or last.state is not _S.SKIPPED or last.verdict is None or not last.verdict.later:
         return NOTHING
     due = [one.reconsider_at for one in account.episodes if one.state is EpisodeState.OPEN and one.reconsider_at]
     if not due or last.verdict is Verdict.QUARANTINED:
         return NOTHING
     return f"it looks again by itself at {clock(min(due))}, and goes on then if nothing stands in the way any more"
+
+
+def _may_ask_once_more(account: Account, last: Run, docs: Docs) -> bool:
+    if last.state is not _S.EXPIRED or last.verdict is not Verdict.APPROVAL_EXPIRED or last.effects:
+        return False
+    tries = [one for one in account.runs if one.playbook == last.playbook and one.state is not _S.SKIPPED]
+    return len(tries) < docs.attempts
 
 
 def _without_a_yes(account: Account, run: Run, docs: Docs) -> str:

@@ -25,6 +25,7 @@ class Docs:
     runbook_url: str = ""
     on_failure: Literal["undo", "keep", "page"] = "undo"
     on_timeout: Literal["page", "skip"] = "page"
+    attempts: int = 1
     revert_after: timedelta | None = None
 
 

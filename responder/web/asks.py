@@ -109,7 +109,7 @@ async def _instead_of_stopping(parts: Parts, run: Run) -> str:
     if run.kind == "rollback" and not run.state.final:
         return f"it takes back what run {run.of_run} changed, and does so to the end; a halt holds it up"
     if run.state is RunState.ROLLED_BACK:
-        return "what it changed is undone"
+        return f"what it changed is undone; to keep it from another try: responder pause playbook:{run.playbook}"
     account = await parts.people.account(run.incident_id)
     undoing = [one for one in account.runs if one.of_run == run.id] if account else []
     if undoing and undoing[-1].state is RunState.ROLLED_BACK:

@@ -570,6 +570,23 @@ def test_nothing_happens_by_itself_once_a_person_is_needed_and_nothing_is_under_
     assert told(goes_on).ahead == ""
 
 
+@pytest.mark.parametrize(
+    ("attempts", "effects", "says"),
+    [
+        (2, 0, "asks once more when the alert is repeated"),
+        (1, 0, "nothing happens by itself"),
+        (2, 1, "nothing happens"),
+    ],
+)
+def test_a_plan_that_nobody_answered_is_asked_for_again_where_attempts_allow_it(
+    attempts: int, effects: int, says: str
+) -> None:
+    ended = run(RunState.EXPIRED, verdict=Verdict.APPROVAL_EXPIRED, effects=effects, finished_at=at(50))
+    asks = incident(needs_person="checkout-workers: Nobody approved in time.", needs_person_run=ended.id)
+    one = account(runs=(ended,), decisions=(RAN,), incident=asks)
+    assert says in compose(one, 1, at(60), lambda _: Docs(attempts=attempts), URL).ahead
+
+
 def test_it_says_when_it_looks_again_by_itself_though_a_person_is_needed() -> None:
     refused = STORIES["mass-failure"].account
     assert told(refused).ahead.startswith("it looks again by itself at 14:02 UTC")
