@@ -11,9 +11,6 @@ _ANYWAY = "at_least: 1"
 _BETWEEN = in_portions(at_most=99)
 _AT_THE_END = "    gradual:\n      by: 50%\n      verify: end\n"
 
-_QUESTION = "  - ask:\n      question: Go on?\n      timeout: 5m\n"
-_THRICE = "  attempts: 3\n"
-
 
 def _lent(text: str, seconds: int, needs: str = _ANYWAY) -> str:
     return text.replace("equals: 5", needs) + f"revert_after: {seconds}s\n"
@@ -21,7 +18,6 @@ def _lent(text: str, seconds: int, needs: str = _ANYWAY) -> str:
 
 KINDS: Mapping[str, str] = {
     **{file.removesuffix(".yaml"): text for file, text in PLAYBOOKS.items()},
-    "questions": change_item("questions", limits=_THRICE, more_steps=_QUESTION + HARDER_STEP, wanted=7),
     "exhausts": change_item("exhausts", more_steps=HARDER_STEP, wanted=99, within="250ms") + _UNTIL,
     "piles-up": change_item("piles-up", more_steps=HARDER_STEP, wanted=99, within="250ms")
     + _UNTIL

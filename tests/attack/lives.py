@@ -223,6 +223,19 @@ class Victim:
                 return
         raise Stuck(f"{run['id']}: no yes was taken")
 
+    def decline(self, run: JsonObject) -> None:
+        """Say no to the question between two steps, once it is asked."""
+        pending: list[JsonObject] = []
+
+        def asked() -> bool:
+            found = self.items(f"approvals?run={run['id']}")
+            pending[:] = [one for one in found if one["state"] == "pending"]
+            return bool(found) and found[0]["state"] != "void"
+
+        self.wait(asked, f"{run['id']}: nothing was asked")
+        if pending:
+            self.ask("reject", run)
+
     def ask(self, what: str, run: JsonObject, body: Mapping[str, object] | None = None) -> bool:
         """Ask for something; a conflict means that it was done before or comes too late."""
         status, text = self.call("POST", f"/api/v1/runs/{run['id']}/{what}", body or {})

@@ -16,6 +16,11 @@ _FAILING_STEP = """\
       json:
         workers: 9
 """
+QUESTION = """\
+  - ask:
+      question: Go on?
+      timeout: 5m
+"""
 HARDER_STEP = """\
   - id: harder
     retries: 3
@@ -101,6 +106,7 @@ PLAYBOOKS: Mapping[str, str] = {
         # Of three workers the third is too much.
         "gradual": change_item("gradual", more_keys=in_portions(at_most=6), adds=3),
         "patient": change_item("patient", wanted=99, within="2m"),
+        "questions": change_item("questions", limits="  attempts: 3\n", more_steps=QUESTION + HARDER_STEP, wanted=7),
     }.items()
 }
 
@@ -118,6 +124,10 @@ class Person(Protocol):
 
     def approve(self, run: JsonObject) -> None:
         """Say yes to the plan that is shown."""
+        ...
+
+    def decline(self, run: JsonObject) -> None:
+        """Say no to the question between two steps, once it is asked."""
         ...
 
     def ask(self, what: str, run: JsonObject) -> bool:
@@ -159,6 +169,12 @@ def _stop(person: Person, item: str) -> None:
     person.until(item)
 
 
+def _declined(person: Person, item: str) -> None:
+    person.fire("questions", item)
+    person.decline(person.until(item, "acting"))
+    person.until(item)
+
+
 def _rollback(person: Person, item: str) -> None:
     person.fire("kept", item)
     person.ask("rollback", person.until(item))
@@ -180,5 +196,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("gradual", _ends("rolled_back"), _simply("gradual"), lands=(5, 6, 7, 6, 5, 4)),
     Scenario("approval", _ends("verified"), _approval),
     Scenario("stop", _ends("rolled_back"), _stop),
+    Scenario("declined", _ends("rolled_back"), _declined, lands=(AFTER, BEFORE)),
     Scenario("rollback", _ends("verified") | {("rollback", "rolled_back")}, _rollback),
 )
