@@ -29,7 +29,8 @@ class Item:
     """One item and its alert. ``began`` and ``ended`` are of the life of the alert that is the latest.
 
     ``doubted`` is when an old notice was heard after the end. ``run`` is what goes on: ``verifying`` or ``asking``,
-    since ``since``; it was planned when the item held ``planned_on``, and leaves it at ``left_at``.
+    since ``since``; it was planned when the item held ``planned_on``, and leaves it at ``left_at``. ``declined``: a
+    person said no to what was done about this life of the alert; somebody has to say that it has ended before more is.
     """
 
     kind: Kind
@@ -37,13 +38,14 @@ class Item:
     began: float = 0.0
     ended: float | None = 0.0
     doubted: float | None = None
-    served: bool = True
+    served: bool = False
     run: str = ""
     since: float = 0.0
     planned_on: int = 0
     asked: int = 0
     left_at: int = 0
     agreed: bool = False
+    declined: bool = False
     ends: Counter[str] = field(default_factory=Counter)
     effects: int = 0
     undone: int = 0
@@ -65,10 +67,12 @@ class Specification:
         """A notice says that an alert fires since ``began``."""
         item = self.items[name]
         if item.ended is None:
-            if began > item.began and item.served:
+            if item.declined:
+                item.began = max(item.began, began)
+            elif began > item.began and item.served:
                 item.began, item.served = began, False  # it had ended in between, and nobody said so
         elif began > item.ended:
-            item.began, item.ended, item.doubted, item.served = began, None, None, False
+            item.began, item.ended, item.doubted, item.served, item.declined = began, None, None, False, False
         elif item.doubted is None:
             item.doubted = now
         elif now >= item.doubted + CONFIRMS_AFTER:
@@ -145,6 +149,7 @@ class Specification:
         """A person says yes or no to the plan as it was shown."""
         item = self.items[name]
         if not yes:
+            item.declined = item.served
             self._end(item, "cancelled")
         elif item.holds != item.planned_on:
             item.planned_on, item.asked, item.since = item.holds, item.asked + 1, now
@@ -154,6 +159,7 @@ class Specification:
     def stop(self, name: str) -> None:
         """A person stops the run that is under way."""
         item = self.items[name]
+        item.declined = item.served and bool(item.run)
         if item.run == "asking":
             self._end(item, "cancelled")
         elif item.run:
