@@ -278,8 +278,9 @@ def over(run: Run, standing: Standing) -> Next | None:
     changed = any(record.state.value not in ("not_applied", "undone") for record in own)
     if run.state in _BY_THEMSELVES or (run.kind == "rollback" and run.state is not RunState.READY):
         return None
-    if run.stop_by:
-        verdict, reason = _word(run, standing)
+    word = _word(run, standing)
+    if word is not None:
+        verdict, reason = word
     elif standing.now >= run.deadline:
         verdict, reason = Verdict.DEADLINE, Verdict.DEADLINE.sentence
     else:
@@ -288,17 +289,20 @@ def over(run: Run, standing: Standing) -> Next | None:
         if run.state in (RunState.ACTING, RunState.VERIFYING) and not _in_doubt(standing):
             return turn_back(run, verdict, reason)
         return None
-    page = "" if run.stop_by else f"{run.playbook}: {reason}"
-    ended = advance(withdrawn(run), "stopped" if run.stop_by else "timed_out", verdict, reason)
+    page = "" if word is not None else f"{run.playbook}: {reason}"
+    ended = advance(withdrawn(run), "stopped" if word is not None else "timed_out", verdict, reason)
     return Next(ended, end=RunEnd(needs_person=page))
 
 
-def _word(run: Run, standing: Standing) -> tuple[Verdict, str]:
-    """Return what a person has said that ends the run. A no to a question between two steps stops it as well."""
+def _word(run: Run, standing: Standing) -> tuple[Verdict, str] | None:
+    """Return what a person has said that ends the run: a stop, or a no to a question between two steps, which is one.
+
+    Such a no marks the run as stopped in the same transaction; one that an older version has taken did not.
+    """
     asked = standing.approval
-    if asked is not None and asked.state == "rejected":
+    if asked is not None and asked.state == "rejected" and (run.stop_by or run.progress.asking):
         return Verdict.REJECTED, _said_no(asked)
-    return Verdict.STOPPED, f"{run.stop_by} stopped the run."
+    return (Verdict.STOPPED, f"{run.stop_by} stopped the run.") if run.stop_by else None
 
 
 def _in_doubt(standing: Standing) -> bool:

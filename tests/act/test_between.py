@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from responder.app import catalogue
 from responder.domain.buttons import Press
@@ -18,6 +19,9 @@ from responder.domain.verdicts import Verdict
 from responder.playbook.schema import examine
 from responder.playbook.times import time_allowed
 from responder.ports.store import SliceChanges
+from responder.stores.core.database import Order
+from responder.stores.core.store import SqlStore
+from responder.stores.schema import runs
 from responder.tell.buttons import buttons
 from responder.tell.compose import compose
 from tests.act_bed import SECOND_STEP, Bed, needs_person, open_bed, playbook_text
@@ -125,6 +129,18 @@ async def test_a_no_counts_also_when_the_alert_has_ended_while_it_was_asked(bed:
     ended = await bed.work(run)
     assert (ended.state, ended.verdict) == (RunState.ROLLED_BACK, Verdict.REJECTED)
     assert ended.reason.startswith("ana said no. “graphs are red”")
+    assert effects(target) == ["workers", "workers"]
+
+
+async def test_a_no_that_an_older_version_has_taken_counts_as_well(bed: Bed, target: Target) -> None:
+    run = await bed.begin(text(ASK, SECOND_STEP))
+    asked = await until_asked(bed, run)
+    assert await answer(bed, run, asked, yes=False) is None
+    assert isinstance(bed.store, SqlStore)
+    async with bed.store.db.writing(Order.CONTROL) as tx:
+        await tx.execute(update(runs).where(runs.c.id == run.id).values(stop_by=""))
+    ended = await bed.work(run)
+    assert (ended.state, ended.verdict) == (RunState.ROLLED_BACK, Verdict.REJECTED)
     assert effects(target) == ["workers", "workers"]
 
 
