@@ -108,11 +108,14 @@ class _Judge:
         elif self._episode.state is EpisodeState.LATE:
             self._late(options[0])
         elif not any(not run.state.final and run.state not in HELPED for run in self._runs):
+            declined = next((run for run in reversed(self._runs) if run.said_no), None)
             verified = next((run for run in self._runs if run.state in HELPED), None)
-            if verified is None:
-                self._chain(options)
-            else:
+            if declined is not None:
+                self._declined(options, declined)
+            elif verified is not None:
                 self._fixed(options, verified)
+            else:
+                self._chain(options)
         return self._result
 
     def _as_allowed(self, option: Option) -> Option:
@@ -131,6 +134,15 @@ class _Judge:
         reason = f"{Verdict.LATE.sentence} It counts when it is heard again after {settles:%H:%M:%S} UTC."
         self._note(option, Verdict.LATE, reason)
 
+    def _declined(self, options: Sequence[Option], run: RunFact) -> None:
+        """A person said no: nothing further is begun for the alert, whatever playbooks there are or are left by now.
+
+        The one that was declined may be muted, disabled or gone since; that gives no other one a turn.
+        """
+        option = next((one for one in options if one.playbook.name == run.playbook), None)
+        self._note(option, Verdict.ACTED, _ran(run), run_id=run.id)
+        self._result.leading = self._first_enabled(options) if option is None else option.playbook
+
     def _fixed(self, options: Sequence[Option], verified: RunFact) -> None:
         """One candidate fixed it: that is what each of them hears from now on."""
         for option in options:
@@ -145,9 +157,6 @@ class _Judge:
         """Start behind the candidate whose run did not help; at the end of the chain try again later, or ask."""
         names = [option.playbook.name for option in options]
         start = names.index(self._episode.after) + 1 if self._episode.after in names else 0
-        # What a person declined ends the chain, also where it was passed on before anybody could see that.
-        no = {run.playbook for run in self._runs if run.said_no}
-        start = next((place for place, name in enumerate(names[:start]) if name in no), start)
         self._walk(options[start:])
         if not self._result.waits_or_acts() and self._case.urgent and Verdict.LOOP not in self._result.verdicts():
             if start:
@@ -155,11 +164,12 @@ class _Judge:
             elif ASKS_FOR_A_PERSON & set(self._result.verdicts()):
                 self._ask_for_exhausted()
         if self._result.leading is None:
-            self._result.leading = next((o.playbook for o in options if o.mode is not Mode.DISABLED), None)
+            self._result.leading = self._first_enabled(options)
+
+    def _first_enabled(self, options: Sequence[Option]) -> Playbook | None:
+        return next((one.playbook for one in options if one.mode is not Mode.DISABLED), None)
 
     def _at_the_end(self, tried: Sequence[Option]) -> None:
-        if any(run.said_no for run in self._runs):
-            return
         last = next((run for run in reversed(self._runs) if run.playbook == self._episode.after), None)
         if last is None or last.state is RunState.SKIPPED:
             skipped = sum(run.state is RunState.SKIPPED for run in self._runs)
@@ -255,16 +265,13 @@ class _Judge:
     def _acted(self, option: Option) -> tuple[RunFact, bool] | None:
         """Return the run that settled this option for the episode, and whether the chain ends with it.
 
-        A skipped run changed nothing and settles nothing, unless a person has stopped it; one that only observed
-        settles as long as the playbook only observes. Behind an undone run the next candidate has its turn; what a
-        person declined or is asked about is not followed by another try, a blunter one or the same.
+        A skipped run changed nothing and settles nothing; one that only observed settles as long as the playbook only
+        observes. Behind an undone run the next candidate has its turn; what a person is asked about is not followed by
+        another try, a blunter one or the same.
         """
         done = [run for run in self._runs if run.playbook == option.playbook.name and _counts(run, option.mode)]
         if not done:
             return None
-        declined = next((run for run in done if run.said_no), None)
-        if declined is not None:
-            return declined, True
         last = done[-1]
         if len(done) < (option.playbook.limits.attempts or 1) and _leaves_nothing(last):
             return None
@@ -348,7 +355,7 @@ def _counts(run: RunFact, mode: Mode) -> bool:
         return False
     if run.state is RunState.OBSERVED:
         return mode is Mode.OBSERVE
-    return run.state is not RunState.SKIPPED or run.effects > 0 or run.said_no
+    return run.state is not RunState.SKIPPED or run.effects > 0
 
 
 def _leaves_nothing(run: RunFact) -> bool:

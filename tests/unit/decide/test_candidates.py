@@ -8,6 +8,7 @@ import pytest
 from responder.domain.limits import Limits, Usage
 from responder.domain.modes import Mode
 from responder.domain.runs import FINAL, PASSES_ON, SETTLES, Progress, RunState
+from responder.language.intervals import TimeInterval
 from responder.language.templates import Template
 from responder.playbook.model import ApprovalRule, Condition, Playbook
 from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, playbook, scene
@@ -242,6 +243,30 @@ async def test_what_a_person_stopped_ends_the_chain_though_it_was_passed_on(stat
         await s.turn(alert(annotations={"at": str(minute)}), at=minute * MINUTE)
     assert len(s.world.runs) == 1
     assert s.world.verdicts("second") == []
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        (playbook("first", mode=Mode.DISABLED), SECOND_ONE),
+        (replace(FIRST, mute=(TimeInterval.parse({"weekdays": ["sunday:saturday"]}),)), SECOND_ONE),
+        (SECOND_ONE,),
+        (playbook("earlier", priority=0), FIRST, SECOND_ONE),
+        (SECOND_ONE, replace(FIRST, priority=300)),
+    ],
+    ids=["disabled", "muted", "gone", "new", "last"],
+)
+async def test_behind_a_no_nothing_is_begun_whatever_playbooks_there_are_by_then(now: tuple[Playbook, ...]) -> None:
+    """Whoever has stopped a playbook may well disable it next: that gives no other one its turn."""
+    s = scene(FIRST, SECOND_ONE)
+    await s.turn(alert())
+    s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana")
+    s.world.end(s.world.run, RunState.ROLLED_BACK)
+    s.shelf.playbooks = now
+    for minute in range(1, 30, 5):
+        await s.turn(alert(annotations={"at": str(minute)}), at=minute * MINUTE)
+    assert len(s.world.runs) == 1
+    assert {one.run_id for one in s.world.decisions[1:]} == {s.world.run.id}
 
 
 async def test_what_a_person_took_back_is_not_begun_again_however_many_attempts_are_left() -> None:
