@@ -108,10 +108,10 @@ class _Judge:
         elif self._episode.state is EpisodeState.LATE:
             self._late(options[0])
         elif not any(not run.state.final and run.state not in HELPED for run in self._runs):
-            declined = next((run for run in reversed(self._runs) if run.said_no), None)
+            last_word = next((run for run in reversed(self._runs) if run.said_no or _is_for_people(run)), None)
             verified = next((run for run in self._runs if run.state in HELPED), None)
-            if declined is not None:
-                self._declined(options, declined)
+            if last_word is not None:
+                self._left_to_people(options, last_word)
             elif verified is not None:
                 self._fixed(options, verified)
             else:
@@ -134,10 +134,10 @@ class _Judge:
         reason = f"{Verdict.LATE.sentence} It counts when it is heard again after {settles:%H:%M:%S} UTC."
         self._note(option, Verdict.LATE, reason)
 
-    def _declined(self, options: Sequence[Option], run: RunFact) -> None:
-        """A person said no: nothing further is begun for the alert, whatever playbooks there are or are left by now.
+    def _left_to_people(self, options: Sequence[Option], run: RunFact) -> None:
+        """A person said no, or is asked: nothing further is begun for the alert, whatever playbooks there are by now.
 
-        The one that was declined may be muted, disabled or gone since; that gives no other one a turn.
+        That of the run may be muted, disabled or gone since, which gives no other one a turn.
         """
         option = next((one for one in options if one.playbook.name == run.playbook), None)
         self._note(option, Verdict.ACTED, _ran(run), run_id=run.id)
@@ -266,14 +266,13 @@ class _Judge:
         """Return the run that settled this option for the episode, and whether the chain ends with it.
 
         A skipped run changed nothing and settles nothing; one that only observed settles as long as the playbook only
-        observes. Behind an undone run the next candidate has its turn; what a person is asked about is not followed by
-        another try, a blunter one or the same.
+        observes. Behind an undone run the next candidate has its turn.
         """
         done = [run for run in self._runs if run.playbook == option.playbook.name and _counts(run, option.mode)]
         if not done:
             return None
         last = done[-1]
-        if len(done) < (option.playbook.limits.attempts or 1) and _leaves_nothing(last):
+        if len(done) < (option.playbook.limits.attempts or 1) and last.state is not RunState.OBSERVED:
             return None
         if last.state is RunState.OBSERVED or self._passed_on(last):
             return last, False
@@ -358,11 +357,11 @@ def _counts(run: RunFact, mode: Mode) -> bool:
     return run.state is not RunState.SKIPPED or run.effects > 0
 
 
-def _leaves_nothing(run: RunFact) -> bool:
-    """Say whether nothing of a run is left at its target, and nobody is asked to look there: it may be tried again."""
-    if run.state in (RunState.ROLLED_BACK, RunState.SKIPPED):
-        return True
-    return run.state in (RunState.FAILED, RunState.EXPIRED) and not run.effects
+def _is_for_people(run: RunFact) -> bool:
+    """Say whether a run has left a target on which people have to look: nothing is tried over what stands in doubt."""
+    if run.state in (RunState.FAILED, RunState.EXPIRED):
+        return run.effects > 0
+    return run.state in (RunState.UNKNOWN, RunState.PARTLY_ROLLED_BACK)
 
 
 def _ran(run: RunFact) -> str:

@@ -46,8 +46,8 @@ BREAKS: Mapping[str, Break] = {
     ),
     "One run for an episode, playbook and target": Break(
         _DECIDED,
-        "        if not done:\n            return None\n        declined",
-        "        if done is not None:\n            return None\n        declined",
+        "        if not done:\n            return None\n        last",
+        "        if done is not None:\n            return None\n        last",
     ),
     "Alerts on one target join one run": Break(
         "decide/bench.py", "return self._joinable.get(pair)", "return None if pair else self._joinable.get(pair)"
@@ -194,7 +194,7 @@ BREAKS: Mapping[str, Break] = {
     ),
     "A try that is due comes": Break("decide/slices.py", "hears.opens_at, case.comes_back_at)", "hears.opens_at)"),
     "What stands in doubt is not tried again": Break(
-        _DECIDED, "return run.state in (RunState.FAILED, RunState.EXPIRED) and not run.effects", "return True"
+        _DECIDED, "return run.state in (RunState.UNKNOWN, RunState.PARTLY_ROLLED_BACK)", "return False"
     ),
     "A stop counts up to the last moment": Break(
         "stores/core/ending.py", "return run.id in held and bool(held[run.id].stop_by)", "return False"

@@ -15,6 +15,8 @@ from tests.unit.decide.bed import MINUTE, SECOND, START, Scene, alert, playbook,
 
 FIRST = playbook("first", priority=1)
 SECOND_ONE = playbook("second", priority=2)
+_FOR_PEOPLE = (RunState.UNKNOWN, RunState.FAILED, RunState.PARTLY_ROLLED_BACK)
+"""How runs end that leave their target to people; the failed one with a change."""
 
 
 def runs_of(s: Scene, name: str) -> list[str]:
@@ -74,7 +76,7 @@ async def test_the_next_candidate_follows_behind_the_ends_that_the_reference_nam
         s = scene(FIRST, SECOND_ONE)
         await s.turn(alert())
         passes = after and state in PASSES_ON
-        await fail(s, "first", state, after=passes)
+        await fail(s, "first", state, after=passes, effects=0 if state is RunState.FAILED else 1)
         await s.turn(alert(), at=5 * MINUTE)
         assert [len(runs_of(s, "first")), len(runs_of(s, "second"))] == [1, passes]
 
@@ -256,12 +258,20 @@ async def test_what_a_person_stopped_ends_the_chain_though_it_was_passed_on(stat
     ],
     ids=["disabled", "muted", "gone", "new", "last"],
 )
-async def test_behind_a_no_nothing_is_begun_whatever_playbooks_there_are_by_then(now: tuple[Playbook, ...]) -> None:
-    """Whoever has stopped a playbook may well disable it next: that gives no other one its turn."""
+@pytest.mark.parametrize(
+    "state", [RunState.ROLLED_BACK, RunState.UNKNOWN, RunState.FAILED, RunState.PARTLY_ROLLED_BACK]
+)
+async def test_behind_a_no_nothing_is_begun_whatever_playbooks_there_are_by_then(
+    now: tuple[Playbook, ...], state: RunState
+) -> None:
+    """Whoever has stopped a playbook, or is asked to look at what it left, may well disable it next.
+
+    That gives no other one its turn.
+    """
     s = scene(FIRST, SECOND_ONE)
     await s.turn(alert())
-    s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana")
-    s.world.end(s.world.run, RunState.ROLLED_BACK)
+    s.world.runs[s.world.run.id] = replace(s.world.run, stop_by="ana" if state is RunState.ROLLED_BACK else "")
+    s.world.end(s.world.run, state)
     s.shelf.playbooks = now
     for minute in range(1, 30, 5):
         await s.turn(alert(annotations={"at": str(minute)}), at=minute * MINUTE)
@@ -292,7 +302,7 @@ async def test_behind_what_a_person_declined_no_earlier_candidate_is_tried_once_
     assert len(s.world.runs) == 2
 
 
-@pytest.mark.parametrize("state", [RunState.UNKNOWN, RunState.FAILED, RunState.PARTLY_ROLLED_BACK])
+@pytest.mark.parametrize("state", _FOR_PEOPLE)
 async def test_what_stands_in_doubt_is_not_tried_again_before_a_person_has_looked(state: RunState) -> None:
     s = scene(playbook("first", limits=Limits(attempts=5)))
     await s.turn(alert())
