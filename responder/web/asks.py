@@ -81,7 +81,8 @@ async def check_approver(parts: Parts, run: Run, caller: Caller, *, approved: bo
     reason = f"{caller.name} ({caller.role}) may not answer for {run.playbook}"
     await parts.people.refuse_answer(run.id, approved, caller.name, reason)
     parts.on_fact("access_refused", path=f"/runs/{run.id}", remote="", status=403, caller=caller.name)
-    raise Refused(403, reason, f"it takes {', '.join(allowed) or 'nobody'}")
+    instead = "" if approved else f"; an operator may stop it: responder stop {run.id}"
+    raise Refused(403, reason, f"it takes {', '.join(allowed) or 'nobody'}{instead}")
 
 
 async def run_of(parts: Parts, run_id: str) -> Run:

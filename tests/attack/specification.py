@@ -153,6 +153,9 @@ class Specification:
             self._end(item, "cancelled")
         elif item.holds != item.planned_on:
             item.planned_on, item.asked, item.since = item.holds, item.asked + 1, now
+        elif self.paused:
+            item.served = False  # it asks once more when the pause is lifted
+            self._end(item, "skipped")
         else:
             self._change(item)
 

@@ -277,6 +277,9 @@ async def test_whoever_may_not_answer_hears_who_may_and_the_audit_log_keeps_it(c
     assert "olga (operator)" in said.json["error"]
     (entry, *_) = (await call("GET", f"/api/v1/audit?subject={run_id}&limit=1", token=VIEWER)).json["items"]
     assert (entry["action"], entry["actor"], entry["details"]["answer"]) == ("run.answer_refused", "olga", "yes")
+    said = await call("POST", f"/api/v1/runs/{run_id}/reject", token=OPERATOR)
+    stop = f"an operator may stop it: responder stop {run_id}"
+    assert (said.status, said.json["hint"]) == (403, f"it takes role:admin, user:someone; {stop}")
 
 
 async def test_two_people_must_say_yes_where_the_playbook_wants_four_eyes(call: Call, bed: Bed) -> None:
