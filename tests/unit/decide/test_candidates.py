@@ -69,6 +69,16 @@ async def test_a_run_that_did_not_help_hands_over_to_the_next_candidate() -> Non
     assert [len(runs_of(s, "first")), len(runs_of(s, "second"))] == [1, 1]
 
 
+async def test_what_was_undone_is_not_begun_again_while_the_next_one_waits_for_its_moment() -> None:
+    s = scene(FIRST, SECOND_ONE)
+    await s.turn(alert())
+    await fail(s, "first", RunState.ROLLED_BACK)
+    for minute in (1, 3, 7):
+        await fail(s, "second", RunState.SKIPPED, effects=0)
+        await s.turn(at=minute * MINUTE)
+    assert [len(runs_of(s, "first")), len(runs_of(s, "second"))] == [1, 4]
+
+
 @pytest.mark.parametrize("state", sorted(FINAL - {RunState.SKIPPED, RunState.OBSERVED}))
 async def test_the_next_candidate_follows_behind_the_ends_that_the_reference_names(state: RunState) -> None:
     """``after`` is what the run leaves behind where it passes on; without it no end does."""
