@@ -11,7 +11,7 @@ MOST_VALUES = 2_000_000
 """Forty for each alert; counted by their commas, those in texts too."""
 MOST_NESTED = 400_000
 """Objects and lists: eight for each alert; counted by their opening brackets, those in texts too."""
-_MEND = "use more labels in `group_by`, or set `max_alerts` in the webhook_config"
+_MEND = "use more labels in `group_by`, so that a group holds fewer alerts"
 
 
 def check_values(body: bytes) -> None:

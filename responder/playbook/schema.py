@@ -65,7 +65,7 @@ def examine(
     findings = Findings(document)
     if not isinstance(document.data, Mapping):
         message = "this file is empty" if document.data is None else "a playbook is a mapping of keys"
-        findings.add((), message, "not-a-playbook", "begin with the line name: …")
+        findings.add((), message, "not-a-playbook", "begin with the lines schema: 1 and name: …")
         return None, findings.in_order
     ids = step_ids(items(document.data.get("steps")), catalogue)
     shape = _shape(findings, document.data)

@@ -48,9 +48,21 @@ def who(run: Run, verb: str) -> str:
 
 def answered_by(approvals: Sequence[Approval], run: Run) -> str:
     """Return who has said yes to what ``run`` asks now; empty while nobody has."""
-    mine = [one for one in approvals if one.run_id == run.id]
-    latest = max(mine, key=lambda one: one.asked_at, default=None)
+    latest = _latest(approvals, run)
     if latest is None or latest.state not in ("approved", "spent"):
         return ""
     names = [short(one, PERSON) for one in (latest.first_by, latest.decided_by) if one]
     return " and ".join(dict.fromkeys(names)) or "a person"
+
+
+def declined_by(approvals: Sequence[Approval], run: Run) -> str:
+    """Return who has said no to what ``run`` asks now, and has not been heeded yet; empty while nobody has."""
+    latest = _latest(approvals, run)
+    if latest is None or latest.state != "rejected" or not run.waits_for_yes:
+        return ""
+    return short(latest.decided_by, PERSON) or "a person"
+
+
+def _latest(approvals: Sequence[Approval], run: Run) -> Approval | None:
+    mine = [one for one in approvals if one.run_id == run.id]
+    return max(mine, key=lambda one: one.asked_at, default=None)

@@ -10,7 +10,7 @@ from responder.domain.notification import Account, Headline
 from responder.domain.records import Record, RecordState
 from responder.domain.runs import HELPED, Run, RunState
 from responder.language.durations import human_duration
-from responder.tell.by_people import taken_back, taking, who
+from responder.tell.by_people import answered_by, declined_by, taken_back, taking, who
 from responder.tell.lent import fate
 from responder.tell.words import clock, short, until
 
@@ -110,28 +110,29 @@ def _as_it_stands(account: Account) -> Headline:
         run = _latched_run(account)
         return _needed(account, run) if run else Headline.NEEDS_YOU
     states = {run.state for run in account.runs}
-    if any(run.waits_for_yes for run in account.runs):
-        return Headline.FIXING if _answered(account, account.runs) else Headline.WAITING
+    asking = [run for run in account.runs if _asks(account, run)]
+    if asking:
+        return Headline.FIXING if _answered(account, asking) else Headline.WAITING
     if RunState.PARKED in states:
         # Whoever halted it knows. Where nobody goes on with it in time, the page is out and says that a person must.
         return Headline.PARKED
     if states & WORKING:
         run = main_run(account)
-        return Headline.UNDOING if run is not None and _goes_back(run) else Headline.FIXING
+        return Headline.UNDOING if run is not None and _goes_back(account, run) else Headline.FIXING
     if account.incident.resolved_at is not None:
         return Headline.RESOLVED
     return _settled(account)
 
 
-def _goes_back(run: Run) -> bool:
-    return run.state is RunState.UNDOING or run.kind == "rollback"
+def _goes_back(account: Account, run: Run) -> bool:
+    return run.state is RunState.UNDOING or run.kind == "rollback" or bool(declined_by(account.approvals, run))
 
 
 def _needed(account: Account, latched: Run) -> Headline:
     later = since(account, latched)
     if later is None:
         return _latched(account, latched)
-    asks = later.waits_for_yes and not _answered(account, [later])
+    asks = _asks(account, later) and not _answered(account, [later])
     return Headline.WAITING if asks else _latched(account, later)
 
 
@@ -161,11 +162,14 @@ def _unsolved(account: Account, word: Headline) -> bool:
     return account.incident.severity.wakes and word not in OVER
 
 
-def _answered(account: Account, runs: Sequence[Run]) -> bool:
-    """Whether each of ``runs`` that waits for approval has its yes already: it has to be taken up, or just is."""
-    waiting = {run.id for run in runs if run.waits_for_yes}
-    latest = {one.run_id: one.state for one in sorted(account.approvals, key=lambda one: one.asked_at)}
-    return all(latest.get(run_id) in ("approved", "spent") for run_id in waiting)
+def _asks(account: Account, run: Run) -> bool:
+    """Whether a run waits for approval, or for its yes to be taken up; behind a no it is about to end."""
+    return run.waits_for_yes and not declined_by(account.approvals, run)
+
+
+def _answered(account: Account, waiting: Sequence[Run]) -> bool:
+    """Whether each of the runs that wait for approval has its yes already: it has to be taken up, or just is."""
+    return all(answered_by(account.approvals, run) for run in waiting)
 
 
 def _settled(account: Account) -> Headline:

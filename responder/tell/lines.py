@@ -12,7 +12,7 @@ from responder.domain.runs import HELPED, Check, PlannedStep, Run, RunState
 from responder.domain.sentences import sentences
 from responder.domain.verdicts import Verdict
 from responder.language.durations import human_duration
-from responder.tell.by_people import answered_by, who
+from responder.tell.by_people import answered_by, declined_by, who
 from responder.tell.headline import nothing_undone
 from responder.tell.words import change, clock, short, until
 
@@ -117,7 +117,9 @@ def run_words(run: Run, records: Sequence[Record], approvals: Sequence[Approval]
 
 
 def _answered(run: Run, approvals: Sequence[Approval]) -> tuple[str, str] | None:
-    """Return the words for a run that has asked: who said yes to what it asks now, or that its plan is another one."""
+    """Return the words for a run that has asked: who said yes or no to it, or that its plan is another one by now."""
+    if no := declined_by(approvals, run):
+        return BAD, f"{no} said no"
     by = answered_by(approvals, run)
     if by and run.state in (_S.AWAITING_APPROVAL, _S.READY):
         return UNDER_WAY, f"approved by {by}, about to act"

@@ -65,5 +65,5 @@ class _Kept:
 
 
 def _too_large(limit: int) -> Refused:
-    hint = "set max_alerts in the webhook_config" if limit > 1024 * 1024 else ""
+    hint = "use more labels in group_by, so that a group holds fewer alerts" if limit > 1024 * 1024 else ""
     return Refused(413, f"the body is larger than {limit} bytes", hint, {"Connection": "close"})

@@ -122,7 +122,7 @@ def test_too_many_alerts_are_refused_at_the_door_and_read_behind_it() -> None:
     most = [alert()] * MOST_ALERTS
     assert look("alertmanager", body(alerts=most)) == Glance(MOST_ALERTS)
     more = body(alerts=[*most, alert()])
-    with pytest.raises(IntakeError, match=r"holds 50001 alerts, more than 50000; .*`group_by`.*`max_alerts`") as caught:
+    with pytest.raises(IntakeError, match=r"holds 50001 alerts, more than 50000; .*`group_by`") as caught:
         look("alertmanager", more)
     assert caught.value.status == 413
     assert len(parse("alertmanager", more).alerts) == MOST_ALERTS + 1, (

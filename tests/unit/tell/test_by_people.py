@@ -134,6 +134,18 @@ def test_behind_a_yes_the_message_names_who_said_it_and_what_comes(answer: str, 
     assert news.ahead.endswith("it checks whether that helps; otherwise it is undone")
 
 
+@pytest.mark.parametrize(
+    ("state", "asks", "word"),
+    [(RunState.AWAITING_APPROVAL, "", Headline.FIRING), (RunState.ACTING, "ask", Headline.UNDOING)],
+)
+def test_behind_a_no_the_message_no_longer_asks(state: RunState, asks: str, word: Headline) -> None:
+    """The run has yet to take it up: whoever looks at the message now must not think that it waits for them."""
+    news = told(asking(state, "rejected", asking=asks), 61)
+    assert news.headline is word
+    assert "until" not in head(news)
+    assert "✖ checkout-workers: ana said no" in lines(news)
+
+
 def test_behind_a_yes_between_two_steps_the_message_says_who_let_it_go_on() -> None:
     one = asking(RunState.ACTING, "approved", asking="ask")
     assert "◐ checkout-workers: ana said yes, goes on" in lines(told(one, 61))
