@@ -190,7 +190,7 @@ BREAKS: Mapping[str, Break] = {
         "decide/correlate.py", "anew=not declined and _began_anew(", "anew=_began_anew("
     ),
     "A no to a question counts whatever its alert does": Break(
-        "stores/core/people.py", "await _stop(tx, run_id, actor)  # whatever", "_stop  # whatever"
+        "stores/core/people.py", "await _stop(tx, run_id, actor)  # it", "_stop  # it"
     ),
     "A try that is due comes": Break("decide/slices.py", "hears.opens_at, case.comes_back_at)", "hears.opens_at)"),
     "What stands in doubt is not tried again": Break(

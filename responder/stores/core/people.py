@@ -102,8 +102,8 @@ class PeoplePart(Part):
                 await write_audit(tx, now, [_refused(run_id, approve, actor, after.reason)])
                 return after
             await tx.execute(update(approvals).where(approvals.c.id == after.id).values(**rows.answer_values(after)))
-            if after.state == "rejected" and run is not None and run.progress.asking:
-                await _stop(tx, run_id, actor)  # whatever the turn under way finds meanwhile, it is undone
+            if after.state == "rejected":
+                await _stop(tx, run_id, actor)  # it counts from now on, not once the run has taken it up
             if after.state != "pending":
                 await self.nudge_runs(tx, now, [run_id])
             await self.mark_dirty(tx, now, ["" if run is None else run.incident_id])
