@@ -378,6 +378,17 @@ async def test_a_no_to_a_question_between_two_steps_is_seen_by_the_turn_that_end
         await store.finish(replace(mine, state=state, finished_at=store.now()), RunEnd())
 
 
+async def test_a_no_to_a_plan_is_known_to_decide_before_the_run_has_taken_it_up(store: SqlStore) -> None:
+    """An alert whose start moves in that moment is no new one."""
+    one = await started(store)
+    asking = replace(one, progress=one.progress.model_copy(update={"asked": 1}), state=RunState.AWAITING_APPROVAL)
+    await store.save(asking, ask=_question(asking, store.now()))
+    assert await store.answer(one.id, approve=False, actor="ana", plan_hash="", comment="") is None
+    async with store.slice() as slice_:
+        (near,) = await slice_.runs_near([one.target], [], store.now() - HOUR)
+    assert (near.state, near.declined) == (RunState.AWAITING_APPROVAL, True)
+
+
 @pytest.mark.parametrize("state", [RunState.VERIFYING, RunState.UNDOING])
 async def test_who_has_left_the_steps_asks_nothing_any_more(store: SqlStore, state: RunState) -> None:
     one = await acting(store)
