@@ -51,13 +51,12 @@ async def may_be_declined(store: SqlStore, run: Mapping[str, JsonValue]) -> bool
     """Say whether a no to the run is one to its alert: that goes on, and all that was heard of it is decided."""
     if run["kind"] != "forward" or (await store.page("deliveries", {"state": "waiting"}, 1, "")).items:
         return False
-    serves = run["episodes"]
-    assert isinstance(serves, list)
-    return any(one["id"] in serves for one in (await store.page("episodes", {"state": "open"}, 200, "")).items)
+    open_ = (await store.page("episodes", {"state": "open"}, 200, "")).items
+    return any(item_of(one) == item_of(run) for one in open_)
 
 
-def item_of(run: Mapping[str, JsonValue]) -> str:
-    """Return which item the run's alert is about."""
-    labels = run["labels"]
+def item_of(row: Mapping[str, JsonValue]) -> str:
+    """Return which item a run's alert, or an episode, is about."""
+    labels = row["labels"]
     assert isinstance(labels, dict)
     return str(labels["item"])

@@ -189,6 +189,9 @@ BREAKS: Mapping[str, Break] = {
     "A moved start is no new alert to what a person declined": Break(
         "decide/correlate.py", "anew=not declined and _began_anew(", "anew=_began_anew("
     ),
+    "A no is one to the alert as it is now": Break(
+        "stores/core/people.py", "await tx.execute(joined.on_conflict_do_nothing())", "joined.on_conflict_do_nothing()"
+    ),
     "A no to a question counts whatever its alert does": Break(
         "stores/core/people.py", "await _stop(tx, run_id, actor)  # it", "_stop  # it"
     ),

@@ -14,7 +14,7 @@ from responder.domain.notification import PRESS_REFUSED, PRESSED, Approval
 from responder.domain.records import RecordState
 from responder.domain.runs import PlannedStep, Progress, Run, RunState, Said
 from responder.domain.verdicts import Verdict
-from responder.ports.store import Audit, DeliveryProgress, RunEnd
+from responder.ports.store import Audit, DeliveryProgress, RunEnd, SliceChanges
 from responder.stores.core import migrate
 from responder.stores.core.store import SqlStore
 from tests.conformance.building import (
@@ -376,6 +376,44 @@ async def test_a_no_to_a_question_between_two_steps_is_seen_by_the_turn_that_end
     assert found.stop_by == "ana"
     with pytest.raises(Conflict):
         await store.finish(replace(mine, state=state, finished_at=store.now()), RunEnd())
+
+
+async def _began_anew(store: SqlStore, run_id: str) -> str:
+    """Let the alert of a run begin anew, unserved by it, as while its playbook rests; returns the new episode."""
+    (row,) = (await store.page("runs", {"id": run_id}, 1, "")).items
+    assert isinstance(row["episodes"], list)
+    (served,) = row["episodes"]
+    (known,) = (await store.page("episodes", {"id": str(served)}, 1, "")).items
+    async with store.slice() as tx:
+        (one,) = await tx.episodes_by_key({(str(known["source"]), str(known["fingerprint"]))})
+        over = replace(one, state=EpisodeState.CLOSED, closed_at=store.now(), closed_reason="flap")
+        anew = replace(one, id=new_id(), opened_at=store.now())
+        await tx.write(SliceChanges(episodes=[over, anew]))
+    return anew.id
+
+
+@pytest.mark.parametrize("what", ["stop", "no", "rollback", "stays"])
+async def test_a_no_is_one_to_the_alert_as_it_is_now(store: SqlStore, what: str) -> None:
+    """Its start had moved before somebody spoke, and the run did not serve what that was taken for."""
+    one = await acting(store)
+    await applied(store, one)
+    if what == "no":
+        await store.save(replace(one, due_at=store.now() + HOUR), ask=_question(one, store.now()))
+    elif what == "stays":
+        kept = replace(one, state=RunState.KEPT, kept_at=store.now(), due_at=store.now() + HOUR)
+        await store.keep(kept, RunEnd())
+    elif what == "rollback":
+        await finished(store, one)
+    anew = await _began_anew(store, one.id)
+    if what == "no":
+        assert await store.answer(one.id, approve=False, actor="ana", plan_hash="", comment="") is None
+    elif what == "rollback":
+        assert isinstance(await store.roll_back(one.id, "ana", "wrong"), Run)
+    else:
+        assert await store.stop(one.id, "ana")
+    async with store.slice() as slice_:
+        near = await slice_.runs_near([], [anew], store.now())
+    assert [(run.id, run.declined) for run in near] == ([] if what == "stays" else [(one.id, True)])
 
 
 async def test_a_no_to_a_plan_is_known_to_decide_before_the_run_has_taken_it_up(store: SqlStore) -> None:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import case, delete, exists, select, true, update
+from sqlalchemy import Select, case, delete, exists, literal, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.approvals import answered
-from responder.domain.episodes import Episode
+from responder.domain.episodes import Episode, EpisodeState
 from responder.domain.errors import Unavailable
 from responder.domain.ids import new_id
 from responder.domain.limits import Refusal
@@ -35,6 +35,7 @@ from responder.stores.schema import (
     outbox,
     quarantines,
     records,
+    run_episodes,
     runs,
 )
 
@@ -78,7 +79,7 @@ class PeoplePart(Part):
         """Approve or reject the open question of a run."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            await _hold(tx, run_id)
+            await self._hold(tx, run_id)
             asked = (
                 await tx.execute(
                     select(approvals)
@@ -104,6 +105,7 @@ class PeoplePart(Part):
             await tx.execute(update(approvals).where(approvals.c.id == after.id).values(**rows.answer_values(after)))
             if after.state == "rejected":
                 await _stop(tx, run_id, actor)  # it counts from now on, not once the run has taken it up
+                await self._covers_its_alerts(tx, run_id)
             if after.state != "pending":
                 await self.nudge_runs(tx, now, [run_id])
             await self.mark_dirty(tx, now, ["" if run is None else run.incident_id])
@@ -120,8 +122,12 @@ class PeoplePart(Part):
         """Ask a run to stop."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
+            await self._hold(tx, run_id)
             if not await _stop(tx, run_id, actor):
                 return False
+            run = await _run(tx, run_id)
+            if run is not None and run.kept_at is None:  # what helped and is to stay nobody has said no to
+                await self._covers_its_alerts(tx, run_id)
             await self.nudge_runs(tx, now, [run_id])
             await write_audit(tx, now, [Audit("run.stop_asked", run_id, actor)])
         return True
@@ -130,7 +136,7 @@ class PeoplePart(Part):
         """Create a rollback run over the records of a run that has ended or is kept for a time."""
         async with self.db.writing(Order.CONTROL) as tx:
             now = self.now()
-            await _hold(tx, run_id)
+            await self._hold(tx, run_id)
             run = await _run(tx, run_id)
             refusal = await _cannot_roll_back(tx, run_id, run)
             if run is None or refusal is not None:
@@ -158,10 +164,41 @@ class PeoplePart(Part):
                 epoch=0,
             )
             await tx.execute(runs.insert(), rows.run_values(rollback))
+            await self._covers_its_alerts(tx, run_id)
             await self.mark_dirty(tx, now, [run.incident_id])
             details = {"rollback": rollback.id, "reason": reason}
             await write_audit(tx, now, [Audit("run.rollback_asked", run.id, actor, details)])
         return rollback
+
+    async def _hold(self, tx: AsyncConnection, run_id: str) -> None:
+        """Hold a run and its alerts: they do not change under what a person says, and two people come in turn.
+
+        The alerts come first, as in a slice of decide (``SqlSlice.episodes_by_key``).
+        """
+        served = select(episodes.c.source, episodes.c.fingerprint).where(episodes.c.id.in_(_served_by(run_id)))
+        alerts = {f"alert/{row.source}/{row.fingerprint}" for row in await tx.execute(served)}
+        await self.db.lock(tx, sorted(alerts))
+        await tx.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+
+    async def _covers_its_alerts(self, tx: AsyncConnection, run_id: str) -> None:
+        """Let a no to a run hold for its alerts as they are now.
+
+        They may have begun anew since, unheard of by the person: while the playbook rested, was paused or the alert
+        flapped, the new life did not join the run, and would do again what is just being undone.
+        """
+        of_it = episodes.alias()
+        now = (
+            select(literal(run_id), episodes.c.id)
+            .select_from(
+                episodes.join(
+                    of_it, (of_it.c.source == episodes.c.source) & (of_it.c.fingerprint == episodes.c.fingerprint)
+                )
+            )
+            .where(of_it.c.id.in_(_served_by(run_id)), episodes.c.state != EpisodeState.CLOSED.value)
+            .distinct()
+        )
+        joined = self.db.insert(run_episodes).from_select(["run_id", "episode_id"], now)
+        await tx.execute(joined.on_conflict_do_nothing())
 
     async def acknowledge(self, incident_id: str, actor: str) -> bool:
         """Clear the needs-a-person latch and take the page that is held back or out; False when there is neither."""
@@ -246,9 +283,8 @@ def _stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-async def _hold(tx: AsyncConnection, run_id: str) -> None:
-    """Hold a run's row: it does not change under what a person says to it, and two people come one after the other."""
-    await tx.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+def _served_by(run_id: str) -> Select[Any]:
+    return select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run_id)
 
 
 async def _stop(tx: AsyncConnection, run_id: str, actor: str) -> bool:
