@@ -149,7 +149,7 @@ class Specification:
         """A person says yes or no to the plan as it was shown."""
         item = self.items[name]
         if not yes:
-            item.declined = item.served
+            self._decline(item)
             self._end(item, "cancelled")
         elif item.holds != item.planned_on:
             item.planned_on, item.asked, item.since = item.holds, item.asked + 1, now
@@ -159,10 +159,16 @@ class Specification:
         else:
             self._change(item)
 
+    def _decline(self, item: Item) -> None:
+        """A no is one to the alert as it is now, also where its latest life was not served yet."""
+        item.declined = True
+        item.served = item.served or item.fires
+
     def stop(self, name: str) -> None:
         """A person stops the run that is under way."""
         item = self.items[name]
-        item.declined = item.served and bool(item.run)
+        if item.run:
+            self._decline(item)
         if item.run == "asking":
             self._end(item, "cancelled")
         elif item.run:
