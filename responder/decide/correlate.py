@@ -85,7 +85,7 @@ def see(
     rules: Rules,
     *,
     has_run: bool,
-    declined: bool = False,
+    declined: bool,
 ) -> Sighting:
     """Apply one alert, received ``at``, to what is known of it: the open or late episode, else the one closed last.
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import insert
 
-from responder.domain.episodes import Decision, EpisodeState
+from responder.domain.episodes import Decision, Episode, EpisodeState
 from responder.domain.errors import Conflict
 from responder.domain.ids import new_id
 from responder.domain.limits import Pause, Refusal
@@ -14,9 +15,11 @@ from responder.domain.notification import PRESS_REFUSED, PRESSED, Approval
 from responder.domain.records import RecordState
 from responder.domain.runs import PlannedStep, Progress, Run, RunState, Said
 from responder.domain.verdicts import Verdict
-from responder.ports.store import Audit, DeliveryProgress, RunEnd, SliceChanges
+from responder.ports.store import Audit, DeliveryProgress, RunEnd, Slice, SliceChanges
 from responder.stores.core import migrate
+from responder.stores.core.database import Order
 from responder.stores.core.store import SqlStore
+from responder.stores.schema import run_episodes
 from tests.conformance.building import (
     HOUR,
     WINDOW,
@@ -378,18 +381,40 @@ async def test_a_no_to_a_question_between_two_steps_is_seen_by_the_turn_that_end
         await store.finish(replace(mine, state=state, finished_at=store.now()), RunEnd())
 
 
-async def _began_anew(store: SqlStore, run_id: str) -> str:
-    """Let the alert of a run begin anew, unserved by it, as while its playbook rests; returns the new episode."""
+async def _alert_of(store: SqlStore, run_id: str) -> tuple[str, str]:
     (row,) = (await store.page("runs", {"id": run_id}, 1, "")).items
     assert isinstance(row["episodes"], list)
     (served,) = row["episodes"]
     (known,) = (await store.page("episodes", {"id": str(served)}, 1, "")).items
-    async with store.slice() as tx:
-        (one,) = await tx.episodes_by_key({(str(known["source"]), str(known["fingerprint"]))})
-        over = replace(one, state=EpisodeState.CLOSED, closed_at=store.now(), closed_reason="flap")
-        anew = replace(one, id=new_id(), opened_at=store.now())
-        await tx.write(SliceChanges(episodes=[over, anew]))
+    return str(known["source"]), str(known["fingerprint"])
+
+
+async def _anew(store: SqlStore, one: Episode, tx: Slice) -> str:
+    """Let an alert begin anew, unserved by its run, as while the playbook rests; returns the new episode."""
+    over = replace(one, state=EpisodeState.CLOSED, closed_at=store.now(), closed_reason="flap")
+    anew = replace(one, id=new_id(), opened_at=store.now())
+    await tx.write(SliceChanges(episodes=[over, anew]))
     return anew.id
+
+
+async def _began_anew(store: SqlStore, run_id: str) -> str:
+    alert = await _alert_of(store, run_id)
+    async with store.slice() as tx:
+        (one,) = await tx.episodes_by_key({alert})
+        return await _anew(store, one, tx)
+
+
+async def test_a_stop_that_comes_while_its_alert_is_decided_waits_for_that(store: SqlStore, replica: SqlStore) -> None:
+    one = await acting(store)
+    alert = await _alert_of(store, one.id)
+    async with store.slice() as tx:
+        (known,) = await tx.episodes_by_key({alert})
+        stopping = asyncio.create_task(replica.stop(one.id, "ana"))
+        await asyncio.wait([stopping], timeout=0.3)
+        anew = await _anew(store, known, tx)
+    assert await stopping
+    async with store.slice() as tx:
+        assert [(run.id, run.declined) for run in await tx.runs_near([], [anew], store.now())] == [(one.id, True)]
 
 
 @pytest.mark.parametrize("what", ["stop", "no", "rollback", "stays"])
@@ -414,6 +439,16 @@ async def test_a_no_is_one_to_the_alert_as_it_is_now(store: SqlStore, what: str)
     async with store.slice() as slice_:
         near = await slice_.runs_near([], [anew], store.now())
     assert [(run.id, run.declined) for run in near] == ([] if what == "stays" else [(one.id, True)])
+
+
+async def test_a_run_can_be_stopped_however_many_alerts_it_serves(store: SqlStore) -> None:
+    """More than a server has room for in its table of locks: then a stop is needed most."""
+    one = await acting(store)
+    many = [episode(store, fingerprint=f"f{number}") for number in range(30_000)]
+    await write(store, episodes=many)
+    async with store.db.writing(Order.CONTROL) as tx:
+        await tx.execute(insert(run_episodes), [{"run_id": one.id, "episode_id": each.id} for each in many])
+    assert await store.stop(one.id, "ana")
 
 
 async def test_a_no_to_a_plan_is_known_to_decide_before_the_run_has_taken_it_up(store: SqlStore) -> None:

@@ -180,7 +180,8 @@ def _condition(kind: str, spec: _List, name: str, value: str) -> ColumnElement[b
         own, theirs, by = _SERVING[kind, name]
         return own.in_(select(theirs).where(by == value))
     if name not in spec.filters:
-        msg = f"{kind} cannot be filtered by {name!r}; there are {', '.join(sorted(spec.filters))}"
+        known = sorted({*spec.filters, *(one for of, one in _SERVING if of == kind)})
+        msg = f"{kind} cannot be filtered by {name!r}; there are {', '.join(known)}"
         raise ValueError(msg)
     one = spec.filters[name]
     try:

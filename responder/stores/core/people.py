@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Select, case, delete, exists, literal, select, true, update
+from sqlalchemy import Select, case, delete, exists, literal, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from responder.domain.approvals import answered
@@ -173,11 +173,11 @@ class PeoplePart(Part):
     async def _hold(self, tx: AsyncConnection, run_id: str) -> None:
         """Hold a run and its alerts: they do not change under what a person says, and two people come in turn.
 
-        The alerts come first, as in a slice of decide (``SqlSlice.episodes_by_key``).
+        The open episodes come first, as everywhere. Their rows are held and not the alerts (``episodes_by_key``): a run
+        may serve thousands, more than the server has room for in its table of locks. It is enough, for a slice that
+        lets an alert begin anew holds the row of the episode that it ends.
         """
-        served = select(episodes.c.source, episodes.c.fingerprint).where(episodes.c.id.in_(_served_by(run_id)))
-        alerts = {f"alert/{row.source}/{row.fingerprint}" for row in await tx.execute(served)}
-        await self.db.lock(tx, sorted(alerts))
+        await tx.execute(_alerts_now(run_id).order_by(episodes.c.id).with_for_update())
         await tx.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
 
     async def _covers_its_alerts(self, tx: AsyncConnection, run_id: str) -> None:
@@ -186,17 +186,7 @@ class PeoplePart(Part):
         They may have begun anew since, unheard of by the person: while the playbook rested, was paused or the alert
         flapped, the new life did not join the run, and would do again what is just being undone.
         """
-        of_it = episodes.alias()
-        now = (
-            select(literal(run_id), episodes.c.id)
-            .select_from(
-                episodes.join(
-                    of_it, (of_it.c.source == episodes.c.source) & (of_it.c.fingerprint == episodes.c.fingerprint)
-                )
-            )
-            .where(of_it.c.id.in_(_served_by(run_id)), episodes.c.state != EpisodeState.CLOSED.value)
-            .distinct()
-        )
+        now = _alerts_now(run_id).with_only_columns(literal(run_id), episodes.c.id)
         joined = self.db.insert(run_episodes).from_select(["run_id", "episode_id"], now)
         await tx.execute(joined.on_conflict_do_nothing())
 
@@ -283,8 +273,13 @@ def _stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _served_by(run_id: str) -> Select[Any]:
-    return select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run_id)
+def _alerts_now(run_id: str) -> Select[Any]:
+    """Return the episodes that are not over of the alerts that a run serves, whichever of their lives it began for."""
+    served = select(run_episodes.c.episode_id).where(run_episodes.c.run_id == run_id)
+    of_it = episodes.alias()
+    alerts = select(of_it.c.source, of_it.c.fingerprint).where(of_it.c.id.in_(served))
+    same = tuple_(episodes.c.source, episodes.c.fingerprint).in_(alerts)
+    return select(episodes.c.id).where(same, episodes.c.state != EpisodeState.CLOSED.value)
 
 
 async def _stop(tx: AsyncConnection, run_id: str, actor: str) -> bool:
