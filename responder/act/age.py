@@ -3,6 +3,9 @@
 An instant query answers with the time of its evaluation, not with that of its samples. So the samples' own times are
 asked for, selector by selector, and through recording rules: their samples are as old as what they were computed from.
 All times here are Prometheus' own, in seconds; only the time since the change is ours.
+
+A sample bears the time at which its scrape began, and can be read when that is over: a rule evaluated meanwhile took
+the one before, and gave its own sample a later time. So a rule has seen what was there a whole scrape earlier, no more.
 """
 
 from collections.abc import Sequence
@@ -15,6 +18,12 @@ from responder.ports.tools import Prometheus
 
 SCRAPE_SECONDS = 60.0
 """Prometheus' default scrape interval, for what has no time of its own to ask for."""
+_LONGEST_SCRAPE = "max(max_over_time(scrape_duration_seconds[5m]))"
+"""Written down by Prometheus itself for every target, from the request to the last line of the answer."""
+SCRAPE_TIMEOUT_SECONDS = 10.0
+"""Prometheus' default, for what does not say how long its scrapes take."""
+STORING_SECONDS = 1.0
+"""Until what was scraped or recorded can be read; Prometheus does not measure it. Far more than it takes."""
 _DEEPEST = 4
 """Rules that record what rules recorded; nobody goes further."""
 TOO_OLD = "nothing was measured after the change yet"
@@ -72,5 +81,12 @@ async def _oldest(prometheus: Prometheus, selector: Selector, at: float, depth: 
     if not rules:
         # Recorded somewhere else, from samples that were at most one scrape old.
         return at - SCRAPE_SECONDS
-    begins = [await _begins(prometheus, rule, at, depth - 1) for rule in rules]
-    return min([at, *(begin for begin in begins if begin is not None)])
+    seen = at - await _on_its_way(prometheus)
+    begins = [await _begins(prometheus, rule, seen, depth - 1) for rule in rules]
+    return min([seen, *(begin for begin in begins if begin is not None)])
+
+
+async def _on_its_way(prometheus: Prometheus) -> float:
+    """Return how long a sample may be on its way until a rule can see it, in seconds."""
+    longest = await prometheus.query(_LONGEST_SCRAPE)
+    return STORING_SECONDS + (longest[0].value if longest else SCRAPE_TIMEOUT_SECONDS)

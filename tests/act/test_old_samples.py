@@ -1,6 +1,7 @@
 """What a metric showed before the change judges nothing, however its sample came about."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ from tests.act_bed import Bed, open_bed, playbook_text
 from tests.bed.servers import Prometheus
 from tests.bed.target_peer import Target
 from tests.bed.waiting import eventually
+
+OTHERS = ("a", "b", "c", "d")
+"""Rules of these names are evaluated every second, each at a moment of its own."""
+
+
+def _group(name: str, interval: str, expr: str) -> dict[str, object]:
+    return {"name": name, "interval": interval, "rules": [{"record": f"job:workers:{name}", "expr": expr}]}
 
 
 @pytest.fixture
@@ -23,8 +31,8 @@ async def slow(tmp_path: Path, prometheus: Prometheus, target: Target) -> AsyncI
         "scrape_timeout": "1s",
         "static_configs": [{"targets": [target.url.removeprefix("http://")]}],
     }
-    rule = {"record": "job:workers:now", "expr": f'app_workers{{job="{job}"}}'}
-    rules = {"groups": [{"name": "now", "interval": "200ms", "rules": [rule]}]}
+    now = _group("now", "200ms", f'app_workers{{job="{job}"}}')
+    rules = {"groups": [now, *(_group(name, "1s", f'app_workers{{job="{job}"}}') for name in OTHERS)]}
     prometheus.load({"scrape_configs": [scrape]}, {"now.yml": rules})
     bed = await open_bed(f"sqlite:///{tmp_path}/responder.db", target.url, prometheus.url)
     yield bed, job
@@ -50,3 +58,19 @@ async def test_a_sample_from_before_the_change_neither_passes_nor_fails(
         text = playbook_text()
         run = await bed.work(await bed.begin(text[: text.index("verify:")] + f"verify:\n{checks}"), turns=2_000)
         assert run.state is end, (queries, wanted, run.reason)
+
+
+@pytest.mark.promise(15)
+async def test_a_rule_that_was_evaluated_while_a_scrape_was_on_its_way_passes_nothing(
+    slow: tuple[Bed, str], prometheus: Prometheus, target: Target
+) -> None:
+    bed, job = slow
+    target.settings.scrape_ms = 600
+    for name in OTHERS:
+        recorded = f'job:workers:{name}{{job="{job}"}}'
+        target.resources["workers"] = {"workers": 4}
+        await eventually(partial(prometheus.query, f"{recorded} == 4"))
+        check = f"  - query: '{recorded}'\n    equals: 4\n    within: 200ms\n"
+        text = playbook_text()
+        run = await bed.work(await bed.begin(text[: text.index("verify:")] + f"verify:\n{check}"), turns=2_000)
+        assert run.state is RunState.ROLLED_BACK, (recorded, run.reason)

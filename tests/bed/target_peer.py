@@ -65,13 +65,15 @@ class Settings:
 
     `etags`: give ETag, honour If-Match. `keys`: honour Idempotency-Key. `latency_ms`: each admin request takes this
     long before it has its effect. `reads_ms`: each read takes up to so much longer, by chance: who begin together do
-    not change something together. `curable`: whether more workers help against load.
+    not change something together. `scrape_ms`: each scrape takes so long. `curable`: whether more workers help against
+    load.
     """
 
     etags: bool = True
     keys: bool = True
     latency_ms: float = 0.0
     reads_ms: float = 0.0
+    scrape_ms: float = 0.0
     curable: bool = True
 
 
@@ -297,6 +299,7 @@ class Target:
         if fault is not None:
             return await _unanswered(request, fault)
         lines = [f"{name} {value}\n" for name, value in sorted(self.measures().items())]
+        await asyncio.sleep(self.settings.scrape_ms / 1000)
         return web.Response(text="".join(lines), content_type="text/plain")
 
     async def _set_metric(self, request: web.Request) -> web.Response:

@@ -21,10 +21,13 @@ class Clocked:
 
     samples: Samples
     rules: Rules = field(default_factory=dict)
+    scrape: float | None = 4.0
 
     async def query(self, expression: str) -> tuple[Series, ...]:
         if expression == "time()":
             return (Series({}, NOW, datetime.now(UTC)),)
+        if "scrape_duration_seconds" in expression:
+            return (Series({}, self.scrape, datetime.now(UTC)),) if self.scrape is not None else ()
         name, _, at = expression.removeprefix("min(timestamp(").removesuffix("))").partition(" @ ")
         seen = [sample for sample in self.samples.get(name, ()) if sample <= float(at)]
         return (Series({}, max(seen), datetime.now(UTC)),) if seen else ()
@@ -67,17 +70,29 @@ async def test_what_a_query_gives_is_as_old_as_the_oldest_that_it_takes_in(
     ("rules", "begins"),
     [
         ({"job:x": ("sum(x)",)}, 950),
-        ({"job:x": ("rate(x[100s])",)}, 890),
-        ({"job:x": ("sum(job:y)",), "job:y": ("rate(x[100s])",)}, 880),
-        ({"job:x": ("x", "rate(x[100s])")}, 890),
+        ({"job:x": ("rate(x[100s])",)}, 885),
+        ({"job:x": ("sum(job:y)",), "job:y": ("rate(x[100s])",)}, 875),
+        ({"job:x": ("x", "rate(x[100s])")}, 885),
         ({}, 990 - SCRAPE_SECONDS),
-        ({"job:x": ("job:x",)}, 990 - SCRAPE_SECONDS),
+        ({"job:x": ("job:x",)}, 950 - SCRAPE_SECONDS),
+        ({"job:x": ("vector(1)",)}, 985),
+        ({"job:x": ("gone",)}, 985),
     ],
 )
 async def test_what_a_rule_recorded_is_as_old_as_what_it_was_made_of(rules: Rules, begins: float) -> None:
-    samples = {"job:x": (990.0,), "job:y": (980.0,), "x": (950.0, 995.0)}
+    samples = {"job:x": (950.0, 960.0, 970.0, 980.0, 990.0), "job:y": (980.0,), "x": (950.0, 995.0)}
     assert await age("job:x", NOW - begins - 1, samples, rules) == "old"
     assert await age("job:x", NOW - begins + 1, samples, rules) == "new"
+
+
+@pytest.mark.parametrize(("scrape", "last"), [(4.0, 985.0), (None, 979.0)])
+async def test_a_rule_has_not_seen_what_was_still_being_scraped(scrape: float | None, last: float) -> None:
+    async def seen(began: float) -> Age:
+        samples = {"job:x": (990.0,), "x": (950.0, began)}
+        return await age_of(Clocked(samples, {"job:x": ("x",)}, scrape), ["job:x"], timedelta(seconds=40))
+
+    assert await seen(last) == "new"
+    assert await seen(last + 0.1) == "old"
 
 
 async def test_what_was_asked_as_soon_as_the_change_was_made_is_old() -> None:
