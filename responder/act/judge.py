@@ -21,8 +21,8 @@ _COMPARE = {
     "at_most": lambda value, bound: value <= bound,
 }
 _WORD = {"equals": "=", "above": ">", "below": "<", "at_least": "≥", "at_most": "≤"}
-_RISING = frozenset({"above", "at_least"})
-
+_RISING: tuple[Threshold, ...] = ("above", "at_least")
+_FALLING: tuple[Threshold, ...] = ("below", "at_most")
 
 NOTE_LENGTH = 200
 
@@ -90,10 +90,22 @@ def _words(condition: Condition, reading: Reading, at: datetime) -> Sample:
 def _worst(condition: Condition, numbers: Sequence[float]) -> float:
     """Return a value that misses a threshold where there is one: each must hold for every value."""
     seen = [number for number in numbers if not _meets(condition, number)] or numbers
-    bound = condition.limits.get("equals")
-    if isinstance(bound, int | float):
-        return max(seen, key=lambda number: abs(number - float(bound)))
-    return min(seen) if _RISING & set(condition.limits) else max(seen)
+    return max(seen, key=lambda number: _badness(condition, number))
+
+
+def _badness(condition: Condition, value: float) -> float:
+    """Return a figure that is the smaller, the better the value is for the condition.
+
+    It is the value itself, turned round where more is wanted; where one value or a band is wanted, the way there.
+    """
+    bounds = {word: float(bound) for word, bound in condition.limits.items() if not isinstance(bound, str)}
+    if "equals" in bounds:
+        return abs(value - bounds["equals"])
+    lows = [bounds[word] for word in _RISING if word in bounds]
+    highs = [bounds[word] for word in _FALLING if word in bounds]
+    if lows and highs:
+        return max(max(lows) - value, value - min(highs), 0.0)
+    return -value if lows else value
 
 
 def _meets(condition: Condition, value: float) -> bool:
@@ -123,11 +135,23 @@ def _numeric(condition: Condition, value: float, baseline: float | None, at: dat
     if condition.improves_by is None:
         not_worse = not condition.limits and condition.worse_by is not None
         return Sample(at=at, value=value, outcome="pass" if not_worse else "fail", reason=text)
-    if baseline is None or baseline == 0 or not math.isfinite(baseline):
-        return Sample(at=at, value=value, outcome="unknown", reason=f"{text}; nothing to compare it with")
-    change = (value - baseline) / abs(baseline)
-    gain = change if _RISING & set(condition.limits) else -change
-    return Sample(at=at, value=value, outcome="pass" if gain >= condition.improves_by else "fail", reason=text)
+    better, reason = _better(condition, condition.improves_by, value, baseline)
+    return Sample(at=at, value=value, outcome=better, reason=f"{text}{reason}")
+
+
+def _better(
+    condition: Condition, share: float, value: float, baseline: float | None
+) -> tuple[Literal["pass", "fail", "unknown"], str]:
+    """Say whether a value is better by a share of what there was before, and what is to be added to the reason."""
+    if baseline is None or not math.isfinite(baseline):
+        return "unknown", "; nothing to compare it with"
+    before = _badness(condition, baseline)
+    gain = before - _badness(condition, value)
+    if gain <= 0:
+        return "fail", ""
+    if before == 0:
+        return "unknown", "; it was 0 before, of which there is no share"
+    return "pass" if gain / abs(before) >= share else "fail", ""
 
 
 def _worse(condition: Condition, value: float, baseline: float | None) -> Literal["fail", "unknown"] | None:
@@ -135,9 +159,8 @@ def _worse(condition: Condition, value: float, baseline: float | None) -> Litera
         return None
     if baseline is None or not math.isfinite(baseline):
         return "unknown"
-    room = abs(baseline) * condition.worse_by
-    too_bad = value < baseline - room if _RISING & set(condition.limits) else value > baseline + room
-    return "fail" if too_bad else None
+    before = _badness(condition, baseline)
+    return "fail" if _badness(condition, value) > before + abs(before) * condition.worse_by else None
 
 
 def note(

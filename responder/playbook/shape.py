@@ -131,7 +131,8 @@ class ConditionShape(Shape):
     at_most: ThresholdText | None = Field(default=None, description="passes when every value is this or less")
     absent: Literal[True] | None = Field(default=None, description="passes when there is no data at all")
     or_improves_by: Ratio | None = Field(
-        default=None, description="or is better by this share than before the first step"
+        default=None,
+        description="or is better by this share than before the first step (nearer to one value, or to a band)",
     )
     not_worse_by: Ratio | None = Field(
         default=None, description="fails when worse by this share than before the first step"

@@ -143,6 +143,10 @@ BREAKS: Mapping[str, Break] = {
     "What was measured before the change verifies nothing": Break(
         "act/age.py", "seen = at - await _on_its_way(prometheus)", "seen = at"
     ),
+    "What moves away from what is wanted is not better": Break(
+        "act/judge.py", 'return abs(value - bounds["equals"])', "return value"
+    ),
+    "What is no better than before has not helped": Break("act/judge.py", "if gain <= 0:", "if before and gain < 0:"),
     "What cannot be read verifies nothing": Break(
         "act/judge.py", "if not all(math.isfinite(number) for number in numbers):", "if not numbers:"
     ),

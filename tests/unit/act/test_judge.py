@@ -103,11 +103,60 @@ def test_a_ratio_up_to_one_and_a_half_is_compared() -> None:
     assert outcome(1.5, limits={"above": 0.9}, percent=True) == "pass"
 
 
-@given(value=finite, baseline=st.sampled_from([None, 0.0, -0.0, *NOT_NUMBERS]))
+@given(value=finite, baseline=st.sampled_from([None, *NOT_NUMBERS]))
 def test_there_is_no_improvement_on_nothing(value: float, baseline: float | None) -> None:
     assume(not value < 1)
     assert outcome(value, limits={"below": 1.0}, improves_by=0.5, baseline=baseline) == "unknown"
     assert outcome(value, improves_by=0.5, baseline=baseline) == "unknown"
+
+
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_of_zero_there_is_no_share_but_what_is_no_better_than_it_has_not_helped(zero: float) -> None:
+    directions: list[tuple[Mapping[Threshold, float], float]] = [
+        ({}, -0.5),
+        ({"below": -1.0}, -0.5),
+        ({"above": 0.9}, 0.5),
+    ]
+    for limits, better in directions:
+        assert outcome(better, limits=limits, improves_by=0.3, baseline=zero) == "unknown"
+        assert outcome(0.0, limits=limits, improves_by=0.3, baseline=zero) == "fail"
+        assert outcome(-better, limits=limits, improves_by=0.3, baseline=zero) == "fail"
+
+
+BAND: Mapping[Threshold, float] = {"at_least": 2.0, "at_most": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("limits", "before", "after", "wanted"),
+    [
+        ({"equals": 1.0}, 0.5, 0.2, "fail"),
+        ({"equals": 1.0}, 0.5, 0.7, "pass"),
+        ({"equals": 1.0}, 2.0, 1.5, "pass"),
+        ({"equals": 0.0}, -0.5, -0.9, "fail"),
+        ({"equals": 0.0}, 0.0, 0.1, "fail"),
+        (BAND, 10.0, 20.0, "fail"),
+        (BAND, 10.0, 6.0, "pass"),
+        (BAND, 10.0, -3.0, "fail"),
+        (BAND, -10.0, 0.0, "pass"),
+        (BAND, 3.0, 5.0, "fail"),
+    ],
+)
+def test_where_one_value_or_a_band_is_wanted_what_is_nearer_to_it_is_better(
+    limits: Mapping[Threshold, float], before: float, after: float, wanted: str
+) -> None:
+    assert outcome(after, limits=limits, improves_by=0.3, baseline=before) == wanted
+
+
+def test_what_reached_the_wanted_value_is_not_worse_than_before() -> None:
+    assert outcome(6.0, limits={"equals": 6.0}, worse_by=0.2, baseline=4.0) == "pass"
+    assert outcome(3.0, limits=BAND, worse_by=0.2, baseline=10.0) == "pass"
+    assert outcome(5.0, limits={"equals": 6.0}, improves_by=0.3, worse_by=0.2, baseline=4.0) == "pass"
+
+
+@given(limits=bounds, baseline=finite)
+def test_what_stays_as_it_was_is_no_improvement(limits: dict[Threshold, float | str | bool], baseline: float) -> None:
+    held = outcome(baseline, limits=limits)
+    assert outcome(baseline, limits=limits, improves_by=0.0, baseline=baseline) == held
 
 
 @given(baseline=st.floats(1, 1000), share=st.floats(0.05, 0.95))
