@@ -22,7 +22,7 @@ HELPING = playbook_text(verify="equals: 6", within="40s")
 NOT_HELPING = playbook_text(verify="equals: 99", within="1s")
 MANY = 20
 FAULTS = 4
-"""One less than the turns that may fail before a run is set aside."""
+"""At the most; one less than the turns that may fail before a run is set aside."""
 
 
 @dataclass
@@ -171,7 +171,8 @@ async def test_runs_that_share_a_commit_whose_answer_is_lost_are_each_taken_agai
         except StoreError:
             await actor.drain()
         unreliable.lapse()
-    assert unreliable.proxy.struck == FAULTS
+    # Most often all of them strike; where the first one hits a late commit, all runs are over before the next.
+    assert 1 <= unreliable.proxy.struck <= FAULTS
     for run in runs:
         now = await bed.store.run(run.id)
         assert now is not None
